@@ -1,0 +1,267 @@
+//! Every way a call can fail, in one type, with one mapping to codes and HTTP status.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// How much of an upstream's error body an error message quotes, in characters.
+const QUOTED_BODY_CHARS: usize = 300;
+
+/// What sort of failure a [`GatewayError`] is; decides fallback, retry and HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    ProviderAuth,
+    ProviderTimeout,
+    ProviderRateLimit,
+    ProviderResponse,
+    /// The connection was refused, reset or lost.
+    ProviderNetwork,
+    RouteNotFound,
+    BudgetExceeded,
+    ConfigInvalid,
+    /// The caller's request is at fault; nothing was sent.
+    InvalidRequest,
+    /// The call was stopped before its end.
+    Aborted,
+    Internal,
+}
+
+impl ErrorKind {
+    /// The `code` of errors of this kind, as callers and usage logs see it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ProviderAuth => "PROVIDER_AUTH",
+            Self::ProviderTimeout => "PROVIDER_TIMEOUT",
+            Self::ProviderRateLimit => "PROVIDER_RATE_LIMIT",
+            Self::ProviderResponse => "PROVIDER_RESPONSE",
+            Self::ProviderNetwork => "PROVIDER_NETWORK",
+            Self::RouteNotFound => "ROUTE_NOT_FOUND",
+            Self::BudgetExceeded => "BUDGET_EXCEEDED",
+            Self::ConfigInvalid => "CONFIG_INVALID",
+            Self::InvalidRequest => "INVALID_REQUEST",
+            Self::Aborted => "ABORTED",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    /// The status an HTTP server answers with for errors of this kind.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::ProviderAuth => 401,
+            Self::ProviderTimeout => 504,
+            Self::ProviderRateLimit | Self::BudgetExceeded => 429,
+            Self::ProviderResponse | Self::ProviderNetwork => 502,
+            Self::RouteNotFound => 404,
+            Self::InvalidRequest => 400,
+            Self::Aborted => 499,
+            Self::ConfigInvalid | Self::Internal => 500,
+        }
+    }
+
+    fn retryable(self) -> bool {
+        matches!(self, Self::ProviderTimeout | Self::ProviderRateLimit | Self::ProviderNetwork)
+    }
+}
+
+/// An error made by the gateway.
+#[derive(Debug, Clone, Serialize, thiserror::Error)]
+#[error("{message}")]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayError {
+    pub code: Cow<'static, str>,
+    pub kind: ErrorKind,
+    pub message: String,
+    pub retryable: bool,
+    pub http_status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Map<String, Value>>,
+    /// How long the upstream asked us to wait; not shown to callers.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
+}
+
+impl GatewayError {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            code: Cow::Borrowed(kind.code()),
+            kind,
+            message: message.into(),
+            retryable: kind.retryable(),
+            http_status: kind.http_status(),
+            provider: None,
+            request_id: None,
+            details: None,
+            retry_after: None,
+        }
+    }
+
+    fn of_provider(kind: ErrorKind, provider: &str, message: String) -> Self {
+        Self { provider: Some(provider.to_owned()), ..Self::new(kind, message) }
+    }
+
+    pub fn provider_timeout(provider: &str) -> Self {
+        Self::of_provider(ErrorKind::ProviderTimeout, provider, format!("Provider \"{provider}\" timed out"))
+    }
+
+    pub fn provider_rate_limit(provider: &str) -> Self {
+        Self::of_provider(ErrorKind::ProviderRateLimit, provider, format!("Provider \"{provider}\" rate limited"))
+    }
+
+    pub fn provider_auth(provider: &str) -> Self {
+        let message = format!("Provider \"{provider}\" authentication failed");
+        Self::of_provider(ErrorKind::ProviderAuth, provider, message)
+    }
+
+    /// `reason` says what happened to the connection, without addresses that could hold a secret.
+    pub fn provider_network(provider: &str, reason: &str) -> Self {
+        let message = format!("Provider \"{provider}\" could not be reached: {reason}");
+        Self::of_provider(ErrorKind::ProviderNetwork, provider, message)
+    }
+
+    /// The upstream answered, but not as it should; retryable from status 500 up.
+    pub fn provider_response(provider: &str, upstream_status: u16, detail: &str) -> Self {
+        let message = format!("Provider \"{provider}\" returned {upstream_status}: {detail}");
+        Self { retryable: upstream_status >= 500, ..Self::of_provider(ErrorKind::ProviderResponse, provider, message) }
+            .with_detail("upstreamStatus", json!(upstream_status))
+    }
+
+    /// The error for an HTTP status that is not a success.
+    pub fn from_http_status(provider: &str, status: u16, body: &str) -> Self {
+        match status {
+            401 | 403 => Self::provider_auth(provider),
+            429 => Self::provider_rate_limit(provider),
+            408 | 504 => Self::provider_timeout(provider),
+            _ => Self::provider_response(provider, status, first_chars(body, QUOTED_BODY_CHARS)),
+        }
+    }
+
+    pub fn route_not_found() -> Self {
+        Self::new(ErrorKind::RouteNotFound, "No matching route found for request")
+    }
+
+    pub fn budget_exceeded(policy: &str) -> Self {
+        Self::new(ErrorKind::BudgetExceeded, format!("Budget policy \"{policy}\" exceeded"))
+            .with_detail("policy", json!(policy))
+    }
+
+    pub fn config_invalid(detail: impl std::fmt::Display) -> Self {
+        Self::new(ErrorKind::ConfigInvalid, format!("Invalid configuration: {detail}"))
+    }
+
+    /// `path` names the field at fault, as in `messages[2].content`.
+    pub fn invalid_request(path: &str, problem: impl std::fmt::Display) -> Self {
+        Self::new(ErrorKind::InvalidRequest, format!("Invalid request: {path}: {problem}"))
+            .with_detail("path", json!(path))
+    }
+
+    pub fn aborted(reason: &str) -> Self {
+        Self::new(ErrorKind::Aborted, format!("The call was aborted: {reason}"))
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    #[must_use]
+    pub fn with_detail(mut self, key: &str, value: Value) -> Self {
+        self.details.get_or_insert_default().insert(key.to_owned(), value);
+        self
+    }
+
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: &str) -> Self {
+        self.request_id.get_or_insert_with(|| request_id.to_owned());
+        self
+    }
+}
+
+/// The first `count` characters of `text`.
+fn first_chars(text: &str, count: usize) -> &str {
+    text.char_indices().nth(count).map_or(text, |(end, _)| &text[..end])
+}
+
+/// An error thrown by a custom provider. The thrown object stays with its owner, who finds it again by `id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignError {
+    pub id: u32,
+    pub message: String,
+    /// Set when the thrown error is a `GatewayError` of its own.
+    pub kind: Option<ErrorKind>,
+    pub code: Option<String>,
+}
+
+/// Why an attempt or a call failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Gateway(Box<GatewayError>),
+    #[error("{}", .0.message)]
+    Foreign(ForeignError),
+}
+
+impl From<GatewayError> for Failure {
+    fn from(error: GatewayError) -> Self {
+        Self::Gateway(Box::new(error))
+    }
+}
+
+impl Failure {
+    pub fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Gateway(error) => Some(error.kind),
+            Self::Foreign(error) => error.kind,
+        }
+    }
+
+    /// The usage log's `errorCode`.
+    pub fn log_code(&self) -> &str {
+        match self {
+            Self::Gateway(error) => &error.code,
+            Self::Foreign(error) => error.code.as_deref().unwrap_or("UNKNOWN"),
+        }
+    }
+
+    #[must_use]
+    pub fn with_request_id(self, request_id: &str) -> Self {
+        match self {
+            Self::Gateway(error) => Self::Gateway(Box::new(error.with_request_id(request_id))),
+            foreign @ Self::Foreign(_) => foreign,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_http_status_becomes_the_kind_callers_match_on() {
+        let kind = |status| GatewayError::from_http_status("p", status, "").kind;
+        assert_eq!(kind(401), ErrorKind::ProviderAuth);
+        assert_eq!(kind(403), ErrorKind::ProviderAuth);
+        assert_eq!(kind(408), ErrorKind::ProviderTimeout);
+        assert_eq!(kind(429), ErrorKind::ProviderRateLimit);
+        assert_eq!(kind(504), ErrorKind::ProviderTimeout);
+        assert_eq!(kind(404), ErrorKind::ProviderResponse);
+    }
+
+    #[test]
+    fn a_quoted_body_is_cut_between_characters() {
+        let error = GatewayError::from_http_status("p", 500, &"é".repeat(400));
+        assert_eq!(error.message, format!("Provider \"p\" returned 500: {}", "é".repeat(300)));
+        assert!(error.retryable);
+    }
+
+    #[test]
+    fn the_callers_own_request_id_is_kept() {
+        let error = GatewayError::route_not_found().with_request_id("first").with_request_id("second");
+        assert_eq!(error.request_id.as_deref(), Some("first"));
+    }
+}

@@ -1,0 +1,4 @@
+//! An AI gateway in process. (map follows)
+
+pub mod error;
+pub mod model;

@@ -1,0 +1,43 @@
+//! A whole answer: as a provider gives it, and as the caller gets it.
+
+use serde::Serialize;
+
+use super::usage::{TokenUsage, UsageSource};
+
+/// What a provider answered to one attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    pub content: String,
+    /// The model as the upstream reports it.
+    pub model: String,
+    /// `None`: the provider gave no counts.
+    pub usage: Option<TokenUsage>,
+    /// The provider's own total, where it is not the sum of input and output.
+    pub total_tokens: Option<u64>,
+}
+
+/// What the caller of `chat` gets.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayResponse {
+    pub request_id: String,
+    pub provider: String,
+    pub model: String,
+    pub content: String,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub total_tokens: u64,
+    /// US dollars.
+    pub estimated_cost_usd: f64,
+    /// Milliseconds from the call's start to its end.
+    pub latency_ms: u64,
+    pub fallback_triggered: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_read_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "UsageSource::is_reported")]
+    pub usage_source: UsageSource,
+}
