@@ -1,4 +1,19 @@
-//! An AI gateway in process. (map follows)
+//! An AI gateway in process: who answers a request, what when that provider is down, what may it cost, what did it cost.
+//!
+//! The pipeline of one call, in [`gateway`]: the request is checked, [`routing`] picks a target, [`budget`] reserves
+//! what the call may use, [`providers`] answer over [`transport`] (retries inside, fallbacks around), the real usage
+//! is priced by [`pricing`], the reservation settled and the [`usage`] log written: once, however the call ends.
 
+pub mod budget;
+pub mod config;
 pub mod error;
+pub mod gateway;
 pub mod model;
+pub mod pricing;
+pub mod providers;
+pub mod routing;
+pub mod transport;
+pub mod usage;
+
+pub use error::{ErrorKind, Failure, GatewayError};
+pub use gateway::Gateway;

@@ -1,9 +1,12 @@
 //! Configuration as it is used: what the three files hold, once checked.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// The whole configuration of a gateway.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -23,7 +26,9 @@ pub struct ProviderConfig {
     pub name: String,
     /// The family: `openai`, `anthropic`, …
     pub provider: String,
+    #[serde(default, deserialize_with = "filled")]
     pub base_url: Option<String>,
+    #[serde(default, deserialize_with = "unless_false")]
     pub enabled: Option<bool>,
     pub default_model: Option<String>,
     #[serde(default, deserialize_with = "null_as_default")]
@@ -32,8 +37,9 @@ pub struct ProviderConfig {
     #[serde(default, deserialize_with = "whole_number")]
     pub timeout_ms: Option<u64>,
     pub retry: Option<RetryConfig>,
-    pub auth: AuthConfig,
     #[serde(default, deserialize_with = "null_as_default")]
+    pub auth: AuthConfig,
+    #[serde(default, deserialize_with = "header_values")]
     pub headers: BTreeMap<String, String>,
     /// Bytes; longer answers are refused while reading. 32 MiB by default.
     #[serde(default, deserialize_with = "whole_number")]
@@ -41,6 +47,9 @@ pub struct ProviderConfig {
     /// Milliseconds after which a stream that nobody reads is closed. Five minutes by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub stream_idle_ms: Option<u64>,
+    /// What only one family understands.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub options: ProviderOptions,
 }
 
 impl ProviderConfig {
@@ -52,8 +61,17 @@ impl ProviderConfig {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
+pub struct ProviderOptions {
+    /// `mock`: milliseconds before each token of a stream; 0 by default.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub delay_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RetryConfig {
     /// Attempts in all; 1 by default.
+    #[serde(default, deserialize_with = "small_number")]
     pub max_attempts: Option<u32>,
     /// Milliseconds before the second attempt, doubled for each one after; 500 by default.
     #[serde(default, deserialize_with = "whole_number")]
@@ -63,30 +81,38 @@ pub struct RetryConfig {
     pub max_retry_after_ms: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum AuthType {
+    #[default]
     ApiKey,
     Bearer,
     None,
     CustomHeader,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// Where the key of a provider is found. Families of a program's own need none of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthConfig {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default, deserialize_with = "null_as_default")]
     pub kind: AuthType,
+    /// The environment variable of the key; where only `envVars` is written, its first.
     pub env_var: Option<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub env_vars: Vec<String>,
     pub header_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteRule {
+    #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
-    #[serde(default)]
+    /// Rules are tried from the highest to the lowest; 0 by default.
+    #[serde(default, deserialize_with = "number_or_zero")]
     pub priority: f64,
+    #[serde(default, deserialize_with = "unless_false")]
     pub enabled: Option<bool>,
     #[serde(rename = "match", default, deserialize_with = "null_as_default")]
     pub matches: RouteMatch,
@@ -117,6 +143,7 @@ pub struct RouteTarget {
 #[serde(rename_all = "camelCase")]
 pub struct RouteConstraints {
     /// US dollars: the rule is passed over when the estimate is higher.
+    #[serde(default, deserialize_with = "number")]
     pub max_cost_usd: Option<f64>,
     /// The rule is passed over when the prompt is longer.
     #[serde(default, deserialize_with = "whole_number")]
@@ -128,6 +155,7 @@ pub struct RouteConstraints {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct FallbackChain {
+    #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     pub steps: Vec<FallbackStep>,
 }
@@ -152,7 +180,8 @@ pub enum FallbackTrigger {
     RateLimit,
     ProviderError,
     BudgetExceeded,
-    /// Never raised by a failure.
+    /// Never raised by a failure; so is any word that is not known.
+    #[serde(other)]
     Manual,
 }
 
@@ -224,8 +253,10 @@ pub struct BudgetLimits {
     #[serde(default, deserialize_with = "whole_number")]
     pub max_total_tokens: Option<u64>,
     /// US dollars.
+    #[serde(default, deserialize_with = "number")]
     pub max_cost_usd: Option<f64>,
     /// Fraction of a limit (0 to 1) from which on the policy warns.
+    #[serde(default, deserialize_with = "number")]
     pub warn_at: Option<f64>,
 }
 
@@ -241,15 +272,90 @@ pub enum Enforcement {
 }
 
 /// `null` counts as unset.
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(input: D) -> Result<T, D::Error> {
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    input: D,
+) -> Result<T, D::Error> {
     Option::deserialize(input).map(Option::unwrap_or_default)
 }
 
-/// JavaScript has one kind of number: `1e21` and `2.5` are whole enough, what is below zero is not.
+/// JavaScript takes `"5000"` for a number where one is needed, and settings often come from the environment.
+struct NumberVisitor;
+
+impl<'de> Visitor<'de> for NumberVisitor {
+    type Value = Option<f64>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a number")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Some(number))
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Some(number as f64))
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Some(number as f64))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        match text.trim() {
+            "" => Ok(None),
+            text => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(Some(number)),
+                _ => Err(E::custom("must be a number")),
+            },
+        }
+    }
+}
+
+fn number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
+    input.deserialize_any(NumberVisitor)
+}
+
+fn number_or_zero<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    number(input).map(Option::unwrap_or_default)
+}
+
+/// `1e21` and `2.5` are whole enough, what is below zero is not.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn whole_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
-    match Option::<f64>::deserialize(input)? {
-        Some(number) if number < 0.0 => Err(serde::de::Error::custom("must be 0 or more")),
+    match number(input)? {
+        Some(number) if number < 0.0 => Err(D::Error::custom("must be a number of 0 or more")),
         number => Ok(number.map(|number| number as u64)),
     }
+}
+
+fn small_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
+    Ok(whole_number(input)?.map(|number| u32::try_from(number).unwrap_or(u32::MAX)))
+}
+
+/// Empty text counts as unset.
+fn filled<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::deserialize(input)?.filter(|text: &String| !text.is_empty()))
+}
+
+/// Only `false` itself switches something off.
+fn unless_false<'de, D: Deserializer<'de>>(input: D) -> Result<Option<bool>, D::Error> {
+    Ok(Option::<Value>::deserialize(input)?.map(|value| value != Value::Bool(false)))
+}
+
+/// `fetch` takes numbers and booleans as header values.
+fn header_values<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let headers = Option::<BTreeMap<String, Value>>::deserialize(input)?.unwrap_or_default();
+    let read = |(name, value)| match value {
+        Value::Null => None,
+        Value::String(text) => Some(Ok((name, text))),
+        Value::Number(_) | Value::Bool(_) => Some(Ok((name, value.to_string()))),
+        Value::Array(_) | Value::Object(_) => Some(Err(D::Error::custom("must map names to strings"))),
+    };
+    headers.into_iter().filter_map(read).collect()
 }

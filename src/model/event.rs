@@ -34,6 +34,8 @@ pub struct StreamEvent {
     pub usage: Option<TokenUsage>,
     /// The event carries content other than text: reasoning, part of a tool call, a refusal.
     pub other_content: bool,
+    /// The event only keeps books (counts, the model's name): readers of text see no chunk for it.
+    pub bookkeeping: bool,
 }
 
 impl StreamEvent {

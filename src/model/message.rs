@@ -24,6 +24,16 @@ impl Role {
         })
     }
 
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Developer => "developer",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
+
     pub fn is_instruction(self) -> bool {
         matches!(self, Self::System | Self::Developer)
     }
@@ -41,6 +51,32 @@ pub struct Message {
     pub cache_control: bool,
     /// The message as the caller wrote it, unless it is plain text with a role.
     pub source: Option<Map<String, Value>>,
+}
+
+impl Message {
+    /// A message that is a role and a text, nothing more.
+    pub fn plain(role: Role, text: impl Into<String>) -> Self {
+        Self {
+            role,
+            content: Content::Text(text.into()),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            cache_control: false,
+            source: None,
+        }
+    }
+
+    /// The text of a message that is nothing more than a role and a text.
+    pub fn plain_text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Text(text)
+                if self.source.is_none() && self.tool_calls.is_empty() && self.tool_call_id.is_none() =>
+            {
+                Some(text)
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -70,12 +106,44 @@ impl Content {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
-    Text { text: String, cache_control: bool },
-    ImageUrl { url: String },
+    Text {
+        text: String,
+        cache_control: bool,
+    },
+    ImageUrl {
+        url: String,
+    },
     /// Base64.
-    ImageData { data: String, mime_type: String },
+    ImageData {
+        data: String,
+        mime_type: String,
+    },
     /// A part of OpenAI's wire that has no meaning of its own here; it goes out to OpenAI-like services as it is.
-    Other { kind: String },
+    Other {
+        kind: String,
+    },
+}
+
+impl Part {
+    /// An image by its URL; a `data:` URL in base64 becomes [`Part::ImageData`].
+    pub fn image(url: &str) -> Self {
+        match base64_data_url(url) {
+            Some((mime_type, data)) => {
+                Self::ImageData { data: data.to_owned(), mime_type: mime_type.to_ascii_lowercase() }
+            }
+            None => Self::ImageUrl { url: url.to_owned() },
+        }
+    }
+}
+
+/// The MIME type, without its parameters, and the data of `data:MIME;base64,DATA`.
+fn base64_data_url(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    let (head, data) = rest.split_once(',')?;
+    let (mime_type, encoding) = head.rsplit_once(';')?;
+    let mime_type = mime_type.split(';').next().unwrap_or(mime_type);
+    let is_base64 = scheme.eq_ignore_ascii_case("data") && encoding.trim().eq_ignore_ascii_case("base64");
+    (is_base64 && !mime_type.is_empty()).then_some((mime_type, data))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,4 +152,33 @@ pub struct ToolCall {
     pub name: String,
     /// JSON text, as the model wrote it.
     pub arguments: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_url_in_base64_is_an_image_of_its_own() {
+        let data =
+            |mime_type: &str| Part::ImageData { data: "AA==".to_owned(), mime_type: mime_type.to_owned() };
+        assert_eq!(Part::image("data:image/png;base64,AA=="), data("image/png"));
+        assert_eq!(Part::image("DATA:image/JPEG;name=a;Base64,AA=="), data("image/jpeg"));
+        for url in [
+            "https://x/y;base64,AA==",
+            "data:image/svg+xml,<svg/>",
+            "data:;base64,AA==",
+            "data:image/png",
+            "",
+        ] {
+            assert_eq!(Part::image(url), Part::ImageUrl { url: url.to_owned() });
+        }
+    }
+
+    #[test]
+    fn role_words_are_read_as_they_are_written() {
+        for role in [Role::System, Role::Developer, Role::User, Role::Assistant, Role::Tool] {
+            assert_eq!(Role::parse(role.as_str()), Some(role));
+        }
+    }
 }

@@ -1,8 +1,16 @@
 //! The caller's request: read from JSON, checked field by field.
 
+mod openai;
+mod parse;
+mod surrogates;
+
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::message::{Message};
+use super::message::Message;
+use crate::error::GatewayError;
+
+pub use openai::OpenAiMessages;
 
 /// What a caller asks. Fields that are absent or `null` are unset.
 #[derive(Debug, Clone)]
@@ -18,4 +26,30 @@ pub struct ChatRequest {
     pub sensitivity: Option<String>,
     pub max_tokens: Option<u64>,
     pub temperature: Option<f64>,
+}
+
+impl ChatRequest {
+    /// Reads the JSON text of a request; fields it does not know are ignored. Halves of surrogate pairs, which
+    /// JavaScript strings may hold and UTF-8 may not, become U+FFFD.
+    ///
+    /// # Errors
+    /// `invalid_request`, with the path of the field at fault: `messages[1].content[0].text`.
+    #[allow(clippy::result_large_err, reason = "once for each call, and rarely an error")]
+    pub fn from_json(text: &str) -> Result<Self, GatewayError> {
+        let read = parse::request(text).or_else(|fault| match surrogates::replace_lone(text) {
+            Some(text) => parse::request(&text),
+            None => Err(fault),
+        });
+        Ok(read?)
+    }
+
+    /// The messages as OpenAI's wire writes them, to be put in a body: as they came in where that is possible.
+    pub fn to_openai_messages(&self) -> OpenAiMessages<'_> {
+        OpenAiMessages::new(self)
+    }
+
+    /// The messages in OpenAI's wire form: those in ours are converted, the others are as they were written.
+    pub fn openai_messages_value(&self) -> Value {
+        Value::Array(self.messages.iter().map(openai::wire_message).collect())
+    }
 }

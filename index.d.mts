@@ -1,0 +1,4 @@
+import * as gateway from "./index.js";
+
+export * from "./index.js";
+export default gateway;

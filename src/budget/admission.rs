@@ -1,0 +1,171 @@
+//! Whether a call may start, given what is spent and what other calls hold.
+//!
+//! A call's prompt is counted only if that can make a difference: until then it is known by bounds, and a decision is
+//! taken when either end of them leads to it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::amount::Range;
+use super::call::{CallEstimate, Estimate, Outputs};
+use super::guard::{BudgetGuard, Policy, Scope, State};
+use super::limits::{Subject, Verdict};
+use super::reservation::{Flight, Hold, Refusal, Reservation};
+use crate::model::config::Enforcement;
+
+enum Decision {
+    Admitted {
+        holds: Vec<Hold>,
+        warnings: Vec<String>,
+    },
+    Refused(Refusal),
+    /// The call has to be counted, and so have these calls in flight.
+    Unsure(Vec<Uncounted>),
+}
+
+struct Uncounted {
+    flight: u64,
+    call: Arc<dyn CallEstimate>,
+    outputs: Outputs,
+}
+
+impl BudgetGuard {
+    /// Admits a call or refuses it.
+    ///
+    /// `hard` and `soft` policies look at what is spent and what other calls in flight hold; `strict` ones, and those
+    /// of the window `request`, also at the call's own estimate. An admitted call holds its estimate until the
+    /// reservation is settled or dropped.
+    ///
+    /// # Errors
+    /// The first policy that refuses the call.
+    pub fn admit(
+        self: &Arc<Self>,
+        scope: &Scope<'_>,
+        call: Arc<dyn CallEstimate>,
+    ) -> Result<Reservation, Refusal> {
+        if !self.policies.iter().any(|policy| policy.scope_key(scope).is_some()) {
+            return Ok(Reservation::new(Arc::clone(self), call, None, None, Vec::new()));
+        }
+        let (outputs, output_cap) = self.outputs(scope, &*call);
+        let mut own = Estimate::cheap(&*call, outputs);
+        let mut found: Vec<(u64, Estimate)> = Vec::new();
+        loop {
+            let now = self.clock.now();
+            let mut state = self.state();
+            for (flight, estimate) in found.drain(..) {
+                state.replace(&self.policies, flight, estimate);
+            }
+            let uncounted = match self.decide(&mut state, scope, &own, now) {
+                Decision::Refused(refusal) => return Err(refusal),
+                Decision::Unsure(uncounted) => uncounted,
+                Decision::Admitted { holds, warnings } => {
+                    let flight = (!holds.is_empty()).then(|| {
+                        state.take_off(
+                            &self.policies,
+                            Flight { call: Arc::clone(&call), estimate: own, holds },
+                        )
+                    });
+                    drop(state);
+                    return Ok(Reservation::new(Arc::clone(self), call, flight, output_cap, warnings));
+                }
+            };
+            drop(state);
+            if !own.counted {
+                own = Estimate::counted(&*call, outputs);
+            }
+            let count = |other: &Uncounted| (other.flight, Estimate::counted(&*other.call, other.outputs));
+            found.extend(uncounted.iter().map(count));
+        }
+    }
+
+    /// What output to reckon with, and the cap to send upstream where only a cap bounds it.
+    fn outputs(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> (Outputs, Option<u64>) {
+        if let Some(max) = call.max_tokens() {
+            return (Outputs { expected: max, bound: max }, None);
+        }
+        let strict = self.policies.iter().filter(|policy| policy.enforcement == Enforcement::Strict);
+        let cap =
+            strict.filter(|policy| policy.scope_key(scope).is_some()).map(|policy| policy.output_cap).min();
+        let mean = self.means().of(call.model());
+        let expected = cap.map_or(mean, |cap| mean.min(cap));
+        (Outputs { expected, bound: cap.unwrap_or(expected) }, cap)
+    }
+
+    fn decide(&self, state: &mut State, scope: &Scope<'_>, own: &Estimate, now: Instant) -> Decision {
+        let mut holds = Vec::new();
+        let mut warnings = Vec::new();
+        for (index, policy) in self.policies.iter().enumerate() {
+            let Some(name) = policy.scope_key(scope) else { continue };
+            let asked = own.under(policy.enforcement);
+            let (projected, hold) = match policy.subject {
+                Subject::Request => (asked, None),
+                Subject::Window => {
+                    let buckets = &mut state.buckets[index];
+                    let key = buckets.key(name);
+                    let bucket = buckets.current(Arc::clone(&key), now);
+                    let held = Range::from(bucket.spent) + bucket.reserved;
+                    let strict = policy.enforcement == Enforcement::Strict;
+                    (if strict { held + asked } else { held }, Some(Hold { policy: index, key }))
+                }
+            };
+            match policy.limits.judge(policy.subject, &projected) {
+                Verdict::Within => {}
+                Verdict::Unsure => return Decision::Unsure(state.uncounted(hold.as_ref())),
+                Verdict::Exceeded(metric) => {
+                    let reason = policy.limits.reason(policy.subject, metric, &projected.low);
+                    warnings.push(policy.warning(&reason));
+                    if policy.enforcement != Enforcement::Soft {
+                        return Decision::Refused(Refusal { policy: policy.name.clone(), warnings });
+                    }
+                }
+            }
+            holds.extend(hold);
+        }
+        Decision::Admitted { holds, warnings }
+    }
+}
+
+impl State {
+    /// The calls in flight that hold an upper bound in the same bucket as `hold`.
+    fn uncounted(&mut self, hold: Option<&Hold>) -> Vec<Uncounted> {
+        let Some(hold) = hold else { return Vec::new() };
+        let count = self.buckets[hold.policy].get_mut(&hold.key).map_or(0, |bucket| bucket.uncounted);
+        let flights = self.flights.iter();
+        flights
+            .filter(|(_, flight)| !flight.estimate.counted && flight.holds.contains(hold))
+            .map(|(&id, flight)| Uncounted {
+                flight: id,
+                call: Arc::clone(&flight.call),
+                outputs: flight.estimate.outputs,
+            })
+            .take(count)
+            .collect()
+    }
+
+    /// Puts a counted estimate in place of bounds, unless the call has ended or was counted meanwhile.
+    fn replace(&mut self, policies: &[Policy], flight: u64, estimate: Estimate) {
+        let Some(flight) = self.flights.get_mut(&flight).filter(|flight| !flight.estimate.counted) else {
+            return;
+        };
+        for hold in &flight.holds {
+            if let Some(bucket) = self.buckets[hold.policy].get_mut(&hold.key) {
+                let enforcement = policies[hold.policy].enforcement;
+                bucket.release(flight.estimate.under(enforcement), false);
+                bucket.hold(estimate.under(enforcement), true);
+            }
+        }
+        flight.estimate = estimate;
+    }
+
+    fn take_off(&mut self, policies: &[Policy], flight: Flight) -> u64 {
+        for hold in &flight.holds {
+            if let Some(bucket) = self.buckets[hold.policy].get_mut(&hold.key) {
+                bucket
+                    .hold(flight.estimate.under(policies[hold.policy].enforcement), flight.estimate.counted);
+            }
+        }
+        self.last_flight += 1;
+        self.flights.insert(self.last_flight, flight);
+        self.last_flight
+    }
+}

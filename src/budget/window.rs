@@ -1,0 +1,164 @@
+//! Rolling windows: what was spent and is reserved, per scope value.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::amount::{Amount, Range};
+
+/// Where the time comes from; tests set it by hand.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Clock {
+    #[default]
+    System,
+    #[cfg(test)]
+    Manual(Arc<std::sync::Mutex<Instant>>),
+}
+
+impl Clock {
+    pub fn now(&self) -> Instant {
+        match self {
+            Self::System => Instant::now(),
+            #[cfg(test)]
+            Self::Manual(now) => *now.lock().unwrap(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Bucket {
+    started: Instant,
+    pub spent: Amount,
+    /// Of the calls in flight, `flights` in number; it outlives the window, as they do.
+    pub reserved: Range,
+    pub flights: usize,
+    /// How many of the calls in flight hold an upper bound instead of a count.
+    pub uncounted: usize,
+}
+
+impl Bucket {
+    fn new(now: Instant) -> Self {
+        Self { started: now, spent: Amount::default(), reserved: Range::default(), flights: 0, uncounted: 0 }
+    }
+
+    fn expired(&self, duration: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.started) >= duration
+    }
+
+    pub fn hold(&mut self, range: Range, counted: bool) {
+        self.reserved += range;
+        self.flights += 1;
+        self.uncounted += usize::from(!counted);
+    }
+
+    pub fn release(&mut self, range: Range, counted: bool) {
+        self.reserved -= range;
+        self.flights = self.flights.saturating_sub(1);
+        self.uncounted = self.uncounted.saturating_sub(usize::from(!counted));
+    }
+}
+
+/// The buckets of one window length.
+#[derive(Debug)]
+pub(super) struct Buckets<K> {
+    duration: Duration,
+    swept: Instant,
+    by_key: HashMap<K, Bucket>,
+}
+
+impl<K: Hash + Eq> Buckets<K> {
+    pub fn new(duration: Duration, now: Instant) -> Self {
+        Self { duration, swept: now, by_key: HashMap::new() }
+    }
+
+    /// The bucket of `key`: begun now if there is none, begun anew if its window is over.
+    pub fn current(&mut self, key: K, now: Instant) -> &mut Bucket {
+        self.sweep(now);
+        let bucket = self.by_key.entry(key).or_insert_with(|| Bucket::new(now));
+        if bucket.expired(self.duration, now) {
+            bucket.started = now;
+            bucket.spent = Amount::default();
+        }
+        bucket
+    }
+
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut Bucket> {
+        self.by_key.get_mut(key)
+    }
+
+    pub fn spent(&self, now: Instant) -> Amount {
+        let live = self.by_key.values().filter(|bucket| !bucket.expired(self.duration, now));
+        live.fold(Amount::default(), |sum, bucket| sum + bucket.spent)
+    }
+
+    pub fn reserved(&self) -> Amount {
+        self.by_key.values().fold(Amount::default(), |sum, bucket| sum + bucket.reserved.high)
+    }
+
+    /// Keys are user input: once a window length, those out of use are forgotten.
+    fn sweep(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.swept) < self.duration {
+            return;
+        }
+        self.swept = now;
+        self.by_key.retain(|_, bucket| bucket.flights > 0 || !bucket.expired(self.duration, now));
+        if self.by_key.len() < self.by_key.capacity() / 4 {
+            self.by_key.shrink_to_fit();
+        }
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    #[cfg(test)]
+    pub fn values(&self) -> impl Iterator<Item = &Bucket> {
+        self.by_key.values()
+    }
+}
+
+impl Buckets<Arc<str>> {
+    /// `name` as a key, without copying it when its bucket is there already.
+    pub fn key(&self, name: &str) -> Arc<str> {
+        self.by_key.get_key_value(name).map_or_else(|| Arc::from(name), |(key, _)| Arc::clone(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn one_token() -> Amount {
+        Amount { input: 1, ..Amount::default() }
+    }
+
+    #[test]
+    fn a_window_begins_with_its_first_use_and_ends_after_its_length() {
+        let start = Instant::now();
+        let mut buckets = Buckets::new(HOUR, start - HOUR / 2);
+        buckets.current("k", start).spent += one_token();
+        let before = start + HOUR - Duration::from_nanos(1);
+        assert_eq!(buckets.current("k", before).spent, one_token());
+        assert_eq!(buckets.spent(before), one_token());
+        assert_eq!(buckets.spent(start + HOUR), Amount::default());
+        assert_eq!(buckets.current("k", start + HOUR).spent, Amount::default());
+    }
+
+    #[test]
+    fn expired_buckets_are_forgotten_unless_a_call_is_in_flight() {
+        let start = Instant::now();
+        let mut buckets = Buckets::new(HOUR, start);
+        for key in 0..1000 {
+            buckets.current(key, start).spent += one_token();
+        }
+        buckets.current(7, start).hold(Range::from(one_token()), true);
+        buckets.current(5000, start + HOUR);
+        assert_eq!(buckets.len(), 2);
+        assert_eq!(buckets.current(7, start + HOUR).spent, Amount::default());
+        assert_eq!(buckets.reserved(), one_token());
+    }
+}

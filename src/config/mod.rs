@@ -1,0 +1,52 @@
+//! Configuration as a caller writes it: checked field by field, then read into its types.
+
+mod fields;
+mod read;
+mod validate;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::GatewayError;
+use crate::model::config::GatewayConfig;
+
+pub use validate::validate;
+
+/// One fault of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ValidationError {
+    /// The field at fault, as in `providers[0].auth.envVar`.
+    pub path: String,
+    pub message: String,
+}
+
+/// Checks `{providers, routes: {rules, fallbackChains?}, budgets}`.
+///
+/// # Errors
+/// One `config_invalid` that lists every fault.
+#[allow(clippy::result_large_err, reason = "called when a gateway is made")]
+pub fn check(raw: &Value) -> Result<(), GatewayError> {
+    refuse(&validate(raw))
+}
+
+/// Reads `{providers, routes, fallbackChains, budgets}`, where `routes` is the list of rules. More is accepted than
+/// [`check`] does: a field that can be left out may be `null`, and numbers may be written as text.
+///
+/// # Errors
+/// `config_invalid` with the path of each entry's first fault. Values never appear in it: they could be secrets.
+#[allow(clippy::result_large_err, reason = "called when a gateway is made")]
+pub fn parse(raw: &Value) -> Result<GatewayConfig, GatewayError> {
+    let mut faults = Vec::new();
+    let config = read::config(raw, &mut faults);
+    refuse(&faults).map(|()| config)
+}
+
+#[allow(clippy::result_large_err, reason = "called when a gateway is made")]
+fn refuse(faults: &[ValidationError]) -> Result<(), GatewayError> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let lines: String =
+        faults.iter().map(|fault| format!("\n  - {}: {}", fault.path, fault.message)).collect();
+    Err(GatewayError::config_invalid(format_args!("{} validation error(s):{lines}", faults.len())))
+}

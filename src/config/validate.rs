@@ -1,0 +1,153 @@
+//! The checks of a configuration. What the messages say, callers may show; paths and wording are part of the API.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::ValidationError;
+use super::fields::{AN_OBJECT, Fields, each, fault};
+
+const AUTH_TYPES: [&str; 4] = ["apiKey", "bearer", "none", "customHeader"];
+const TRIGGERS: [&str; 5] = ["timeout", "rate_limit", "provider_error", "budget_exceeded", "manual"];
+const WINDOWS: [&str; 4] = ["request", "hour", "day", "month"];
+const ENFORCEMENTS: [&str; 3] = ["soft", "hard", "strict"];
+const SCOPES: [&str; 4] = ["global", "user", "feature", "model"];
+
+/// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; none when it can be used.
+pub fn validate(raw: &Value) -> Vec<ValidationError> {
+    let mut faults = Vec::new();
+    each("providers", raw.get("providers"), &mut faults, provider);
+    match raw.get("routes") {
+        Some(Value::Object(routes)) => {
+            each("rules", routes.get("rules"), &mut faults, rule);
+            if let Some(chains) = routes.get("fallbackChains").filter(|chains| !chains.is_null()) {
+                each("fallbackChains", Some(chains), &mut faults, chain);
+            }
+        }
+        _ => fault(&mut faults, "routes", AN_OBJECT),
+    }
+    each("budgets", raw.get("budgets"), &mut faults, budget);
+    faults
+}
+
+fn provider(entry: &mut Fields<'_, '_>) {
+    entry.required_string("name");
+    entry.required_string_or("provider", "required string (e.g. 'openai', 'anthropic', 'openrouter')");
+    entry.strings("models");
+    if let Some(mut auth) = entry.required_object("auth", "required object with 'type' field") {
+        provider_auth(&mut auth);
+    }
+    entry.optional("baseUrl", is_http_url, "must be an http or https URL");
+    entry.optional("enabled", Value::is_boolean, "must be a boolean");
+    entry.optional_strings(["defaultModel"]);
+    entry.optional_amounts(["timeoutMs", "maxResponseBytes", "streamIdleMs"]);
+    if let Some(mut retry) = entry.optional_object("retry") {
+        retry.optional_amounts(["maxAttempts", "backoffMs", "maxRetryAfterMs"]);
+    }
+    if let Some(mut headers) = entry.optional_object("headers") {
+        headers.all_strings();
+    }
+    if let Some(mut options) = entry.optional_object("options") {
+        options.optional_amounts(["delayMs"]);
+    }
+}
+
+fn provider_auth(auth: &mut Fields<'_, '_>) {
+    auth.one_of("type", &AUTH_TYPES);
+    let kind = auth.get("type");
+    if auth.get("envVars").is_some() {
+        auth.strings("envVars");
+    } else if kind.and_then(Value::as_str) != Some("none") {
+        let kind = kind.map_or(Cow::Borrowed("undefined"), as_javascript_prints);
+        auth.required_string_or("envVar", &format!("required when auth.type is \"{kind}\""));
+    }
+    auth.optional_strings(["headerName"]);
+    // The message never quotes what stands there: it is a key.
+    auth.optional("value", |_| false, "keys belong in the environment: name the variable in auth.envVar");
+}
+
+fn rule(rule: &mut Fields<'_, '_>) {
+    rule.required_string("name");
+    rule.required_number("priority");
+    if let Some(mut target) = rule.required_object("target", "required object with 'provider' field") {
+        target.required_string("provider");
+        target.optional_strings(["model", "fallbackChain"]);
+    }
+    rule.optional("enabled", Value::is_boolean, "must be a boolean");
+    if let Some(mut matches) = rule.optional_object("match") {
+        matches.optional_strings(["taskType", "userTier", "sensitivity", "feature"]);
+    }
+    if let Some(mut constraints) = rule.optional_object("constraints") {
+        constraints.optional_amounts(["maxCostUsd", "maxInputTokens", "maxLatencyMs"]);
+    }
+}
+
+fn chain(chain: &mut Fields<'_, '_>) {
+    chain.required_string("name");
+    chain.each("steps", |step| {
+        step.required_string("provider");
+        match step.get("when") {
+            None => {}
+            Some(Value::Array(triggers)) => {
+                for trigger in triggers {
+                    if !trigger.as_str().is_some_and(|trigger| TRIGGERS.contains(&trigger)) {
+                        let (trigger, triggers) = (as_javascript_prints(trigger), TRIGGERS.join(", "));
+                        step.fault("when", format!("invalid trigger \"{trigger}\", must be: {triggers}"));
+                    }
+                }
+            }
+            Some(_) => step.fault("when", "must be an array of trigger strings"),
+        }
+        step.optional_strings(["model"]);
+        step.optional_amounts(["timeoutMs"]);
+    });
+}
+
+fn budget(policy: &mut Fields<'_, '_>) {
+    policy.required_string("name");
+    policy.one_of("window", &WINDOWS);
+    policy.one_of("enforcement", &ENFORCEMENTS);
+    if let Some(mut scope) = policy.required_object("scope", "required object with 'type' field") {
+        scope.one_of("type", &SCOPES);
+        scope.optional_strings(["key"]);
+    }
+    if let Some(mut limits) = policy.optional_object("limits") {
+        limits.optional_amounts(["maxInputTokens", "maxOutputTokens", "maxTotalTokens", "maxCostUsd"]);
+        let is_fraction = |value: &Value| value.as_f64().is_some_and(|number| (0.0..=1.0).contains(&number));
+        limits.optional("warnAt", is_fraction, "must be a number between 0 and 1");
+    }
+    policy.optional_amounts(["maxOutputTokensPerCall"]);
+}
+
+/// Empty text counts as unset.
+fn is_http_url(value: &Value) -> bool {
+    let Some(url) = value.as_str().map(str::trim) else { return false };
+    let host = url.split_once(':').and_then(|(scheme, rest)| {
+        let is_http = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        rest.strip_prefix("//").filter(|_| is_http)
+    });
+    url.is_empty() || host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', '?', '#']))
+}
+
+/// A value as JavaScript's template strings print it.
+fn as_javascript_prints(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        Value::Object(_) => Cow::Borrowed("[object Object]"),
+        Value::Array(list) => {
+            let print = |value| {
+                if matches!(value, &Value::Null) { Cow::Borrowed("") } else { as_javascript_prints(value) }
+            };
+            Cow::Owned(list.iter().map(print).collect::<Vec<_>>().join(","))
+        }
+        // `1.0` is `1` there.
+        Value::Number(number) => match number.as_f64() {
+            Some(whole) if whole.fract() == 0.0 && whole.abs() < 1e21 => Cow::Owned(format!("{whole:.0}")),
+            _ => Cow::Owned(number.to_string()),
+        },
+        Value::Null | Value::Bool(_) => Cow::Owned(value.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

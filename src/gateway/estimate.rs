@@ -1,0 +1,105 @@
+//! What a call may use, told before it runs; and what it used, when its provider does not say.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::budget::CallEstimate;
+use crate::model::{ChatRequest, TokenUsage, UsageSource, Usd};
+use crate::pricing::{self, tokens};
+use crate::routing::RouteEstimate;
+
+/// Output assumed for a call that sets no `maxTokens`, where a rule bounds the cost.
+const ASSUMED_OUTPUT: u64 = 256;
+
+/// A prompt whose tokens are counted once, and only when a limit could be met.
+pub struct PromptEstimate {
+    request: Arc<ChatRequest>,
+    upper_bound: u64,
+}
+
+impl PromptEstimate {
+    pub fn new(request: Arc<ChatRequest>) -> Self {
+        let upper_bound = tokens::prompt_upper_bound(&request.messages);
+        Self { request, upper_bound }
+    }
+
+    /// The estimate for a call of this prompt to `model`.
+    pub fn on(&self, family: &str, model: &str) -> ModelEstimate {
+        ModelEstimate {
+            request: self.request.clone(),
+            upper_bound: self.upper_bound,
+            counted: OnceLock::new(),
+            family: family.to_owned(),
+            model: model.to_owned(),
+        }
+    }
+
+    fn count(&self, model: &str) -> u64 {
+        tokens::count_prompt(model, &self.request.messages)
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+impl RouteEstimate for PromptEstimate {
+    fn input_tokens_within(&self, model: &str, max: u64) -> Result<(), u64> {
+        if self.upper_bound <= max {
+            return Ok(());
+        }
+        let counted = self.count(model);
+        if counted <= max { Ok(()) } else { Err(counted) }
+    }
+
+    fn cost_within(&self, family: &str, model: &str, max: f64) -> Result<(), f64> {
+        let output = self.request.max_tokens.unwrap_or(ASSUMED_OUTPUT);
+        let cost = |input| pricing::cost(family, model, &TokenUsage::new(input, output)).dollars();
+        if cost(self.upper_bound) <= max {
+            return Ok(());
+        }
+        let counted = cost(self.count(model));
+        if counted <= max { Ok(()) } else { Err(counted) }
+    }
+}
+
+/// A prompt and the model it goes to.
+pub struct ModelEstimate {
+    request: Arc<ChatRequest>,
+    upper_bound: u64,
+    counted: OnceLock<u64>,
+    family: String,
+    model: String,
+}
+
+impl CallEstimate for ModelEstimate {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn input_upper_bound(&self) -> u64 {
+        self.upper_bound
+    }
+
+    fn input_tokens(&self) -> u64 {
+        *self.counted.get_or_init(|| tokens::count_prompt(&self.model, &self.request.messages))
+    }
+
+    fn max_tokens(&self) -> Option<u64> {
+        self.request.max_tokens
+    }
+
+    fn cost(&self, input: u64, output: u64) -> Usd {
+        pricing::cost(&self.family, &self.model, &TokenUsage::new(input, output))
+    }
+}
+
+/// Counts a call's text, for a provider that gave no counts. Off the runtime's workers: a vocabulary may have to load.
+pub async fn estimated_usage(model: &str, request: &Arc<ChatRequest>, output: &str) -> TokenUsage {
+    let (model, request, output) = (model.to_owned(), request.clone(), output.to_owned());
+    tokio::task::spawn_blocking(move || count_usage(&model, &request, &output)).await.unwrap_or_default()
+}
+
+/// [`estimated_usage`], where nobody can wait.
+pub fn count_usage(model: &str, request: &ChatRequest, output: &str) -> TokenUsage {
+    TokenUsage {
+        source: UsageSource::Estimated,
+        ..TokenUsage::new(tokens::count_prompt(model, &request.messages), tokens::count_text(model, output))
+    }
+}

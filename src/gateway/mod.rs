@@ -1,0 +1,190 @@
+//! The pipeline of one call: check → route → reserve → run → settle → record.
+
+mod estimate;
+mod stream;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::budget::{BudgetGuard, Refusal, Scope};
+use crate::error::{ErrorKind, Failure, GatewayError};
+use crate::model::config::{BudgetPolicy, FallbackChain, RouteRule};
+use crate::model::{Answer, ChatRequest, GatewayResponse};
+use crate::pricing;
+use crate::routing::fallback::{Orders, execute};
+use crate::routing::{Decision, Providers, Routed, Router};
+use crate::usage::{CallRecord, Observer, Outcome, Start, latency_ms};
+
+use estimate::PromptEstimate;
+pub use estimate::estimated_usage;
+pub use stream::{GatewayStream, Leave};
+
+/// Routes calls to providers, within budgets.
+pub struct Gateway {
+    providers: Providers,
+    router: Router,
+    budgets: Arc<BudgetGuard>,
+}
+
+/// What surrounds one call.
+pub struct CallContext {
+    pub observer: Arc<dyn Observer>,
+    /// Fires when the caller no longer wants the answer.
+    pub cancel: CancellationToken,
+}
+
+/// A call that was admitted, ready to run.
+struct Admitted {
+    decision: Decision,
+    orders: Orders,
+    record: CallRecord,
+    request_id: String,
+    started: Instant,
+}
+
+impl Gateway {
+    pub fn new(
+        providers: Providers,
+        rules: Vec<RouteRule>,
+        chains: Vec<FallbackChain>,
+        budgets: Vec<BudgetPolicy>,
+    ) -> Self {
+        Self { providers, router: Router::new(rules, chains), budgets: Arc::new(BudgetGuard::new(budgets)) }
+    }
+
+    /// The budgets' guard: what is spent and reserved at this moment.
+    pub fn budgets(&self) -> &BudgetGuard {
+        &self.budgets
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// `route_not_found` and `budget_exceeded` before anything is sent; `aborted` when the context's token fires;
+    /// otherwise the last attempt's failure. Each error of the gateway carries the request id of the log entry.
+    pub async fn chat(&self, request: ChatRequest, context: CallContext) -> Result<GatewayResponse, Failure> {
+        let cancel = context.cancel.clone();
+        let Admitted { decision, orders, record, request_id, started } = self.admit(request, context)?;
+        let run = async {
+            let routed = execute(&decision, &self.providers, &orders, |step| async move { step.provider.chat(&step.call).await })
+                .await?;
+            Ok(outcome_of(routed, &orders.request).await)
+        };
+        let result = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(GatewayError::aborted("the caller cancelled it").into()),
+            result = run => result,
+        };
+        match result {
+            Ok(mut outcome) => {
+                outcome.latency_ms = latency_ms(started);
+                record.end(&outcome, None);
+                Ok(outcome.into_response(request_id))
+            }
+            Err(failure) => Err(failed(record, failure, &request_id)),
+        }
+    }
+
+    /// Opens a stream; resolves at its first content. Until then, failures fall back as in [`Gateway::chat`].
+    ///
+    /// # Errors
+    /// As [`Gateway::chat`].
+    pub async fn chat_stream(&self, request: ChatRequest, context: CallContext) -> Result<GatewayStream, Failure> {
+        let cancel = context.cancel.clone();
+        let Admitted { decision, orders, record, request_id, started } = self.admit(request, context)?;
+        let open =
+            execute(&decision, &self.providers, &orders, |step| async move { step.provider.stream(&step.call).await });
+        let result = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(GatewayError::aborted("the caller cancelled it").into()),
+            result = open => result,
+        };
+        match result {
+            Ok(routed) => Ok(GatewayStream::new(routed, record, orders.request, request_id, started, cancel)),
+            Err(failure) => Err(failed(record, failure, &request_id)),
+        }
+    }
+
+    /// Routes the request and reserves its estimate.
+    fn admit(&self, request: ChatRequest, context: CallContext) -> Result<Admitted, Failure> {
+        let started = Instant::now();
+        let request_id = uuid::Uuid::new_v4().to_string();
+        let request = Arc::new(request);
+        let estimate = Arc::new(PromptEstimate::new(request.clone()));
+        let decision = self
+            .router
+            .resolve(&request, &self.providers, &*estimate)
+            .map_err(|no_route| no_route.into_error().with_request_id(&request_id))?;
+        let rule = self.router.rule(decision.rule);
+        let loaded = self.providers.get(&decision.provider);
+        let reservation = if self.budgets.is_empty() {
+            None
+        } else {
+            let scope = Scope {
+                user_tier: request.user_tier.as_deref(),
+                feature: request.feature.as_deref(),
+                model: Some(&decision.model),
+            };
+            let family = loaded.map_or("", |loaded| loaded.provider.family());
+            let call = estimate.on(family, &decision.model);
+            let reservation = self.budgets.admit(&scope, Arc::new(call)).map_err(|refusal| {
+                warn(&*context.observer, &refusal.warnings);
+                let Refusal { policy, .. } = refusal;
+                GatewayError::budget_exceeded(&policy).with_request_id(&request_id)
+            })?;
+            warn(&*context.observer, reservation.warnings());
+            Some(reservation)
+        };
+        let max_tokens = request.max_tokens.or_else(|| reservation.as_ref().and_then(|held| held.output_cap()));
+        let deadline = rule.constraints.max_latency_ms.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
+        let record = CallRecord::open(Start {
+            request_id: request_id.clone(),
+            started,
+            observer: context.observer,
+            reservation,
+            route_rule: rule.name.clone(),
+            provider: loaded.map_or_else(|| decision.provider.clone(), |loaded| loaded.provider.name().to_owned()),
+            model: decision.model.clone(),
+            feature: request.feature.clone(),
+            user_tier: request.user_tier.clone(),
+        });
+        Ok(Admitted { decision, orders: Orders { request, max_tokens, deadline }, record, request_id, started })
+    }
+}
+
+fn warn(observer: &dyn Observer, warnings: &[String]) {
+    for warning in warnings {
+        observer.warning(format!("[budget-warn] {warning}"));
+    }
+}
+
+/// Ends the record of a failed call. A chain without a single loaded provider is a refusal by routing: not logged.
+fn failed(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
+    if failure.kind() == Some(ErrorKind::RouteNotFound) && matches!(failure, Failure::Gateway(_)) {
+        record.discard();
+    } else {
+        record.fail(&failure);
+    }
+    failure.with_request_id(request_id)
+}
+
+async fn outcome_of(routed: Routed<Answer>, request: &Arc<ChatRequest>) -> Outcome {
+    let Routed { output: answer, provider, model, fallback_from, fallback_triggered, .. } = routed;
+    let usage = match answer.usage {
+        Some(usage) => usage,
+        None => estimated_usage(&model, request, &answer.content).await,
+    };
+    Outcome {
+        provider: provider.name().to_owned(),
+        cost: pricing::cost(provider.family(), &answer.model, &usage),
+        model: answer.model,
+        content: answer.content,
+        usage,
+        total_tokens: answer.total_tokens,
+        latency_ms: 0,
+        fallback_triggered,
+        fallback_from,
+    }
+}

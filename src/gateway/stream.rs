@@ -1,0 +1,205 @@
+//! An open stream: hands events on, keeps the figures, and settles once, however it ends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::estimate::{count_usage, estimated_usage};
+use crate::error::{Failure, GatewayError};
+use crate::model::{ChatRequest, GatewayResponse, StreamEvent, TokenUsage, UsageSource};
+use crate::pricing;
+use crate::providers::EventSource;
+use crate::routing::Routed;
+use crate::usage::{CallRecord, Outcome, latency_ms};
+
+/// A committed stream. Dropping it closes the upstream's connection and bills what came up to then.
+pub struct GatewayStream {
+    source: Option<Box<dyn EventSource>>,
+    record: Option<CallRecord>,
+    cancel: CancellationToken,
+    request: Arc<ChatRequest>,
+    request_id: String,
+    started: Instant,
+    family: String,
+    /// The model that was asked for: what its text is counted with.
+    asked_model: String,
+    progress: Outcome,
+    /// Counts the provider has given so far.
+    reported: Option<TokenUsage>,
+    finished: bool,
+}
+
+/// Why a stream is left before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// The reader has enough: a success.
+    ReaderLeft,
+    /// A signal fired, or the runtime stops.
+    Aborted,
+}
+
+impl GatewayStream {
+    pub(super) fn new(
+        routed: Routed<Box<dyn EventSource>>,
+        record: CallRecord,
+        request: Arc<ChatRequest>,
+        request_id: String,
+        started: Instant,
+        cancel: CancellationToken,
+    ) -> Self {
+        let Routed { output: source, provider, model, fallback_from, fallback_triggered, .. } = routed;
+        Self {
+            source: Some(source),
+            record: Some(record),
+            cancel,
+            request,
+            request_id,
+            started,
+            family: provider.family().to_owned(),
+            progress: Outcome {
+                provider: provider.name().to_owned(),
+                model: model.clone(),
+                fallback_triggered,
+                fallback_from,
+                ..Outcome::default()
+            },
+            asked_model: model,
+            reported: None,
+            finished: false,
+        }
+    }
+
+    /// A stream outside of a gateway: nothing is budgeted, nothing is logged.
+    pub fn detached(
+        routed: Routed<Box<dyn EventSource>>,
+        request: Arc<ChatRequest>,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self::new(routed, CallRecord::detached(), request, String::new(), Instant::now(), cancel)
+    }
+
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// The name of the provider that answers.
+    pub fn provider(&self) -> &str {
+        &self.progress.provider
+    }
+
+    /// The model as the upstream has named it so far.
+    pub fn model(&self) -> &str {
+        &self.progress.model
+    }
+
+    /// Waits for events and appends all that have arrived; false: the answer is complete and settled.
+    ///
+    /// # Errors
+    /// The stream broke off, or its call was cancelled; what came before the failure is in `into`, and is billed.
+    pub async fn next(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
+        let Some(source) = &mut self.source else { return Ok(false) };
+        let before = into.len();
+        let cancel = self.cancel.clone();
+        let result = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(GatewayError::aborted("the caller cancelled it").into()),
+            result = source.next(into) => result,
+        };
+        for event in &into[before..] {
+            self.keep(event);
+        }
+        match result {
+            Ok(true) => Ok(true),
+            Ok(false) => {
+                self.source = None;
+                self.finished = true;
+                let usage = match self.reported {
+                    Some(usage) => usage,
+                    None => estimated_usage(&self.asked_model, &self.request, &self.progress.content).await,
+                };
+                self.settle(usage, None);
+                Ok(false)
+            }
+            Err(failure) => {
+                self.source = None;
+                let usage = self.usage_so_far().await;
+                self.settle(usage, Some(failure.log_code()));
+                Err(failure.with_request_id(&self.request_id))
+            }
+        }
+    }
+
+    /// Leaves the stream: closes the upstream at once, settles what came up to now.
+    pub async fn leave(mut self, why: Leave) -> GatewayResponse {
+        self.source = None;
+        let usage = self.usage_so_far().await;
+        self.settle(usage, why.error_code());
+        self.summary()
+    }
+
+    /// The call's figures so far; final once the stream has ended.
+    pub fn summary(&self) -> GatewayResponse {
+        let mut progress = self.progress.clone();
+        if self.record.is_some() {
+            progress.usage = self.reported.unwrap_or_default();
+            progress.cost = pricing::cost(&self.family, &progress.model, &progress.usage);
+            progress.latency_ms = latency_ms(self.started);
+        }
+        progress.into_response(self.request_id.clone())
+    }
+
+    fn keep(&mut self, event: &StreamEvent) {
+        self.progress.content.push_str(&event.delta);
+        if let Some(model) = &event.model {
+            self.progress.model.clone_from(model);
+        }
+        if let Some(usage) = event.usage {
+            self.reported = Some(usage);
+        }
+    }
+
+    /// Of an answer that broke off: its counts, if the provider gave any, are from before the end.
+    async fn usage_so_far(&self) -> TokenUsage {
+        self.with_reported(estimated_usage(&self.asked_model, &self.request, &self.progress.content).await)
+    }
+
+    fn with_reported(&self, counted: TokenUsage) -> TokenUsage {
+        match self.reported {
+            Some(reported) => TokenUsage {
+                output: reported.output.max(counted.output),
+                source: UsageSource::Estimated,
+                ..reported
+            },
+            None => counted,
+        }
+    }
+
+    fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) {
+        let Some(record) = self.record.take() else { return };
+        self.progress.usage = usage;
+        self.progress.cost = pricing::cost(&self.family, &self.progress.model, &usage);
+        self.progress.latency_ms = latency_ms(self.started);
+        record.end(&self.progress, error_code);
+    }
+}
+
+impl Leave {
+    fn error_code(self) -> Option<&'static str> {
+        match self {
+            Self::ReaderLeft => None,
+            Self::Aborted => Some(crate::error::ErrorKind::Aborted.code()),
+        }
+    }
+}
+
+impl Drop for GatewayStream {
+    fn drop(&mut self) {
+        if self.record.is_some() {
+            self.source = None;
+            let counted = count_usage(&self.asked_model, &self.request, &self.progress.content);
+            let why = if self.cancel.is_cancelled() { Leave::Aborted } else { Leave::ReaderLeft };
+            self.settle(self.with_reported(counted), why.error_code());
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Reads a request from JSON. Lists of plain messages, the usual case, are read straight into their types; any
+//! other list goes through values, which keeps what was written and tells the path of a fault.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, de::Error};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::{ChatRequest, openai};
+use crate::error::GatewayError;
+use crate::model::message::{Content, Message, Part, Role, ToolCall};
+
+const ROLES: &str = "must be one of: system, developer, user, assistant, tool";
+const A_STRING: &str = "must be a string";
+const AN_ARRAY: &str = "must be an array";
+const AN_OBJECT: &str = "must be an object";
+const MESSAGES: &str = "must be a non-empty array";
+
+/// The fields of a request, unread.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields<'a> {
+    #[serde(borrow)]
+    messages: Option<&'a RawValue>,
+    model: Option<&'a RawValue>,
+    task_type: Option<&'a RawValue>,
+    feature: Option<&'a RawValue>,
+    user_tier: Option<&'a RawValue>,
+    sensitivity: Option<&'a RawValue>,
+    max_tokens: Option<&'a RawValue>,
+    temperature: Option<&'a RawValue>,
+}
+
+pub fn request(text: &str) -> Read<ChatRequest> {
+    // An array would be read as a structure's fields in their order.
+    if !text.trim_start().starts_with('{') {
+        let not_object = |_: Value| Fault::new("request", AN_OBJECT);
+        return Err(serde_json::from_str(text).map_or_else(not_json, not_object));
+    }
+    let fields: Fields<'_> = serde_json::from_str(text).map_err(not_json)?;
+    let raw = fields.messages.ok_or_else(|| Fault::new("messages", MESSAGES))?;
+    let (messages, is_wire) = messages(raw.get())?;
+    Ok(ChatRequest {
+        openai_messages: is_wire.then(|| raw.to_owned()),
+        messages,
+        model: string("model", fields.model)?,
+        task_type: string("taskType", fields.task_type)?,
+        feature: string("feature", fields.feature)?,
+        user_tier: string("userTier", fields.user_tier)?,
+        sensitivity: string("sensitivity", fields.sensitivity)?,
+        max_tokens: max_tokens(fields.max_tokens)?,
+        temperature: scalar("temperature", fields.temperature, "must be a number")?,
+    })
+}
+
+#[allow(clippy::needless_pass_by_value)]
+fn not_json(error: serde_json::Error) -> Fault {
+    Fault { path: "request".to_owned(), problem: Cow::Owned(format!("is not valid JSON: {error}")) }
+}
+
+fn scalar<T: DeserializeOwned>(path: &str, raw: Option<&RawValue>, problem: &'static str) -> Read<Option<T>> {
+    raw.map(|raw| serde_json::from_str(raw.get())).transpose().map_err(|_| Fault::new(path, problem))
+}
+
+fn string(path: &str, raw: Option<&RawValue>) -> Read<Option<String>> {
+    scalar(path, raw, A_STRING)
+}
+
+/// JavaScript has one kind of number: `1e3` is whole.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn max_tokens(raw: Option<&RawValue>) -> Read<Option<u64>> {
+    let problem = "must be a whole number of 1 or more";
+    match scalar::<f64>("maxTokens", raw, problem)? {
+        Some(number) if number < 1.0 || number.fract() != 0.0 => Err(Fault::new("maxTokens", problem)),
+        number => Ok(number.map(|number| number as u64)),
+    }
+}
+
+/// The messages, and whether each is in OpenAI's own form.
+fn messages(json: &str) -> Read<(Vec<Message>, bool)> {
+    if let Ok(plain) = serde_json::from_str::<Vec<Plain>>(json)
+        && !plain.is_empty()
+    {
+        return Ok((plain.into_iter().map(|message| message.0).collect(), true));
+    }
+    let list = match serde_json::from_str(json).map_err(not_json)? {
+        Value::Array(list) if !list.is_empty() => list,
+        _ => return Err(Fault::new("messages", MESSAGES)),
+    };
+    let mut is_wire = true;
+    let read = |(index, value)| {
+        let read = match value {
+            Value::Object(source) => {
+                is_wire = is_wire && openai::is_wire(&source);
+                message(source)
+            }
+            _ => Err(Fault::new("", AN_OBJECT)),
+        };
+        read.map_err(|fault| fault.inside(format_args!("messages[{index}]")))
+    };
+    let messages = list.into_iter().enumerate().map(read).collect::<Read<_>>()?;
+    Ok((messages, is_wire))
+}
+
+/// A message that is a role and a text, nothing more.
+struct Plain(Message);
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_map(PlainVisitor)
+    }
+}
+
+struct PlainVisitor;
+
+impl<'de> Visitor<'de> for PlainVisitor {
+    type Value = Plain;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a role and a text")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Plain, A::Error> {
+        let (mut role, mut content) = (None, None);
+        while let Some(key) = map.next_key::<&str>()? {
+            match key {
+                "role" => role = Role::parse(map.next_value()?),
+                "content" => content = Some(map.next_value::<String>()?),
+                _ => return Err(A::Error::custom("not plain")),
+            }
+        }
+        match (role, content) {
+            (Some(role), Some(content)) => Ok(Plain(Message::plain(role, content))),
+            _ => Err(A::Error::custom("not plain")),
+        }
+    }
+}
+
+/// What is wrong, and where.
+pub struct Fault {
+    path: String,
+    problem: Cow<'static, str>,
+}
+
+type Read<T> = Result<T, Fault>;
+
+impl From<Fault> for GatewayError {
+    fn from(fault: Fault) -> Self {
+        Self::invalid_request(&fault.path, fault.problem)
+    }
+}
+
+impl Fault {
+    fn new(path: impl Into<String>, problem: &'static str) -> Self {
+        Self { path: path.into(), problem: Cow::Borrowed(problem) }
+    }
+
+    fn inside(self, place: fmt::Arguments<'_>) -> Self {
+        Self { path: format!("{place}{}", self.path), ..self }
+    }
+}
+
+fn message(mut source: Map<String, Value>) -> Read<Message> {
+    let role = source.get("role").and_then(Value::as_str).and_then(Role::parse);
+    let role = role.ok_or_else(|| Fault::new(".role", ROLES))?;
+    if let (2, Some(Value::String(text))) = (source.len(), source.get_mut("content")) {
+        return Ok(Message::plain(role, std::mem::take(text)));
+    }
+    Ok(Message {
+        role,
+        content: content(role, source.get("content"))?,
+        tool_calls: tool_calls(&source)?,
+        tool_call_id: tool_call_id(&source)?,
+        cache_control: cache_control(&source)?,
+        source: Some(source),
+    })
+}
+
+fn content(role: Role, content: Option<&Value>) -> Read<Content> {
+    match content {
+        Some(Value::String(text)) => Ok(Content::Text(text.clone())),
+        Some(Value::Array(list)) => {
+            let read =
+                |(index, value)| part(value).map_err(|fault| fault.inside(format_args!(".content[{index}]")));
+            Ok(Content::Parts(list.iter().enumerate().map(read).collect::<Read<_>>()?))
+        }
+        None | Some(Value::Null) if role == Role::Assistant => Ok(Content::Empty),
+        _ => Err(Fault::new(".content", "must be a string or an array of parts")),
+    }
+}
+
+fn part(value: &Value) -> Read<Part> {
+    let part = value.as_object().ok_or_else(|| Fault::new("", AN_OBJECT))?;
+    let kind = text(part, "type")?;
+    Ok(match kind {
+        "text" => Part::Text { text: text(part, "text")?.to_owned(), cache_control: cache_control(part)? },
+        "image_url" => Part::image(image_url(part)?),
+        "image" => match set(part, "data") {
+            Some(_) => Part::ImageData {
+                data: text(part, "data")?.to_owned(),
+                mime_type: text(part, "mimeType")?.to_owned(),
+            },
+            None => Part::image(text(part, "url")?),
+        },
+        _ => Part::Other { kind: kind.to_owned() },
+    })
+}
+
+/// Some services take the URL itself where OpenAI has an object.
+fn image_url(part: &Map<String, Value>) -> Read<&str> {
+    let url = match set(part, "image_url") {
+        Some(Value::Object(image)) => image.get("url"),
+        other => other,
+    };
+    url.and_then(Value::as_str).ok_or_else(|| Fault::new(".image_url.url", A_STRING))
+}
+
+fn tool_calls(message: &Map<String, Value>) -> Read<Vec<ToolCall>> {
+    if let Some(calls) = set(message, "tool_calls") {
+        let calls = calls.as_array().ok_or_else(|| Fault::new(".tool_calls", AN_ARRAY))?;
+        return Ok(calls.iter().filter_map(wire_call).collect());
+    }
+    let Some(calls) = set(message, "toolCalls") else { return Ok(Vec::new()) };
+    let calls = calls.as_array().ok_or_else(|| Fault::new(".toolCalls", AN_ARRAY))?;
+    let read =
+        |(index, value)| own_call(value).map_err(|fault| fault.inside(format_args!(".toolCalls[{index}]")));
+    calls.iter().enumerate().map(read).collect()
+}
+
+/// A call in OpenAI's form; other kinds than functions have no meaning here and go out as they are.
+fn wire_call(call: &Value) -> Option<ToolCall> {
+    let function = call.get("function")?;
+    Some(ToolCall {
+        id: call.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        name: function.get("name")?.as_str()?.to_owned(),
+        arguments: function.get("arguments").map(arguments).unwrap_or_default(),
+    })
+}
+
+fn own_call(value: &Value) -> Read<ToolCall> {
+    let call = value.as_object().ok_or_else(|| Fault::new("", AN_OBJECT))?;
+    let arguments = match set(call, "arguments") {
+        None => "{}".to_owned(),
+        Some(value @ (Value::String(_) | Value::Object(_))) => arguments(value),
+        Some(_) => return Err(Fault::new(".arguments", "must be an object or a string")),
+    };
+    Ok(ToolCall { id: text(call, "id")?.to_owned(), name: text(call, "name")?.to_owned(), arguments })
+}
+
+fn arguments(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn tool_call_id(message: &Map<String, Value>) -> Read<Option<String>> {
+    for key in ["tool_call_id", "toolCallId"] {
+        if set(message, key).is_some() {
+            return text(message, key).map(|id| Some(id.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+fn cache_control(holder: &Map<String, Value>) -> Read<bool> {
+    match set(holder, "cacheControl") {
+        None => Ok(false),
+        Some(word) if word == "ephemeral" => Ok(true),
+        Some(_) => Err(Fault::new(".cacheControl", "must be \"ephemeral\"")),
+    }
+}
+
+/// A field that is there and not `null`.
+fn set<'a>(holder: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    holder.get(key).filter(|value| !value.is_null())
+}
+
+fn text<'a>(holder: &'a Map<String, Value>, key: &str) -> Read<&'a str> {
+    holder.get(key).and_then(Value::as_str).ok_or_else(|| Fault::new(format!(".{key}"), A_STRING))
+}
+
+#[cfg(test)]
+mod tests;

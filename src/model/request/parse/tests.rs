@@ -1,0 +1,199 @@
+use serde_json::json;
+
+use super::*;
+
+fn read(request: &Value) -> ChatRequest {
+    ChatRequest::from_json(&request.to_string()).unwrap()
+}
+
+fn fault(request: &Value) -> String {
+    let error = ChatRequest::from_json(&request.to_string()).unwrap_err();
+    error.message.strip_prefix("Invalid request: ").unwrap().to_owned()
+}
+
+fn message_fault(message: &Value) -> String {
+    fault(&json!({ "messages": [{ "role": "user", "content": "a" }, message] }))
+}
+
+fn one(message: &Value) -> Message {
+    read(&json!({ "messages": [message] })).messages.remove(0)
+}
+
+#[test]
+fn plain_messages_need_no_source() {
+    let request = read(&json!({
+        "messages": [{ "role": "system", "content": "a\n\u{1F600}" }, { "content": "b", "role": "user" }],
+        "model": "m", "taskType": "t", "feature": "f", "userTier": "u", "sensitivity": "s", "maxTokens": 7,
+        "temperature": 1, "unknown": { "role": [] }, "stream": true,
+    }));
+    let plain = [Message::plain(Role::System, "a\n\u{1F600}"), Message::plain(Role::User, "b")];
+    assert_eq!(request.messages, plain);
+    assert!(request.openai_messages.is_some());
+    let fields = [request.model, request.task_type, request.feature, request.user_tier, request.sensitivity];
+    assert_eq!(fields.map(Option::unwrap), ["m", "t", "f", "u", "s"]);
+    assert_eq!((request.max_tokens, request.temperature), (Some(7), Some(1.0)));
+}
+
+#[test]
+fn null_is_unset() {
+    let request = read(&json!({
+        "messages": [{ "role": "assistant", "content": null, "toolCalls": null, "toolCallId": null, "cacheControl": null }],
+        "model": null, "maxTokens": null, "temperature": null,
+    }));
+    assert_eq!((request.model, request.max_tokens, request.temperature), (None, None, None));
+    let message = &request.messages[0];
+    assert_eq!(
+        (&message.content, &message.tool_call_id, message.cache_control),
+        (&Content::Empty, &None, false)
+    );
+}
+
+#[test]
+fn openais_form_and_ours_mean_the_same() {
+    let wire = one(&json!({ "role": "assistant", "tool_calls": [
+        { "id": "1", "type": "function", "function": { "name": "f", "arguments": "{\"a\":1}" } },
+        { "id": "2", "type": "custom", "custom": { "name": "c", "input": "x" } },
+    ] }));
+    let ours = one(
+        &json!({ "role": "assistant", "toolCalls": [{ "id": "1", "name": "f", "arguments": { "a": 1 } }] }),
+    );
+    let call = ToolCall { id: "1".to_owned(), name: "f".to_owned(), arguments: "{\"a\":1}".to_owned() };
+    assert_eq!(wire.tool_calls, [call]);
+    assert_eq!(wire.tool_calls, ours.tool_calls);
+
+    let wire = one(&json!({ "role": "tool", "tool_call_id": "1", "content": "r" }));
+    let ours = one(&json!({ "role": "tool", "toolCallId": "1", "content": "r" }));
+    assert_eq!(wire.tool_call_id.as_deref(), Some("1"));
+    assert_eq!(wire.tool_call_id, ours.tool_call_id);
+
+    let wire = one(&json!({ "role": "user", "content": [
+        { "type": "text", "text": "t" },
+        { "type": "image_url", "image_url": { "url": "https://x/y", "detail": "low" } },
+        { "type": "image_url", "image_url": { "url": "data:image/png;base64,AA==" } },
+        { "type": "image_url", "image_url": "https://x/z" },
+        { "type": "input_audio", "input_audio": {} },
+    ] }));
+    let ours = one(&json!({ "role": "user", "content": [
+        { "type": "text", "text": "t" },
+        { "type": "image", "url": "https://x/y" },
+        { "type": "image", "data": "AA==", "mimeType": "image/png" },
+        { "type": "image", "url": "https://x/z" },
+        { "type": "input_audio" },
+    ] }));
+    assert_eq!(wire.content, ours.content);
+    let Content::Parts(parts) = wire.content else { panic!("no parts") };
+    assert_eq!(parts[2], Part::ImageData { data: "AA==".to_owned(), mime_type: "image/png".to_owned() });
+    assert_eq!(parts[4], Part::Other { kind: "input_audio".to_owned() });
+}
+
+#[test]
+fn a_message_is_kept_as_it_was_written() {
+    let written = json!({ "role": "user", "name": "n", "content": "a", "x": null });
+    let request = read(&json!({ "messages": [{ "role": "user", "content": "b" }, written] }));
+    assert_eq!(request.messages[0].source, None);
+    let source = request.messages[1].source.as_ref().unwrap();
+    assert_eq!(Value::Object(source.clone()).to_string(), written.to_string());
+}
+
+#[test]
+fn cache_control_is_read_on_messages_and_text() {
+    let message = one(&json!({ "role": "user", "cacheControl": "ephemeral", "content": [
+        { "type": "text", "text": "t", "cacheControl": "ephemeral" }] }));
+    assert!(message.cache_control);
+    assert_eq!(
+        message.content,
+        Content::Parts(vec![Part::Text { text: "t".to_owned(), cache_control: true }])
+    );
+}
+
+#[test]
+fn only_openais_own_form_goes_out_as_it_came() {
+    let is_wire = |message: Value| read(&json!({ "messages": [message] })).openai_messages.is_some();
+    assert!(is_wire(json!({ "role": "user", "content": [{ "type": "file", "file": { "file_id": "f" } }] })));
+    assert!(is_wire(json!({ "role": "assistant", "tool_calls": [] })));
+    assert!(!is_wire(json!({ "role": "assistant", "toolCalls": [] })));
+    assert!(!is_wire(json!({ "role": "tool", "content": "", "toolCallId": "1" })));
+    assert!(!is_wire(json!({ "role": "user", "content": "", "cacheControl": null })));
+    assert!(!is_wire(json!({ "role": "user", "content": [{ "type": "image", "url": "u" }] })));
+    assert!(!is_wire(
+        json!({ "role": "user", "content": [{ "type": "text", "text": "", "cacheControl": null }] })
+    ));
+}
+
+#[test]
+fn a_fault_is_told_with_its_path() {
+    assert_eq!(fault(&json!([])), "request: must be an object");
+    assert_eq!(fault(&json!("a")), "request: must be an object");
+    for messages in [json!(null), json!([]), json!({}), json!("a"), json!(1)] {
+        assert_eq!(fault(&json!({ "messages": messages })), "messages: must be a non-empty array");
+    }
+    assert_eq!(fault(&json!({})), "messages: must be a non-empty array");
+    for key in ["model", "taskType", "feature", "userTier", "sensitivity"] {
+        let request = json!({ "messages": [{ "role": "user", "content": "a" }], key: 1 });
+        assert_eq!(fault(&request), format!("{key}: must be a string"));
+    }
+    for number in [json!(0), json!(-1), json!(1.5), json!("1"), json!(true)] {
+        let request = json!({ "messages": [{ "role": "user", "content": "a" }], "maxTokens": number });
+        assert_eq!(fault(&request), "maxTokens: must be a whole number of 1 or more");
+    }
+    let request = json!({ "messages": [{ "role": "user", "content": "a" }], "temperature": "1" });
+    assert_eq!(fault(&request), "temperature: must be a number");
+    let error = ChatRequest::from_json(r#"{"messages":[}"#).unwrap_err();
+    assert!(error.message.starts_with("Invalid request: request: is not valid JSON: "), "{error}");
+    assert_eq!(error.details.unwrap()["path"], "request");
+}
+
+#[test]
+fn a_fault_in_a_message_is_told_with_its_path() {
+    assert_eq!(message_fault(&json!("a")), "messages[1]: must be an object");
+    assert_eq!(message_fault(&json!(["user", "a"])), "messages[1]: must be an object");
+    let roles = format!("messages[1].role: {ROLES}");
+    assert_eq!(message_fault(&json!({ "content": "a" })), roles);
+    assert_eq!(message_fault(&json!({ "role": "User", "content": "a" })), roles);
+    assert_eq!(message_fault(&json!({ "role": 1, "content": "a", "x": 1 })), roles);
+    for content in [json!(null), json!(1), json!({})] {
+        let fault = message_fault(&json!({ "role": "user", "content": content }));
+        assert_eq!(fault, "messages[1].content: must be a string or an array of parts");
+    }
+    let field = |key: &str, value: Value| message_fault(&json!({ "role": "assistant", key: value }));
+    assert_eq!(field("tool_calls", json!({})), "messages[1].tool_calls: must be an array");
+    assert_eq!(field("toolCalls", json!("")), "messages[1].toolCalls: must be an array");
+    assert_eq!(field("toolCalls", json!([1])), "messages[1].toolCalls[0]: must be an object");
+    assert_eq!(field("toolCalls", json!([{ "id": "1" }])), "messages[1].toolCalls[0].name: must be a string");
+    let call = json!([{ "id": "1", "name": "f", "arguments": [] }]);
+    assert_eq!(field("toolCalls", call), "messages[1].toolCalls[0].arguments: must be an object or a string");
+    assert_eq!(field("toolCallId", json!(1)), "messages[1].toolCallId: must be a string");
+    assert_eq!(field("tool_call_id", json!(1)), "messages[1].tool_call_id: must be a string");
+    assert_eq!(field("cacheControl", json!(true)), "messages[1].cacheControl: must be \"ephemeral\"");
+}
+
+#[test]
+fn a_fault_in_a_part_is_told_with_its_path() {
+    let fault = |part: Value| message_fault(&json!({ "role": "user", "content": [{ "type": "x" }, part] }));
+    assert_eq!(fault(json!("a")), "messages[1].content[1]: must be an object");
+    assert_eq!(fault(json!({})), "messages[1].content[1].type: must be a string");
+    assert_eq!(fault(json!({ "type": "text" })), "messages[1].content[1].text: must be a string");
+    assert_eq!(fault(json!({ "type": "image" })), "messages[1].content[1].url: must be a string");
+    assert_eq!(
+        fault(json!({ "type": "image", "data": "" })),
+        "messages[1].content[1].mimeType: must be a string"
+    );
+    assert_eq!(
+        fault(json!({ "type": "image_url" })),
+        "messages[1].content[1].image_url.url: must be a string"
+    );
+}
+
+#[test]
+fn half_a_surrogate_pair_becomes_a_replacement_character() {
+    let request = |content: &str| {
+        let text = format!(r#"{{"messages":[{{"role":"user","content":"{content}"}}],"model":"\udc00"}}"#);
+        let request = ChatRequest::from_json(&text).unwrap();
+        assert_eq!(request.model.as_deref(), Some("\u{fffd}"));
+        (request.messages[0].content.text(), request.openai_messages.unwrap().get().to_owned())
+    };
+    let (text, raw) = request(r"a\ud83d");
+    assert_eq!((text.as_str(), raw.contains(r"a\ufffd")), ("a\u{fffd}", true));
+    let (text, raw) = request(r"\\ud83d \ud83d\ude00");
+    assert_eq!((text.as_str(), raw.contains(r"\\ud83d \ud83d\ude00")), (r"\ud83d 😀", true));
+}

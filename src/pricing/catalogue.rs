@@ -1,0 +1,110 @@
+//! Rates from the genai-prices catalogue.
+//!
+//! The crate prices single calls and keeps its rates to itself, and finding a model in it takes many comparisons.
+//! So a model is asked about a few made-up calls, once, and its rates are read off the answers.
+
+use std::time::SystemTime;
+
+use genai_prices::{Calculator, PriceCalculation, PriceRequest, Usage, UsageKey};
+
+use super::rates::{Femto, Rates, Tier, femto};
+
+/// Longer prompts than this have no tier of their own.
+const LONGEST_PROMPT: u64 = 1 << 24;
+
+/// Servers one runs oneself: what a model costs at a vendor says nothing about them.
+const LOCAL_FAMILIES: [&str; 12] = [
+    "mock",
+    "ollama",
+    "lmstudio",
+    "lm-studio",
+    "vllm",
+    "llamacpp",
+    "llama-cpp",
+    "llama.cpp",
+    "localai",
+    "sglang",
+    "tgi",
+    "local",
+];
+
+/// Families that the catalogue knows by another name.
+const VENDOR_NAMES: [(&str, &str); 2] = [("workers-ai", "cloudflare"), ("zhipu", "zhipuai")];
+
+pub(super) fn load() {
+    let _ = Calculator::bundled();
+}
+
+/// What a model costs at a time of day, where the catalogue knows it. An empty `family` is an unknown one.
+pub(super) fn rates(family: &str, model: &str, at: SystemTime) -> Option<Rates> {
+    if LOCAL_FAMILIES.contains(&family) {
+        return None;
+    }
+    let family = VENDOR_NAMES.iter().find(|(ours, _)| *ours == family).map_or(family, |(_, theirs)| theirs);
+    let at_vendor = |vendor: &str, model: &str| {
+        let known =
+            !vendor.is_empty() && Calculator::bundled().find_provider(Some(vendor), None).ok()?.is_some();
+        if known { Quote { vendor: Some(vendor), model: model.to_owned(), at }.rates() } else { None }
+    };
+    at_vendor(family, model)
+        .or_else(|| model.split_once('/').and_then(|(vendor, model)| at_vendor(vendor, model)))
+        .or_else(|| Quote { vendor: None, model: model.to_owned(), at }.rates())
+        .or_else(
+            || if family.is_empty() && model.contains('/') { at_vendor("openrouter", model) } else { None },
+        )
+}
+
+/// Asks the catalogue about one model.
+struct Quote<'a> {
+    /// `None`: whoever the name points to.
+    vendor: Option<&'a str>,
+    model: String,
+    at: SystemTime,
+}
+
+impl Quote<'_> {
+    fn price<const N: usize>(&self, counts: [(UsageKey, f64); N]) -> Option<PriceCalculation> {
+        let usage = Usage::from(counts);
+        let mut request = PriceRequest::new(&self.model, &usage).with_timestamp(self.at);
+        request.provider_id = self.vendor;
+        Calculator::bundled().calculate(&request).ok()
+    }
+
+    fn rates(&self) -> Option<Rates> {
+        let request = femto(self.price([])?.total_price);
+        let base = self.tier(1)?;
+        let longest = self.tier(LONGEST_PROMPT)?;
+        let mut long_prompts = Vec::new();
+        let (mut tier, mut start) = (base, 1);
+        while tier != longest {
+            let (mut below, mut above) = (start, LONGEST_PROMPT);
+            while above - below > 1 {
+                let middle = below.midpoint(above);
+                if self.tier(middle)? == tier { below = middle } else { above = middle }
+            }
+            tier = self.tier(above)?;
+            start = above;
+            long_prompts.push((below, tier));
+        }
+        Some(Rates { request, base, long_prompts: long_prompts.into() })
+    }
+
+    /// The rates for prompts of so many tokens.
+    #[allow(clippy::cast_precision_loss)]
+    fn tier(&self, prompt: u64) -> Option<Tier> {
+        let tokens = prompt as f64;
+        let per_token = |dollars: f64| -> Femto { femto(dollars / tokens) };
+        // The catalogue, too, counts cached tokens as part of the input.
+        let cached = |key: UsageKey| {
+            let price = self.price([(UsageKey::INPUT_TOKENS, tokens), (key, tokens)])?;
+            Some(per_token(price.input_price))
+        };
+        let plain = self.price([(UsageKey::INPUT_TOKENS, tokens), (UsageKey::OUTPUT_TOKENS, tokens)])?;
+        Some(Tier {
+            input: per_token(plain.input_price),
+            output: per_token(plain.output_price),
+            cache_read: cached(UsageKey::CACHE_READ_TOKENS)?,
+            cache_write: cached(UsageKey::CACHE_WRITE_TOKENS)?,
+        })
+    }
+}

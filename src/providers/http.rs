@@ -1,0 +1,256 @@
+//! What all providers over HTTP share: endpoint, retries, timeouts, bounds, and keeping secrets out of errors.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use reqwest::Response;
+use tokio::time::Instant;
+
+use super::stream::{EventSource, commit};
+use super::wire::{StreamDecoder, Wire};
+use super::{Provider, ProviderCall, within};
+use crate::error::{Failure, GatewayError};
+use crate::model::{Answer, StreamEvent};
+use crate::transport::body::{BodyLimit, ChunkReader, read_error, read_whole};
+use crate::transport::retry::retry_after;
+use crate::transport::sse::SseReader;
+use crate::transport::{Endpoint, HttpClient, RetryPolicy};
+
+/// How long a finished stream's connection is given to end by itself, so that it can be used again.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// A provider that speaks the wire format `W`.
+pub struct HttpProvider<W> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) family: &'static str,
+    pub(super) wire: W,
+    pub(super) client: HttpClient,
+    pub(super) endpoint: Endpoint,
+    pub(super) retry: RetryPolicy,
+}
+
+/// What a provider's open streams need of it.
+pub(super) struct Shared {
+    pub name: String,
+    /// Of one attempt; for a stream, of the wait for each next byte.
+    pub timeout: Duration,
+    pub limit: BodyLimit,
+    pub secrets: Secrets,
+}
+
+/// Values that must show nowhere.
+#[derive(Default)]
+pub(super) struct Secrets(pub Vec<String>);
+
+impl Secrets {
+    pub fn redact(&self, mut text: String) -> String {
+        for secret in &self.0 {
+            if text.contains(secret.as_str()) {
+                text = text.replace(secret.as_str(), "[redacted]");
+            }
+        }
+        text
+    }
+}
+
+impl Shared {
+    fn refused(&self, status: u16, problem: String) -> GatewayError {
+        GatewayError::provider_response(&self.name, status, &self.secrets.redact(problem))
+    }
+}
+
+impl<W: Wire> HttpProvider<W> {
+    async fn send(&self, body: Bytes) -> Result<Response, GatewayError> {
+        let name = &self.shared.name;
+        let response = self.client.post(name, &self.endpoint, body).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = retry_after(response.headers(), SystemTime::now());
+        let text = self.shared.secrets.redact(read_error(response).await);
+        Err(GatewayError { retry_after, ..GatewayError::from_http_status(name, status.as_u16(), &text) })
+    }
+
+    async fn attempt_chat(&self, call: &ProviderCall, body: Bytes) -> Result<Answer, Failure> {
+        let shared = &self.shared;
+        within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
+            let response = self.send(body).await?;
+            let status = response.status().as_u16();
+            let body = read_whole(&shared.name, response, shared.limit).await?;
+            let mut answer = self.wire.answer(&body).map_err(|problem| shared.refused(status, problem))?;
+            if answer.model.is_empty() {
+                answer.model.clone_from(&call.model);
+            }
+            Ok(answer)
+        })
+        .await
+    }
+
+    async fn attempt_stream(&self, call: &ProviderCall, body: Bytes) -> Result<Box<dyn EventSource>, Failure> {
+        let shared = &self.shared;
+        let wait = call.timeout.unwrap_or(shared.timeout);
+        let response =
+            within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async { Ok(self.send(body).await?) })
+                .await?;
+        commit(Box::new(HttpEvents {
+            shared: shared.clone(),
+            status: response.status().as_u16(),
+            body: Some(ChunkReader::new(response)),
+            sse: SseReader::new(usize::try_from(shared.limit.max).unwrap_or(usize::MAX)),
+            decoder: self.wire.decoder(),
+            wait,
+            deadline: call.deadline,
+            seen_bytes: Vec::new(),
+            seen_event: false,
+        }))
+        .await
+    }
+}
+
+impl<W: Wire> Provider for HttpProvider<W> {
+    fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    fn family(&self) -> &str {
+        self.family
+    }
+
+    fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(async move {
+            let body = Bytes::from(self.wire.body(call, false)?);
+            self.retry.run(call.deadline, || self.attempt_chat(call, body.clone())).await
+        })
+    }
+
+    fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
+        Box::pin(async move {
+            let body = Bytes::from(self.wire.body(call, true)?);
+            self.retry.run(call.deadline, || self.attempt_stream(call, body.clone())).await
+        })
+    }
+}
+
+/// Events of one streamed answer.
+struct HttpEvents {
+    shared: Arc<Shared>,
+    status: u16,
+    /// `None` once the body has ended.
+    body: Option<ChunkReader>,
+    sse: SseReader,
+    decoder: Box<dyn StreamDecoder>,
+    wait: Duration,
+    deadline: Option<Instant>,
+    /// The beginning of a body that has shown no event yet: it may be an error page instead of a stream.
+    seen_bytes: Vec<u8>,
+    seen_event: bool,
+}
+
+const QUOTED_START: usize = 4096;
+
+impl HttpEvents {
+    async fn read(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
+        let Some(body) = &mut self.body else { return Ok(false) };
+        let shared = self.shared.clone();
+        let deadline = Instant::now().checked_add(self.wait);
+        let deadline = match (deadline, self.deadline) {
+            (Some(wait), Some(call)) => Some(wait.min(call)),
+            (wait, call) => wait.or(call),
+        };
+        let (sse, decoder) = (&mut self.sse, &mut self.decoder);
+        let (seen_event, seen_bytes) = (&mut self.seen_event, &mut self.seen_bytes);
+        let mut failed: Option<String> = None;
+        let open = within(&shared.name, deadline, async {
+            let feed = |bytes: &[u8]| {
+                if failed.is_some() || decoder.is_done() {
+                    return;
+                }
+                if !*seen_event && seen_bytes.len() < QUOTED_START {
+                    seen_bytes.extend_from_slice(&bytes[..bytes.len().min(QUOTED_START - seen_bytes.len())]);
+                }
+                let fed = sse.feed(bytes, |event| {
+                    *seen_event = true;
+                    if failed.is_none() && !decoder.is_done() {
+                        failed = decoder.event(event.event, event.data, into).err();
+                    }
+                });
+                if fed.is_err() {
+                    failed = Some("one event of the stream is longer than maxResponseBytes".to_owned());
+                }
+            };
+            Ok(body.read(&shared.name, feed).await?)
+        })
+        .await?;
+        if let Some(problem) = failed {
+            self.body = None;
+            return Err(shared.refused(self.status, problem).into());
+        }
+        if body.position() > shared.limit.max {
+            return Err(shared.limit.exceeded(&shared.name, self.status).into());
+        }
+        if !open {
+            self.body = None;
+            return self.end_of_body(into);
+        }
+        if self.decoder.is_done() {
+            if let Some(body) = self.body.take() {
+                drain(body, shared);
+            }
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn end_of_body(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
+        let decoder = &mut self.decoder;
+        let mut failed = None;
+        self.sse.finish(|event| {
+            self.seen_event = true;
+            failed = decoder.event(event.event, event.data, into).err();
+        });
+        let problem = match failed {
+            Some(problem) => problem,
+            None if self.decoder.may_end() => return Ok(false),
+            None if self.seen_event => "the stream ended before the answer was complete".to_owned(),
+            None => not_a_stream(&self.seen_bytes),
+        };
+        Err(self.shared.refused(self.status, problem).into())
+    }
+}
+
+/// A 200 whose body is no event stream: an error object, a page, or nothing.
+fn not_a_stream(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    if text.is_empty() {
+        return "the stream is empty".to_owned();
+    }
+    let reported = serde_json::from_str::<serde_json::Value>(text)
+        .ok()
+        .and_then(|value| value.get("error").map(super::wire::error_text));
+    reported.unwrap_or_else(|| format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)]))
+}
+
+impl EventSource for HttpEvents {
+    fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            let before = into.len();
+            loop {
+                let more = self.read(into).await?;
+                if !more || into.len() > before {
+                    return Ok(more);
+                }
+            }
+        })
+    }
+}
+
+/// Reads what follows the last event, off the answer's path: only an ended body gives its connection back.
+fn drain(mut body: ChunkReader, shared: Arc<Shared>) {
+    tokio::spawn(tokio::time::timeout(DRAIN, async move {
+        while let Ok(true) = body.read(&shared.name, |_| {}).await {}
+    }));
+}

@@ -1,0 +1,186 @@
+//! A provider inside the process: deterministic answers, real token counts, faults by model name. For examples,
+//! tests and demos, without a network and without a key.
+//!
+//! | model | what happens |
+//! |---|---|
+//! | any other, as `mock` | answers from the prompt |
+//! | `mock-429`, `mock-500`, `mock-NNN` | fails as an upstream with that HTTP status does |
+//! | `mock-timeout` | never answers: the call's timeout ends it |
+//! | `mock-network` | the connection is reset |
+//! | `mock-midstream-error` | a stream fails after half its text; a whole answer fails as a 500 |
+//! | `mock-cut` | a stream ends after half its text without a finish reason |
+//! | `mock-empty` | an answer without text |
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep};
+
+use super::stream::{EventSource, commit};
+use super::{Provider, ProviderCall, within};
+use crate::error::{Failure, GatewayError};
+use crate::model::config::ProviderConfig;
+use crate::model::{Answer, FinishReason, Role, StreamEvent, TokenUsage};
+use crate::pricing::tokens;
+use crate::transport::RetryPolicy;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+pub struct MockProvider {
+    name: String,
+    timeout: Duration,
+    /// Before each token of a stream.
+    delay: Duration,
+    retry: RetryPolicy,
+}
+
+enum Fault {
+    Status(u16),
+    Timeout,
+    Network,
+    MidStreamError,
+    Cut,
+    Empty,
+}
+
+fn fault(model: &str) -> Option<Fault> {
+    match model.strip_prefix("mock-")? {
+        "timeout" => Some(Fault::Timeout),
+        "network" => Some(Fault::Network),
+        "midstream-error" => Some(Fault::MidStreamError),
+        "cut" => Some(Fault::Cut),
+        "empty" => Some(Fault::Empty),
+        status => status.parse().ok().filter(|status| (400..600).contains(status)).map(Fault::Status),
+    }
+}
+
+impl MockProvider {
+    /// `options.delayMs` of the entry: milliseconds before each token of a stream, 0 by default.
+    pub fn new(config: &ProviderConfig) -> Self {
+        Self {
+            name: config.name.clone(),
+            timeout: config.timeout_ms.map_or(TIMEOUT, Duration::from_millis),
+            delay: Duration::from_millis(config.options.delay_ms.unwrap_or(0)),
+            retry: config.retry.into(),
+        }
+    }
+
+    /// The faults that hit before anything is answered.
+    async fn fail_early(&self, fault: Option<&Fault>, deadline: Option<Instant>) -> Result<(), Failure> {
+        match fault {
+            Some(Fault::Status(status)) => {
+                let body = format!("mock answers {status}, as its model name asks");
+                Err(GatewayError::from_http_status(&self.name, *status, &body).into())
+            }
+            Some(Fault::Timeout) => within(&self.name, deadline, std::future::pending()).await,
+            Some(Fault::Network) => Err(GatewayError::provider_network(&self.name, "connection reset").into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn reply(&self, call: &ProviderCall, empty: bool) -> Result<Reply, Failure> {
+        let (request, model, max_tokens) = (call.request.clone(), call.model.clone(), call.max_tokens);
+        // The first count loads a vocabulary.
+        let counted = tokio::task::spawn_blocking(move || {
+            let asked = request.messages.iter().rev().find(|message| message.role == Role::User);
+            let asked = asked.map(|message| message.content.text()).unwrap_or_default();
+            let text = if empty { String::new() } else { answer_to(&asked) };
+            let mut pieces: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
+            let mut cut = false;
+            let mut output = tokens::count_text(&model, &text);
+            while max_tokens.is_some_and(|max| output > max) && pieces.pop().is_some() {
+                cut = true;
+                output = tokens::count_text(&model, &pieces.concat());
+            }
+            let usage = TokenUsage::new(tokens::count_prompt(&model, &request.messages), output);
+            Reply { model, pieces, usage, finish: if cut { "length" } else { "stop" } }
+        });
+        counted.await.map_err(|_| GatewayError::internal("the mock could not answer").into())
+    }
+}
+
+/// Says what was asked, so that a test can tell answers apart.
+fn answer_to(asked: &str) -> String {
+    let asked = asked.trim();
+    if asked.is_empty() {
+        return "This is the mock provider. Ask it something and it repeats your question.".to_owned();
+    }
+    format!("This is the mock provider; no model was asked. You said: {asked}")
+}
+
+struct Reply {
+    model: String,
+    pieces: Vec<String>,
+    usage: TokenUsage,
+    finish: &'static str,
+}
+
+impl Provider for MockProvider {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn family(&self) -> &str {
+        "mock"
+    }
+
+    fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(self.retry.run(call.deadline, move || async move {
+            let fault = fault(&call.model);
+            self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
+            if matches!(fault, Some(Fault::MidStreamError | Fault::Cut)) {
+                return Err(GatewayError::provider_response(&self.name, 500, "mock fails half-way").into());
+            }
+            let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
+            Ok(Answer { content: reply.pieces.concat(), model: reply.model, usage: Some(reply.usage), total_tokens: None })
+        }))
+    }
+
+    fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
+        Box::pin(self.retry.run(call.deadline, move || async move {
+            let fault = fault(&call.model);
+            self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
+            let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
+            let fails_at = matches!(fault, Some(Fault::MidStreamError | Fault::Cut)).then(|| reply.pieces.len().div_ceil(2));
+            let cut = matches!(fault, Some(Fault::Cut));
+            commit(Box::new(MockEvents { name: self.name.clone(), delay: self.delay, reply, sent: 0, fails_at, cut })).await
+        }))
+    }
+}
+
+struct MockEvents {
+    name: String,
+    delay: Duration,
+    reply: Reply,
+    sent: usize,
+    /// The piece in whose place the stream fails.
+    fails_at: Option<usize>,
+    cut: bool,
+}
+
+impl EventSource for MockEvents {
+    fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            if !self.delay.is_zero() {
+                sleep(self.delay).await;
+            }
+            if self.fails_at == Some(self.sent) {
+                let problem = if self.cut { "the stream ended before the answer was complete" } else { "mock fails half-way" };
+                return Err(GatewayError::provider_response(&self.name, 200, problem).into());
+            }
+            if let Some(piece) = self.reply.pieces.get(self.sent) {
+                let model = (self.sent == 0).then(|| self.reply.model.clone());
+                self.sent += 1;
+                into.push(StreamEvent { model, finish_reason: FinishReason::Null, ..StreamEvent::text(piece) });
+                return Ok(true);
+            }
+            into.push(StreamEvent {
+                model: Some(self.reply.model.clone()),
+                finish_reason: FinishReason::Word(self.reply.finish.to_owned()),
+                usage: Some(self.reply.usage),
+                ..StreamEvent::default()
+            });
+            Ok(false)
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! The services that answer. One file for each wire format; [`HttpProvider`] does what they share.
+
+mod anthropic;
+mod build;
+mod http;
+mod mock;
+mod openai;
+mod stream;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::error::{Failure, GatewayError};
+use crate::model::{Answer, ChatRequest};
+
+pub use build::{FAMILIES, Setup, build, default_base_url};
+pub use http::HttpProvider;
+pub use mock::MockProvider;
+pub use stream::{EventSource, commit};
+
+/// One attempt's orders: the request as the caller made it, and what routing decided about it.
+#[derive(Debug, Clone)]
+pub struct ProviderCall {
+    pub request: Arc<ChatRequest>,
+    pub model: String,
+    /// The request's `maxTokens`, or the cap a strict budget sets.
+    pub max_tokens: Option<u64>,
+    /// In place of the provider's own timeout.
+    pub timeout: Option<Duration>,
+    /// Of the whole call, retries and fallbacks included.
+    pub deadline: Option<Instant>,
+}
+
+impl ProviderCall {
+    /// When an attempt begun now is over, given the provider's own timeout.
+    pub fn attempt_deadline(&self, own: Option<Duration>) -> Option<Instant> {
+        let attempt = self.timeout.or(own).and_then(|timeout| Instant::now().checked_add(timeout));
+        match (attempt, self.deadline) {
+            (Some(attempt), Some(call)) => Some(attempt.min(call)),
+            (attempt, call) => attempt.or(call),
+        }
+    }
+}
+
+/// A service that answers chat requests. Retries of its own are its own business; falling back is not.
+pub trait Provider: Send + Sync + 'static {
+    /// The name answers and logs carry.
+    fn name(&self) -> &str;
+
+    fn family(&self) -> &str;
+
+    fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+    /// Opens a stream and waits for its first content: until then a failure is an ordinary failed attempt.
+    fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>>;
+}
+
+/// Waits for `work`, but not past `deadline`.
+pub(crate) async fn within<T>(
+    provider: &str,
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match deadline {
+        None => work.await,
+        Some(deadline) => match tokio::time::timeout_at(deadline, work).await {
+            Ok(done) => done,
+            Err(_) => Err(GatewayError::provider_timeout(provider).into()),
+        },
+    }
+}

@@ -1,0 +1,179 @@
+//! What a wire format has to say: its requests, its answers, its stream.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::ProviderCall;
+use crate::error::GatewayError;
+use crate::model::{Answer, StreamEvent, TokenUsage};
+
+/// A wire format: JSON over HTTP, streamed as server-sent events.
+pub trait Wire: Send + Sync + 'static {
+    /// The path below the base URL.
+    const PATH: &'static str;
+
+    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError>;
+
+    /// Reads a whole answer; the error says what is wrong with it.
+    fn answer(&self, body: &[u8]) -> Result<Answer, String>;
+
+    fn decoder(&self) -> Box<dyn StreamDecoder>;
+}
+
+/// Turns the upstream's events into ours.
+pub trait StreamDecoder: Send {
+    /// Reads one event. An error is the upstream's own report of a failure.
+    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String>;
+
+    /// The upstream has said that nothing follows.
+    fn is_done(&self) -> bool;
+
+    /// The body may end here: the answer is complete.
+    fn may_end(&self) -> bool;
+}
+
+/// A JSON string, borrowed where it holds no escapes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Text<'a>(pub Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct AnyText;
+        impl<'de> Visitor<'de> for AnyText {
+            type Value = Text<'de>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        input.deserialize_str(AnyText)
+    }
+}
+
+/// Text that is a string, or a list of parts with `text` in some of them; anything else reads as none.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PlainText(String);
+
+impl PlainText {
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for PlainText {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        struct Part {
+            text: Option<String>,
+        }
+        struct StringOrParts;
+        impl<'de> Visitor<'de> for StringOrParts {
+            type Value = String;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a string or a list of parts")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<String, E> {
+                Ok(text.to_owned())
+            }
+            fn visit_string<E>(self, text: String) -> Result<String, E> {
+                Ok(text)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<String, A::Error> {
+                let mut all = String::new();
+                while let Some(part) = parts.next_element::<Part>()? {
+                    all.push_str(part.text.as_deref().unwrap_or_default());
+                }
+                Ok(all)
+            }
+        }
+        input.deserialize_any(StringOrParts).map(PlainText)
+    }
+}
+
+/// Whether a field holds anything: `null`, `""`, `[]` and `{}` do not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Presence(pub bool);
+
+impl<'de> Deserialize<'de> for Presence {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Anything;
+        impl<'de> Visitor<'de> for Anything {
+            type Value = bool;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("anything")
+            }
+            fn visit_unit<E>(self) -> Result<bool, E> {
+                Ok(false)
+            }
+            fn visit_str<E>(self, text: &str) -> Result<bool, E> {
+                Ok(!text.is_empty())
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
+                Ok(value)
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<bool, E> {
+                Ok(true)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+                Ok(true)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
+                Ok(true)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
+                let mut any = false;
+                while items.next_element::<IgnoredAny>()?.is_some() {
+                    any = true;
+                }
+                Ok(any)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<bool, A::Error> {
+                let mut any = false;
+                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    any = true;
+                }
+                Ok(any)
+            }
+        }
+        input.deserialize_any(Anything).map(Presence)
+    }
+}
+
+/// A count as JSON has it: some services write `12.0`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Deserialize)]
+#[serde(transparent)]
+pub(super) struct Count(f64);
+
+impl Count {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn get(self) -> u64 {
+        self.0.max(0.0) as u64
+    }
+}
+
+/// Input and output, once one of them is known.
+pub(super) fn usage_of(input: Option<Count>, output: Option<Count>) -> Option<TokenUsage> {
+    (input.is_some() || output.is_some())
+        .then(|| TokenUsage::new(input.unwrap_or_default().get(), output.unwrap_or_default().get()))
+}
+
+/// What an upstream's error object says: `{"message": …}`, a string, or the JSON itself.
+pub(super) fn error_text(error: &serde_json::Value) -> String {
+    match error {
+        serde_json::Value::String(text) => text.clone(),
+        other => match other.get("message").and_then(serde_json::Value::as_str) {
+            Some(message) => message.to_owned(),
+            None => other.to_string(),
+        },
+    }
+}

@@ -1,0 +1,88 @@
+//! How the machine reaches the network: proxies and certificates.
+
+use reqwest::{ClientBuilder, NoProxy, Proxy};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+/// Proxies and extra certificates, named as in the environment variables they usually come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// `HTTPS_PROXY`: the proxy of `https:` addresses.
+    pub https_proxy: Option<String>,
+    /// `HTTP_PROXY`: the proxy of `http:` addresses.
+    pub http_proxy: Option<String>,
+    /// `NO_PROXY`: hosts reached without one, comma-separated.
+    pub no_proxy: Option<String>,
+    /// `NODE_EXTRA_CA_CERTS`: a PEM file of authorities trusted beside Mozilla's.
+    pub extra_ca_file: Option<String>,
+}
+
+impl NetworkSettings {
+    /// Reads the settings with `var`, which looks an environment variable up. Lower-case names win, as with curl.
+    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |names: [&str; 2]| names.iter().find_map(|name| var(name).filter(|value| !value.is_empty()));
+        Self {
+            https_proxy: set(["https_proxy", "HTTPS_PROXY"]),
+            http_proxy: set(["http_proxy", "HTTP_PROXY"]),
+            no_proxy: set(["no_proxy", "NO_PROXY"]),
+            extra_ca_file: var("NODE_EXTRA_CA_CERTS").filter(|path| !path.is_empty()),
+        }
+    }
+
+    /// Applies the proxies; a proxy address that is no URL is an error that does not quote it (it may hold a password).
+    pub(super) fn apply(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, String> {
+        let exempt = self.no_proxy.as_deref().and_then(NoProxy::from_string);
+        let proxies = [
+            ("HTTPS_PROXY", self.https_proxy.as_ref().map(Proxy::https)),
+            ("HTTP_PROXY", self.http_proxy.as_ref().map(Proxy::http)),
+        ];
+        for (variable, proxy) in proxies {
+            if let Some(proxy) = proxy {
+                let proxy = proxy.map_err(|_| format!("{variable} is not a proxy address"))?;
+                builder = builder.proxy(proxy.no_proxy(exempt.clone()));
+            }
+        }
+        Ok(builder)
+    }
+
+    /// Mozilla's authorities, as Node trusts them, and those of the extra file. Like Node, a file that cannot be
+    /// read is passed over.
+    pub(super) fn tls(&self) -> Result<ClientConfig, String> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(certificates) = self.extra_ca_file.as_ref().and_then(|path| CertificateDer::pem_file_iter(path).ok()) {
+            roots.add_parsable_certificates(certificates.filter_map(Result::ok));
+        }
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS: {error}"))?;
+        Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lower_case_names_win_and_empty_values_are_unset() {
+        let settings = NetworkSettings::from_vars(|name| match name {
+            "https_proxy" => Some("http://lower:1".into()),
+            "HTTPS_PROXY" => Some("http://upper:1".into()),
+            "http_proxy" => Some(String::new()),
+            "HTTP_PROXY" => Some("http://upper:2".into()),
+            _ => None,
+        });
+        assert_eq!(settings.https_proxy.as_deref(), Some("http://lower:1"));
+        assert_eq!(settings.http_proxy.as_deref(), Some("http://upper:2"));
+        assert_eq!(settings.no_proxy, None);
+    }
+
+    #[test]
+    fn a_bad_proxy_address_is_not_quoted() {
+        let settings = NetworkSettings { https_proxy: Some("http://user:hunter2@[".into()), ..Default::default() };
+        let error = settings.apply(reqwest::Client::builder()).unwrap_err();
+        assert_eq!(error, "HTTPS_PROXY is not a proxy address");
+    }
+}
