@@ -177,7 +177,10 @@ export interface ProviderRetry {
 export interface ProviderConfig {
   /** The name by which rules and chains refer to this entry. */
   name: string;
-  /** The family: `openai`, `anthropic`, `openrouter`, or one in {@link GatewayOptions.customProviders}. */
+  /**
+   * The family: `openai`, `anthropic`, `openrouter`, `mock` (answers without network and key, for tests and demos), or
+   * one in {@link GatewayOptions.customProviders}.
+   */
   provider: string;
   /** Default: the family's public address. A trailing slash does not matter. */
   baseUrl?: string;
@@ -367,6 +370,8 @@ export interface ProviderResult {
   inputTokens: number;
   outputTokens: number;
   totalTokens: number;
+  /** Absent when the provider reported the counts. */
+  usageSource?: UsageSource;
 }
 
 /** One piece of a provider's streamed answer. */

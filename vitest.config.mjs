@@ -7,5 +7,7 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 20_000,
     hookTimeout: 20_000,
+    // Node itself loads what is not a test, as it does for users: `import` and `require` then give the same objects.
+    server: { deps: { external: [/^(?!.*\/__test__\/)/] } },
   },
 })

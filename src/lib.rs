@@ -9,6 +9,8 @@ pub mod config;
 pub mod error;
 pub mod gateway;
 pub mod model;
+#[cfg(feature = "napi")]
+mod node;
 pub mod pricing;
 pub mod providers;
 pub mod routing;

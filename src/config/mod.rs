@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::GatewayError;
-use crate::model::config::GatewayConfig;
+use crate::model::config::{BudgetPolicy, GatewayConfig, ProviderConfig};
 
 pub use validate::validate;
 
@@ -39,6 +39,29 @@ pub fn parse(raw: &Value) -> Result<GatewayConfig, GatewayError> {
     let mut faults = Vec::new();
     let config = read::config(raw, &mut faults);
     refuse(&faults).map(|()| config)
+}
+
+/// Reads one provider's entry, as [`parse`] does.
+///
+/// # Errors
+/// `config_invalid` with the path of the first fault.
+#[allow(clippy::result_large_err, reason = "called when a provider is made")]
+pub fn provider(entry: &Value) -> Result<ProviderConfig, GatewayError> {
+    let mut faults = Vec::new();
+    let provider = read::providers(&Value::Array(vec![entry.clone()]), &mut faults).pop();
+    refuse(&faults)?;
+    provider.ok_or_else(|| GatewayError::config_invalid("a provider entry is missing"))
+}
+
+/// Reads a list of budget policies, as [`parse`] does.
+///
+/// # Errors
+/// `config_invalid` with the path of each policy's first fault.
+#[allow(clippy::result_large_err, reason = "called when a guard is made")]
+pub fn budgets(list: &Value) -> Result<Vec<BudgetPolicy>, GatewayError> {
+    let mut faults = Vec::new();
+    let budgets = read::list("budgets", Some(list), &mut faults);
+    refuse(&faults).map(|()| budgets)
 }
 
 #[allow(clippy::result_large_err, reason = "called when a gateway is made")]

@@ -10,12 +10,8 @@ use crate::model::config::{GatewayConfig, ProviderConfig};
 /// What can be read of a configuration; the rest is in `faults`.
 pub fn config(raw: &Value, faults: &mut Vec<ValidationError>) -> GatewayConfig {
     let optional = |key| raw.get(key).filter(|list| !list.is_null());
-    let mut providers: Vec<ProviderConfig> = list("providers", raw.get("providers"), faults);
-    for auth in providers.iter_mut().map(|provider| &mut provider.auth) {
-        auth.env_var = auth.env_var.take().or_else(|| auth.env_vars.first().cloned());
-    }
     GatewayConfig {
-        providers,
+        providers: providers(raw.get("providers").unwrap_or(&Value::Null), faults),
         routes: list("routes", raw.get("routes"), faults),
         fallback_chains: optional("fallbackChains")
             .map_or_else(Vec::new, |chains| list("fallbackChains", Some(chains), faults)),
@@ -23,7 +19,15 @@ pub fn config(raw: &Value, faults: &mut Vec<ValidationError>) -> GatewayConfig {
     }
 }
 
-fn list<T: DeserializeOwned>(name: &str, list: Option<&Value>, faults: &mut Vec<ValidationError>) -> Vec<T> {
+pub fn providers(entries: &Value, faults: &mut Vec<ValidationError>) -> Vec<ProviderConfig> {
+    let mut providers: Vec<ProviderConfig> = list("providers", Some(entries), faults);
+    for auth in providers.iter_mut().map(|provider| &mut provider.auth) {
+        auth.env_var = auth.env_var.take().or_else(|| auth.env_vars.first().cloned());
+    }
+    providers
+}
+
+pub fn list<T: DeserializeOwned>(name: &str, list: Option<&Value>, faults: &mut Vec<ValidationError>) -> Vec<T> {
     let Some(list) = list.and_then(Value::as_array) else {
         fault(faults, name, AN_ARRAY);
         return Vec::new();

@@ -91,9 +91,15 @@ impl CallEstimate for ModelEstimate {
 }
 
 /// Counts a call's text, for a provider that gave no counts. Off the runtime's workers: a vocabulary may have to load.
-pub async fn estimated_usage(model: &str, request: &Arc<ChatRequest>, output: &str) -> TokenUsage {
+pub fn estimated_usage(
+    model: &str,
+    request: &Arc<ChatRequest>,
+    output: &str,
+) -> impl Future<Output = TokenUsage> + Send + use<> {
     let (model, request, output) = (model.to_owned(), request.clone(), output.to_owned());
-    tokio::task::spawn_blocking(move || count_usage(&model, &request, &output)).await.unwrap_or_default()
+    async move {
+        tokio::task::spawn_blocking(move || count_usage(&model, &request, &output)).await.unwrap_or_default()
+    }
 }
 
 /// [`estimated_usage`], where nobody can wait.

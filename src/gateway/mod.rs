@@ -17,8 +17,7 @@ use crate::routing::fallback::{Orders, execute};
 use crate::routing::{Decision, Providers, Routed, Router};
 use crate::usage::{CallRecord, Observer, Outcome, Start, latency_ms};
 
-use estimate::PromptEstimate;
-pub use estimate::estimated_usage;
+pub use estimate::{PromptEstimate, estimated_usage};
 pub use stream::{GatewayStream, Leave};
 
 /// Routes calls to providers, within budgets.

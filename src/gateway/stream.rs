@@ -21,6 +21,7 @@ pub struct GatewayStream {
     request: Arc<ChatRequest>,
     request_id: String,
     started: Instant,
+    entry: String,
     family: String,
     /// The model that was asked for: what its text is counted with.
     asked_model: String,
@@ -48,7 +49,7 @@ impl GatewayStream {
         started: Instant,
         cancel: CancellationToken,
     ) -> Self {
-        let Routed { output: source, provider, model, fallback_from, fallback_triggered, .. } = routed;
+        let Routed { output: source, entry, provider, model, fallback_from, fallback_triggered } = routed;
         Self {
             source: Some(source),
             record: Some(record),
@@ -56,6 +57,7 @@ impl GatewayStream {
             request,
             request_id,
             started,
+            entry,
             family: provider.family().to_owned(),
             progress: Outcome {
                 provider: provider.name().to_owned(),
@@ -81,6 +83,11 @@ impl GatewayStream {
 
     pub fn request_id(&self) -> &str {
         &self.request_id
+    }
+
+    /// The name of the entry whose provider answers.
+    pub fn entry(&self) -> &str {
+        &self.entry
     }
 
     /// The name of the provider that answers.
@@ -116,14 +123,15 @@ impl GatewayStream {
                 self.finished = true;
                 let usage = match self.reported {
                     Some(usage) => usage,
-                    None => estimated_usage(&self.asked_model, &self.request, &self.progress.content).await,
+                    None => self.counted().await,
                 };
                 self.settle(usage, None);
                 Ok(false)
             }
             Err(failure) => {
                 self.source = None;
-                let usage = self.usage_so_far().await;
+                let counted = self.counted().await;
+                let usage = self.with_reported(counted);
                 self.settle(usage, Some(failure.log_code()));
                 Err(failure.with_request_id(&self.request_id))
             }
@@ -131,11 +139,13 @@ impl GatewayStream {
     }
 
     /// Leaves the stream: closes the upstream at once, settles what came up to now.
-    pub async fn leave(mut self, why: Leave) -> GatewayResponse {
+    pub async fn leave(&mut self, why: Leave) {
         self.source = None;
-        let usage = self.usage_so_far().await;
-        self.settle(usage, why.error_code());
-        self.summary()
+        if self.record.is_some() {
+            let counted = self.counted().await;
+            let usage = self.with_reported(counted);
+            self.settle(usage, why.error_code());
+        }
     }
 
     /// The call's figures so far; final once the stream has ended.
@@ -159,11 +169,12 @@ impl GatewayStream {
         }
     }
 
-    /// Of an answer that broke off: its counts, if the provider gave any, are from before the end.
-    async fn usage_so_far(&self) -> TokenUsage {
-        self.with_reported(estimated_usage(&self.asked_model, &self.request, &self.progress.content).await)
+    /// Counts the text so far.
+    fn counted(&self) -> impl Future<Output = TokenUsage> + Send + use<> {
+        estimated_usage(&self.asked_model, &self.request, &self.progress.content)
     }
 
+    /// The usage of an answer that broke off: counts its provider gave are from before the end.
     fn with_reported(&self, counted: TokenUsage) -> TokenUsage {
         match self.reported {
             Some(reported) => TokenUsage {

@@ -26,6 +26,8 @@ pub struct ChatRequest {
     pub sensitivity: Option<String>,
     pub max_tokens: Option<u64>,
     pub temperature: Option<f64>,
+    /// The caller's own number for this call, by which a custom provider finds it again; not part of the JSON.
+    pub caller: u32,
 }
 
 impl ChatRequest {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::rates::Rates;
 use super::{ModelPricing, catalogue, own};
@@ -24,16 +24,29 @@ pub(super) struct State {
     /// By family, then by model.
     resolved: HashMap<Box<str>, HashMap<Box<str>, Resolved>>,
     resolved_count: usize,
-    /// The period of [`VALIDITY`] that `resolved` is for.
-    period: u64,
 }
 
 #[derive(Clone)]
 struct Resolved {
     /// `None`: nobody knows the model.
     rates: Option<Rates>,
-    /// Whether the rates of cached tokens are right; they need the catalogue, which is left alone until then.
-    with_cached: bool,
+    /// The period of [`VALIDITY`] they hold in; `None`: always, but the catalogue was not asked for the rates of cached
+    /// tokens.
+    period: Option<u64>,
+}
+
+impl Resolved {
+    fn holds(&self, cached: bool) -> bool {
+        match self.period {
+            Some(period) => period == now(),
+            None => !cached,
+        }
+    }
+}
+
+/// The current period of [`VALIDITY`].
+fn now() -> u64 {
+    UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() / VALIDITY)
 }
 
 impl State {
@@ -42,14 +55,13 @@ impl State {
         known(model).or_else(|| own::alias(model).and_then(known))
     }
 
-    fn resolved(&self, family: &str, model: &str, period: u64) -> Option<&Resolved> {
-        if self.period == period { self.resolved.get(family)?.get(model) } else { None }
+    fn resolved(&self, family: &str, model: &str) -> Option<&Resolved> {
+        self.resolved.get(family)?.get(model)
     }
 
-    fn keep(&mut self, family: &str, model: &str, period: u64, resolved: Resolved) {
-        if self.period != period || self.resolved_count >= MAX_RESOLVED {
+    fn keep(&mut self, family: &str, model: &str, resolved: Resolved) {
+        if self.resolved_count >= MAX_RESOLVED {
             self.forget();
-            self.period = period;
         }
         let models = self.resolved.entry(family.into()).or_default();
         if models.insert(model.into(), resolved).is_none() {
@@ -82,34 +94,34 @@ pub(super) fn with_rates<T>(
     cached: bool,
     read: impl FnOnce(&Rates) -> T,
 ) -> Option<T> {
-    let period = UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs() / VALIDITY);
     {
         let state = STATE.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = state.resolved(family, model, period)
-            && (found.with_cached || !cached)
+        if let Some(found) = state.resolved(family, model)
+            && found.holds(cached)
         {
             return found.rates.as_ref().map(read);
         }
     }
-    resolve(family, model, cached, period).rates.as_ref().map(read)
+    resolve(family, model, cached).rates.as_ref().map(read)
 }
 
-fn resolve(family: &str, model: &str, cached: bool, period: u64) -> Resolved {
+fn resolve(family: &str, model: &str, cached: bool) -> Resolved {
     let nameable = family.len().max(model.len()) <= MAX_NAME;
-    let with_cached = cached || own_pricing(model).is_none();
-    let at: SystemTime = UNIX_EPOCH + Duration::from_secs(period * VALIDITY);
+    let period = if nameable && (cached || own_pricing(model).is_none()) { Some(now()) } else { None };
     // Outside the lock, as this takes its time; the own price is read under the lock, so that a registration in the
     // meantime is not lost.
-    let listed = if with_cached && nameable { catalogue::rates(family, model, at) } else { None };
+    let listed = period.and_then(|period| {
+        catalogue::rates(family, model, UNIX_EPOCH + Duration::from_secs(period * VALIDITY))
+    });
 
     let mut state = STATE.write().unwrap_or_else(PoisonError::into_inner);
     let rates = match state.own_pricing(model) {
         Some(pricing) => Some(Rates::flat(pricing, listed.as_ref())),
         None => listed,
     };
-    let resolved = Resolved { rates, with_cached };
+    let resolved = Resolved { rates, period };
     if nameable {
-        state.keep(family, model, period, resolved.clone());
+        state.keep(family, model, resolved.clone());
     }
     resolved
 }

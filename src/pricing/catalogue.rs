@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use genai_prices::{Calculator, PriceCalculation, PriceRequest, Usage, UsageKey};
 
-use super::rates::{Femto, Rates, Tier, femto};
+use super::rates::{Atto, Rates, Tier, atto};
 
 /// Longer prompts than this have no tier of their own.
 const LONGEST_PROMPT: u64 = 1 << 24;
@@ -40,38 +40,42 @@ pub(super) fn rates(family: &str, model: &str, at: SystemTime) -> Option<Rates> 
     if LOCAL_FAMILIES.contains(&family) {
         return None;
     }
-    let family = VENDOR_NAMES.iter().find(|(ours, _)| *ours == family).map_or(family, |(_, theirs)| theirs);
-    let at_vendor = |vendor: &str, model: &str| {
-        let known =
-            !vendor.is_empty() && Calculator::bundled().find_provider(Some(vendor), None).ok()?.is_some();
-        if known { Quote { vendor: Some(vendor), model: model.to_owned(), at }.rates() } else { None }
-    };
-    at_vendor(family, model)
-        .or_else(|| model.split_once('/').and_then(|(vendor, model)| at_vendor(vendor, model)))
-        .or_else(|| Quote { vendor: None, model: model.to_owned(), at }.rates())
-        .or_else(
-            || if family.is_empty() && model.contains('/') { at_vendor("openrouter", model) } else { None },
-        )
+    let vendor = VENDOR_NAMES.iter().find(|(ours, _)| *ours == family).map_or(family, |(_, theirs)| theirs);
+    at_vendor(vendor, model, at)
+        .or_else(|| model.split_once('/').and_then(|(vendor, model)| at_vendor(vendor, model, at)))
+        .or_else(|| Quote { vendor: None, model, at }.rates())
+        .or_else(|| {
+            if family.is_empty() && model.contains('/') { at_vendor("openrouter", model, at) } else { None }
+        })
+}
+
+/// `None` also when the catalogue does not know the vendor.
+fn at_vendor(vendor: &str, model: &str, at: SystemTime) -> Option<Rates> {
+    if vendor.is_empty() {
+        return None;
+    }
+    Calculator::bundled().find_provider(Some(vendor), None).ok()??;
+    Quote { vendor: Some(vendor), model, at }.rates()
 }
 
 /// Asks the catalogue about one model.
 struct Quote<'a> {
     /// `None`: whoever the name points to.
     vendor: Option<&'a str>,
-    model: String,
+    model: &'a str,
     at: SystemTime,
 }
 
 impl Quote<'_> {
     fn price<const N: usize>(&self, counts: [(UsageKey, f64); N]) -> Option<PriceCalculation> {
         let usage = Usage::from(counts);
-        let mut request = PriceRequest::new(&self.model, &usage).with_timestamp(self.at);
+        let mut request = PriceRequest::new(self.model, &usage).with_timestamp(self.at);
         request.provider_id = self.vendor;
         Calculator::bundled().calculate(&request).ok()
     }
 
     fn rates(&self) -> Option<Rates> {
-        let request = femto(self.price([])?.total_price);
+        let request = atto(self.price([])?.total_price);
         let base = self.tier(1)?;
         let longest = self.tier(LONGEST_PROMPT)?;
         let mut long_prompts = Vec::new();
@@ -93,7 +97,7 @@ impl Quote<'_> {
     #[allow(clippy::cast_precision_loss)]
     fn tier(&self, prompt: u64) -> Option<Tier> {
         let tokens = prompt as f64;
-        let per_token = |dollars: f64| -> Femto { femto(dollars / tokens) };
+        let per_token = |dollars: f64| -> Atto { atto(dollars / tokens) };
         // The catalogue, too, counts cached tokens as part of the input.
         let cached = |key: UsageKey| {
             let price = self.price([(UsageKey::INPUT_TOKENS, tokens), (key, tokens)])?;

@@ -1,8 +1,8 @@
 //! What calls cost, and how many tokens a text has.
 //!
-//! A model's price is, in this order: the one registered by the program, the built-in table's ([`own`]), the
-//! genai-prices catalogue's ([`catalogue`]). Resolved rates are kept ([`cache`]), unknown names included, so that
-//! pricing a call is a look-up and a few multiplications ([`rates`]).
+//! A model's price is, in this order: the one registered by the program, the built-in table's (`own`), the
+//! genai-prices catalogue's (`catalogue`). Resolved rates are kept (`cache`), unknown names included, so that
+//! pricing a call is a look-up and a few multiplications (`rates`).
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub fn model_pricing(model: &str) -> Option<ModelPricing> {
 
 /// Sets the price of exactly this name, for the whole process; it goes before every other source.
 ///
-/// Prices finer than 10⁻¹² dollars are rounded; what is not a number is 0.
+/// Prices finer than 10⁻¹⁵ dollars are rounded; what is not a number is 0.
 pub fn register_model_pricing(model: &str, pricing: ModelPricing) {
     cache::register(model, pricing);
 }

@@ -3,26 +3,32 @@
 use super::ModelPricing;
 use crate::model::{TokenUsage, Usd};
 
-/// Femtodollars (10⁻¹⁵ USD) per token: published prices have at most nine decimals per million tokens.
-pub(super) type Femto = i128;
+/// Attodollars (10⁻¹⁸ USD) per token: published prices have up to twelve decimals per million tokens.
+pub(super) type Atto = i128;
 
-const FEMTO_PER_DOLLAR: f64 = 1e15;
-const FEMTO_PER_PICO: Femto = 1_000;
+const ATTO_PER_DOLLAR: f64 = 1e18;
+const ATTO_PER_PICO: Atto = 1_000_000;
+const PICO_PER_DOLLAR: Atto = 1_000_000_000_000;
+
+/// More than any call has: what is above costs nothing more.
+const MAX_TOKENS: u64 = 1 << 44;
+/// A million dollars per token.
+const MAX_RATE: Atto = 1 << 80;
 
 /// Prices that hold for prompts of some length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tier {
-    pub input: Femto,
-    pub output: Femto,
-    pub cache_read: Femto,
-    pub cache_write: Femto,
+    pub input: Atto,
+    pub output: Atto,
+    pub cache_read: Atto,
+    pub cache_write: Atto,
 }
 
 /// What a model costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rates {
     /// For each call, whatever its tokens.
-    pub request: Femto,
+    pub request: Atto,
     pub base: Tier,
     /// Ascending: the tier holds for prompts of more input tokens than its number.
     pub long_prompts: Box<[(u64, Tier)]>,
@@ -31,16 +37,16 @@ pub(super) struct Rates {
 impl Rates {
     /// The rates of a registered or built-in price; `model` is what the catalogue has for the same name.
     pub fn flat(pricing: ModelPricing, model: Option<&Rates>) -> Self {
-        let input = femto(pricing.input_per_1k_tokens / 1e3);
-        let cached = |rate: fn(&Tier) -> Femto| match model.map(|rates| &rates.base) {
+        let input = atto(pricing.input_per_1k_tokens / 1e3);
+        let cached = |rate: fn(&Tier) -> Atto| match model.map(|rates| &rates.base) {
             Some(tier) if tier.input > 0 => {
-                input.saturating_mul(rate(tier)).saturating_add(tier.input / 2) / tier.input
+                (input.saturating_mul(rate(tier)) / tier.input).clamp(-MAX_RATE, MAX_RATE)
             }
             _ => input,
         };
         let base = Tier {
             input,
-            output: femto(pricing.output_per_1k_tokens / 1e3),
+            output: atto(pricing.output_per_1k_tokens / 1e3),
             cache_read: cached(|tier| tier.cache_read),
             cache_write: cached(|tier| tier.cache_write),
         };
@@ -50,24 +56,22 @@ impl Rates {
     pub fn cost(&self, usage: &TokenUsage) -> Usd {
         let tier = self.long_prompts.iter().rev().find(|(above, _)| usage.input > *above);
         let tier = tier.map_or(&self.base, |(_, tier)| tier);
-        let read = usage.cache_read.unwrap_or(0).min(usage.input);
-        let write = usage.cache_write.unwrap_or(0).min(usage.input - read);
-        let total = [
-            (usage.input - read - write, tier.input),
-            (read, tier.cache_read),
-            (write, tier.cache_write),
-            (usage.output, tier.output),
-        ]
-        .into_iter()
-        .fold(self.request, |sum, (tokens, rate)| {
-            sum.saturating_add(rate.saturating_mul(Femto::from(tokens)))
-        });
+        let (input, output) = (usage.input.min(MAX_TOKENS), usage.output.min(MAX_TOKENS));
+        let read = usage.cache_read.unwrap_or(0).min(input);
+        let write = usage.cache_write.unwrap_or(0).min(input - read);
+        // No overflow: MAX_TOKENS × MAX_RATE, twice, is below the largest Atto.
+        let part = |tokens: u64, rate: Atto| Atto::from(tokens) * rate;
+        let total = self.request
+            + part(input - read - write, tier.input)
+            + part(read, tier.cache_read)
+            + part(write, tier.cache_write)
+            + part(output, tier.output);
         usd(total)
     }
 
     #[allow(clippy::cast_precision_loss)]
     pub fn base_pricing(&self) -> ModelPricing {
-        let per_1k = |rate: Femto| rate as f64 / (FEMTO_PER_DOLLAR / 1e3);
+        let per_1k = |rate: Atto| rate as f64 / (ATTO_PER_DOLLAR / 1e3);
         ModelPricing {
             input_per_1k_tokens: per_1k(self.base.input),
             output_per_1k_tokens: per_1k(self.base.output),
@@ -75,27 +79,27 @@ impl Rates {
     }
 }
 
-/// The nearest femtodollar; what is not a number is 0.
+/// The nearest attodollar; what is not a number is 0.
 #[allow(clippy::cast_possible_truncation)]
-pub(super) fn femto(dollars: f64) -> Femto {
-    (dollars * FEMTO_PER_DOLLAR).round() as Femto
+pub(super) fn atto(dollars: f64) -> Atto {
+    ((dollars * ATTO_PER_DOLLAR).round() as Atto).clamp(-MAX_RATE, MAX_RATE)
 }
 
 /// The nearest picodollar.
 #[allow(clippy::cast_precision_loss)]
-fn usd(femto: Femto) -> Usd {
-    // Whole dollars and the rest apart: each survives the way through a float exactly. A 128-bit division is slow
-    // and hardly ever needed.
-    let (dollars, pico) = match i64::try_from(femto.saturating_add(FEMTO_PER_PICO / 2)) {
-        Ok(femto) => {
-            let pico = femto.div_euclid(1_000);
-            (pico / 1_000_000_000_000, pico % 1_000_000_000_000)
+fn usd(atto: Atto) -> Usd {
+    let rounded = atto + ATTO_PER_PICO / 2;
+    // Dividing 128 bits takes long; below nine dollars 64 will do.
+    let (dollars, pico) = match i64::try_from(rounded) {
+        Ok(rounded) => {
+            let pico = rounded.div_euclid(ATTO_PER_PICO as i64);
+            (0.0, pico as f64)
         }
         Err(_) => {
-            let pico = femto / FEMTO_PER_PICO;
-            return Usd::from_dollars((pico / 1_000_000_000_000) as f64)
-                + Usd::from_dollars((pico % 1_000_000_000_000) as f64 / 1e12);
+            let pico = rounded.div_euclid(ATTO_PER_PICO);
+            ((pico / PICO_PER_DOLLAR) as f64, (pico % PICO_PER_DOLLAR) as f64)
         }
     };
-    Usd::from_dollars(dollars as f64) + Usd::from_dollars(pico as f64 / 1e12)
+    // Whole dollars and the rest apart: each survives the way through a float exactly.
+    Usd::from_dollars(dollars) + Usd::from_dollars(pico / PICO_PER_DOLLAR as f64)
 }

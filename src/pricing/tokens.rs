@@ -12,6 +12,10 @@
 //!
 //! A vocabulary is loaded when the first text is counted with it. Special tokens written out in a text
 //! (`<|endoftext|>`) are text.
+//!
+//! Long texts are counted in pieces of at most 4 KiB, cut before a space where no token can reach across, so
+//! that the sum is the same. Only a piece without any such space is cut between two characters, which can make a token
+//! or two more.
 
 use crate::model::{Content, Message, Part};
 
@@ -21,6 +25,10 @@ const FRAME: u64 = 3;
 /// Tokens counted for an image, a file or a sound, whatever its size: between what OpenAI (765) and Anthropic (1,400)
 /// bill for an image of 1,024 × 1,024 pixels.
 pub const ATTACHMENT_TOKENS: u64 = 1_000;
+
+/// Bytes. The regular expressions that split a text into words look, for some scripts and symbols, through all of the
+/// rest for each word: a megabyte of emoji would take DeepSeek's more than a minute.
+const PIECE: usize = 4_096;
 
 const FALLBACK_ENCODING: &str = "o200k_base";
 
@@ -85,20 +93,39 @@ impl Tokenizer {
         if text.is_empty() {
             return 0;
         }
-        // Every encoding named here exists; bytes are what a missing one could not exceed.
-        tiktoken::get_encoding(self.encoding).map_or(text.len(), |encoding| encoding.count(text)) as u64
+        // Every encoding named here exists; no count exceeds the bytes.
+        let Some(encoding) = tiktoken::get_encoding(self.encoding) else { return text.len() as u64 };
+        let (mut rest, mut tokens) = (text, 0);
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(piece_end(rest));
+            tokens += encoding.count(piece) as u64;
+            rest = after;
+        }
+        tokens
     }
+}
+
+/// Where the first piece of a text ends.
+fn piece_end(text: &str) -> usize {
+    if text.len() <= PIECE {
+        return text.len();
+    }
+    let end = text.floor_char_boundary(PIECE);
+    // No vocabulary's words have a space after something else, and none looks ahead but from space to space.
+    let follows_a_word =
+        |at: &usize| text[..*at].chars().next_back().is_some_and(|before| !before.is_whitespace());
+    let mut spaces = text[..end].rmatch_indices(' ').map(|(at, _)| at);
+    spaces.find(follows_a_word).unwrap_or(end)
 }
 
 /// The model's own encoding. A name may stand behind its host's or maker's: `openai/gpt-4o`, `us.meta.llama3-8b`.
 fn encoding(model: &str) -> Option<&'static str> {
     let starts = model.match_indices(['/', '.']).map(|(at, mark)| at + mark.len());
-    std::iter::once(0).chain(starts).find_map(|start| {
-        let name = &model[start..];
+    std::iter::once(0)
+        .chain(starts)
+        .find_map(|start| tiktoken::model_to_encoding(&model[start..]))
         // Ministral, Magistral, Devstral, …
-        let mistral = || name.contains("stral").then_some("mistral_v3");
-        tiktoken::model_to_encoding(name).or_else(mistral)
-    })
+        .or_else(|| model.contains("stral").then_some("mistral_v3"))
 }
 
 /// Whether the rest of a Claude model's name (`-3-5-sonnet-20241022`, `-opus-4-7`) says so, or no version at all.

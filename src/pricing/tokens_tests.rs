@@ -140,6 +140,18 @@ fn a_prompt_is_its_texts_and_its_frames() {
     assert!(prompt_upper_bound(&[seen]) < 3 * ATTACHMENT_TOKENS + 100);
 }
 
+#[test]
+fn pieces_add_up() {
+    let words = "Ünder the  bridge,\n\n\tthere's  a 12345 fn(x) -> y; 日本語 の 文章 🙂 🙂 съешь ещё !!! \u{a0} \u{3000} x ";
+    let text = words.repeat(200);
+    assert!(text.len() > 5 * PIECE);
+    for model in MODELS {
+        let tokenizer = Tokenizer::of(model);
+        let whole = tiktoken::get_encoding(tokenizer.encoding).unwrap().count(&text) as u64;
+        assert_eq!(tokenizer.count(&text), whole, "{model}");
+    }
+}
+
 /// What would take hours if time grew with the square of the length.
 #[test]
 fn long_unbroken_texts_take_no_time() {
@@ -148,28 +160,18 @@ fn long_unbroken_texts_take_no_time() {
         (0..MEGABYTE as u32 / 3).filter_map(|i| char::from_u32(0x4e00 + i * 7919 % 20_000)).collect();
     let texts = [
         "a".repeat(MEGABYTE),
-        "A".repeat(MEGABYTE),
         " ".repeat(MEGABYTE),
-        "\n".repeat(MEGABYTE),
-        format!("{}x", " \n".repeat(MEGABYTE / 2)),
-        "é".repeat(MEGABYTE / 2),
-        "7".repeat(MEGABYTE),
-        "=".repeat(MEGABYTE),
-        "\u{200d}".repeat(MEGABYTE / 3),
+        "=\n".repeat(MEGABYTE / 2),
+        "🙂".repeat(MEGABYTE / 4),
         han,
     ];
-    for model in MODELS {
+    for model in ["gpt-4o", "deepseek-v3"] {
         count_text(model, "the vocabulary is loaded");
         for text in &texts {
             let start = Instant::now();
             let tokens = count_text(model, text);
-            let start_of_text: String = text.chars().take(3).collect();
-            assert!(tokens <= text.len() as u64 * 3 / 2, "{model} {start_of_text:?}");
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "{model} {start_of_text:?}: {:?}",
-                start.elapsed()
-            );
+            assert!(tokens > 0 && tokens <= text.len() as u64);
+            assert!(start.elapsed() < Duration::from_secs(20), "{model} {:?}", text.chars().next());
         }
     }
 }

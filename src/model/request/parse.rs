@@ -44,6 +44,7 @@ pub fn request(text: &str) -> Read<ChatRequest> {
     let raw = fields.messages.ok_or_else(|| Fault::new("messages", MESSAGES))?;
     let (messages, is_wire) = messages(raw.get())?;
     Ok(ChatRequest {
+        caller: 0,
         openai_messages: is_wire.then(|| raw.to_owned()),
         messages,
         model: string("model", fields.model)?,

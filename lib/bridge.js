@@ -1,0 +1,185 @@
+'use strict';
+
+// This thread's end of the border: calls go out by number, messages come back in batches.
+
+const { AsyncResource } = require('node:async_hooks');
+const { Bridge } = require('../native.js');
+const { GatewayError, invalidRequest, stringify } = require('./errors.js');
+const { callCustom, cancelCustom, resumeCustom } = require('./custom.js');
+
+// Kinds of messages; src/node/calls.rs has the same list.
+const ANSWER = 0;
+const FAILURE = 1;
+const STREAM_OPEN = 2;
+const STREAM_CHUNKS = 3;
+const STREAM_END = 4;
+const CUSTOM_CALL = 5;
+const CUSTOM_CANCEL = 6;
+const CUSTOM_RESUME = 7;
+const WARNING = 8;
+
+/** Calls and streams that messages may still come for, by number. */
+const open = new Map();
+let lastCall = 0;
+let waiting = 0;
+
+const bridge = new Bridge(deliver);
+
+// The process stays alive while someone waits for an answer.
+function hold() {
+  if (waiting++ === 0) bridge.keepAlive(true);
+}
+
+function release() {
+  if (--waiting === 0) bridge.keepAlive(false);
+}
+
+function deliver(document) {
+  for (const message of JSON.parse(document)) {
+    switch (message[0]) {
+      case ANSWER:
+        settle(message[1], undefined, message[2], message[3]);
+        break;
+      case FAILURE:
+        settle(message[1], message[2], undefined, message[3]);
+        break;
+      case STREAM_OPEN:
+        opened(message[1], message[2]);
+        break;
+      case STREAM_CHUNKS:
+        stream(message[1])?.push(message[3], message[2]);
+        break;
+      case STREAM_END:
+        ended(message[1], message[2], message[3], message[4]);
+        break;
+      case CUSTOM_CALL:
+        callCustom(bridge, open.get(message[1]), message);
+        break;
+      case CUSTOM_CANCEL:
+        cancelCustom(message[1]);
+        break;
+      case CUSTOM_RESUME:
+        resumeCustom(message[1]);
+        break;
+      case WARNING:
+        warn(message[1]);
+        break;
+    }
+  }
+}
+
+// One message must not keep the others of its batch from arriving, whatever a program has made of its console.
+function warn(line) {
+  try {
+    console.warn(line);
+  } catch {}
+}
+
+function settle(id, error, value, log) {
+  const call = open.get(id);
+  if (call === undefined) return;
+  open.delete(id);
+  release();
+  call.done({ error, value, log });
+}
+
+function opened(id, head) {
+  const call = open.get(id);
+  if (call === undefined) return;
+  release();
+  const reader = call.openStream(head);
+  // Weakly: a stream that is merely forgotten is collected, and then closed.
+  open.set(id, { reader: new WeakRef(reader), call });
+  call.done({ value: reader });
+  call.done = undefined;
+}
+
+function stream(id) {
+  const entry = open.get(id);
+  if (entry?.reader === undefined) return undefined;
+  const reader = entry.reader.deref();
+  if (reader === undefined) bridge.leave(id);
+  return reader;
+}
+
+function ended(id, summary, error, log) {
+  const entry = open.get(id);
+  open.delete(id);
+  if (entry?.reader === undefined) return;
+  const { call } = entry;
+  call.detach();
+  const logged = call.log(log);
+  entry.reader.deref()?.end(summary, error ? { reason: failureOf(call, error) } : undefined, logged);
+}
+
+function failureOf(call, error) {
+  if (error.foreign !== undefined) return call.thrown[error.foreign];
+  if (error.kind === 'aborted' && call.signal?.aborted) return call.signal.reason;
+  return new GatewayError(error);
+}
+
+/** One call on its way: what the face must know until its last message has come. */
+class Call {
+  constructor({ request, customs, logger, streams = false }) {
+    this.id = lastCall = (lastCall + 1) >>> 0;
+    this.request = request;
+    this.customs = customs;
+    this.logger = logger;
+    this.signal = checked(request).signal ?? undefined;
+    this.thrown = [];
+    this.done = undefined;
+    // Custom providers and a stream's log handlers run in the caller's async context.
+    this.context = streams || customs?.length ? new AsyncResource('AiGatewayCall') : undefined;
+    this.onAbort = undefined;
+  }
+
+  /** Runs `begin(bridge, id, aborted, text)` and waits for the call's first message. */
+  async run(begin) {
+    const text = stringify(this.request, 'request');
+    const settled = await new Promise((resolve) => {
+      this.done = resolve;
+      open.set(this.id, this);
+      hold();
+      try {
+        begin(bridge, this.id, this.signal?.aborted === true, text);
+      } catch (error) {
+        settle(this.id, { code: 'INTERNAL', kind: 'internal', message: error.message, retryable: false });
+      }
+      this.attach();
+    });
+    if (settled.error === undefined) return settled;
+    this.detach();
+    await this.log(settled.log);
+    throw failureOf(this, settled.error);
+  }
+
+  attach() {
+    if (this.signal === undefined || this.signal.aborted) return;
+    this.onAbort = () => bridge.cancel(this.id);
+    this.signal.addEventListener('abort', this.onAbort, { once: true });
+  }
+
+  detach() {
+    if (this.onAbort !== undefined) this.signal.removeEventListener('abort', this.onAbort);
+    this.onAbort = undefined;
+  }
+
+  log(entry) {
+    if (!entry || this.logger === undefined) return undefined;
+    return this.context?.runInAsyncScope(this.logger.log, this.logger, entry) ?? this.logger.log(entry);
+  }
+}
+
+// What JSON would hide: a signal that is none, numbers that are none.
+function checked(request) {
+  const { signal, maxTokens, temperature } = request ?? {};
+  if (signal != null && (typeof signal.addEventListener !== 'function' || typeof signal.aborted !== 'boolean')) {
+    throw invalidRequest('signal', 'must be an AbortSignal');
+  }
+  for (const [path, number] of [['maxTokens', maxTokens], ['temperature', temperature]]) {
+    if (typeof number === 'number' && !Number.isFinite(number)) throw invalidRequest(path, 'must be a finite number');
+  }
+  return request ?? {};
+}
+
+module.exports = { Call, bridge, hold, release };

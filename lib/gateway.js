@@ -1,0 +1,71 @@
+'use strict';
+
+const native = require('../native.js');
+const { Call } = require('./bridge.js');
+const { GatewayError, configFault, stringify, unwrap } = require('./errors.js');
+const { ProviderRegistry, providerTable } = require('./providers.js');
+const { StreamReader } = require('./stream.js');
+const { UsageLogger } = require('./usage.js');
+
+class Gateway {
+  #native;
+  #registry = new ProviderRegistry();
+  #customs = [];
+  #logger;
+
+  constructor(options) {
+    const config = options?.config;
+    if (config === null || typeof config !== 'object') throw GatewayError.configInvalid('config: must be an object');
+    const text = stringify(config, 'config', configFault);
+    unwrap(native.checkGatewayConfig(text));
+
+    for (const [family, factory] of Object.entries(options.customProviders ?? {})) {
+      this.#registry.registerFactory(family, factory);
+    }
+    this.#registry.load(config.providers);
+    const entries = this.#registry.list().map((name) => ({
+      name,
+      provider: this.#registry.get(name),
+      config: ProviderRegistry.configOf(this.#registry, name),
+    }));
+    this.#native = new native.NativeGateway(text, providerTable(entries, this.#customs));
+    this.#logger = new UsageLogger(options.onUsageLog);
+  }
+
+  async chat(request) {
+    const call = new Call({ request, customs: this.#customs, logger: this.#logger });
+    const { value, log } = await call.run((...begin) => this.#native.chat(...begin));
+    call.detach();
+    await call.log(log);
+    value.fallbackFrom ??= undefined;
+    return value;
+  }
+
+  async chatStream(request) {
+    const call = new Call({ request, customs: this.#customs, logger: this.#logger, streams: true });
+    call.openStream = (head) => {
+      const { requestId, provider } = head;
+      call.head = head;
+      return new StreamReader(call.id, head.model, (delta, model, finishReason) => ({ requestId, provider, delta, model, finishReason }));
+    };
+    const { value: stream } = await call.run((...begin) => this.#native.stream(...begin));
+    const { requestId, figures } = call.head;
+    const opened = performance.now();
+    return { requestId, stream, getUsageSummary: () => summaryOf(stream, figures, opened) };
+  }
+
+  listProviders() {
+    return this.#registry.list();
+  }
+}
+
+/** The answer as a whole: final once the stream has ended, the figures so far before. */
+async function summaryOf(stream, figures, opened) {
+  await stream.ended?.logged;
+  const { text: content, ended, model } = stream;
+  if (ended !== undefined) return { ...ended.summary, content, fallbackFrom: ended.summary.fallbackFrom };
+  const latencyMs = figures.latencyMs + Math.round(performance.now() - opened);
+  return { ...figures, model, content, latencyMs, fallbackFrom: figures.fallbackFrom };
+}
+
+module.exports = { Gateway };

@@ -1,0 +1,76 @@
+// Checks the tarballs of `npm run pack` as their users meet them: publint, attw, then an installation in an empty
+// project without Rust, where the package is imported, required, called and type-checked.
+//
+// Usage: node scripts/check-package.mjs [NODE…]   paths of further Node.js binaries to call the package under
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { hostPlatform, manifest, root } from './addon.mjs'
+
+const nodes = [process.execPath, ...process.argv.slice(2)]
+const maxAddonBytes = 20e6
+
+function run(command, args, options = {}) {
+  console.log(`$ ${[path.basename(command), ...args].join(' ')}`)
+  execFileSync(command, args, { cwd: root, stdio: 'inherit', ...options })
+}
+
+function tool(name) {
+  return path.join(root, 'node_modules', '.bin', name)
+}
+
+function tarball(name) {
+  return path.join(root, 'dist', `${name}-${manifest.version}.tgz`)
+}
+
+/** The environment with a cargo and a rustc that fail: an installation must not call them. */
+function withoutRust(dir) {
+  const shims = path.join(dir, 'no-rust')
+  mkdirSync(shims)
+  for (const name of ['cargo', 'rustc']) {
+    writeFileSync(path.join(shims, name), '#!/bin/sh\necho "nothing may be compiled here" >&2\nexit 1\n', { mode: 0o755 })
+  }
+  return { ...process.env, PATH: `${shims}${path.delimiter}${process.env.PATH}` }
+}
+
+run(process.execPath, ['scripts/pack.mjs'])
+const rootTarball = tarball(manifest.name)
+const platformTarball = tarball(`${manifest.name}-${hostPlatform()}`)
+
+run(tool('publint'), [rootTarball, '--strict'])
+run(tool('attw'), [rootTarball])
+
+const project = mkdtempSync(path.join(os.tmpdir(), 'consumer-'))
+try {
+  writeFileSync(path.join(project, 'package.json'), '{ "private": true }\n')
+  run('npm', ['install', rootTarball, platformTarball], { cwd: project, env: withoutRust(project) })
+
+  const installed = path.join(project, 'node_modules')
+  const inRoot = readdirSync(path.join(installed, manifest.name)).filter((file) => file.endsWith('.node'))
+  if (inRoot.length > 0) throw new Error(`the root package holds a binary: ${inRoot}`)
+  const platform = path.join(installed, `${manifest.name}-${hostPlatform()}`)
+  for (const file of readdirSync(platform).filter((name) => name.endsWith('.node'))) {
+    const { size } = statSync(path.join(platform, file))
+    console.log(`${file}: ${(size / 1e6).toFixed(2)} MB`)
+    if (size >= maxAddonBytes) throw new Error(`${file} has ${size} bytes; the limit is ${maxAddonBytes}`)
+  }
+
+  cpSync(path.join(root, 'scripts', 'consumer'), project, { recursive: true })
+  for (const node of nodes) {
+    run(node, ['smoke.cjs'], { cwd: project })
+    run(node, ['smoke.mjs'], { cwd: project })
+  }
+
+  cpSync(path.join(root, '__test__', 'types'), project, { recursive: true })
+  mkdirSync(path.join(installed, '@types'), { recursive: true })
+  for (const name of ['expect-type', '@types/node', 'undici-types']) {
+    symlinkSync(path.join(root, 'node_modules', name), path.join(installed, name), 'junction')
+  }
+  for (const config of ['tsconfig.node.json', 'tsconfig.bundler.json']) {
+    run(tool('tsc'), ['-p', config], { cwd: project })
+  }
+} finally {
+  rmSync(project, { recursive: true })
+}
+console.log('The packed tarballs are in order.')

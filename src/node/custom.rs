@@ -1,0 +1,284 @@
+//! Providers written in JavaScript. A call goes out as a message; the face calls the provider and replies by id.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::calls::{Calls, message};
+use crate::error::{ErrorKind, Failure, ForeignError, GatewayError};
+use crate::model::{Answer, FinishReason, StreamEvent, TokenUsage};
+use crate::providers::{EventSource, Provider, ProviderCall, commit, within};
+
+/// Chunks a JavaScript stream may be ahead of its reader.
+const AHEAD: usize = 256;
+
+/// A provider object of JavaScript.
+pub struct CustomProvider {
+    pub calls: Weak<Calls>,
+    /// The face's number for the object.
+    pub id: u32,
+    pub name: String,
+    pub family: String,
+    /// The entry's own `timeoutMs`; without one a custom provider is not timed.
+    pub timeout: Option<Duration>,
+}
+
+/// What the face replies to a call.
+enum Reply {
+    /// A whole answer, or the usage at a stream's end.
+    Done(String),
+    Chunks(String),
+    Failed(String),
+}
+
+/// Custom calls that wait for a reply.
+#[derive(Default)]
+pub struct Replies {
+    next: AtomicU32,
+    waiting: Mutex<HashMap<u32, mpsc::UnboundedSender<Reply>>>,
+}
+
+impl Replies {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<u32, mpsc::UnboundedSender<Reply>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> (u32, mpsc::UnboundedReceiver<Reply>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.waiting().insert(id, sender);
+        (id, receiver)
+    }
+
+    pub fn abandon(&self) {
+        self.waiting().clear();
+    }
+
+    pub fn done(&self, id: u32, json: String) {
+        self.reply(id, Reply::Done(json));
+    }
+
+    pub fn failed(&self, id: u32, json: String) {
+        self.reply(id, Reply::Failed(json));
+    }
+
+    /// Takes chunks of a stream; false once its reader has gone.
+    pub fn chunks(&self, id: u32, json: String) -> bool {
+        self.reply(id, Reply::Chunks(json))
+    }
+
+    fn reply(&self, id: u32, reply: Reply) -> bool {
+        self.waiting().get(&id).is_some_and(|sender| sender.send(reply).is_ok())
+    }
+}
+
+/// One call of a provider object; dropping it tells the face that nobody waits any more.
+struct Exchange {
+    calls: Arc<Calls>,
+    id: u32,
+    replies: mpsc::UnboundedReceiver<Reply>,
+    ended: bool,
+}
+
+impl Exchange {
+    fn begin(provider: &CustomProvider, call: &ProviderCall, stream: bool) -> Result<Self, Failure> {
+        let stopped = || Failure::from(GatewayError::aborted("the JavaScript thread is stopping"));
+        let calls = provider.calls.upgrade().ok_or_else(stopped)?;
+        let (id, replies) = calls.replies.open();
+        let caller = call.request.caller;
+        let max_tokens = call.max_tokens;
+        calls.outbox.send(&(message::CUSTOM_CALL, caller, id, provider.id, &call.model, max_tokens, stream));
+        Ok(Self { calls, id, replies, ended: false })
+    }
+
+    async fn reply(&mut self) -> Result<Reply, Failure> {
+        match self.replies.recv().await {
+            Some(Reply::Failed(json)) => {
+                self.ended = true;
+                Err(thrown(&json))
+            }
+            Some(reply) => {
+                self.ended |= matches!(reply, Reply::Done(_));
+                Ok(reply)
+            }
+            None => Err(GatewayError::aborted("the JavaScript thread is stopping").into()),
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.calls.replies.waiting().remove(&self.id);
+        if !self.ended {
+            self.calls.outbox.send(&(message::CUSTOM_CANCEL, self.id));
+        }
+    }
+}
+
+/// What the face tells of an error that was thrown; the error itself stays there.
+#[derive(Deserialize)]
+struct Thrown {
+    id: u32,
+    #[serde(default)]
+    message: String,
+    kind: Option<String>,
+    code: Option<String>,
+}
+
+fn thrown(json: &str) -> Failure {
+    match serde_json::from_str::<Thrown>(json) {
+        Ok(Thrown { id, message, kind, code }) => {
+            // Kinds that are not the gateway's own count as a provider's failure.
+            let kind = kind.map(|kind| {
+                serde_json::from_value::<ErrorKind>(kind.into()).unwrap_or(ErrorKind::ProviderResponse)
+            });
+            Failure::Foreign(ForeignError { id, message, kind, code })
+        }
+        Err(_) => GatewayError::internal("a custom provider's error could not be read").into(),
+    }
+}
+
+/// What custom providers answer: `ProviderResult` of the declarations.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole {
+    content: Option<String>,
+    model: Option<String>,
+    input_tokens: Option<f64>,
+    output_tokens: Option<f64>,
+    total_tokens: Option<f64>,
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn count(number: f64) -> u64 {
+    number.max(0.0) as u64
+}
+
+impl Whole {
+    fn usage(&self) -> Option<TokenUsage> {
+        let known = self.input_tokens.is_some() || self.output_tokens.is_some();
+        known.then(|| {
+            TokenUsage::new(count(self.input_tokens.unwrap_or(0.0)), count(self.output_tokens.unwrap_or(0.0)))
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Chunk {
+    delta: Option<String>,
+    model: Option<String>,
+    #[serde(default, deserialize_with = "finish_reason")]
+    finish_reason: FinishReason,
+}
+
+fn finish_reason<'de, D: serde::Deserializer<'de>>(input: D) -> Result<FinishReason, D::Error> {
+    Ok(Option::<String>::deserialize(input)?.map_or(FinishReason::Null, FinishReason::Word))
+}
+
+impl CustomProvider {
+    fn unusable(&self, what: &str, error: &serde_json::Error) -> Failure {
+        let detail = format!("the custom provider's {what} cannot be used: {error}");
+        GatewayError::provider_response(&self.name, 200, &detail).into()
+    }
+}
+
+impl Provider for CustomProvider {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn family(&self) -> &str {
+        &self.family
+    }
+
+    fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(async move {
+            let mut exchange = Exchange::begin(self, call, false)?;
+            let reply = within(&self.name, call.attempt_deadline(self.timeout), exchange.reply()).await?;
+            let (Reply::Done(json) | Reply::Chunks(json) | Reply::Failed(json)) = reply;
+            let whole: Whole = serde_json::from_str(&json).map_err(|error| self.unusable("answer", &error))?;
+            Ok(Answer {
+                usage: whole.usage(),
+                total_tokens: whole.total_tokens.map(count),
+                content: whole.content.unwrap_or_default(),
+                model: whole.model.unwrap_or_else(|| call.model.clone()),
+            })
+        })
+    }
+
+    fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
+        Box::pin(async move {
+            let exchange = Exchange::begin(self, call, true)?;
+            let events = CustomEvents {
+                name: self.name.clone(),
+                wait: call.timeout.or(self.timeout),
+                deadline: call.deadline,
+                unacknowledged: 0,
+                exchange,
+            };
+            within(&self.name, call.attempt_deadline(self.timeout), commit(Box::new(events))).await
+        })
+    }
+}
+
+struct CustomEvents {
+    name: String,
+    wait: Option<Duration>,
+    deadline: Option<Instant>,
+    unacknowledged: usize,
+    exchange: Exchange,
+}
+
+impl CustomEvents {
+    fn unusable(&self, what: &str, error: &serde_json::Error) -> Failure {
+        let detail = format!("the custom provider's {what} cannot be used: {error}");
+        GatewayError::provider_response(&self.name, 200, &detail).into()
+    }
+}
+
+impl EventSource for CustomEvents {
+    fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            let wait = self.wait.and_then(|wait| Instant::now().checked_add(wait));
+            let deadline = match (wait, self.deadline) {
+                (Some(wait), Some(call)) => Some(wait.min(call)),
+                (wait, call) => wait.or(call),
+            };
+            match within(&self.name, deadline, self.exchange.reply()).await? {
+                Reply::Chunks(json) => {
+                    let chunks: Vec<Chunk> = serde_json::from_str(&json).map_err(|error| self.unusable("chunk", &error))?;
+                    self.unacknowledged += chunks.len();
+                    if self.unacknowledged >= AHEAD / 2 {
+                        self.unacknowledged = 0;
+                        self.exchange.calls.outbox.send(&(message::CUSTOM_RESUME, self.exchange.id));
+                    }
+                    into.extend(chunks.into_iter().map(|chunk| StreamEvent {
+                        model: chunk.model,
+                        finish_reason: chunk.finish_reason,
+                        ..StreamEvent::text(chunk.delta.unwrap_or_default())
+                    }));
+                    Ok(true)
+                }
+                Reply::Done(json) | Reply::Failed(json) => {
+                    let usage: Option<Whole> = serde_json::from_str(&json).map_err(|error| self.unusable("usage", &error))?;
+                    if let Some(usage) = usage {
+                        into.push(StreamEvent {
+                            model: usage.model.clone(),
+                            usage: usage.usage(),
+                            bookkeeping: true,
+                            ..StreamEvent::default()
+                        });
+                    }
+                    Ok(false)
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! The gateway class behind the face's `Gateway`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi_derive::napi;
+
+use super::bridge::Bridge;
+use super::provider::ProviderTable;
+use super::stream::{IDLE_LIMIT, drive};
+use crate::gateway::{CallContext, Gateway};
+use crate::model::ChatRequest;
+use crate::pricing;
+
+#[napi]
+pub struct NativeGateway {
+    gateway: Arc<Gateway>,
+    idle: HashMap<String, Duration>,
+}
+
+#[napi]
+impl NativeGateway {
+    /// `config` is a `GatewayConfig` as JSON, already read once by `checkGatewayConfig`.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(config: String, table: &ProviderTable) -> napi::Result<Self> {
+        let config = serde_json::from_str(&config).map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        let config = crate::config::parse(&config).map_err(|error| napi::Error::from_reason(error.message))?;
+        // Prices are needed by the first answer; reading them takes longer than a fast answer does.
+        let _ = std::thread::Builder::new().name("ai-gateway-prices".into()).spawn(pricing::preload);
+        let providers = table.providers.clone();
+        Ok(Self {
+            gateway: Arc::new(Gateway::new(providers, config.routes, config.fallback_chains, config.budgets)),
+            idle: table.idle.clone(),
+        })
+    }
+
+    /// Answers with a `GatewayResponse`, as message of call `id`.
+    #[napi(catch_unwind)]
+    pub fn chat(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
+        let (gateway, calls) = (self.gateway.clone(), bridge.calls.clone());
+        bridge.calls.spawn(id, aborted, move |open, observer| {
+            Box::pin(async move {
+                let request = ChatRequest { caller: id, ..ChatRequest::from_json(&request)? };
+                let context = CallContext { observer: observer.clone(), cancel: open.cancel.clone() };
+                let response = gateway.chat(request, context).await?;
+                calls.answer(id, &response, &observer);
+                Ok(())
+            })
+        })
+    }
+
+    /// Opens a stream for call `id`.
+    #[napi(catch_unwind)]
+    pub fn stream(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
+        let (gateway, calls) = (self.gateway.clone(), bridge.calls.clone());
+        let idle = self.idle.clone();
+        bridge.calls.spawn(id, aborted, move |open, observer| {
+            Box::pin(async move {
+                let request = ChatRequest { caller: id, ..ChatRequest::from_json(&request)? };
+                let context = CallContext { observer: observer.clone(), cancel: open.cancel.clone() };
+                let stream = gateway.chat_stream(request, context).await?;
+                let idle_limit = idle.get(stream.entry()).copied().unwrap_or(IDLE_LIMIT);
+                drive(stream, id, open, calls, observer, idle_limit, None).await;
+                Ok(())
+            })
+        })
+    }
+}

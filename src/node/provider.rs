@@ -1,0 +1,189 @@
+//! Providers as JavaScript holds them: the built-in classes on their own, and the table a gateway or router uses.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi_derive::napi;
+use serde::Deserialize;
+
+use super::bridge::Bridge;
+use super::custom::CustomProvider;
+use super::stream::{IDLE_LIMIT, drive};
+use crate::error::Failure;
+use crate::gateway::{GatewayStream, estimated_usage};
+use crate::model::config::ProviderConfig;
+use crate::model::{Answer, ChatRequest, UsageSource};
+use crate::providers::{self, Provider, ProviderCall, Setup};
+use crate::routing::{Loaded, Providers, Routed};
+use crate::transport::NetworkSettings;
+
+/// A built-in provider. Its keys stay on this side.
+#[napi]
+pub struct NativeProvider {
+    pub(super) provider: Arc<dyn Provider>,
+    entry: ProviderConfig,
+}
+
+/// The idle limit of an entry's streams.
+pub(super) fn idle_limit(entry: &ProviderConfig) -> Duration {
+    entry.stream_idle_ms.map_or(IDLE_LIMIT, Duration::from_millis)
+}
+
+pub(super) fn read_entry(json: &str) -> napi::Result<ProviderConfig> {
+    let value = serde_json::from_str(json).map_err(|error| napi::Error::from_reason(error.to_string()))?;
+    crate::config::provider(&value).map_err(|error| napi::Error::from_reason(error.message))
+}
+
+#[napi]
+impl NativeProvider {
+    /// `variables` is a JSON object of the environment variables that matter here.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(family: String, entry: String, variables: String) -> napi::Result<Self> {
+        let entry = read_entry(&entry)?;
+        let variables: HashMap<String, String> = serde_json::from_str(&variables).unwrap_or_default();
+        let var = |name: &str| variables.get(name).cloned();
+        let setup = Setup { var: &var, network: NetworkSettings::from_vars(var) };
+        let provider = providers::build(&family, &entry, &setup)
+            .map_err(napi::Error::from_reason)?
+            .ok_or_else(|| napi::Error::from_reason(format!("\"{family}\" is not a built-in family")))?;
+        Ok(Self { provider, entry })
+    }
+
+    /// Answers with a `ProviderResult`, as message of call `id`.
+    #[napi(catch_unwind)]
+    pub fn chat(&self, bridge: &Bridge, id: u32, aborted: bool, options: String) -> napi::Result<()> {
+        let (provider, calls) = (self.provider.clone(), bridge.calls.clone());
+        let call = self.order(&options);
+        bridge.calls.spawn(id, aborted, move |open, observer| {
+            Box::pin(async move {
+                let order = call?;
+                let answer = tokio::select! {
+                    biased;
+                    () = open.cancel.cancelled() => return Err(cancelled()),
+                    answer = provider.chat(&order) => answer?,
+                };
+                calls.answer(id, &provider_result(answer, &order).await, &observer);
+                Ok(())
+            })
+        })
+    }
+
+    /// Opens a stream for call `id`.
+    #[napi(catch_unwind)]
+    pub fn stream(&self, bridge: &Bridge, id: u32, aborted: bool, options: String) -> napi::Result<()> {
+        let (provider, calls) = (self.provider.clone(), bridge.calls.clone());
+        let call = self.order(&options);
+        let idle_limit = idle_limit(&self.entry);
+        bridge.calls.spawn(id, aborted, move |open, observer| {
+            Box::pin(async move {
+                let order = call?;
+                let source = tokio::select! {
+                    biased;
+                    () = open.cancel.cancelled() => return Err(cancelled()),
+                    source = provider.stream(&order) => source?,
+                };
+                let routed = Routed {
+                    output: source,
+                    entry: String::new(),
+                    provider,
+                    model: order.model,
+                    fallback_from: None,
+                    fallback_triggered: false,
+                };
+                let stream = GatewayStream::detached(routed, order.request, open.cancel.clone());
+                drive(stream, id, open, calls, observer, idle_limit, None).await;
+                Ok(())
+            })
+        })
+    }
+
+    fn order(&self, options: &str) -> Result<ProviderCall, Failure> {
+        let request = ChatRequest::from_json(options)?;
+        let model = request.model.as_deref().or(self.entry.fallback_model()).unwrap_or_default().to_owned();
+        let max_tokens = request.max_tokens;
+        Ok(ProviderCall { request: Arc::new(request), model, max_tokens, timeout: None, deadline: None })
+    }
+}
+
+pub(super) fn cancelled() -> Failure {
+    crate::error::GatewayError::aborted("the caller cancelled it").into()
+}
+
+/// `ProviderResult` of the declarations.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderResult {
+    content: String,
+    model: String,
+    input_tokens: u64,
+    output_tokens: u64,
+    total_tokens: u64,
+    #[serde(skip_serializing_if = "UsageSource::is_reported")]
+    usage_source: UsageSource,
+}
+
+pub(super) async fn provider_result(answer: Answer, order: &ProviderCall) -> ProviderResult {
+    let usage = match answer.usage {
+        Some(usage) => usage,
+        None => estimated_usage(&order.model, &order.request, &answer.content).await,
+    };
+    ProviderResult {
+        content: answer.content,
+        model: answer.model,
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        total_tokens: answer.total_tokens.unwrap_or_else(|| usage.total()),
+        usage_source: usage.source,
+    }
+}
+
+/// The providers of a gateway or router, by entry name.
+#[napi]
+#[derive(Default)]
+pub struct ProviderTable {
+    pub(super) providers: Providers,
+    /// The longest time any of them keeps an unread stream.
+    pub(super) idle: HashMap<String, Duration>,
+}
+
+#[derive(Deserialize)]
+struct CustomObject {
+    id: u32,
+    name: String,
+    family: String,
+}
+
+#[napi]
+impl ProviderTable {
+    #[napi(constructor, catch_unwind)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a built-in provider under the name of `entry` (JSON of the entry).
+    #[napi(catch_unwind)]
+    pub fn add_native(&mut self, name: String, provider: &NativeProvider) {
+        self.idle.insert(name.clone(), idle_limit(&provider.entry));
+        self.providers.insert(name, Loaded::new(provider.provider.clone(), &provider.entry));
+    }
+
+    /// Adds an object of JavaScript: `object` is `{id, name, family}`, `entry` the configuration it was made from.
+    #[napi(catch_unwind)]
+    pub fn add_custom(&mut self, bridge: &Bridge, name: String, object: String, entry: String) -> napi::Result<()> {
+        let object: CustomObject =
+            serde_json::from_str(&object).map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        let entry = read_entry(&entry)?;
+        let provider = CustomProvider {
+            calls: Arc::downgrade(&bridge.calls),
+            id: object.id,
+            name: object.name,
+            family: object.family,
+            timeout: entry.timeout_ms.map(Duration::from_millis),
+        };
+        self.idle.insert(name.clone(), idle_limit(&entry));
+        self.providers.insert(name, Loaded::new(Arc::new(provider), &entry));
+        Ok(())
+    }
+}
+

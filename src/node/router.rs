@@ -1,0 +1,163 @@
+//! The router class behind the face's `Router`: routing and fallback without budgets and logs.
+
+use std::sync::Arc;
+
+use napi_derive::napi;
+use serde::{Deserialize, Serialize};
+
+use super::bridge::Bridge;
+use super::errors::settled;
+use super::provider::{ProviderResult, ProviderTable, cancelled, provider_result};
+use super::stream::{IDLE_LIMIT, RouteHead, drive};
+use crate::error::GatewayError;
+use crate::gateway::{GatewayStream, PromptEstimate};
+use crate::model::ChatRequest;
+use crate::model::config::FallbackChain;
+use crate::routing::fallback::{Orders, execute};
+use crate::routing::{Decision, Router};
+
+#[napi]
+pub struct NativeRouter {
+    router: Router,
+}
+
+/// What the face decided, or a program in its place.
+#[derive(Deserialize)]
+struct Decided {
+    provider: String,
+    model: String,
+    chain: Option<FallbackChain>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Resolved<'a> {
+    rule: usize,
+    provider: &'a str,
+    model: &'a str,
+    chain: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Executed {
+    result: ProviderResult,
+    #[serde(flatten)]
+    route: RouteHead,
+}
+
+fn read_decision(json: &str) -> Result<Decision, GatewayError> {
+    let decided: Decided = serde_json::from_str(json)
+        .map_err(|error| GatewayError::invalid_request("decision", format_args!("cannot be used: {error}")))?;
+    let Decided { provider, model, chain } = decided;
+    Ok(Decision { rule: 0, provider, model, chain: chain.map(Arc::new) })
+}
+
+#[napi]
+impl NativeRouter {
+    #[napi(constructor, catch_unwind)]
+    pub fn new(rules: String, chains: String) -> napi::Result<Self> {
+        let raw = format!("{{\"providers\":[],\"routes\":{rules},\"fallbackChains\":{chains}}}");
+        let raw = serde_json::from_str(&raw).map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        let config = crate::config::parse(&raw).map_err(|error| napi::Error::from_reason(error.message))?;
+        Ok(Self { router: Router::new(config.routes, config.fallback_chains) })
+    }
+
+    /// `{"ok": {rule, provider, model, chain}}`, or the error.
+    #[napi(catch_unwind)]
+    pub fn resolve(&self, table: &ProviderTable, request: String) -> String {
+        let resolve = || {
+            let request = Arc::new(ChatRequest::from_json(&request)?);
+            self.router
+                .resolve(&request, &table.providers, &PromptEstimate::new(request.clone()))
+                .map_err(crate::routing::NoRoute::into_error)
+        };
+        let decision: Result<Decision, GatewayError> = resolve();
+        settled(decision.as_ref().map_err(Clone::clone).map(|decision| Resolved {
+            rule: decision.rule,
+            provider: &decision.provider,
+            model: &decision.model,
+            chain: decision.chain.as_ref().map(|chain| chain.name.as_str()),
+        }))
+    }
+
+    /// Runs a decision as call `id`; answers `{result, entry, fallbackTriggered, fallbackFrom?}`.
+    #[napi(catch_unwind)]
+    pub fn execute(
+        &self,
+        bridge: &Bridge,
+        id: u32,
+        aborted: bool,
+        table: &ProviderTable,
+        request: String,
+        decision: String,
+    ) -> napi::Result<()> {
+        let (providers, calls) = (table.providers.clone(), bridge.calls.clone());
+        bridge.calls.spawn(id, aborted, move |open, observer| {
+            Box::pin(async move {
+                let decision = read_decision(&decision)?;
+                let orders = orders(id, &request)?;
+                let run = execute(&decision, &providers, &orders, |step| async move {
+                    let answer = step.provider.chat(&step.call).await?;
+                    Ok(provider_result(answer, &step.call).await)
+                });
+                let routed = tokio::select! {
+                    biased;
+                    () = open.cancel.cancelled() => return Err(cancelled()),
+                    routed = run => routed?,
+                };
+                let route = RouteHead {
+                    entry: routed.entry,
+                    fallback_triggered: routed.fallback_triggered,
+                    fallback_from: routed.fallback_from,
+                };
+                calls.answer(id, &Executed { result: routed.output, route }, &observer);
+                Ok(())
+            })
+        })
+    }
+
+    /// Opens a stream by a decision as call `id`.
+    #[napi(catch_unwind)]
+    pub fn execute_stream(
+        &self,
+        bridge: &Bridge,
+        id: u32,
+        aborted: bool,
+        table: &ProviderTable,
+        request: String,
+        decision: String,
+    ) -> napi::Result<()> {
+        let (providers, idle, calls) = (table.providers.clone(), table.idle.clone(), bridge.calls.clone());
+        bridge.calls.spawn(id, aborted, move |open, observer| {
+            Box::pin(async move {
+                let decision = read_decision(&decision)?;
+                let orders = orders(id, &request)?;
+                let run = execute(&decision, &providers, &orders, |step| async move {
+                    step.provider.stream(&step.call).await
+                });
+                let routed = tokio::select! {
+                    biased;
+                    () = open.cancel.cancelled() => return Err(cancelled()),
+                    routed = run => routed?,
+                };
+                let route = RouteHead {
+                    entry: routed.entry.clone(),
+                    fallback_triggered: routed.fallback_triggered,
+                    fallback_from: routed.fallback_from.clone(),
+                };
+                let idle_limit = idle.get(&routed.entry).copied().unwrap_or(IDLE_LIMIT);
+                let stream = GatewayStream::detached(routed, orders.request, open.cancel.clone());
+                drive(stream, id, open, calls, observer, idle_limit, Some(route)).await;
+                Ok(())
+            })
+        })
+    }
+}
+
+fn orders(id: u32, request: &str) -> Result<Orders, GatewayError> {
+    let request = ChatRequest { caller: id, ..ChatRequest::from_json(request)? };
+    let max_tokens = request.max_tokens;
+    Ok(Orders { request: Arc::new(request), max_tokens, deadline: None })
+}
+
