@@ -93,7 +93,7 @@ export type UsageSource = "estimated";
 export interface GatewayResponse {
   /** UUID v4; the same in the usage log's entry of this call. */
   requestId: string;
-  /** Name of the provider that answered. */
+  /** The provider that answered. */
   provider: string;
   /** The model as the upstream reports it. */
   model: string;
@@ -124,7 +124,7 @@ export interface GatewayResponse {
 /** One piece of a streamed answer. */
 export interface GatewayStreamChunk {
   requestId: string;
-  /** Name of the provider that answers. */
+  /** The provider that answers. */
   provider: string;
   /** The text that is new; may be empty. */
   delta: string;
@@ -464,8 +464,8 @@ export interface RouteDecision {
 export interface RouterResult {
   decision: RouteDecision;
   providerResult: ProviderResult;
-  /** Name of the provider that answered. */
-  actualProvider: string;
+  /** The provider that answered. */
+  actualProvider: Provider;
   fallbackTriggered: boolean;
   /** Name of the first provider tried, when a fallback answered. */
   fallbackFrom?: string;
@@ -475,8 +475,8 @@ export interface RouterResult {
 export interface RouterStreamResult {
   decision: RouteDecision;
   streamResult: StreamResult;
-  /** Name of the provider that answers. */
-  actualProvider: string;
+  /** The provider that answers. */
+  actualProvider: Provider;
   fallbackTriggered: boolean;
   /** Name of the first provider tried, when a fallback answers. */
   fallbackFrom?: string;

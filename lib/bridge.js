@@ -91,7 +91,8 @@ function opened(id, head) {
   // Weakly: a stream that is merely forgotten is collected, and then closed.
   open.set(id, { reader: new WeakRef(reader), call });
   call.done({ value: reader });
-  call.done = undefined;
+  // Both refer to the reader, and the call is kept until its stream's last message.
+  call.done = call.openStream = undefined;
 }
 
 function stream(id) {

@@ -16,12 +16,12 @@ function callCustom(bridge, owner, [, , callback, index, model, maxTokens, strea
   if (call === undefined) return bridge.customFailed(callback, JSON.stringify({ id: 0, message: 'the call has ended' }));
   const provider = call.customs[index];
   const { messages, temperature } = call.request;
-  const options = { model, messages, maxTokens: call.request.maxTokens ?? maxTokens ?? undefined, temperature };
+  const options = { model, messages, maxTokens: maxTokens ?? undefined, temperature: temperature ?? undefined };
   if (stream) options.stream = true;
   const run = stream ? runStream : runChat;
   call.context.runInAsyncScope(run, undefined, bridge, callback, provider, options, call).catch((error) => {
     const id = call.thrown.push(error) - 1;
-    bridge.customFailed(callback, JSON.stringify({ id, ...describe(error) }));
+    bridge.customFailed(callback, JSON.stringify({ id, ...describeAnything(error) }));
   });
 }
 
@@ -30,6 +30,15 @@ function describe(error) {
   if (GatewayError.isInstance(error)) return { message: String(error.message), kind: error.kind, code: error.code };
   if (error instanceof NotStreaming) return { message: error.message, kind: 'provider_response' };
   return { message: error instanceof Error ? String(error.message) : String(error) };
+}
+
+// Anything can be thrown, things without words for themselves too.
+function describeAnything(error) {
+  try {
+    return describe(error);
+  } catch {
+    return { message: 'a custom provider failed' };
+  }
 }
 
 class NotStreaming extends Error {}
@@ -45,19 +54,29 @@ async function runStream(bridge, callback, provider, options) {
   if (typeof provider.chatStream !== 'function') {
     throw new NotStreaming(`Provider "${provider.name}" does not support streaming`);
   }
-  const result = await provider.chatStream(options);
-  const iterator = result.stream[Symbol.asyncIterator]?.() ?? result.stream[Symbol.iterator]();
-  const state = { iterator, cancelled: false, ahead: 0, resume: undefined };
+  const state = { iterator: undefined, cancelled: false, ahead: 0, resume: undefined };
   streams.set(callback, state);
   try {
-    while (!state.cancelled) {
+    const result = await provider.chatStream(options);
+    const iterator = (state.iterator = result.stream[Symbol.asyncIterator]?.() ?? result.stream[Symbol.iterator]());
+    // The call may have ended before there was anything to close.
+    if (state.cancelled) return close(iterator);
+    let half = '';
+    for (;;) {
       const { value, done } = await iterator.next();
+      if (state.cancelled) return undefined;
       if (done) {
-        const usage = await result.getUsage?.();
-        bridge.customDone(callback, JSON.stringify(usage) ?? 'null');
-        return;
+        if (half !== '') bridge.customChunks(callback, JSON.stringify([{ delta: half }]));
+        return bridge.customDone(callback, JSON.stringify(await result.getUsage?.()) ?? 'null');
       }
-      if (state.cancelled || !bridge.customChunks(callback, JSON.stringify([value]))) break;
+      let chunk = value;
+      if (half !== '' || endsInHalf(value?.delta)) {
+        // A pair of surrogates that was cut in two crosses the border whole.
+        const delta = half + (value?.delta ?? '');
+        half = endsInHalf(delta) ? delta.at(-1) : '';
+        chunk = { ...value, delta: half === '' ? delta : delta.slice(0, -1) };
+      }
+      if (!bridge.customChunks(callback, JSON.stringify([chunk]))) return close(iterator);
       if (++state.ahead >= AHEAD) await new Promise((resolve) => (state.resume = resolve));
     }
   } finally {
@@ -65,16 +84,25 @@ async function runStream(bridge, callback, provider, options) {
   }
 }
 
+function endsInHalf(text) {
+  const last = typeof text === 'string' ? text.charCodeAt(text.length - 1) : 0;
+  return last >= 0xd800 && last <= 0xdbff;
+}
+
+// A provider's own clean-up may fail; the call it belongs to has ended.
+function close(iterator) {
+  Promise.resolve()
+    .then(() => iterator.return?.())
+    .catch(() => {});
+}
+
 /** Nobody waits for this callback any more: its iterator is closed. */
 function cancelCustom(callback) {
   const state = streams.get(callback);
   if (state === undefined) return;
   state.cancelled = true;
+  if (state.iterator !== undefined) close(state.iterator);
   state.resume?.();
-  // A provider's own clean-up may fail; the call it belongs to has ended.
-  Promise.resolve()
-    .then(() => state.iterator.return?.())
-    .catch(() => {});
 }
 
 function resumeCustom(callback) {

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod config;
 pub mod event;
+pub mod json;
 pub mod message;
 pub mod money;
 pub mod request;

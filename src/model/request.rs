@@ -2,12 +2,11 @@
 
 mod openai;
 mod parse;
-mod surrogates;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::message::Message;
+use super::{json, message::Message};
 use crate::error::GatewayError;
 
 pub use openai::OpenAiMessages;
@@ -38,7 +37,7 @@ impl ChatRequest {
     /// `invalid_request`, with the path of the field at fault: `messages[1].content[0].text`.
     #[allow(clippy::result_large_err, reason = "once for each call, and rarely an error")]
     pub fn from_json(text: &str) -> Result<Self, GatewayError> {
-        let read = parse::request(text).or_else(|fault| match surrogates::replace_lone(text) {
+        let read = parse::request(text).or_else(|fault| match json::replace_lone(text) {
             Some(text) => parse::request(&text),
             None => Err(fault),
         });

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::calls::{Calls, message};
 use crate::error::{ErrorKind, Failure, ForeignError, GatewayError};
-use crate::model::{Answer, FinishReason, StreamEvent, TokenUsage};
+use crate::model::{Answer, json, FinishReason, StreamEvent, TokenUsage};
 use crate::providers::{EventSource, Provider, ProviderCall, commit, within};
 
 /// Chunks a JavaScript stream may be ahead of its reader.
@@ -131,8 +131,8 @@ struct Thrown {
     code: Option<String>,
 }
 
-fn thrown(json: &str) -> Failure {
-    match serde_json::from_str::<Thrown>(json) {
+fn thrown(text: &str) -> Failure {
+    match json::parse::<Thrown>(text.as_bytes()) {
         Ok(Thrown { id, message, kind, code }) => {
             // Kinds that are not the gateway's own count as a provider's failure.
             let kind = kind.map(|kind| {
@@ -202,8 +202,8 @@ impl Provider for CustomProvider {
         Box::pin(async move {
             let mut exchange = Exchange::begin(self, call, false)?;
             let reply = within(&self.name, call.attempt_deadline(self.timeout), exchange.reply()).await?;
-            let (Reply::Done(json) | Reply::Chunks(json) | Reply::Failed(json)) = reply;
-            let whole: Whole = serde_json::from_str(&json).map_err(|error| self.unusable("answer", &error))?;
+            let (Reply::Done(text) | Reply::Chunks(text) | Reply::Failed(text)) = reply;
+            let whole: Whole = json::parse(text.as_bytes()).map_err(|error| self.unusable("answer", &error))?;
             Ok(Answer {
                 usage: whole.usage(),
                 total_tokens: whole.total_tokens.map(count),
@@ -252,8 +252,8 @@ impl EventSource for CustomEvents {
                 (wait, call) => wait.or(call),
             };
             match within(&self.name, deadline, self.exchange.reply()).await? {
-                Reply::Chunks(json) => {
-                    let chunks: Vec<Chunk> = serde_json::from_str(&json).map_err(|error| self.unusable("chunk", &error))?;
+                Reply::Chunks(text) => {
+                    let chunks: Vec<Chunk> = json::parse(text.as_bytes()).map_err(|error| self.unusable("chunk", &error))?;
                     self.unacknowledged += chunks.len();
                     if self.unacknowledged >= AHEAD / 2 {
                         self.unacknowledged = 0;
@@ -266,8 +266,8 @@ impl EventSource for CustomEvents {
                     }));
                     Ok(true)
                 }
-                Reply::Done(json) | Reply::Failed(json) => {
-                    let usage: Option<Whole> = serde_json::from_str(&json).map_err(|error| self.unusable("usage", &error))?;
+                Reply::Done(text) | Reply::Failed(text) => {
+                    let usage: Option<Whole> = json::parse(text.as_bytes()).map_err(|error| self.unusable("usage", &error))?;
                     if let Some(usage) = usage {
                         into.push(StreamEvent {
                             model: usage.model.clone(),

@@ -18,3 +18,7 @@ mod provider;
 mod router;
 mod runtime;
 mod stream;
+
+/// A call allocates a hundred times; glibc's allocator took a fifth of its time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

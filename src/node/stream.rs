@@ -1,16 +1,17 @@
 //! Drives an open stream towards JavaScript, as fast as its reader reads.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::calls::{Call, CallObserver, Calls, message};
 use super::errors::Payload;
-use crate::error::Failure;
+use crate::error::{Failure, GatewayError};
 use crate::gateway::{GatewayStream, Leave};
 use crate::model::{FinishReason, GatewayResponse, StreamEvent};
 
@@ -24,11 +25,18 @@ pub struct Flow {
     credit: AtomicI64,
     changed: Notify,
     left: Notify,
+    /// When the reader last took something, or was given something after it had taken all.
+    read: Mutex<Instant>,
 }
 
 impl Default for Flow {
     fn default() -> Self {
-        Self { credit: AtomicI64::new(WINDOW), changed: Notify::new(), left: Notify::new() }
+        Self {
+            credit: AtomicI64::new(WINDOW),
+            changed: Notify::new(),
+            left: Notify::new(),
+            read: Mutex::new(Instant::now()),
+        }
     }
 }
 
@@ -36,6 +44,7 @@ impl Flow {
     /// The reader has taken `chunks`.
     pub fn resume(&self, chunks: u32) {
         let before = self.credit.fetch_add(i64::from(chunks), Ordering::SeqCst);
+        self.touch();
         if before <= 0 {
             self.changed.notify_one();
         }
@@ -47,7 +56,29 @@ impl Flow {
     }
 
     fn spend(&self, chunks: usize) {
-        self.credit.fetch_sub(i64::try_from(chunks).unwrap_or(i64::MAX), Ordering::SeqCst);
+        let before = self.credit.fetch_sub(i64::try_from(chunks).unwrap_or(i64::MAX), Ordering::SeqCst);
+        if before == WINDOW {
+            self.touch();
+        }
+    }
+
+    fn touch(&self) {
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Waits until chunks have lain unread for `limit`.
+    async fn unread_for(&self, limit: Duration) {
+        loop {
+            let unread = self.credit.load(Ordering::SeqCst) < WINDOW;
+            let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(until) = (if unread { read } else { Instant::now() }).checked_add(limit) else {
+                return std::future::pending().await;
+            };
+            if unread && until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
     }
 
     async fn wait(&self) {
@@ -103,23 +134,21 @@ pub async fn drive(
     };
     calls.outbox.send(&(message::STREAM_OPEN, id, head));
     let mut events: Vec<StreamEvent> = Vec::new();
+    let unread = call.flow.unread_for(idle_limit);
+    tokio::pin!(unread);
     let end: Result<(), Failure> = loop {
-        tokio::select! {
-            biased;
-            () = call.flow.left.notified() => { stream.leave(Leave::ReaderLeft).await; break Ok(()) }
-            () = call.cancel.cancelled() => {}
-            waited = tokio::time::timeout(idle_limit, call.flow.wait()) => {
-                if waited.is_err() {
-                    stream.leave(Leave::ReaderLeft).await;
-                    break Ok(());
-                }
-            }
-        }
         events.clear();
         let result = tokio::select! {
             biased;
-            () = call.flow.left.notified() => { stream.leave(Leave::ReaderLeft).await; break Ok(()) }
-            result = stream.next(&mut events) => result,
+            () = call.flow.left.notified() => {
+                stream.leave(Leave::ReaderLeft).await;
+                break Ok(());
+            }
+            () = &mut unread => {
+                stream.leave(Leave::ReaderLeft).await;
+                break Err(GatewayError::aborted("nobody has read the stream for its idle limit").into());
+            }
+            result = next(&call, &mut stream, &mut events) => result,
         };
         let batch = Batch::new(&events);
         if batch.len > 0 {
@@ -134,6 +163,17 @@ pub async fn drive(
     };
     let error = end.as_ref().err().map(Payload);
     calls.outbox.send(&(message::STREAM_END, id, figures(&stream), error, observer.take_log()));
+}
+
+/// The next events, once the reader has room for them.
+async fn next(call: &Call, stream: &mut GatewayStream, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
+    tokio::select! {
+        biased;
+        // Told by the stream itself, which settles.
+        () = call.cancel.cancelled() => {}
+        () = call.flow.wait() => {}
+    }
+    stream.next(into).await
 }
 
 /// Events as chunks: a plain string for text alone, `[delta, model, finishReason]` for anything more.

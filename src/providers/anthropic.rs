@@ -39,7 +39,7 @@ impl Wire for AnthropicWire {
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {
-        let whole: Whole = serde_json::from_slice(body).map_err(|error| super::openai::not_an_answer(body, &error))?;
+        let whole: Whole = crate::model::json::parse(body).map_err(|error| super::openai::not_an_answer(body, &error))?;
         if let Some(error) = whole.error.filter(|error| !error.is_null()) {
             return Err(error_text(&error));
         }
@@ -232,7 +232,7 @@ struct MessageChange {
 
 impl StreamDecoder for AnthropicDecoder {
     fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
-        let Ok(event) = serde_json::from_str::<Event>(data) else {
+        let Ok(event) = crate::model::json::parse::<Event>(data.as_bytes()) else {
             return if name == Some("error") { Err(data.to_owned()) } else { Ok(()) };
         };
         match event {

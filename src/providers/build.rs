@@ -7,7 +7,7 @@ use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::anthropic::{AnthropicWire, VERSION};
-use super::http::{Secrets, Shared};
+use super::http::{SECRET_LENGTH, Secrets, Shared};
 use super::openai::OpenAiWire;
 use super::wire::Wire;
 use super::{HttpProvider, MockProvider, Provider};
@@ -17,9 +17,6 @@ use crate::transport::{Endpoint, HttpClient, NetworkSettings};
 
 /// Families with a provider of their own.
 pub const FAMILIES: [&str; 4] = ["openai", "anthropic", "openrouter", "mock"];
-
-/// Headers of an entry are treated as secrets from this length on; shorter ones would redact ordinary words.
-const SECRET_HEADER_CHARS: usize = 8;
 
 /// What a provider takes from its surroundings, read when it is built.
 pub struct Setup<'a> {
@@ -70,13 +67,13 @@ impl Builder<'_> {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or_else(|| self.fail("baseUrl is not an http(s) address"))?;
-        let own_headers = config.headers.values().filter(|value| value.chars().count() >= SECRET_HEADER_CHARS).cloned();
+        let own_headers = config.headers.values().filter(|value| value.trim().len() >= SECRET_LENGTH).cloned();
         Ok(HttpProvider {
             shared: Arc::new(Shared {
                 name: config.name.clone(),
                 timeout: Duration::from_millis(config.timeout_ms.unwrap_or(timeout_ms)),
                 limit: config.max_response_bytes.map_or_else(BodyLimit::default, |max| BodyLimit { max }),
-                secrets: Secrets(key.into_iter().chain(own_headers).collect()),
+                secrets: Secrets::new(key.into_iter().chain(own_headers)),
             }),
             family,
             wire,

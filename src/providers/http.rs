@@ -20,6 +20,8 @@ use crate::transport::{Endpoint, HttpClient, RetryPolicy};
 
 /// How long a finished stream's connection is given to end by itself, so that it can be used again.
 const DRAIN: Duration = Duration::from_secs(1);
+/// Shorter values would redact ordinary words.
+pub(super) const SECRET_LENGTH: usize = 8;
 
 /// A provider that speaks the wire format `W`.
 pub struct HttpProvider<W> {
@@ -40,11 +42,29 @@ pub(super) struct Shared {
     pub secrets: Secrets,
 }
 
-/// Values that must show nowhere.
+/// Values that must show nowhere, in each spelling in which an upstream may repeat them.
 #[derive(Default)]
-pub(super) struct Secrets(pub Vec<String>);
+pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
+    pub fn new(values: impl IntoIterator<Item = String>) -> Self {
+        let mut spellings = Vec::new();
+        for value in values {
+            let value = value.trim();
+            // `Bearer TOKEN`: the token is a secret without its scheme, too.
+            let token = value.split_once(' ').map(|(_, token)| token.trim()).filter(|token| token.len() >= SECRET_LENGTH);
+            for secret in [Some(value), token].into_iter().flatten().filter(|secret| !secret.is_empty()) {
+                let json = serde_json::to_string(secret).unwrap_or_default();
+                let json = json.trim_matches('"').to_owned();
+                spellings.extend([secret.to_owned(), json.replace('/', "\\/"), json]);
+            }
+        }
+        // The longest first: one may be part of another.
+        spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+        spellings.dedup();
+        Self(spellings)
+    }
+
     pub fn redact(&self, mut text: String) -> String {
         for secret in &self.0 {
             if text.contains(secret.as_str()) {
@@ -74,13 +94,19 @@ impl<W: Wire> HttpProvider<W> {
         Err(GatewayError { retry_after, ..GatewayError::from_http_status(name, status.as_u16(), &text) })
     }
 
+    /// The error for an answer that cannot be read. Its message quotes the body, cut: secrets go before the cut.
+    fn unusable(&self, status: u16, body: &[u8], problem: String) -> GatewayError {
+        let clean = self.shared.secrets.redact(String::from_utf8_lossy(body).into_owned());
+        self.shared.refused(status, self.wire.answer(clean.as_bytes()).err().unwrap_or(problem))
+    }
+
     async fn attempt_chat(&self, call: &ProviderCall, body: Bytes) -> Result<Answer, Failure> {
         let shared = &self.shared;
         within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
             let response = self.send(body).await?;
             let status = response.status().as_u16();
             let body = read_whole(&shared.name, response, shared.limit).await?;
-            let mut answer = self.wire.answer(&body).map_err(|problem| shared.refused(status, problem))?;
+            let mut answer = self.wire.answer(&body).map_err(|problem| self.unusable(status, &body, problem))?;
             if answer.model.is_empty() {
                 answer.model.clone_from(&call.model);
             }
@@ -215,16 +241,18 @@ impl HttpEvents {
             Some(problem) => problem,
             None if self.decoder.may_end() => return Ok(false),
             None if self.seen_event => "the stream ended before the answer was complete".to_owned(),
-            None => not_a_stream(&self.seen_bytes),
+            None => {
+                let seen = String::from_utf8_lossy(&self.seen_bytes).into_owned();
+                not_a_stream(&self.shared.secrets.redact(seen))
+            }
         };
         Err(self.shared.refused(self.status, problem).into())
     }
 }
 
 /// A 200 whose body is no event stream: an error object, a page, or nothing.
-fn not_a_stream(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let text = text.trim();
+fn not_a_stream(body: &str) -> String {
+    let text = body.trim();
     if text.is_empty() {
         return "the stream is empty".to_owned();
     }

@@ -57,6 +57,8 @@ fn fault(model: &str) -> Option<Fault> {
 impl MockProvider {
     /// `options.delayMs` of the entry: milliseconds before each token of a stream, 0 by default.
     pub fn new(config: &ProviderConfig) -> Self {
+        // The first answer need not wait for the vocabulary.
+        let _ = std::thread::Builder::new().name("ai-gateway-tokens".into()).spawn(|| tokens::count_text("mock", " "));
         Self {
             name: config.name.clone(),
             timeout: config.timeout_ms.map_or(TIMEOUT, Duration::from_millis),

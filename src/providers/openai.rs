@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ProviderCall;
 use super::wire::{Count, PlainText, Presence, StreamDecoder, Text, Wire, error_text, usage_of};
 use crate::error::GatewayError;
-use crate::model::{Answer, FinishReason, StreamEvent, TokenUsage};
+use crate::model::{Answer, json, FinishReason, StreamEvent, TokenUsage};
 
 pub struct OpenAiWire;
 
@@ -42,7 +42,7 @@ impl Wire for OpenAiWire {
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {
-        let whole: Whole = serde_json::from_slice(body).map_err(|error| not_an_answer(body, &error))?;
+        let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
         if let Some(error) = whole.error.filter(|error| !error.is_null()) {
             return Err(error_text(&error));
         }
@@ -176,7 +176,15 @@ impl StreamDecoder for OpenAiDecoder {
             self.done = true;
             return Ok(());
         }
-        let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(data) else {
+        let replaced;
+        let mut chunk = serde_json::from_str::<Chunk<'_>>(data);
+        if chunk.is_err()
+            && let Some(text) = json::replace_lone(data)
+        {
+            replaced = text;
+            chunk = serde_json::from_str(&replaced);
+        }
+        let Ok(chunk) = chunk else {
             // Stray lines between good events are passed over, but a named error is one whatever its shape.
             return if name == Some("error") { Err(data.to_owned()) } else { Ok(()) };
         };

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Body, Client, Method, Request, Response, StatusCode, Url, redirect};
 
 use super::connect::{MarkFresh, watch};
@@ -15,6 +15,8 @@ use crate::error::GatewayError;
 /// Below the keep-alive of the usual servers (Node: 5 s), so that few pooled connections are found dead.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 const MAX_REDIRECTS: usize = 5;
+/// Dead pooled connections that one request may meet.
+const MAX_LOST: usize = 64;
 
 /// Where requests go and with which headers; built once for each provider.
 #[derive(Debug, Clone)]
@@ -43,32 +45,49 @@ impl HttpClient {
         Ok(Self(client))
     }
 
-    /// Sends `body` and returns the answer's head. A request lost on a pooled connection is sent once more.
+    /// Sends `body` and returns the answer's head. A request lost on a pooled connection is sent again, until one
+    /// was sent on a connection of its own.
     pub async fn post(&self, provider: &str, endpoint: &Endpoint, body: Bytes) -> Result<Response, GatewayError> {
-        let mut url = endpoint.url.clone();
+        let response = self.send(provider, &endpoint.url, &endpoint.headers, &body).await?;
+        if !response.status().is_redirection() {
+            return Ok(response);
+        }
+        self.follow(provider, endpoint, body, response).await
+    }
+
+    async fn follow(
+        &self,
+        provider: &str,
+        endpoint: &Endpoint,
+        body: Bytes,
+        mut response: Response,
+    ) -> Result<Response, GatewayError> {
         let mut headers = endpoint.headers.clone();
-        for _ in 0..=MAX_REDIRECTS {
-            let response = match watch(self.send(&url, &headers, &body)).await {
-                (Err(error), false) if lost_before_answer(&error) => self.send(&url, &headers, &body).await,
-                (result, _) => result,
-            };
-            let response =
-                response.map_err(|error| GatewayError::provider_network(provider, &describe(&error)))?;
+        for _ in 0..MAX_REDIRECTS {
             let Some(target) = redirect_target(&response) else { return Ok(response) };
-            if target.origin() != url.origin() {
+            if target.origin() != response.url().origin() {
                 // Keys and the entry's own headers are for the configured origin alone.
-                headers = headers.into_iter().filter_map(|(name, value)| Some((name?, value))).filter(|(name, _)| name == CONTENT_TYPE).collect();
+                headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
             }
-            url = target;
+            response = self.send(provider, &target, &headers, &body).await?;
         }
         Err(GatewayError::provider_network(provider, "redirected too often"))
     }
 
-    async fn send(&self, url: &Url, headers: &HeaderMap, body: &Bytes) -> reqwest::Result<Response> {
-        let mut request = Request::new(Method::POST, url.clone());
-        *request.headers_mut() = headers.clone();
-        *request.body_mut() = Some(Body::from(body.clone()));
-        self.0.execute(request).await
+    async fn send(&self, provider: &str, url: &Url, headers: &HeaderMap, body: &Bytes) -> Result<Response, GatewayError> {
+        let mut lost = 0;
+        loop {
+            let mut request = Request::new(Method::POST, url.clone());
+            *request.headers_mut() = headers.clone();
+            *request.body_mut() = Some(Body::from(body.clone()));
+            let (result, connected) = watch(self.0.execute(request)).await;
+            match result {
+                Err(error) if !connected && lost < MAX_LOST && lost_before_answer(&error) => lost += 1,
+                result => {
+                    return result.map_err(|error| GatewayError::provider_network(provider, &describe(&error)));
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! HTTP to the upstream: one client, retries and deadlines, and the reader of event streams.
 
 pub mod body;
+mod certificates;
 pub mod client;
 pub mod connect;
 pub mod network;

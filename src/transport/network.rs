@@ -1,9 +1,13 @@
 //! How the machine reaches the network: proxies and certificates.
 
+use std::sync::Arc;
+
 use reqwest::{ClientBuilder, NoProxy, Proxy};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+
+use super::certificates::TrustingVerifier;
 
 /// Proxies and extra certificates, named as in the environment variables they usually come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +36,10 @@ impl NetworkSettings {
 
     /// Applies the proxies; a proxy address that is no URL is an error that does not quote it (it may hold a password).
     pub(super) fn apply(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, String> {
+        // Reqwest's own `*` is for names and leaves addresses out.
+        if self.no_proxy.as_deref().is_some_and(|list| list.split(',').any(|host| host.trim() == "*")) {
+            return Ok(builder);
+        }
         let exempt = self.no_proxy.as_deref().and_then(NoProxy::from_string);
         let proxies = [
             ("HTTPS_PROXY", self.https_proxy.as_ref().map(Proxy::https)),
@@ -50,14 +58,18 @@ impl NetworkSettings {
     /// read is passed over.
     pub(super) fn tls(&self) -> Result<ClientConfig, String> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        if let Some(certificates) = self.extra_ca_file.as_ref().and_then(|path| CertificateDer::pem_file_iter(path).ok()) {
-            roots.add_parsable_certificates(certificates.filter_map(Result::ok));
-        }
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let file = self.extra_ca_file.as_ref().and_then(|path| CertificateDer::pem_file_iter(path).ok());
+        let extra: Vec<CertificateDer<'static>> = file.into_iter().flatten().filter_map(Result::ok).collect();
+        roots.add_parsable_certificates(extra.iter().cloned());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS: {error}"))?;
-        Ok(builder.with_root_certificates(roots).with_no_client_auth())
+        if extra.is_empty() {
+            return Ok(builder.with_root_certificates(roots).with_no_client_auth());
+        }
+        let verifier = TrustingVerifier::new(roots, extra, provider).map_err(|error| format!("TLS: {error}"))?;
+        Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
     }
 }
 

@@ -83,11 +83,11 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |value: &reqwest::header::HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| *number >= 0.0);
     if let Some(ms) = headers.get("retry-after-ms").and_then(text).as_deref().and_then(number) {
-        return Duration::try_from_secs_f64(ms / 1e3).ok();
+        return Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX));
     }
     let value = headers.get(RETRY_AFTER).and_then(text)?;
     match number(&value) {
-        Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Some(seconds) => Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
         None => Some(httpdate::parse_http_date(&value).ok()?.duration_since(now).unwrap_or_default()),
     }
 }
@@ -169,6 +169,7 @@ mod tests {
         assert_eq!(read("retry-after-ms", "250"), Some(Duration::from_millis(250)));
         assert_eq!(read("retry-after", "Tue, 14 Nov 2023 22:13:30 GMT"), Some(Duration::from_secs(10)));
         assert_eq!(read("retry-after", "Tue, 14 Nov 2023 22:13:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(read("retry-after", "99999999999999999999"), Some(Duration::MAX));
         assert_eq!(read("retry-after", "soon"), None);
         assert_eq!(read("retry-after", "-1"), None);
     }

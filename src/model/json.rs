@@ -1,6 +1,18 @@
-//! `JSON.stringify` writes half a surrogate pair as an escape of its own, which is no text in UTF-8.
+//! JSON as JavaScript writes it: half a surrogate pair may stand there as an escape of its own, which is no text in UTF-8.
 
 use memchr::memchr;
+use serde::Deserialize;
+
+/// Reads JSON; halves of surrogate pairs become U+FFFD.
+///
+/// # Errors
+/// As [`serde_json::from_slice`].
+pub fn parse<T: for<'de> Deserialize<'de>>(json: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(json).or_else(|fault| match std::str::from_utf8(json).ok().and_then(replace_lone) {
+        Some(replaced) => serde_json::from_str(&replaced),
+        None => Err(fault),
+    })
+}
 
 /// The length of `\uXXXX`.
 const ESCAPE: usize = 6;

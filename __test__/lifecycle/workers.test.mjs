@@ -1,0 +1,14 @@
+import { expect, test } from 'vitest'
+import { succeed } from './run.mjs'
+
+test('workers use the addon at once, each with its own environment', async () => {
+  await succeed('worker-env', { timeoutMs: 20_000 })
+}, 30_000)
+
+test('200 workers terminated with calls and streams in flight leave nothing behind', async () => {
+  const { terminated, streaming, requests, grownMiB } = await succeed('worker-terminate', { timeoutMs: 90_000 })
+  expect(terminated).toBe(200)
+  expect(streaming).toBe(133)
+  expect(requests).toBeGreaterThan(133 * 6)
+  expect(grownMiB).toBeLessThan(64)
+}, 100_000)

@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'vitest'
+import { estimateCostUsd, getModelPricing, registerModelPricing } from '../index.mjs'
+import { ask, gatewayOf, provider } from './helpers/config.mjs'
+import { openai, upstream } from './helpers/upstream.mjs'
+
+describe.each([
+  ['gpt-4o', 0.0025, 0.01],
+  ['gpt-4o-mini', 0.00015, 0.0006],
+  ['gpt-4-turbo', 0.01, 0.03],
+  ['gpt-4', 0.03, 0.06],
+  ['gpt-3.5-turbo', 0.0005, 0.0015],
+  ['o1', 0.015, 0.06],
+  ['o1-mini', 0.003, 0.012],
+  ['o3-mini', 0.0011, 0.0044],
+  ['claude-3-opus-20240229', 0.015, 0.075],
+  ['claude-3-sonnet-20240229', 0.003, 0.015],
+  ['claude-3-haiku-20240307', 0.00025, 0.00125],
+  ['claude-3.5-sonnet-20241022', 0.003, 0.015],
+  ['claude-sonnet-4-20250514', 0.003, 0.015],
+  ['claude-4-opus-20250918', 0.015, 0.075],
+  ['claude-3-opus', 0.015, 0.075],
+  ['claude-3-sonnet', 0.003, 0.015],
+  ['claude-3-haiku', 0.00025, 0.00125],
+  ['claude-3.5-sonnet', 0.003, 0.015],
+])('%s', (model, input, output) => {
+  test('has its price', () => {
+    const pricing = getModelPricing(model)
+    expect(Object.keys(pricing).sort()).toEqual(['inputPer1kTokens', 'outputPer1kTokens'])
+    expect(pricing.inputPer1kTokens).toBeCloseTo(input, 12)
+    expect(pricing.outputPer1kTokens).toBeCloseTo(output, 12)
+  })
+
+  test('costs by input and output', () => {
+    expect(estimateCostUsd(model, 1000, 0)).toBeCloseTo(input, 12)
+    expect(estimateCostUsd(model, 0, 1000)).toBeCloseTo(output, 12)
+    expect(estimateCostUsd(model, 500, 2000)).toBeCloseTo(input / 2 + output * 2, 12)
+  })
+})
+
+test('no tokens cost nothing', () => {
+  expect(estimateCostUsd('gpt-4', 0, 0)).toBe(0)
+})
+
+test('an unknown model has no price and costs nothing', () => {
+  expect(getModelPricing('nobody-sells-this')).toBeUndefined()
+  expect(estimateCostUsd('nobody-sells-this', 1000, 1000)).toBe(0)
+})
+
+test('a model can be given a price', () => {
+  registerModelPricing('house-model', { inputPer1kTokens: 0.5, outputPer1kTokens: 2 })
+  expect(getModelPricing('house-model')).toEqual({ inputPer1kTokens: 0.5, outputPer1kTokens: 2 })
+  expect(estimateCostUsd('house-model', 2000, 500)).toBeCloseTo(2, 12)
+})
+
+test('a known price can be replaced, again and again', () => {
+  registerModelPricing('o1', { inputPer1kTokens: 1, outputPer1kTokens: 1 })
+  registerModelPricing('o1', { inputPer1kTokens: 3, outputPer1kTokens: 4 })
+  expect(getModelPricing('o1')).toEqual({ inputPer1kTokens: 3, outputPer1kTokens: 4 })
+  expect(estimateCostUsd('o1', 1000, 1000)).toBeCloseTo(7, 12)
+})
+
+test('a model can be given away', () => {
+  registerModelPricing('free-model', { inputPer1kTokens: 0, outputPer1kTokens: 0 })
+  expect(getModelPricing('free-model')).toEqual({ inputPer1kTokens: 0, outputPer1kTokens: 0 })
+  expect(estimateCostUsd('free-model', 1000, 1000)).toBe(0)
+})
+
+test('a gateway reckons with a price that was set after it was made', async () => {
+  const up = await upstream(openai.answer('x', { model: 'late-model', usage: [1000, 1000] }))
+  const { gateway } = gatewayOf({ providers: [provider('main', up.url, { models: ['late-model'] })] })
+  expect((await gateway.chat(ask())).estimatedCostUsd).toBe(0)
+  registerModelPricing('late-model', { inputPer1kTokens: 0.25, outputPer1kTokens: 0.5 })
+  expect((await gateway.chat(ask())).estimatedCostUsd).toBeCloseTo(0.75, 12)
+})
