@@ -202,6 +202,8 @@ export interface ProviderConfig {
   maxResponseBytes?: number;
   /** Milliseconds that a stream nobody reads is kept open. Default: 300,000. */
   streamIdleMs?: number;
+  /** What only one family understands. `mock`: `delayMs`, milliseconds before each token of a stream (default: 0). */
+  options?: { delayMs?: number; [option: string]: unknown };
 }
 
 /** A rule matches when each field set here equals the request's. */

@@ -3,7 +3,7 @@ import { GatewayError, OpenAIProvider, ProviderRegistry, Router } from '../index
 import { ask, chain, collect, consoleLines, custom, failureOf, provider, result, rule } from './helpers/config.mjs'
 import { openai, status, upstream } from './helpers/upstream.mjs'
 
-/** A registry of providers that answer with `fields`; `loaded` are the entries. */
+/** A registry of providers that answer with their name and the model; `methods` replace those of one provider. */
 function registryOf(names, methods = {}) {
   const registry = new ProviderRegistry()
   registry.registerFactory('custom', ({ name }) => ({
@@ -169,7 +169,21 @@ describe('Router.execute', () => {
     const request = ask()
     const decision = router.resolve(request)
     const outcome = await router.execute(request, decision)
-    expect(outcome).toEqual({ decision, providerResult: given, actualProvider: 'a', fallbackTriggered: false, fallbackFrom: undefined })
+    expect(outcome).toEqual({
+      decision,
+      providerResult: given,
+      actualProvider: registry.get('a'),
+      fallbackTriggered: false,
+      fallbackFrom: undefined,
+    })
+    expect(outcome.actualProvider).toBe(registry.get('a'))
+  })
+
+  test('hands back the very decision and the very result of a custom provider', async () => {
+    const given = result('x', { mine: true })
+    const router = new Router([rule('a')], [], registryOf(['a'], { a: { chat: async () => given } }))
+    const decision = router.resolve(ask())
+    const outcome = await router.execute(ask(), decision)
     expect(outcome.decision).toBe(decision)
     expect(outcome.providerResult).toBe(given)
   })
@@ -186,7 +200,8 @@ describe('Router.execute', () => {
     const plain = { name: 'plain', family: 'none', chat: async (options) => ((seen = options), result('from a plain object')) }
     const request = ask({ maxTokens: 3 })
     const outcome = await router.execute(request, { rule: rule('a'), provider: plain, model: 'm' })
-    expect(outcome).toMatchObject({ actualProvider: 'plain', providerResult: { content: 'from a plain object' } })
+    expect(outcome.actualProvider).toBe(plain)
+    expect(outcome.providerResult.content).toBe('from a plain object')
     expect(seen).toStrictEqual({ model: 'm', messages: request.messages, maxTokens: 3, temperature: undefined })
     expect(seen.messages).toBe(request.messages)
   })
@@ -196,10 +211,8 @@ describe('Router.execute', () => {
     const router = new Router([], [], new ProviderRegistry())
     const decision = { rule: rule('x'), provider: new OpenAIProvider(provider('loose', up.url)), model: 'm' }
     const outcome = await router.execute(ask(), decision)
-    expect(outcome).toMatchObject({
-      actualProvider: 'loose',
-      providerResult: { content: 'built-in', model: 'gpt-4o-mini', inputTokens: 3, outputTokens: 4, totalTokens: 7 },
-    })
+    expect(outcome.actualProvider).toBe(decision.provider)
+    expect(outcome.providerResult).toEqual({ content: 'built-in', model: 'gpt-4o-mini', inputTokens: 3, outputTokens: 4, totalTokens: 7 })
     expect(up.last().body).toEqual({ model: 'm', messages: ask().messages })
   })
 
@@ -208,10 +221,11 @@ describe('Router.execute', () => {
     const chains = [chain('safe', 'a', ['b', { model: 'step-model' }])]
     const router = new Router([rule({ provider: 'a', fallbackChain: 'safe' })], chains, registry)
     const decision = router.resolve(ask())
-    expect(await router.execute(ask(), decision)).toMatchObject({
+    const outcome = await router.execute(ask(), decision)
+    expect(outcome.actualProvider).toBe(registry.get('b'))
+    expect(outcome).toMatchObject({
       decision: { model: 'model-of-a' },
       providerResult: { content: 'b:step-model' },
-      actualProvider: 'b',
       fallbackTriggered: true,
       fallbackFrom: 'a',
     })
@@ -236,11 +250,13 @@ describe('Router.execute', () => {
 
 describe('Router.executeStream', () => {
   test('gives a stream result in place of the result', async () => {
-    const router = new Router([rule('a')], [], registryOf(['a']))
+    const registry = registryOf(['a'])
+    const router = new Router([rule('a')], [], registry)
     const decision = router.resolve(ask())
     const outcome = await router.executeStream(ask(), decision)
     expect(Object.keys(outcome).sort()).toEqual(['actualProvider', 'decision', 'fallbackFrom', 'fallbackTriggered', 'streamResult'])
-    expect(outcome).toMatchObject({ actualProvider: 'a', fallbackTriggered: false })
+    expect(outcome.fallbackTriggered).toBe(false)
+    expect(outcome.actualProvider).toBe(registry.get('a'))
     expect(outcome.decision).toBe(decision)
     const chunks = await collect(outcome.streamResult.stream)
     expect(chunks.map((chunk) => chunk.delta)).toEqual(['a:', 'model-of-a'])
@@ -262,7 +278,8 @@ describe('Router.executeStream', () => {
     const registry = registryOf(['a', 'b'], { a: failing(new Error('boom')) })
     const router = new Router([rule({ provider: 'a', fallbackChain: 'safe' })], [chain('safe', 'a', 'b')], registry)
     const outcome = await router.executeStream(ask(), router.resolve(ask()))
-    expect(outcome).toMatchObject({ actualProvider: 'b', fallbackTriggered: true, fallbackFrom: 'a' })
+    expect(outcome).toMatchObject({ fallbackTriggered: true, fallbackFrom: 'a' })
+    expect(outcome.actualProvider).toBe(registry.get('b'))
     expect((await collect(outcome.streamResult.stream)).map((chunk) => chunk.delta).join('')).toBe('b:model-of-b')
   })
 
@@ -275,7 +292,7 @@ describe('Router.executeStream', () => {
     }
     const router = new Router([], [], new ProviderRegistry())
     const outcome = await router.executeStream(ask(), { rule: rule('x'), provider: plain, model: 'm' })
-    expect(outcome.actualProvider).toBe('plain')
+    expect(outcome.actualProvider).toBe(plain)
     expect((await collect(outcome.streamResult.stream)).map((chunk) => chunk.delta)).toEqual(['x'])
   })
 

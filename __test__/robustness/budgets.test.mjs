@@ -79,7 +79,12 @@ describe('a hard limit', () => {
   })
 
   test('bills a timeout, a lost connection and a refused answer nothing', async () => {
-    const faults = [() => {}, (exchange) => exchange.reset(), (exchange) => exchange.reply({}), (exchange) => exchange.reply(openai.whole('Hello', counts(1, 1)))]
+    const faults = [
+      () => {},
+      (exchange) => exchange.reset(),
+      (exchange) => exchange.reply({}),
+      (exchange) => exchange.reply(openai.whole('Hello', counts(1, 1))),
+    ]
     const server = await upstream((exchange, number) => faults[number - 1](exchange))
     const { gateway } = gatewayOf({
       providers: [openai.entry(server.url, { timeoutMs: 150 })],

@@ -118,11 +118,14 @@ describe('certificates', () => {
     const openssl = (...args) => execFileSync('openssl', args, { cwd: dir, stdio: 'pipe' })
     const names = 'subjectAltName=DNS:localhost,IP:127.0.0.1'
     const key = (name) => ['-newkey', 'rsa:2048', '-nodes', '-keyout', `${name}.key`]
-    openssl('req', '-x509', ...key('self'), '-out', 'self.pem', '-days', '2', '-subj', '/CN=localhost', '-addext', names)
+    for (const name of ['self', 'twin']) {
+      openssl('req', '-x509', ...key(name), '-out', `${name}.pem`, '-days', '2', '-subj', '/CN=localhost', '-addext', names)
+    }
     openssl('req', '-x509', ...key('ca'), '-out', 'ca.pem', '-days', '2', '-subj', '/CN=Test authority')
     openssl('req', ...key('leaf'), '-out', 'leaf.csr', '-subj', '/CN=localhost')
     writeFileSync(path.join(dir, 'leaf.ext'), `${names}\n`)
-    openssl('x509', '-req', '-in', 'leaf.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-out', 'leaf.pem', '-days', '2', '-extfile', 'leaf.ext')
+    const signing = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'leaf.ext']
+    openssl('x509', '-req', '-in', 'leaf.csr', ...signing, '-out', 'leaf.pem', '-days', '2')
     writeFileSync(path.join(dir, 'several.pem'), `# ours\n${readFileSync(path.join(dir, 'self.pem'))}\n${readFileSync(path.join(dir, 'ca.pem'))}`)
   })
   afterAll(() => rmSync(dir, { recursive: true, force: true }))
@@ -167,10 +170,17 @@ describe('certificates', () => {
     expect(await chatInChild(server.url.replace('127.0.0.1', 'localhost'), env)).toEqual({ content: 'Hello' })
   })
 
-  test('are checked against the name that was asked for', async () => {
-    const server = await secure('leaf')
+  test('that only look like one in NODE_EXTRA_CA_CERTS are refused', async () => {
+    const server = await secure('twin')
+    const env = { NODE_EXTRA_CA_CERTS: path.join(dir, 'self.pem') }
+    expect(await chatInChild(server.url, env)).toMatchObject({ code: 'PROVIDER_NETWORK' })
+    expect(server.requests).toHaveLength(0)
+  })
+
+  test.each([['leaf', 'ca.pem'], ['self', 'self.pem']])('are checked against the name that was asked for: %s', async (name, file) => {
+    const server = await secure(name)
     const between = await proxy(server.port)
-    const env = { NODE_EXTRA_CA_CERTS: path.join(dir, 'ca.pem'), HTTPS_PROXY: between.url }
+    const env = { NODE_EXTRA_CA_CERTS: path.join(dir, file), HTTPS_PROXY: between.url }
     expect(await chatInChild('https://elsewhere.test', env)).toMatchObject({ code: 'PROVIDER_NETWORK' })
     expect(server.requests).toHaveLength(0)
   })

@@ -154,7 +154,9 @@ describe('getUsageSummary()', () => {
     while ((await reader.next()).value.delta === '');
     const early = await getUsageSummary()
     expect(early).toMatchObject({ requestId, provider: 'p', model: 'up-model', content: 'Hel', fallbackTriggered: false })
-    for (const field of ['inputTokens', 'outputTokens', 'totalTokens', 'estimatedCostUsd', 'latencyMs']) expect(early[field], field).toBeTypeOf('number')
+    for (const field of ['inputTokens', 'outputTokens', 'totalTokens', 'estimatedCostUsd', 'latencyMs']) {
+      expect(early[field], field).toBeTypeOf('number')
+    }
     expect(logs).toHaveLength(0)
     go()
     await readAll(reader)
@@ -242,6 +244,19 @@ describe('a forgotten stream', () => {
     const { stream: reader } = await gateway.chatStream(ask())
     await eventually(() => logs.length > 0)
     expect((await readAll(reader)).error).toBeInstanceOf(library.GatewayError)
+  })
+
+  test('is not one whose reader takes its time', async () => {
+    const deltas = Array.from({ length: 8 }, (_, i) => `${i} `)
+    const server = await upstream((exchange) => exchange.events().end(stream(openai, deltas)))
+    const { gateway, logs } = gatewayOf({ providers: [idle(server.url, { streamIdleMs: 300 })] })
+    let text = ''
+    for await (const { delta } of (await gateway.chatStream(ask())).stream) {
+      text += delta
+      await sleep(60)
+    }
+    expect(text).toBe(deltas.join(''))
+    expect(logs[0]).toMatchObject({ success: true, totalTokens: 5 })
   })
 
   test('is not one whose reader waits for a slow upstream', async () => {

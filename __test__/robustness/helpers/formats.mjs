@@ -21,7 +21,8 @@ export const openai = {
   start: chunk({ role: 'assistant', content: '' }),
   delta: (content) => chunk({ content }),
   finish: chunk({}, 'stop'),
-  usage: (input, output) => data({ model: 'up-model', choices: [], usage: { prompt_tokens: input, completion_tokens: output, total_tokens: input + output } }),
+  usage: (input, output) =>
+    data({ model: 'up-model', choices: [], usage: { prompt_tokens: input, completion_tokens: output, total_tokens: input + output } }),
   done: 'data: [DONE]\n\n',
   error: (message) => data({ error: { message, type: 'server_error' } }),
 }

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { vi } from 'vitest'
 
 export const library = createRequire(import.meta.url)('../../../index.js')
-const { Gateway, GatewayError } = library
+const { Gateway } = library
 
 // The machine's own proxies are no part of a test.
 for (const name of ['http_proxy', 'https_proxy', 'no_proxy', 'all_proxy']) {
@@ -58,7 +58,7 @@ export async function readAll(stream) {
   }
 }
 
-export const textOf = (chunks) => chunks.map(({ delta }) => delta).join('')
+const textOf = (chunks) => chunks.map(({ delta }) => delta).join('')
 
 /** Whether `promise` has settled after `ms`. */
 export async function settledWithin(ms, promise) {
@@ -68,8 +68,6 @@ export async function settledWithin(ms, promise) {
   clearTimeout(timer)
   return result
 }
-
-export const isGatewayError = (error) => error instanceof GatewayError
 
 export const TIMEOUT = { name: 'GatewayError', code: 'PROVIDER_TIMEOUT', kind: 'provider_timeout', httpStatus: 504, retryable: true }
 export const NETWORK = { name: 'GatewayError', code: 'PROVIDER_NETWORK', kind: 'provider_network', httpStatus: 502, retryable: true }

@@ -1,0 +1,198 @@
+//! A recorded exchange and what is to come of it: the files of one directory in `tests/fixtures`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ai_gateway_native::error::{Failure, GatewayError};
+use ai_gateway_native::model::{Answer, FinishReason, StreamEvent, TokenUsage};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// | file | what |
+/// |---|---|
+/// | `request.json` | a `GatewayRequest`; `stream` chooses how it is asked |
+/// | `head.json` | status and headers of the reply, where they are not those of a plain 200 |
+/// | `response.json`, `response.sse` | the reply's body |
+/// | `expected.json` | `sent`, the body that goes out; then `answer`, or `events` and `end`, or `error` |
+pub struct Scenario {
+    pub family: String,
+    pub name: String,
+    pub request: Value,
+    pub head: Head,
+    pub body: Vec<u8>,
+    pub expected: Expected,
+}
+
+#[derive(Deserialize, Clone)]
+pub struct Head {
+    pub status: u16,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+pub struct Expected {
+    pub sent: Value,
+    pub answer: Option<Value>,
+    pub events: Option<Vec<Value>>,
+    pub end: Option<Value>,
+    pub error: Option<Value>,
+}
+
+impl Scenario {
+    pub fn all() -> Vec<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let scenarios: Vec<Self> =
+            ["openai", "anthropic", "openrouter"].iter().flat_map(|family| of(&root, family)).collect();
+        assert!(scenarios.len() > 80, "{} scenarios", scenarios.len());
+        scenarios
+    }
+
+    fn read(family: &str, directory: &Path) -> Self {
+        let file = |name: &str| fs::read(directory.join(name)).ok();
+        let read = |name: &str| file(name).unwrap_or_else(|| panic!("{}: no {name}", directory.display()));
+        let request: Value = serde_json::from_slice(&read("request.json")).unwrap();
+        let streamed = file("response.sse");
+        let kind = if streamed.is_some() { "text/event-stream" } else { "application/json" };
+        let mut head = match file("head.json") {
+            Some(head) => serde_json::from_slice(&head).unwrap(),
+            None => Head { status: 200, headers: BTreeMap::new() },
+        };
+        head.headers.insert("content-type".into(), kind.into());
+        Self {
+            family: family.to_owned(),
+            name: directory.file_name().unwrap().to_str().unwrap().to_owned(),
+            request,
+            head,
+            body: streamed.unwrap_or_else(|| read("response.json")),
+            expected: serde_json::from_slice(&read("expected.json")).unwrap(),
+        }
+    }
+
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.family, self.name)
+    }
+
+    pub fn streams(&self) -> bool {
+        self.request["stream"] == true
+    }
+
+    pub fn model(&self) -> String {
+        self.request["model"].as_str().unwrap().to_owned()
+    }
+
+    /// The text of all events, or of the answer.
+    pub fn content(&self) -> String {
+        match (&self.expected.answer, &self.expected.events) {
+            (Some(answer), _) => answer["content"].as_str().unwrap().to_owned(),
+            (None, Some(events)) => events.iter().filter_map(|event| event["delta"].as_str()).collect(),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The last counts that the reply gives.
+    pub fn usage(&self) -> Option<&Value> {
+        let (answer, events) = (&self.expected.answer, &self.expected.events);
+        let usage = match answer {
+            Some(answer) => answer.get("usage"),
+            None => events.iter().flatten().rev().find_map(|event| event.get("usage")),
+        };
+        usage.filter(|usage| !usage.is_null())
+    }
+
+    /// The error that the call ends with, at once or after some events.
+    pub fn failure(&self) -> Option<&Value> {
+        let at_the_end = self.expected.end.as_ref().and_then(|end| end.get("error"));
+        self.expected.error.as_ref().or(at_the_end)
+    }
+}
+
+fn of(root: &Path, family: &str) -> Vec<Scenario> {
+    let mut directories: Vec<PathBuf> =
+        fs::read_dir(root.join(family)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    directories.sort();
+    directories.iter().map(|directory| Scenario::read(family, directory)).collect()
+}
+
+/// What a call came to, in the form of `expected.json`.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    Answer(Value),
+    Events(Vec<Value>, Value),
+    Error(Value),
+}
+
+impl Expected {
+    pub fn outcome(&self) -> Outcome {
+        match (&self.answer, &self.events, &self.error) {
+            (Some(answer), None, None) => Outcome::Answer(answer.clone()),
+            (None, Some(events), None) => Outcome::Events(events.clone(), self.end.clone().unwrap()),
+            (None, None, Some(error)) => Outcome::Error(error.clone()),
+            _ => panic!("expected.json: one of `answer`, `events` and `error`"),
+        }
+    }
+}
+
+pub fn answer(answer: &Answer) -> Value {
+    assert_eq!(answer.total_tokens, None);
+    json!({"content": answer.content, "model": answer.model, "usage": answer.usage.map(|counts| usage(&counts))})
+}
+
+pub fn usage(counts: &TokenUsage) -> Value {
+    let mut usage = json!({"input": counts.input, "output": counts.output});
+    let details = [
+        ("cacheRead", counts.cache_read),
+        ("cacheWrite", counts.cache_write),
+        ("reasoning", counts.reasoning),
+    ];
+    for (name, count) in details {
+        if let Some(count) = count {
+            usage[name] = count.into();
+        }
+    }
+    usage
+}
+
+/// An event with the fields that it has.
+pub fn event(event: &StreamEvent) -> Value {
+    let mut fields = Map::new();
+    if !event.delta.is_empty() {
+        fields.insert("delta".into(), event.delta.clone().into());
+    }
+    if let Some(model) = &event.model {
+        fields.insert("model".into(), model.clone().into());
+    }
+    match &event.finish_reason {
+        FinishReason::Absent => None,
+        FinishReason::Null => fields.insert("finishReason".into(), Value::Null),
+        FinishReason::Word(word) => fields.insert("finishReason".into(), word.clone().into()),
+    };
+    if let Some(counts) = &event.usage {
+        fields.insert("usage".into(), usage(counts));
+    }
+    for (name, holds) in [("other", event.other_content), ("bookkeeping", event.bookkeeping)] {
+        if holds {
+            fields.insert(name.into(), true.into());
+        }
+    }
+    Value::Object(fields)
+}
+
+/// An error of the provider `replay`.
+pub fn error(failure: &Failure, status: u16) -> Value {
+    let Failure::Gateway(error) = failure else { panic!("a foreign error: {failure}") };
+    let GatewayError { kind, message, retryable, http_status, .. } = &**error;
+    assert_eq!(error.provider.as_deref(), Some("replay"));
+    assert_eq!(error.code, kind.code());
+    let upstream = error.details.as_ref().and_then(|details| details.get("upstreamStatus"));
+    if let Some(upstream) = upstream {
+        assert_eq!(*upstream, status);
+    }
+    let mut fields =
+        json!({"kind": kind, "message": message, "retryable": retryable, "httpStatus": http_status});
+    if let Some(wait) = error.retry_after {
+        fields["retryAfterMs"] = u64::try_from(wait.as_millis()).unwrap().into();
+    }
+    fields
+}
