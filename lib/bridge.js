@@ -25,13 +25,29 @@ let waiting = 0;
 
 const bridge = new Bridge(deliver);
 
-// The process stays alive while someone waits for an answer.
+// The process stays alive while someone waits for an answer. Who waits again at once, as readers of streams do, never
+// lets go: the check comes when the turn is over.
+let kept = false;
+let checking = false;
+
 function hold() {
-  if (waiting++ === 0) bridge.keepAlive(true);
+  waiting++;
+  if (kept) return;
+  kept = true;
+  bridge.keepAlive(true);
 }
 
 function release() {
-  if (--waiting === 0) bridge.keepAlive(false);
+  if (--waiting > 0 || checking) return;
+  checking = true;
+  setImmediate(letGo);
+}
+
+function letGo() {
+  checking = false;
+  if (waiting > 0) return;
+  kept = false;
+  bridge.keepAlive(false);
 }
 
 function deliver(document) {
@@ -78,6 +94,8 @@ function warn(line) {
 function settle(id, error, value, log) {
   const call = open.get(id);
   if (call === undefined) return;
+  // A stream that fails outside of its own course, which is a fault of the gateway.
+  if (call.reader !== undefined) return ended(id, call.call.head.figures, error, log);
   open.delete(id);
   release();
   call.done({ error, value, log });
@@ -87,6 +105,7 @@ function opened(id, head) {
   const call = open.get(id);
   if (call === undefined) return;
   release();
+  call.head = head;
   const reader = call.openStream(head);
   // Weakly: a stream that is merely forgotten is collected, and then closed.
   open.set(id, { reader: new WeakRef(reader), call });
@@ -129,6 +148,9 @@ class Call {
     this.signal = checked(request).signal ?? undefined;
     this.thrown = [];
     this.done = undefined;
+    this.openStream = undefined;
+    /** What is known of a stream when it opens. */
+    this.head = undefined;
     // Custom providers and a stream's log handlers run in the caller's async context.
     this.context = streams || customs?.length ? new AsyncResource('AiGatewayCall') : undefined;
     this.onAbort = undefined;

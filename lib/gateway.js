@@ -45,7 +45,6 @@ class Gateway {
     const call = new Call({ request, customs: this.#customs, logger: this.#logger, streams: true });
     call.openStream = (head) => {
       const { requestId, provider } = head;
-      call.head = head;
       return new StreamReader(call.id, head.model, (delta, model, finishReason) => ({ requestId, provider, delta, model, finishReason }));
     };
     const { value: stream } = await call.run((...begin) => this.#native.stream(...begin));

@@ -63,10 +63,7 @@ class Router {
     if (chain === undefined) entries.push({ name: DECIDED, provider: decision.provider });
     const table = providerTable(entries, customs);
     const call = new Call({ request, customs });
-    call.openStream = (head) => {
-      call.head = head;
-      return new StreamReader(call.id, head.model, toProviderChunk);
-    };
+    call.openStream = (head) => new StreamReader(call.id, head.model, toProviderChunk);
     call.answered = (entry) => {
       const { provider } = entries.find(({ name }) => name === entry);
       return { provider, answer: call.answers.get(provider) };

@@ -6,6 +6,7 @@ const { bridge, hold, release } = require('./bridge.js');
 const forgotten = new FinalizationRegistry((id) => bridge.leave(id));
 // Keeps streams alive while someone waits for their next chunk: the waiting promise is all that may refer to them.
 const awaited = new Set();
+const EMPTY = [];
 
 /**
  * The chunks of one answer. A plain iterator, not a generator: `return()` cancels at once, also beside a pending
@@ -15,10 +16,15 @@ class StreamReader {
   #id;
   #toChunk;
   #model;
-  #batches = [];
+  /** The chunks being read, and how many of them have been. */
+  #chunks = EMPTY;
   #at = 0;
+  #nullFinish = undefined;
+  /** Batches that have come since. */
+  #batches = [];
   #waiters = [];
-  #text = '';
+  /** Everything that has come, to be joined when somebody asks. */
+  #arrived = [];
   #ended = undefined;
   #left = false;
 
@@ -36,7 +42,9 @@ class StreamReader {
 
   /** All text that has arrived. */
   get text() {
-    return this.#text;
+    const text = this.#arrived.flat(1).map(deltaOf).join('');
+    this.#arrived = [[text]];
+    return text;
   }
 
   /** `{summary, failure, logged}` once the stream has ended. */
@@ -49,10 +57,10 @@ class StreamReader {
   }
 
   push(chunks, nullFinish) {
+    this.#arrived.push(chunks);
     if (this.#left) return;
-    for (let i = 0; i < chunks.length; i++) this.#text += typeof chunks[i] === 'string' ? chunks[i] : chunks[i][0];
-    this.#batches.push({ chunks, nullFinish });
-    while (this.#waiters.length > 0 && this.#batches.length > 0) this.#answer().resolve({ value: this.#take(), done: false });
+    this.#batches.push(chunks, nullFinish ? null : undefined);
+    while (this.#waiters.length > 0 && this.#more()) this.#answer().resolve({ value: this.#take(), done: false });
   }
 
   /** `failure` is `{reason}` when the stream broke off, `logged` settles when the log is written. */
@@ -63,7 +71,7 @@ class StreamReader {
   }
 
   next() {
-    if (this.#batches.length > 0) return Promise.resolve({ value: this.#take(), done: false });
+    if (this.#at < this.#chunks.length || this.#more()) return Promise.resolve({ value: this.#take(), done: false });
     return new Promise((resolve, reject) => this.#wait({ resolve, reject }));
   }
 
@@ -72,6 +80,7 @@ class StreamReader {
     if (!this.#left && this.#ended === undefined) bridge.leave(this.#id);
     this.#left = true;
     this.#batches.length = 0;
+    this.#chunks = EMPTY;
     return new Promise((resolve) => {
       const done = () => resolve({ value, done: true });
       this.#wait({ resolve: done, reject: done });
@@ -109,18 +118,32 @@ class StreamReader {
     else logged.then(tell);
   }
 
+  /** Whether there is a chunk to take; goes on to the next batch where one is done. */
+  #more() {
+    if (this.#at < this.#chunks.length) return true;
+    if (this.#batches.length === 0) return false;
+    this.#chunks = this.#batches.shift();
+    this.#nullFinish = this.#batches.shift();
+    this.#at = 0;
+    return true;
+  }
+
   #take() {
-    const batch = this.#batches[0];
-    const item = batch.chunks[this.#at++];
-    if (this.#at === batch.chunks.length) {
-      this.#batches.shift();
-      this.#at = 0;
-      if (this.#ended === undefined) bridge.resume(this.#id, batch.chunks.length);
-    }
-    if (typeof item === 'string') return this.#toChunk(item, this.#model, batch.nullFinish ? null : undefined);
+    const item = this.#chunks[this.#at++];
+    if (this.#at === this.#chunks.length) this.#taken();
+    if (typeof item === 'string') return this.#toChunk(item, this.#model, this.#nullFinish);
     if (item[1] != null) this.#model = item[1];
     return this.#toChunk(item[0], this.#model, item.length > 2 ? item[2] : undefined);
   }
+
+  #taken() {
+    if (this.#ended === undefined) bridge.resume(this.#id, this.#chunks.length);
+  }
+}
+
+// A chunk is a string, or `[delta, model, finishReason]`.
+function deltaOf(item) {
+  return typeof item === 'string' ? item : item[0];
 }
 
 module.exports = { StreamReader };

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::estimate::{count_usage, estimated_usage};
-use crate::error::{Failure, GatewayError};
+use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::model::{ChatRequest, GatewayResponse, StreamEvent, TokenUsage, UsageSource};
 use crate::pricing;
 use crate::providers::EventSource;
@@ -199,7 +199,7 @@ impl Leave {
     fn error_code(self) -> Option<&'static str> {
         match self {
             Self::ReaderLeft => None,
-            Self::Aborted => Some(crate::error::ErrorKind::Aborted.code()),
+            Self::Aborted => Some(ErrorKind::Aborted.code()),
         }
     }
 }
@@ -209,8 +209,12 @@ impl Drop for GatewayStream {
         if self.record.is_some() {
             self.source = None;
             let counted = count_usage(&self.asked_model, &self.request, &self.progress.content);
-            let why = if self.cancel.is_cancelled() { Leave::Aborted } else { Leave::ReaderLeft };
-            self.settle(self.with_reported(counted), why.error_code());
+            let error_code = match () {
+                () if std::thread::panicking() => Some(ErrorKind::Internal.code()),
+                () if self.cancel.is_cancelled() => Leave::Aborted.error_code(),
+                () => Leave::ReaderLeft.error_code(),
+            };
+            self.settle(self.with_reported(counted), error_code);
         }
     }
 }

@@ -1,33 +1,32 @@
 //! Messages to JavaScript. Calls on every thread append; one wake of the JavaScript thread takes all there is.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status, sys};
 use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::runtime::runtime;
 
 type Deliver = ThreadsafeFunction<(), (), String, Status, false, true>;
 
 /// The way to one JavaScript thread.
 pub struct Outbox {
     queue: Arc<Queue>,
-    deliver: Deliver,
+    deliver: Arc<Deliver>,
 }
 
 #[derive(Default)]
 struct Queue {
     /// JSON values, a comma before each.
     pending: Mutex<Vec<u8>>,
-    /// A wake is on its way.
-    armed: AtomicBool,
+    wanted: Notify,
 }
 
 impl Queue {
     fn take(&self) -> String {
-        // Disarm first: what is appended from here on asks for a wake of its own.
-        self.armed.store(false, Ordering::SeqCst);
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let capacity = pending.len();
         let mut document = std::mem::replace(&mut *pending, Vec::with_capacity(capacity.min(64 * 1024)));
@@ -51,6 +50,8 @@ impl Outbox {
             .build_threadsafe_function::<()>()
             .weak::<true>()
             .build_callback(move |_| Ok(drained.take()))?;
+        let deliver = Arc::new(deliver);
+        runtime()?.spawn(wake(Arc::downgrade(&queue), Arc::downgrade(&deliver)));
         Ok(Self { queue, deliver })
     }
 
@@ -62,12 +63,13 @@ impl Outbox {
             pending.push(b',');
             if serde_json::to_writer(&mut *pending, message).is_err() {
                 pending.truncate(before);
+            }
+            if before > 0 {
+                // Whoever appended first has asked for the wake.
                 return;
             }
         }
-        if !self.queue.armed.swap(true, Ordering::SeqCst) {
-            self.deliver.call((), ThreadsafeFunctionCallMode::NonBlocking);
-        }
+        self.queue.wanted.notify_one();
     }
 
     /// Whether messages to come keep the process alive.
@@ -85,5 +87,24 @@ impl Outbox {
                 sys::napi_unref_threadsafe_function(env.raw(), raw);
             }
         }
+    }
+}
+
+/// Wakes the JavaScript thread when there are messages; but first lets the runtime do what is ready to be done, so that
+/// one wake serves many calls.
+async fn wake(queue: Weak<Queue>, deliver: Weak<Deliver>) {
+    loop {
+        let Some(waiting) = queue.upgrade() else { return };
+        waiting.wanted.notified().await;
+        drop(waiting);
+        tokio::task::yield_now().await;
+        let Some(deliver) = deliver.upgrade() else { return };
+        deliver.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.queue.wanted.notify_one();
     }
 }

@@ -1,5 +1,7 @@
 //! Reads answers: whole ones up to a bound, streams as far as they have arrived.
 
+use std::task::Poll;
+
 use bytes::Bytes;
 use futures::FutureExt;
 use reqwest::Response;
@@ -70,6 +72,20 @@ pub async fn read_error(mut response: Response) -> String {
     String::from_utf8_lossy(&body).into_owned()
 }
 
+/// Goes to the end of the runtime's queue. Unlike `yield_now`, without a look at the sockets in between.
+async fn let_others_run() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// A streamed body.
 pub struct ChunkReader {
     response: Response,
@@ -98,10 +114,17 @@ impl ChunkReader {
             if gathered >= READ_AHEAD {
                 return Ok(true);
             }
-            match self.response.chunk().now_or_never() {
-                Some(ready) => next = ready,
-                None => return Ok(true),
-            }
+            next = match self.response.chunk().now_or_never() {
+                Some(ready) => ready,
+                None => {
+                    // The connection's task hands over one frame at a time: give it the chance of another.
+                    let_others_run().await;
+                    match self.response.chunk().now_or_never() {
+                        Some(ready) => ready,
+                        None => return Ok(true),
+                    }
+                }
+            };
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Opens with the call, ends with it however it ends: settles the budget and writes the log, once.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -177,6 +178,20 @@ pub fn latency_ms(started: Instant) -> u64 {
     whole
 }
 
+thread_local! {
+    /// The second that was written last, and how.
+    static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+}
+
+/// Now, in RFC 3339 with milliseconds. Most calls share their second with another.
 fn timestamp() -> String {
-    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    let now = Timestamp::now();
+    let (second, millisecond) = (now.as_second(), now.subsec_millisecond());
+    SECOND.with_borrow_mut(|(last, text)| {
+        if *last != second {
+            *last = second;
+            *text = now.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+        }
+        format!("{text}.{millisecond:03}Z")
+    })
 }
