@@ -156,28 +156,41 @@ class Call {
     this.onAbort = undefined;
   }
 
-  /** Runs `begin(bridge, id, aborted, text)` and waits for the call's first message. */
-  async run(begin) {
+  /**
+   * Runs `begin(bridge, id, aborted, text)` and resolves to the call's first message: `{value, log}`, or what
+   * `failure` makes an error of.
+   */
+  start(begin) {
     const text = stringify(this.request, 'request');
-    const settled = await new Promise((resolve) => {
+    return new Promise((resolve) => {
       this.done = resolve;
       open.set(this.id, this);
       hold();
       try {
-        begin(bridge, this.id, this.signal?.aborted === true, text);
+        begin(bridge, this.id, this.signal !== undefined && this.signal.aborted, text);
       } catch (error) {
         settle(this.id, { code: 'INTERNAL', kind: 'internal', message: error.message, retryable: false });
       }
-      this.attach();
+      if (this.signal !== undefined) this.attach();
     });
-    if (settled.error === undefined) return settled;
+  }
+
+  /** What the caller of a failed call is thrown, once the log is written. */
+  async failure({ error, log }) {
     this.detach();
-    await this.log(settled.log);
-    throw failureOf(this, settled.error);
+    await this.log(log);
+    return failureOf(this, error);
+  }
+
+  /** `start`, for calls that write no log of their success. */
+  async run(begin) {
+    const settled = await this.start(begin);
+    if (settled.error !== undefined) throw await this.failure(settled);
+    return settled;
   }
 
   attach() {
-    if (this.signal === undefined || this.signal.aborted) return;
+    if (this.signal.aborted) return;
     this.onAbort = () => bridge.cancel(this.id);
     this.signal.addEventListener('abort', this.onAbort, { once: true });
   }
@@ -187,9 +200,11 @@ class Call {
     this.onAbort = undefined;
   }
 
+  /** Tells the log handlers; a promise when one of them takes its time. */
   log(entry) {
     if (!entry || this.logger === undefined) return undefined;
-    return this.context?.runInAsyncScope(this.logger.log, this.logger, entry) ?? this.logger.log(entry);
+    if (this.context === undefined) return this.logger.tell(entry);
+    return this.context.runInAsyncScope(this.logger.tell, this.logger, entry);
   }
 }
 
@@ -199,10 +214,11 @@ function checked(request) {
   if (signal != null && (typeof signal.addEventListener !== 'function' || typeof signal.aborted !== 'boolean')) {
     throw invalidRequest('signal', 'must be an AbortSignal');
   }
-  for (const [path, number] of [['maxTokens', maxTokens], ['temperature', temperature]]) {
-    if (typeof number === 'number' && !Number.isFinite(number)) throw invalidRequest(path, 'must be a finite number');
-  }
+  if (typeof maxTokens === 'number' && !Number.isFinite(maxTokens)) throw invalidRequest('maxTokens', NOT_FINITE);
+  if (typeof temperature === 'number' && !Number.isFinite(temperature)) throw invalidRequest('temperature', NOT_FINITE);
   return request ?? {};
 }
+
+const NOT_FINITE = 'must be a finite number';
 
 module.exports = { Call, bridge, hold, release };

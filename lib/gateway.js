@@ -5,7 +5,7 @@ const { Call } = require('./bridge.js');
 const { GatewayError, configFault, stringify, unwrap } = require('./errors.js');
 const { ProviderRegistry, providerTable } = require('./providers.js');
 const { StreamReader } = require('./stream.js');
-const { UsageLogger } = require('./usage.js');
+const { UsageLogger, entryOf } = require('./usage.js');
 
 class Gateway {
   #native;
@@ -34,11 +34,14 @@ class Gateway {
 
   async chat(request) {
     const call = new Call({ request, customs: this.#customs, logger: this.#logger });
-    const { value, log } = await call.run((...begin) => this.#native.chat(...begin));
+    const settled = await call.start((bridge, id, aborted, text) => this.#native.chat(bridge, id, aborted, text));
+    if (settled.error !== undefined) throw await call.failure(settled);
     call.detach();
-    await call.log(log);
-    value.fallbackFrom ??= undefined;
-    return value;
+    const response = settled.value;
+    response.fallbackFrom ??= undefined;
+    const logged = call.log(entryOf(response, settled.log));
+    if (logged !== undefined) await logged;
+    return response;
   }
 
   async chatStream(request) {
@@ -47,7 +50,7 @@ class Gateway {
       const { requestId, provider } = head;
       return new StreamReader(call.id, head.model, (delta, model, finishReason) => ({ requestId, provider, delta, model, finishReason }));
     };
-    const { value: stream } = await call.run((...begin) => this.#native.stream(...begin));
+    const { value: stream } = await call.run((bridge, id, aborted, text) => this.#native.stream(bridge, id, aborted, text));
     const { requestId, figures } = call.head;
     const opened = performance.now();
     return { requestId, stream, getUsageSummary: () => summaryOf(stream, figures, opened) };

@@ -42,7 +42,10 @@ class StreamReader {
 
   /** All text that has arrived. */
   get text() {
-    const text = this.#arrived.flat(1).map(deltaOf).join('');
+    let text = '';
+    for (const chunks of this.#arrived) {
+      for (const item of chunks) text += typeof item === 'string' ? item : item[0];
+    }
     this.#arrived = [[text]];
     return text;
   }
@@ -56,6 +59,7 @@ class StreamReader {
     return this.#model;
   }
 
+  /** Takes chunks: each a string, or `[delta, model, finishReason]`. */
   push(chunks, nullFinish) {
     this.#arrived.push(chunks);
     if (this.#left) return;
@@ -139,11 +143,6 @@ class StreamReader {
   #taken() {
     if (this.#ended === undefined) bridge.resume(this.#id, this.#chunks.length);
   }
-}
-
-// A chunk is a string, or `[delta, model, finishReason]`.
-function deltaOf(item) {
-  return typeof item === 'string' ? item : item[0];
 }
 
 module.exports = { StreamReader };

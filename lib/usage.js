@@ -13,18 +13,59 @@ class UsageLogger {
   }
 
   async log(entry) {
-    if (this.#handlers.length === 0) {
-      console.log(`[usage] ${JSON.stringify(entry)}`);
-      return;
-    }
-    for (const handler of this.#handlers) {
+    await this.tell(entry);
+  }
+
+  /** As `log`, but a promise only when there is something to wait for. */
+  tell(entry, from = 0) {
+    if (this.#handlers.length === 0) console.log(`[usage] ${JSON.stringify(entry)}`);
+    for (let i = from; i < this.#handlers.length; i++) {
+      const handler = this.#handlers[i];
       try {
-        await handler(entry);
+        const told = handler(entry);
+        if (typeof told?.then === 'function') return this.#wait(told, entry, i + 1);
       } catch {
         // A handler's fault is not the call's.
       }
     }
+    return undefined;
+  }
+
+  async #wait(told, entry, next) {
+    try {
+      await told;
+    } catch {
+      // Likewise.
+    }
+    return this.tell(entry, next);
   }
 }
 
-module.exports = { UsageLogger };
+const RARE_FIGURES = ['cacheReadTokens', 'cacheWriteTokens', 'usageSource'];
+
+/** The log entry of an answer. What the answer has itself does not cross the border twice: `rest` is what it lacks. */
+function entryOf(response, rest) {
+  const entry = {
+    timestamp: rest.timestamp,
+    requestId: response.requestId,
+    provider: response.provider,
+    model: response.model,
+    routeRule: rest.routeRule,
+    feature: rest.feature,
+    userTier: rest.userTier,
+    success: true,
+    inputTokens: response.inputTokens,
+    outputTokens: response.outputTokens,
+    totalTokens: response.totalTokens,
+    estimatedCostUsd: response.estimatedCostUsd,
+    latencyMs: response.latencyMs,
+    fallbackTriggered: response.fallbackTriggered,
+    fallbackFrom: response.fallbackFrom,
+  };
+  for (const field of RARE_FIGURES) {
+    if (response[field] !== undefined) entry[field] = response[field];
+  }
+  return entry;
+}
+
+module.exports = { UsageLogger, entryOf };

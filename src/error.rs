@@ -111,7 +111,11 @@ impl GatewayError {
     }
 
     pub fn provider_rate_limit(provider: &str) -> Self {
-        Self::of_provider(ErrorKind::ProviderRateLimit, provider, format!("Provider \"{provider}\" rate limited"))
+        Self::of_provider(
+            ErrorKind::ProviderRateLimit,
+            provider,
+            format!("Provider \"{provider}\" rate limited"),
+        )
     }
 
     pub fn provider_auth(provider: &str) -> Self {
@@ -128,8 +132,11 @@ impl GatewayError {
     /// The upstream answered, but not as it should; retryable from status 500 up.
     pub fn provider_response(provider: &str, upstream_status: u16, detail: &str) -> Self {
         let message = format!("Provider \"{provider}\" returned {upstream_status}: {detail}");
-        Self { retryable: upstream_status >= 500, ..Self::of_provider(ErrorKind::ProviderResponse, provider, message) }
-            .with_detail("upstreamStatus", json!(upstream_status))
+        Self {
+            retryable: upstream_status >= 500,
+            ..Self::of_provider(ErrorKind::ProviderResponse, provider, message)
+        }
+        .with_detail("upstreamStatus", json!(upstream_status))
     }
 
     /// The error for an HTTP status that is not a success.

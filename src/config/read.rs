@@ -27,7 +27,11 @@ pub fn providers(entries: &Value, faults: &mut Vec<ValidationError>) -> Vec<Prov
     providers
 }
 
-pub fn list<T: DeserializeOwned>(name: &str, list: Option<&Value>, faults: &mut Vec<ValidationError>) -> Vec<T> {
+pub fn list<T: DeserializeOwned>(
+    name: &str,
+    list: Option<&Value>,
+    faults: &mut Vec<ValidationError>,
+) -> Vec<T> {
     let Some(list) = list.and_then(Value::as_array) else {
         fault(faults, name, AN_ARRAY);
         return Vec::new();

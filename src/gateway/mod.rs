@@ -67,8 +67,10 @@ impl Gateway {
         let cancel = context.cancel.clone();
         let Admitted { decision, orders, record, request_id, started } = self.admit(request, context)?;
         let run = async {
-            let routed = execute(&decision, &self.providers, &orders, |step| async move { step.provider.chat(&step.call).await })
-                .await?;
+            let routed = execute(&decision, &self.providers, &orders, |step| async move {
+                step.provider.chat(&step.call).await
+            })
+            .await?;
             Ok(outcome_of(routed, &orders.request).await)
         };
         let result = tokio::select! {
@@ -90,11 +92,16 @@ impl Gateway {
     ///
     /// # Errors
     /// As [`Gateway::chat`].
-    pub async fn chat_stream(&self, request: ChatRequest, context: CallContext) -> Result<GatewayStream, Failure> {
+    pub async fn chat_stream(
+        &self,
+        request: ChatRequest,
+        context: CallContext,
+    ) -> Result<GatewayStream, Failure> {
         let cancel = context.cancel.clone();
         let Admitted { decision, orders, record, request_id, started } = self.admit(request, context)?;
-        let open =
-            execute(&decision, &self.providers, &orders, |step| async move { step.provider.stream(&step.call).await });
+        let open = execute(&decision, &self.providers, &orders, |step| async move {
+            step.provider.stream(&step.call).await
+        });
         let result = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(GatewayError::aborted("the caller cancelled it").into()),
@@ -136,20 +143,29 @@ impl Gateway {
             warn(&*context.observer, reservation.warnings());
             Some(reservation)
         };
-        let max_tokens = request.max_tokens.or_else(|| reservation.as_ref().and_then(|held| held.output_cap()));
-        let deadline = rule.constraints.max_latency_ms.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
+        let max_tokens =
+            request.max_tokens.or_else(|| reservation.as_ref().and_then(|held| held.output_cap()));
+        let deadline =
+            rule.constraints.max_latency_ms.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
         let record = CallRecord::open(Start {
             request_id: request_id.clone(),
             started,
             observer: context.observer,
             reservation,
             route_rule: rule.name.clone(),
-            provider: loaded.map_or_else(|| decision.provider.clone(), |loaded| loaded.provider.name().to_owned()),
+            provider: loaded
+                .map_or_else(|| decision.provider.clone(), |loaded| loaded.provider.name().to_owned()),
             model: decision.model.clone(),
             feature: request.feature.clone(),
             user_tier: request.user_tier.clone(),
         });
-        Ok(Admitted { decision, orders: Orders { request, max_tokens, deadline }, record, request_id, started })
+        Ok(Admitted {
+            decision,
+            orders: Orders { request, max_tokens, deadline },
+            record,
+            request_id,
+            started,
+        })
     }
 }
 

@@ -8,9 +8,11 @@ use serde::Deserialize;
 /// # Errors
 /// As [`serde_json::from_slice`].
 pub fn parse<T: for<'de> Deserialize<'de>>(json: &[u8]) -> serde_json::Result<T> {
-    serde_json::from_slice(json).or_else(|fault| match std::str::from_utf8(json).ok().and_then(replace_lone) {
-        Some(replaced) => serde_json::from_str(&replaced),
-        None => Err(fault),
+    serde_json::from_slice(json).or_else(|fault| {
+        match std::str::from_utf8(json).ok().and_then(replace_lone) {
+            Some(replaced) => serde_json::from_str(&replaced),
+            None => Err(fault),
+        }
     })
 }
 

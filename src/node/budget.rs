@@ -20,8 +20,9 @@ struct Figures {
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn usage(json: &str) -> Result<BudgetUsage, GatewayError> {
-    let figures: Figures = serde_json::from_str(json)
-        .map_err(|_| GatewayError::invalid_request("usage", "must be {inputTokens, outputTokens, costUsd}"))?;
+    let figures: Figures = serde_json::from_str(json).map_err(|_| {
+        GatewayError::invalid_request("usage", "must be {inputTokens, outputTokens, costUsd}")
+    })?;
     let count = |number: Option<f64>| number.unwrap_or(0.0).max(0.0) as u64;
     Ok(BudgetUsage {
         input_tokens: count(figures.input_tokens),
@@ -31,8 +32,8 @@ fn usage(json: &str) -> Result<BudgetUsage, GatewayError> {
 }
 
 fn policies(json: &str) -> Result<Vec<BudgetPolicy>, GatewayError> {
-    let raw: serde_json::Value =
-        serde_json::from_str(json).map_err(|error| GatewayError::config_invalid(format_args!("not JSON: {error}")))?;
+    let raw: serde_json::Value = serde_json::from_str(json)
+        .map_err(|error| GatewayError::config_invalid(format_args!("not JSON: {error}")))?;
     config::budgets(&raw)
 }
 
@@ -92,7 +93,9 @@ impl NativeBudgetGuard {
 
     #[napi(catch_unwind)]
     pub fn check(&self, scope: String, estimated: String) -> String {
-        settled(usage(&estimated).map(|estimated| with_scope(&scope, |scope| self.guard.check(scope, estimated))))
+        settled(
+            usage(&estimated).map(|estimated| with_scope(&scope, |scope| self.guard.check(scope, estimated))),
+        )
     }
 
     #[napi(catch_unwind)]

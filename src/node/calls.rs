@@ -20,7 +20,7 @@ use crate::usage::Observer;
 
 /// Kinds of messages to the face; `lib/bridge.js` has the same list.
 pub mod message {
-    /// `[kind, call, value, log?]`
+    /// `[kind, call, value, rest of the log entry?]`
     pub const ANSWER: u8 = 0;
     /// `[kind, call, error, log?]`
     pub const FAILURE: u8 = 1;
@@ -103,10 +103,29 @@ impl Calls {
         Ok(())
     }
 
-    /// Sends a call's answer together with its log entry.
+    /// Sends a call's answer together with what its log entry has beyond the answer.
     pub fn answer(&self, id: u32, value: &impl Serialize, observer: &CallObserver) {
-        self.outbox.send(&(message::ANSWER, id, value, observer.take_log()));
+        let log = observer.take_log();
+        let rest = log.as_ref().map(|log| LogRest {
+            timestamp: &log.timestamp,
+            route_rule: &log.route_rule,
+            feature: log.feature.as_deref(),
+            user_tier: log.user_tier.as_deref(),
+        });
+        self.outbox.send(&(message::ANSWER, id, value, rest));
     }
+}
+
+/// Of a log entry, what the answer to its call does not say.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogRest<'a> {
+    timestamp: &'a str,
+    route_rule: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feature: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_tier: Option<&'a str>,
 }
 
 /// Keeps a call's log entry until the call's end is told, and passes warnings on at once.

@@ -8,7 +8,8 @@ use crate::config;
 use crate::error::GatewayError;
 
 fn read(json: &str) -> Result<Value, GatewayError> {
-    serde_json::from_str(json).map_err(|error| GatewayError::config_invalid(format_args!("not JSON: {error}")))
+    serde_json::from_str(json)
+        .map_err(|error| GatewayError::config_invalid(format_args!("not JSON: {error}")))
 }
 
 /// Checks `{providers, routes: {rules, fallbackChains?}, budgets}`; `{"ok": null}` or the error with every fault.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::calls::{Calls, message};
 use crate::error::{ErrorKind, Failure, ForeignError, GatewayError};
-use crate::model::{Answer, json, FinishReason, StreamEvent, TokenUsage};
+use crate::model::{Answer, FinishReason, StreamEvent, TokenUsage, json};
 use crate::providers::{EventSource, Provider, ProviderCall, commit, within};
 
 /// Chunks a JavaScript stream may be ahead of its reader.
@@ -203,7 +203,8 @@ impl Provider for CustomProvider {
             let mut exchange = Exchange::begin(self, call, false)?;
             let reply = within(&self.name, call.attempt_deadline(self.timeout), exchange.reply()).await?;
             let (Reply::Done(text) | Reply::Chunks(text) | Reply::Failed(text)) = reply;
-            let whole: Whole = json::parse(text.as_bytes()).map_err(|error| self.unusable("answer", &error))?;
+            let whole: Whole =
+                json::parse(text.as_bytes()).map_err(|error| self.unusable("answer", &error))?;
             Ok(Answer {
                 usage: whole.usage(),
                 total_tokens: whole.total_tokens.map(count),
@@ -253,7 +254,8 @@ impl EventSource for CustomEvents {
             };
             match within(&self.name, deadline, self.exchange.reply()).await? {
                 Reply::Chunks(text) => {
-                    let chunks: Vec<Chunk> = json::parse(text.as_bytes()).map_err(|error| self.unusable("chunk", &error))?;
+                    let chunks: Vec<Chunk> =
+                        json::parse(text.as_bytes()).map_err(|error| self.unusable("chunk", &error))?;
                     self.unacknowledged += chunks.len();
                     if self.unacknowledged >= AHEAD / 2 {
                         self.unacknowledged = 0;
@@ -267,7 +269,8 @@ impl EventSource for CustomEvents {
                     Ok(true)
                 }
                 Reply::Done(text) | Reply::Failed(text) => {
-                    let usage: Option<Whole> = json::parse(text.as_bytes()).map_err(|error| self.unusable("usage", &error))?;
+                    let usage: Option<Whole> =
+                        json::parse(text.as_bytes()).map_err(|error| self.unusable("usage", &error))?;
                     if let Some(usage) = usage {
                         into.push(StreamEvent {
                             model: usage.model.clone(),

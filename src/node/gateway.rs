@@ -24,8 +24,10 @@ impl NativeGateway {
     /// `config` is a `GatewayConfig` as JSON, already read once by `checkGatewayConfig`.
     #[napi(constructor, catch_unwind)]
     pub fn new(config: String, table: &ProviderTable) -> napi::Result<Self> {
-        let config = serde_json::from_str(&config).map_err(|error| napi::Error::from_reason(error.to_string()))?;
-        let config = crate::config::parse(&config).map_err(|error| napi::Error::from_reason(error.message))?;
+        let config =
+            serde_json::from_str(&config).map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        let config =
+            crate::config::parse(&config).map_err(|error| napi::Error::from_reason(error.message))?;
         // Prices are needed by the first answer; reading them takes longer than a fast answer does.
         let _ = std::thread::Builder::new().name("ai-gateway-prices".into()).spawn(pricing::preload);
         let providers = table.providers.clone();

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use napi::bindgen_prelude::Function;
+use napi::bindgen_prelude::{Function, ToNapiValue};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status, sys};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::runtime::runtime;
 
-type Deliver = ThreadsafeFunction<(), (), String, Status, false, true>;
+type Deliver = ThreadsafeFunction<(), (), Document, Status, false, true>;
 
 /// The way to one JavaScript thread.
 pub struct Outbox {
@@ -22,22 +22,39 @@ pub struct Outbox {
 struct Queue {
     /// JSON values, a comma before each.
     pending: Mutex<Vec<u8>>,
+    /// The buffer of the delivery before, to be filled next.
+    spare: Mutex<Vec<u8>>,
     wanted: Notify,
 }
 
-impl Queue {
-    fn take(&self) -> String {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let capacity = pending.len();
-        let mut document = std::mem::replace(&mut *pending, Vec::with_capacity(capacity.min(64 * 1024)));
-        drop(pending);
-        match document.first_mut() {
+/// Buffers that a burst has made larger than this are not kept.
+const KEPT_BUFFER: usize = 1024 * 1024;
+
+/// All that is pending when it crosses the border, as a JSON array.
+struct Document(Arc<Queue>);
+
+impl ToNapiValue for Document {
+    #[allow(unsafe_code, reason = "the trait's own; a String would cost each delivery a buffer")]
+    unsafe fn to_napi_value(env: sys::napi_env, document: Self) -> napi::Result<sys::napi_value> {
+        let queue = document.0;
+        let mut spare = queue.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let empty = std::mem::take(&mut *spare);
+        let mut text =
+            std::mem::replace(&mut *queue.pending.lock().unwrap_or_else(PoisonError::into_inner), empty);
+        match text.first_mut() {
             Some(comma) => *comma = b'[',
-            None => document.push(b'['),
+            None => text.push(b'['),
         }
-        document.push(b']');
+        text.push(b']');
         // serde_json writes UTF-8.
-        String::from_utf8(document).unwrap_or_else(|_| String::from("[]"))
+        let value = std::str::from_utf8(&text).unwrap_or("[]");
+        // SAFETY: called by napi on the thread of `env`.
+        let value = unsafe { <&str as ToNapiValue>::to_napi_value(env, value) };
+        text.clear();
+        if text.capacity() <= KEPT_BUFFER {
+            *spare = text;
+        }
+        value
     }
 }
 
@@ -49,7 +66,7 @@ impl Outbox {
         let deliver = deliver
             .build_threadsafe_function::<()>()
             .weak::<true>()
-            .build_callback(move |_| Ok(drained.take()))?;
+            .build_callback(move |_| Ok(Document(drained.clone())))?;
         let deliver = Arc::new(deliver);
         runtime()?.spawn(wake(Arc::downgrade(&queue), Arc::downgrade(&deliver)));
         Ok(Self { queue, deliver })
@@ -73,7 +90,10 @@ impl Outbox {
     }
 
     /// Whether messages to come keep the process alive.
-    #[allow(unsafe_code, reason = "napi's own refer() needs the function exclusively, while calls are sending")]
+    #[allow(
+        unsafe_code,
+        reason = "napi's own refer() needs the function exclusively, while calls are sending"
+    )]
     pub fn keep_alive(&self, env: &Env, alive: bool) {
         let raw = self.deliver.raw();
         if raw.is_null() || self.deliver.aborted() {

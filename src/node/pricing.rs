@@ -20,5 +20,8 @@ pub fn model_pricing(model: String) -> Option<Vec<f64>> {
 
 #[napi(catch_unwind)]
 pub fn set_model_pricing(model: String, input: f64, output: f64) {
-    pricing::register_model_pricing(&model, ModelPricing { input_per_1k_tokens: input, output_per_1k_tokens: output });
+    pricing::register_model_pricing(
+        &model,
+        ModelPricing { input_per_1k_tokens: input, output_per_1k_tokens: output },
+    );
 }

@@ -170,7 +170,13 @@ impl ProviderTable {
 
     /// Adds an object of JavaScript: `object` is `{id, name, family}`, `entry` the configuration it was made from.
     #[napi(catch_unwind)]
-    pub fn add_custom(&mut self, bridge: &Bridge, name: String, object: String, entry: String) -> napi::Result<()> {
+    pub fn add_custom(
+        &mut self,
+        bridge: &Bridge,
+        name: String,
+        object: String,
+        entry: String,
+    ) -> napi::Result<()> {
         let object: CustomObject =
             serde_json::from_str(&object).map_err(|error| napi::Error::from_reason(error.to_string()))?;
         let entry = read_entry(&entry)?;
@@ -186,4 +192,3 @@ impl ProviderTable {
         Ok(())
     }
 }
-

@@ -47,8 +47,9 @@ struct Executed {
 }
 
 fn read_decision(json: &str) -> Result<Decision, GatewayError> {
-    let decided: Decided = serde_json::from_str(json)
-        .map_err(|error| GatewayError::invalid_request("decision", format_args!("cannot be used: {error}")))?;
+    let decided: Decided = serde_json::from_str(json).map_err(|error| {
+        GatewayError::invalid_request("decision", format_args!("cannot be used: {error}"))
+    })?;
     let Decided { provider, model, chain } = decided;
     Ok(Decision { rule: 0, provider, model, chain: chain.map(Arc::new) })
 }
@@ -160,4 +161,3 @@ fn orders(id: u32, request: &str) -> Result<Orders, GatewayError> {
     let max_tokens = request.max_tokens;
     Ok(Orders { request: Arc::new(request), max_tokens, deadline: None })
 }
-

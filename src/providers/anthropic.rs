@@ -39,13 +39,18 @@ impl Wire for AnthropicWire {
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {
-        let whole: Whole = crate::model::json::parse(body).map_err(|error| super::openai::not_an_answer(body, &error))?;
+        let whole: Whole =
+            crate::model::json::parse(body).map_err(|error| super::openai::not_an_answer(body, &error))?;
         if let Some(error) = whole.error.filter(|error| !error.is_null()) {
             return Err(error_text(&error));
         }
         let blocks = whole.content.ok_or("the answer has no content")?;
         Ok(Answer {
-            content: blocks.into_iter().filter(|block| block.kind == "text").filter_map(|block| block.text).collect(),
+            content: blocks
+                .into_iter()
+                .filter(|block| block.kind == "text")
+                .filter_map(|block| block.text)
+                .collect(),
             model: whole.model.unwrap_or_default(),
             usage: whole.usage.and_then(|usage| usage.counts()),
             total_tokens: None,
@@ -59,7 +64,8 @@ impl Wire for AnthropicWire {
 
 /// All system text, in order: a string, or blocks where one of them is marked for the prompt cache.
 fn system(messages: &[Message]) -> Option<Value> {
-    let instructions: Vec<&Message> = messages.iter().filter(|message| message.role.is_instruction()).collect();
+    let instructions: Vec<&Message> =
+        messages.iter().filter(|message| message.role.is_instruction()).collect();
     if instructions.is_empty() {
         return None;
     }
@@ -86,7 +92,8 @@ fn turns(messages: &[Message]) -> Vec<Value> {
                 "tool_use_id": message.tool_call_id.as_deref().unwrap_or_default(),
                 "content": message.content.text(),
             });
-            let open = turns.last_mut().filter(|_| in_results).and_then(|turn| turn["content"].as_array_mut());
+            let open =
+                turns.last_mut().filter(|_| in_results).and_then(|turn| turn["content"].as_array_mut());
             match open {
                 Some(results) => results.push(result),
                 None => turns.push(json!({"role": "user", "content": [result]})),
@@ -167,7 +174,8 @@ impl WireUsage {
     fn counts(self) -> Option<TokenUsage> {
         let usage = usage_of(self.input_tokens, self.output_tokens)?;
         let nonzero = |count: Option<Count>| count.map(Count::get).filter(|count| *count > 0);
-        let (read, write) = (nonzero(self.cache_read_input_tokens), nonzero(self.cache_creation_input_tokens));
+        let (read, write) =
+            (nonzero(self.cache_read_input_tokens), nonzero(self.cache_creation_input_tokens));
         Some(TokenUsage {
             input: usage.input + read.unwrap_or(0) + write.unwrap_or(0),
             cache_read: read,
@@ -182,7 +190,9 @@ impl WireUsage {
             input_tokens: later.input_tokens.or(self.input_tokens),
             output_tokens: later.output_tokens.or(self.output_tokens),
             cache_read_input_tokens: later.cache_read_input_tokens.or(self.cache_read_input_tokens),
-            cache_creation_input_tokens: later.cache_creation_input_tokens.or(self.cache_creation_input_tokens),
+            cache_creation_input_tokens: later
+                .cache_creation_input_tokens
+                .or(self.cache_creation_input_tokens),
         }
     }
 }
@@ -197,12 +207,23 @@ struct AnthropicDecoder {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event {
-    MessageStart { message: StartedMessage },
-    ContentBlockStart { content_block: StartedBlock },
-    ContentBlockDelta { delta: BlockDelta },
-    MessageDelta { delta: Option<MessageChange>, usage: Option<WireUsage> },
+    MessageStart {
+        message: StartedMessage,
+    },
+    ContentBlockStart {
+        content_block: StartedBlock,
+    },
+    ContentBlockDelta {
+        delta: BlockDelta,
+    },
+    MessageDelta {
+        delta: Option<MessageChange>,
+        usage: Option<WireUsage>,
+    },
     MessageStop,
-    Error { error: Value },
+    Error {
+        error: Value,
+    },
     #[serde(other)]
     Other,
 }
@@ -248,7 +269,11 @@ impl StreamDecoder for AnthropicDecoder {
             Event::ContentBlockStart { content_block: StartedBlock { kind, text } } => {
                 let text = text.map(PlainText::into_string).unwrap_or_default();
                 if kind != "text" {
-                    into.push(StreamEvent { other_content: true, bookkeeping: true, ..StreamEvent::default() });
+                    into.push(StreamEvent {
+                        other_content: true,
+                        bookkeeping: true,
+                        ..StreamEvent::default()
+                    });
                 } else if !text.is_empty() {
                     into.push(StreamEvent::text(text));
                 }

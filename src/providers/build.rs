@@ -36,7 +36,11 @@ pub fn default_base_url(family: &str) -> Option<&'static str> {
 
 /// Builds the provider of `family` for an entry. The error is a sentence for people that names the entry;
 /// an unknown family is `Ok(None)`.
-pub fn build(family: &str, config: &ProviderConfig, setup: &Setup<'_>) -> Result<Option<Arc<dyn Provider>>, String> {
+pub fn build(
+    family: &str,
+    config: &ProviderConfig,
+    setup: &Setup<'_>,
+) -> Result<Option<Arc<dyn Provider>>, String> {
     let build = Builder { config, setup };
     let provider: Arc<dyn Provider> = match family {
         "openai" => Arc::new(build.http("openai", OpenAiWire, 30_000)?),
@@ -58,7 +62,12 @@ impl Builder<'_> {
         format!("Provider \"{}\": {problem}", self.config.name)
     }
 
-    fn http<W: Wire>(&self, family: &'static str, wire: W, timeout_ms: u64) -> Result<HttpProvider<W>, String> {
+    fn http<W: Wire>(
+        &self,
+        family: &'static str,
+        wire: W,
+        timeout_ms: u64,
+    ) -> Result<HttpProvider<W>, String> {
         let config = self.config;
         let key = self.key()?;
         let headers = self.headers(family, key.as_deref())?;
@@ -67,7 +76,8 @@ impl Builder<'_> {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or_else(|| self.fail("baseUrl is not an http(s) address"))?;
-        let own_headers = config.headers.values().filter(|value| value.trim().len() >= SECRET_LENGTH).cloned();
+        let own_headers =
+            config.headers.values().filter(|value| value.trim().len() >= SECRET_LENGTH).cloned();
         Ok(HttpProvider {
             shared: Arc::new(Shared {
                 name: config.name.clone(),
@@ -93,8 +103,10 @@ impl Builder<'_> {
             AuthType::CustomHeader => "customHeader",
         };
         let variable = auth.env_var.as_deref().filter(|name| !name.is_empty());
-        let variable = variable.ok_or_else(|| self.fail(format_args!("auth.envVar is required for type \"{kind}\"")))?;
-        let value = (self.setup.var)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let variable =
+            variable.ok_or_else(|| self.fail(format_args!("auth.envVar is required for type \"{kind}\"")))?;
+        let value =
+            (self.setup.var)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         match value {
             Some(value) => Ok(Some(value)),
             None => Err(self.fail(format_args!("environment variable {variable} is not set"))),
@@ -120,8 +132,9 @@ impl Builder<'_> {
         if let (Some(key), false) = (key, anthropic) {
             if auth.kind == AuthType::CustomHeader {
                 if let Some(name) = auth.header_name.as_deref().filter(|name| !name.is_empty()) {
-                    let name = HeaderName::from_bytes(name.as_bytes())
-                        .map_err(|_| self.fail(format_args!("auth.headerName \"{name}\" is not a header name")))?;
+                    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+                        self.fail(format_args!("auth.headerName \"{name}\" is not a header name"))
+                    })?;
                     headers.insert(name, self.secret(key, "the key")?);
                 }
             } else {

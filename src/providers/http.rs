@@ -52,7 +52,10 @@ impl Secrets {
         for value in values {
             let value = value.trim();
             // `Bearer TOKEN`: the token is a secret without its scheme, too.
-            let token = value.split_once(' ').map(|(_, token)| token.trim()).filter(|token| token.len() >= SECRET_LENGTH);
+            let token = value
+                .split_once(' ')
+                .map(|(_, token)| token.trim())
+                .filter(|token| token.len() >= SECRET_LENGTH);
             for secret in [Some(value), token].into_iter().flatten().filter(|secret| !secret.is_empty()) {
                 let json = serde_json::to_string(secret).unwrap_or_default();
                 let json = json.trim_matches('"').to_owned();
@@ -106,7 +109,8 @@ impl<W: Wire> HttpProvider<W> {
             let response = self.send(body).await?;
             let status = response.status().as_u16();
             let body = read_whole(&shared.name, response, shared.limit).await?;
-            let mut answer = self.wire.answer(&body).map_err(|problem| self.unusable(status, &body, problem))?;
+            let mut answer =
+                self.wire.answer(&body).map_err(|problem| self.unusable(status, &body, problem))?;
             if answer.model.is_empty() {
                 answer.model.clone_from(&call.model);
             }
@@ -115,12 +119,17 @@ impl<W: Wire> HttpProvider<W> {
         .await
     }
 
-    async fn attempt_stream(&self, call: &ProviderCall, body: Bytes) -> Result<Box<dyn EventSource>, Failure> {
+    async fn attempt_stream(
+        &self,
+        call: &ProviderCall,
+        body: Bytes,
+    ) -> Result<Box<dyn EventSource>, Failure> {
         let shared = &self.shared;
         let wait = call.timeout.unwrap_or(shared.timeout);
-        let response =
-            within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async { Ok(self.send(body).await?) })
-                .await?;
+        let response = within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
+            Ok(self.send(body).await?)
+        })
+        .await?;
         commit(Box::new(HttpEvents {
             shared: shared.clone(),
             status: response.status().as_u16(),
@@ -259,7 +268,9 @@ fn not_a_stream(body: &str) -> String {
     let reported = serde_json::from_str::<serde_json::Value>(text)
         .ok()
         .and_then(|value| value.get("error").map(super::wire::error_text));
-    reported.unwrap_or_else(|| format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)]))
+    reported.unwrap_or_else(|| {
+        format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)])
+    })
 }
 
 impl EventSource for HttpEvents {

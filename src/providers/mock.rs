@@ -58,7 +58,9 @@ impl MockProvider {
     /// `options.delayMs` of the entry: milliseconds before each token of a stream, 0 by default.
     pub fn new(config: &ProviderConfig) -> Self {
         // The first answer need not wait for the vocabulary.
-        let _ = std::thread::Builder::new().name("ai-gateway-tokens".into()).spawn(|| tokens::count_text("mock", " "));
+        let _ = std::thread::Builder::new()
+            .name("ai-gateway-tokens".into())
+            .spawn(|| tokens::count_text("mock", " "));
         Self {
             name: config.name.clone(),
             timeout: config.timeout_ms.map_or(TIMEOUT, Duration::from_millis),
@@ -75,7 +77,9 @@ impl MockProvider {
                 Err(GatewayError::from_http_status(&self.name, *status, &body).into())
             }
             Some(Fault::Timeout) => within(&self.name, deadline, std::future::pending()).await,
-            Some(Fault::Network) => Err(GatewayError::provider_network(&self.name, "connection reset").into()),
+            Some(Fault::Network) => {
+                Err(GatewayError::provider_network(&self.name, "connection reset").into())
+            }
             _ => Ok(()),
         }
     }
@@ -134,7 +138,12 @@ impl Provider for MockProvider {
                 return Err(GatewayError::provider_response(&self.name, 500, "mock fails half-way").into());
             }
             let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
-            Ok(Answer { content: reply.pieces.concat(), model: reply.model, usage: Some(reply.usage), total_tokens: None })
+            Ok(Answer {
+                content: reply.pieces.concat(),
+                model: reply.model,
+                usage: Some(reply.usage),
+                total_tokens: None,
+            })
         }))
     }
 
@@ -143,9 +152,18 @@ impl Provider for MockProvider {
             let fault = fault(&call.model);
             self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
             let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
-            let fails_at = matches!(fault, Some(Fault::MidStreamError | Fault::Cut)).then(|| reply.pieces.len().div_ceil(2));
+            let fails_at = matches!(fault, Some(Fault::MidStreamError | Fault::Cut))
+                .then(|| reply.pieces.len().div_ceil(2));
             let cut = matches!(fault, Some(Fault::Cut));
-            commit(Box::new(MockEvents { name: self.name.clone(), delay: self.delay, reply, sent: 0, fails_at, cut })).await
+            commit(Box::new(MockEvents {
+                name: self.name.clone(),
+                delay: self.delay,
+                reply,
+                sent: 0,
+                fails_at,
+                cut,
+            }))
+            .await
         }))
     }
 }
@@ -167,13 +185,21 @@ impl EventSource for MockEvents {
                 sleep(self.delay).await;
             }
             if self.fails_at == Some(self.sent) {
-                let problem = if self.cut { "the stream ended before the answer was complete" } else { "mock fails half-way" };
+                let problem = if self.cut {
+                    "the stream ended before the answer was complete"
+                } else {
+                    "mock fails half-way"
+                };
                 return Err(GatewayError::provider_response(&self.name, 200, problem).into());
             }
             if let Some(piece) = self.reply.pieces.get(self.sent) {
                 let model = (self.sent == 0).then(|| self.reply.model.clone());
                 self.sent += 1;
-                into.push(StreamEvent { model, finish_reason: FinishReason::Null, ..StreamEvent::text(piece) });
+                into.push(StreamEvent {
+                    model,
+                    finish_reason: FinishReason::Null,
+                    ..StreamEvent::text(piece)
+                });
                 return Ok(true);
             }
             into.push(StreamEvent {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ProviderCall;
 use super::wire::{Count, PlainText, Presence, StreamDecoder, Text, Wire, error_text, usage_of};
 use crate::error::GatewayError;
-use crate::model::{Answer, json, FinishReason, StreamEvent, TokenUsage};
+use crate::model::{Answer, FinishReason, StreamEvent, TokenUsage, json};
 
 pub struct OpenAiWire;
 
@@ -16,9 +16,12 @@ impl Wire for OpenAiWire {
     const PATH: &'static str = "/chat/completions";
 
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
-        let broken = |error: serde_json::Error| GatewayError::internal(format!("the request could not be written: {error}"));
+        let broken = |error: serde_json::Error| {
+            GatewayError::internal(format!("the request could not be written: {error}"))
+        };
         let request = &call.request;
-        let mut body = Vec::with_capacity(request.openai_messages.as_ref().map_or(0, |raw| raw.get().len()) + 256);
+        let mut body =
+            Vec::with_capacity(request.openai_messages.as_ref().map_or(0, |raw| raw.get().len()) + 256);
         body.extend_from_slice(b"{\"model\":");
         serde_json::to_writer(&mut body, &call.model).map_err(broken)?;
         body.extend_from_slice(b",\"messages\":");
@@ -115,8 +118,12 @@ impl WireUsage {
         let usage = usage_of(self.prompt_tokens, self.completion_tokens)?;
         let nonzero = |count: Option<Count>| count.map(Count::get).filter(|count| *count > 0);
         Some(TokenUsage {
-            cache_read: nonzero(self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens)),
-            reasoning: nonzero(self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens)),
+            cache_read: nonzero(
+                self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens),
+            ),
+            reasoning: nonzero(
+                self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens),
+            ),
             ..usage
         })
     }
@@ -162,7 +169,9 @@ struct Delta {
 
 impl Delta {
     fn has_other_content(&self) -> bool {
-        [&self.reasoning_content, &self.reasoning, &self.tool_calls, &self.refusal].iter().any(|field| field.0)
+        [&self.reasoning_content, &self.reasoning, &self.tool_calls, &self.refusal]
+            .iter()
+            .any(|field| field.0)
     }
 }
 
@@ -191,7 +200,8 @@ impl StreamDecoder for OpenAiDecoder {
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
             return Err(error_text(&error));
         }
-        let mut event = StreamEvent { usage: chunk.usage.and_then(|usage| usage.counts()), ..StreamEvent::default() };
+        let mut event =
+            StreamEvent { usage: chunk.usage.and_then(|usage| usage.counts()), ..StreamEvent::default() };
         if let Some(Text(model)) = chunk.model
             && model != self.model
         {

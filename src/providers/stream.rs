@@ -108,7 +108,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_without_content_is_an_answer() {
-        let (events, end) = collect(commit(Box::new(Script(vec![Ok(vec![StreamEvent::default()])]))).await.unwrap()).await;
+        let (events, end) =
+            collect(commit(Box::new(Script(vec![Ok(vec![StreamEvent::default()])]))).await.unwrap()).await;
         assert_eq!((events.len(), end.is_ok()), (1, true));
     }
 }

@@ -94,7 +94,14 @@ where
             Ok(output) => {
                 let fallback_triggered = first_provider.is_some();
                 let entry = step.provider.clone();
-                return Ok(Routed { output, entry, provider, model, fallback_from: first_provider, fallback_triggered });
+                return Ok(Routed {
+                    output,
+                    entry,
+                    provider,
+                    model,
+                    fallback_from: first_provider,
+                    fallback_triggered,
+                });
             }
             Err(failure) => {
                 first_provider.get_or_insert_with(|| provider.name().to_owned());
@@ -111,12 +118,18 @@ where
 
 /// A step's own model; else the decision's on the rule's own target and where the request named a model that the
 /// provider lists; else the provider's default.
-fn step_model(step: &FallbackStep, decision: &Decision, request: &ChatRequest, providers: &Providers) -> String {
+fn step_model(
+    step: &FallbackStep,
+    decision: &Decision,
+    request: &ChatRequest,
+    providers: &Providers,
+) -> String {
     if let Some(model) = step.model.as_ref().filter(|model| !model.is_empty()) {
         return model.clone();
     }
     let loaded = providers.get(&step.provider);
-    let named = request.model.as_ref().filter(|model| loaded.is_some_and(|loaded| loaded.models.contains(model)));
+    let named =
+        request.model.as_ref().filter(|model| loaded.is_some_and(|loaded| loaded.models.contains(model)));
     if step.provider == decision.provider || named.is_some() {
         return decision.model.clone();
     }
@@ -152,12 +165,20 @@ mod tests {
     #[test]
     fn a_failure_maps_to_its_trigger() {
         let foreign = |message: &str| {
-            trigger(&Failure::Foreign(ForeignError { id: 0, message: message.into(), kind: None, code: None }))
+            trigger(&Failure::Foreign(ForeignError {
+                id: 0,
+                message: message.into(),
+                kind: None,
+                code: None,
+            }))
         };
         assert_eq!(trigger(&GatewayError::provider_timeout("p").into()), FallbackTrigger::Timeout);
         assert_eq!(trigger(&GatewayError::provider_rate_limit("p").into()), FallbackTrigger::RateLimit);
         assert_eq!(trigger(&GatewayError::budget_exceeded("b").into()), FallbackTrigger::BudgetExceeded);
-        assert_eq!(trigger(&GatewayError::provider_network("p", "reset").into()), FallbackTrigger::ProviderError);
+        assert_eq!(
+            trigger(&GatewayError::provider_network("p", "reset").into()),
+            FallbackTrigger::ProviderError
+        );
         assert_eq!(foreign("socket timeout"), FallbackTrigger::Timeout);
         assert_eq!(foreign("The operation was aborted"), FallbackTrigger::Timeout);
         assert_eq!(foreign("HTTP 429"), FallbackTrigger::RateLimit);

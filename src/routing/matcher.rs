@@ -25,7 +25,8 @@ pub struct Matcher {
 
 impl Matcher {
     pub fn new(rules: Vec<RouteRule>) -> Self {
-        let mut order: Vec<usize> = (0..rules.len()).filter(|&index| rules[index].enabled != Some(false)).collect();
+        let mut order: Vec<usize> =
+            (0..rules.len()).filter(|&index| rules[index].enabled != Some(false)).collect();
         order.sort_by(|&a, &b| rules[b].priority.total_cmp(&rules[a].priority));
         Self { rules, order }
     }
@@ -55,8 +56,14 @@ fn matches(rule: &RouteRule, request: &ChatRequest) -> bool {
 
 /// The first constraint that the estimate exceeds.
 #[allow(clippy::cast_precision_loss)]
-pub(super) fn exceeded(rule: &RouteRule, family: &str, model: &str, estimate: &dyn RouteEstimate) -> Option<Excluded> {
-    let excluded = |constraint, limit, estimate| Some(Excluded { rule: rule.name.clone(), constraint, limit, estimate });
+pub(super) fn exceeded(
+    rule: &RouteRule,
+    family: &str,
+    model: &str,
+    estimate: &dyn RouteEstimate,
+) -> Option<Excluded> {
+    let excluded =
+        |constraint, limit, estimate| Some(Excluded { rule: rule.name.clone(), constraint, limit, estimate });
     if let Some(max) = rule.constraints.max_input_tokens
         && let Err(tokens) = estimate.input_tokens_within(model, max)
     {
@@ -104,8 +111,12 @@ mod tests {
 
     #[test]
     fn each_field_that_is_set_must_be_equal() {
-        for (field, wanted) in [("taskType", "code"), ("userTier", "pro"), ("feature", "chat"), ("sensitivity", "high")] {
-            let rules = matcher(json!([{"name": "r", "priority": 0, "match": {field: wanted}, "target": {"provider": "p"}}]));
+        for (field, wanted) in
+            [("taskType", "code"), ("userTier", "pro"), ("feature", "chat"), ("sensitivity", "high")]
+        {
+            let rules = matcher(
+                json!([{"name": "r", "priority": 0, "match": {field: wanted}, "target": {"provider": "p"}}]),
+            );
             assert_eq!(first(&rules, json!({field: wanted})).as_deref(), Some("r"), "{field}");
             assert_eq!(first(&rules, json!({field: "other"})), None, "{field}");
             assert_eq!(first(&rules, json!({})), None, "{field}");

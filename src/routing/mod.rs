@@ -125,7 +125,12 @@ impl Router {
                 no_route.missing = Some(target.provider.clone());
                 return Err(no_route);
             }
-            return Ok(Decision { rule: index, provider: target.provider.clone(), model: model.to_owned(), chain });
+            return Ok(Decision {
+                rule: index,
+                provider: target.provider.clone(),
+                model: model.to_owned(),
+                chain,
+            });
         }
         Err(no_route)
     }

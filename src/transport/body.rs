@@ -40,13 +40,20 @@ fn lost(provider: &str, error: &reqwest::Error) -> GatewayError {
 }
 
 /// The whole body; longer ones are refused while reading.
-pub async fn read_whole(provider: &str, mut response: Response, limit: BodyLimit) -> Result<Bytes, GatewayError> {
+pub async fn read_whole(
+    provider: &str,
+    mut response: Response,
+    limit: BodyLimit,
+) -> Result<Bytes, GatewayError> {
     let status = response.status().as_u16();
-    let announced = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit.max) {
         return Err(limit.exceeded(provider, status));
     }
-    let Some(first) = response.chunk().await.map_err(|error| lost(provider, &error))? else { return Ok(Bytes::new()) };
+    let Some(first) = response.chunk().await.map_err(|error| lost(provider, &error))? else {
+        return Ok(Bytes::new());
+    };
     let mut all: Option<Vec<u8>> = None;
     while let Some(next) = response.chunk().await.map_err(|error| lost(provider, &error))? {
         let all = all.get_or_insert_with(|| first.to_vec());

@@ -40,7 +40,8 @@ impl ServerCertVerifier for TrustingVerifier {
         match self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // Found after signature and validity have been checked; the name is left to check.
             Err(Error::InvalidCertificate(CertificateError::Other(other)))
-                if other.to_string().contains("CaUsedAsEndEntity") && self.trusted.iter().any(|one| one == end_entity) =>
+                if other.to_string().contains("CaUsedAsEndEntity")
+                    && self.trusted.iter().any(|one| one == end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())

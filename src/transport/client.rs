@@ -47,7 +47,12 @@ impl HttpClient {
 
     /// Sends `body` and returns the answer's head. A request lost on a pooled connection is sent again, until one
     /// was sent on a connection of its own.
-    pub async fn post(&self, provider: &str, endpoint: &Endpoint, body: Bytes) -> Result<Response, GatewayError> {
+    pub async fn post(
+        &self,
+        provider: &str,
+        endpoint: &Endpoint,
+        body: Bytes,
+    ) -> Result<Response, GatewayError> {
         let response = self.send(provider, &endpoint.url, &endpoint.headers, &body).await?;
         if !response.status().is_redirection() {
             return Ok(response);
@@ -67,14 +72,21 @@ impl HttpClient {
             let Some(target) = redirect_target(&response) else { return Ok(response) };
             if target.origin() != response.url().origin() {
                 // Keys and the entry's own headers are for the configured origin alone.
-                headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+                headers =
+                    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
             }
             response = self.send(provider, &target, &headers, &body).await?;
         }
         Err(GatewayError::provider_network(provider, "redirected too often"))
     }
 
-    async fn send(&self, provider: &str, url: &Url, headers: &HeaderMap, body: &Bytes) -> Result<Response, GatewayError> {
+    async fn send(
+        &self,
+        provider: &str,
+        url: &Url,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<Response, GatewayError> {
         let mut lost = 0;
         loop {
             let mut request = Request::new(Method::POST, url.clone());
@@ -84,7 +96,8 @@ impl HttpClient {
             match result {
                 Err(error) if !connected && lost < MAX_LOST && lost_before_answer(&error) => lost += 1,
                 result => {
-                    return result.map_err(|error| GatewayError::provider_network(provider, &describe(&error)));
+                    return result
+                        .map_err(|error| GatewayError::provider_network(provider, &describe(&error)));
                 }
             }
         }
@@ -106,7 +119,10 @@ fn lost_before_answer(error: &reqwest::Error) -> bool {
     cause.is_incomplete_message()
         || cause.is_canceled()
         || find_cause::<io::Error>(error).is_some_and(|io| {
-            matches!(io.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted)
+            matches!(
+                io.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted
+            )
         })
 }
 
@@ -144,5 +160,9 @@ pub(super) fn describe(error: &reqwest::Error) -> String {
         deepest = cause;
     }
     let what = if error.is_connect() { "connecting failed: " } else { "" };
-    if std::ptr::addr_eq(deepest, error) { format!("{what}request failed") } else { format!("{what}{deepest}") }
+    if std::ptr::addr_eq(deepest, error) {
+        format!("{what}request failed")
+    } else {
+        format!("{what}{deepest}")
+    }
 }

@@ -25,7 +25,8 @@ pub struct NetworkSettings {
 impl NetworkSettings {
     /// Reads the settings with `var`, which looks an environment variable up. Lower-case names win, as with curl.
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Self {
-        let set = |names: [&str; 2]| names.iter().find_map(|name| var(name).filter(|value| !value.is_empty()));
+        let set =
+            |names: [&str; 2]| names.iter().find_map(|name| var(name).filter(|value| !value.is_empty()));
         Self {
             https_proxy: set(["https_proxy", "HTTPS_PROXY"]),
             http_proxy: set(["http_proxy", "HTTP_PROXY"]),
@@ -68,7 +69,8 @@ impl NetworkSettings {
         if extra.is_empty() {
             return Ok(builder.with_root_certificates(roots).with_no_client_auth());
         }
-        let verifier = TrustingVerifier::new(roots, extra, provider).map_err(|error| format!("TLS: {error}"))?;
+        let verifier =
+            TrustingVerifier::new(roots, extra, provider).map_err(|error| format!("TLS: {error}"))?;
         Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
     }
 }
@@ -93,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_bad_proxy_address_is_not_quoted() {
-        let settings = NetworkSettings { https_proxy: Some("http://user:hunter2@[".into()), ..Default::default() };
+        let settings =
+            NetworkSettings { https_proxy: Some("http://user:hunter2@[".into()), ..Default::default() };
         let error = settings.apply(reqwest::Client::builder()).unwrap_err();
         assert_eq!(error, "HTTPS_PROXY is not a proxy address");
     }

@@ -32,7 +32,11 @@ impl From<Option<RetryConfig>> for RetryPolicy {
 
 impl RetryPolicy {
     /// Runs `attempt` until it succeeds, fails for good, or the next wait would pass `deadline`.
-    pub async fn run<T, F>(&self, deadline: Option<Instant>, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
+    pub async fn run<T, F>(
+        &self,
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -99,7 +103,8 @@ mod tests {
     use super::*;
 
     fn policy(max_attempts: u32) -> RetryPolicy {
-        RetryConfig { max_attempts: Some(max_attempts), backoff_ms: Some(500), max_retry_after_ms: None }.into_policy()
+        RetryConfig { max_attempts: Some(max_attempts), backoff_ms: Some(500), max_retry_after_ms: None }
+            .into_policy()
     }
 
     impl RetryConfig {
@@ -108,7 +113,11 @@ mod tests {
         }
     }
 
-    async fn attempts(policy: RetryPolicy, deadline: Option<Instant>, error: GatewayError) -> (u32, Duration) {
+    async fn attempts(
+        policy: RetryPolicy,
+        deadline: Option<Instant>,
+        error: GatewayError,
+    ) -> (u32, Duration) {
         let started = Instant::now();
         let mut made = 0;
         let result: Result<(), _> = policy
@@ -132,7 +141,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_passing_faults_are_tried_again() {
-        for (status, expected) in [(400, 1), (401, 1), (404, 1), (500, 1), (429, 3), (502, 3), (503, 3), (504, 3)] {
+        for (status, expected) in
+            [(400, 1), (401, 1), (404, 1), (500, 1), (429, 3), (502, 3), (503, 3), (504, 3)]
+        {
             let (made, _) = attempts(policy(3), None, GatewayError::from_http_status("p", status, "")).await;
             assert_eq!(made, expected, "status {status}");
         }
