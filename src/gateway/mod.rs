@@ -116,7 +116,7 @@ impl Gateway {
     /// Routes the request and reserves its estimate.
     fn admit(&self, request: ChatRequest, context: CallContext) -> Result<Admitted, Failure> {
         let started = Instant::now();
-        let request_id = uuid::Uuid::new_v4().to_string();
+        let request_id = new_request_id();
         let request = Arc::new(request);
         let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let decision = self
@@ -167,6 +167,11 @@ impl Gateway {
             started,
         })
     }
+}
+
+/// A UUID v4: names a call in its answer, its errors and its log entry.
+pub fn new_request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 fn warn(observer: &dyn Observer, warnings: &[String]) {

@@ -9,7 +9,8 @@ use napi_derive::napi;
 use super::bridge::Bridge;
 use super::provider::ProviderTable;
 use super::stream::{IDLE_LIMIT, drive};
-use crate::gateway::{CallContext, Gateway};
+use crate::error::GatewayError;
+use crate::gateway::{CallContext, Gateway, new_request_id};
 use crate::model::ChatRequest;
 use crate::pricing;
 
@@ -17,6 +18,13 @@ use crate::pricing;
 pub struct NativeGateway {
     gateway: Arc<Gateway>,
     idle: HashMap<String, Duration>,
+}
+
+fn read_request(id: u32, request: &str) -> Result<ChatRequest, GatewayError> {
+    match ChatRequest::from_json(request) {
+        Ok(request) => Ok(ChatRequest { caller: id, ..request }),
+        Err(error) => Err(error.with_request_id(&new_request_id())),
+    }
 }
 
 #[napi]
@@ -43,7 +51,7 @@ impl NativeGateway {
         let (gateway, calls) = (self.gateway.clone(), bridge.calls.clone());
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
-                let request = ChatRequest { caller: id, ..ChatRequest::from_json(&request)? };
+                let request = read_request(id, &request)?;
                 let context = CallContext { observer: observer.clone(), cancel: open.cancel.clone() };
                 let response = gateway.chat(request, context).await?;
                 calls.answer(id, &response, &observer);
@@ -59,7 +67,7 @@ impl NativeGateway {
         let idle = self.idle.clone();
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
-                let request = ChatRequest { caller: id, ..ChatRequest::from_json(&request)? };
+                let request = read_request(id, &request)?;
                 let context = CallContext { observer: observer.clone(), cancel: open.cancel.clone() };
                 let stream = gateway.chat_stream(request, context).await?;
                 let idle_limit = idle.get(stream.entry()).copied().unwrap_or(IDLE_LIMIT);
