@@ -297,9 +297,8 @@ export interface BudgetPolicy {
   window: "request" | "hour" | "day" | "month";
   limits?: BudgetLimits;
   /**
-   * `soft` warns through `console.warn`. `hard` refuses a call when spent and reserved tokens or dollars leave no
-   * room for its estimate. `strict` refuses when they leave no room for its upper bound, so that the limit is never
-   * passed. Refusals are `BUDGET_EXCEEDED`, 429.
+   * `soft` warns through `console.warn`. `hard` refuses a call once what is spent, and reserved by calls in flight,
+   * exceeds a limit. `strict` refuses a call whose own upper bound could pass the limit, so that it is never passed. Refusals are `BUDGET_EXCEEDED`, 429.
    */
   enforcement: "soft" | "hard" | "strict";
   /** For `strict`: upper bound of an answer whose request sets no `maxTokens`; sent upstream. Default: 4,096. */

@@ -22,9 +22,8 @@ const HELP = `npm run bench -- [options]
 NAMES are separated by commas.`
 
 // No proxy stands between a target and the upstream, and nothing in the environment configures a target.
-const env = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => !/^((https?|all|no)_proxy|node_options|node_extra_ca_certs|openai_.*)$/i.test(name)),
-)
+const LEFT_OUT = /^((https?|all|no)_proxy|node_options|node_extra_ca_certs|openai_.*)$/i
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !LEFT_OUT.test(name)))
 
 function parse() {
   const { values } = parseArgs({
@@ -44,7 +43,7 @@ function parse() {
     return names
   }
   const reps = Number(values.reps ?? (values.quick ? 1 : 5))
-  if (!Number.isInteger(reps) || reps < 1 || reps > MAX_REPS) throw new Error(`--reps is a whole number from 1 to ${MAX_REPS}`)
+  if (!Number.isInteger(reps) || reps < 1 || reps > MAX_REPS) throw new Error(`--reps is from 1 to ${MAX_REPS}`)
   return {
     reps,
     size: values.quick ? 'quick' : 'full',
@@ -59,7 +58,7 @@ const path = (file) => fileURLToPath(new URL(file, import.meta.url))
 const version = (name) => JSON.parse(readFileSync(path(`../node_modules/${name}/package.json`), 'utf8')).version
 
 function startUpstream() {
-  const upstream = fork(path('upstream.mjs'), ['serve'], { env })
+  const upstream = fork(path('upstream.mjs'), { env })
   return new Promise((resolve, reject) => {
     const late = setTimeout(() => upstream.kill('SIGKILL'), UPSTREAM_START_MS)
     upstream.once('message', ({ port }) => {
@@ -132,10 +131,12 @@ async function main(options) {
     upstream.disconnect()
   }
   const { reps, size, json } = options
-  const machine = `Node.js ${process.version}, ${process.platform} ${process.arch}, ${os.cpus().length} × ${os.cpus()[0]?.model.trim()}`
+  const cpus = os.cpus()
+  const hardware = `${process.platform} ${process.arch}, ${cpus.length} × ${cpus[0]?.model.trim()}`
   const rivals = `undici ${version('undici')}, openai ${version('openai')}, ai ${version('ai')}`
   const cells = reps > 1 ? `${reps} repetitions, median (min–max)` : 'one repetition'
-  const about = `${machine}; ${rivals}; ${cells}${size === 'quick' ? '; quick sizes, which show that it runs and not how fast' : ''}.`
+  const small = size === 'quick' ? '; quick sizes, which show that it runs and not how fast' : ''
+  const about = `Node.js ${process.version}, ${hardware}; ${rivals}; ${cells}${small}.`
   console.log(report(results, { size, about }))
   if (json) {
     const plain = [...results].map(([name, { runs, failures }]) => [name, { runs: Object.fromEntries(runs), failures }])

@@ -1,6 +1,9 @@
 // What is measured. Runs in the child process; `run(target, size)` gives one repetition's figures by column.
 import { performance } from 'node:perf_hooks'
-import { ANSWER_CHARS, CHUNK_CHARS } from './upstream.mjs'
+
+/** Lengths of the upstream's texts: of a whole answer, and of a chunk of a stream. */
+export const ANSWER_CHARS = 640
+export const CHUNK_CHARS = 20
 
 const MIB = 2 ** 20
 const CPU = (unit) => `CPU µs/${unit}`
@@ -104,7 +107,7 @@ export const scenarios = {
     title: ({ streams, chunks }) => `stream: ${chunks} chunks, one stream at a time, ${streams} in all`,
     full: { streams: 3, width: 1, chunks: 20_000, delay: 0 },
     quick: { streams: 1, width: 1, chunks: 5_000, delay: 0 },
-    ratios: { [CPU('chunk')]: 'one long stream, CPU per chunk', [LOOP('chunk')]: 'one long stream, loop time per chunk' },
+    ratios: { [CPU('chunk')]: 'long stream, CPU per chunk', [LOOP('chunk')]: 'long stream, loop time per chunk' },
     run: stream,
   },
   fanout: {
@@ -115,15 +118,18 @@ export const scenarios = {
     run: stream,
   },
   paced: {
-    title: ({ width, chunks, delay }) => `paced: ${width} streams of ${chunks} chunks at once, a chunk each ${delay} ms`,
+    title: ({ width, chunks, delay }) => `paced: ${width} streams of ${chunks} chunks at once, one each ${delay} ms`,
     full: { streams: 64, width: 64, chunks: 200, delay: 10 },
     quick: { streams: 64, width: 64, chunks: 50, delay: 10 },
-    ratios: { [CPU('chunk')]: '64 paced streams, CPU per chunk', [LOOP('chunk')]: '64 paced streams, loop time per chunk' },
+    ratios: {
+      [CPU('chunk')]: '64 paced streams, CPU per chunk',
+      [LOOP('chunk')]: '64 paced streams, loop time per chunk',
+    },
     run: stream,
   },
   memory: {
     title: ({ calls, width }) => `memory: ${calls} calls, ${width} at once`,
-    full: { calls: 60_000, width: 64 },
+    full: { calls: 40_000, width: 64 },
     quick: { calls: 4_000, width: 64 },
     ratios: { 'growth MiB': 'memory, growth in MiB' },
     run: memory,
@@ -138,4 +144,5 @@ export const scenarios = {
 }
 
 /** Where a target finds the upstream of a scenario; the path says what it streams. */
-export const upstreamUrl = (port, { chunks = 20, delay = 0 }) => `http://127.0.0.1:${port}/chunks-${chunks}-delay-${delay}/v1`
+export const upstreamUrl = (port, { chunks = 20, delay = 0 }) =>
+  `http://127.0.0.1:${port}/chunks-${chunks}-delay-${delay}/v1`

@@ -1,12 +1,15 @@
-// Who is measured. `open(base)` gives `{chat, stream}`: `chat()` resolves to the answer's text, `stream()` is an async
-// iterable of pieces of text. All send the same request, and load their library only here: loading is part of a cold start.
+// Who is measured. An opener gives `{chat, stream}`: `chat()` resolves to the answer's text, `stream()` is an async
+// iterable of pieces of text. All send the same request. Libraries load in the opener: a cold start includes them.
 
 const MODEL = 'gpt-4o-mini'
 const MAX_TOKENS = 1024
 const KEY = 'sk-local-benchmark'
-const SYSTEM = `You are a careful assistant. Answer briefly, in plain prose, and say so when you are not sure. ${'Keep to the facts given. '.repeat(6).trim()}`
+const SYSTEM =
+  'You are a careful assistant. Answer briefly, in plain prose, and say so when you are not sure.' +
+  ' Keep to the facts given.'.repeat(6)
 const USER =
-  'Summarise what a gateway between an application and several language-model providers does, in two sentences, for a reader who builds web services but has never used one. Mention routing and budgets.'
+  'Summarise what a gateway between an application and several language-model providers does, in two sentences, for ' +
+  'a reader who builds web services but has never used one. Mention routing and budgets.'
 const messages = [
   { role: 'system', content: SYSTEM },
   { role: 'user', content: USER },
@@ -91,16 +94,28 @@ const openers = {
     process.env.BENCH_KEY = KEY
     const config = loadConfigFromObjects({
       providers: [
-        { name: 'main', provider: 'openai', baseUrl: base, models: [MODEL], auth: { type: 'apiKey', envVar: 'BENCH_KEY' } },
+        {
+          name: 'main',
+          provider: 'openai',
+          baseUrl: base,
+          models: [MODEL],
+          auth: { type: 'apiKey', envVar: 'BENCH_KEY' },
+        },
       ],
       routes: {
         rules: [
-          { name: 'summaries', priority: 10, match: { taskType: 'summary' }, target: { provider: 'main', model: MODEL } },
+          { name: 'summaries', priority: 10, match: { taskType: 'summary' }, target: { provider: 'main' } },
           { name: 'everything-else', priority: 0, match: {}, target: { provider: 'main' } },
         ],
       },
       budgets: [
-        { name: 'daily', scope: { type: 'global' }, window: 'day', limits: { maxCostUsd: 1_000, warnAt: 0.8 }, enforcement: 'hard' },
+        {
+          name: 'daily',
+          scope: { type: 'global' },
+          window: 'day',
+          limits: { maxCostUsd: 1_000, warnAt: 0.8 },
+          enforcement: 'hard',
+        },
       ],
     })
     const totals = { calls: 0, costUsd: 0 }
@@ -115,7 +130,8 @@ const openers = {
     return {
       chat: async () => (await gateway.chat(call)).content,
       async *stream() {
-        for await (const chunk of (await gateway.chatStream(call)).stream) if (chunk.delta) yield chunk.delta
+        const { stream } = await gateway.chatStream(call)
+        for await (const { delta } of stream) if (delta) yield delta
       },
     }
   },

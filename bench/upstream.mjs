@@ -3,41 +3,54 @@
 //
 // The path says what is streamed, `/chunks-500-delay-10/v1/chat/completions`: 500 chunks of text, 10 ms apart.
 import net from 'node:net'
+import { ANSWER_CHARS, CHUNK_CHARS } from './scenarios.mjs'
 
-export const ANSWER_CHARS = 640
-export const CHUNK_CHARS = 20
 /** The request that every target sends, as bytes of its body. Anything else is answered with 400. */
-const BODY_BYTES = { least: 550, most: 800 }
+const BODY_BYTES = { least: 550, most: 650 }
 const MAX_CHUNKS = 100_000
 /** HTTP chunks in one write when nothing paces the stream, about what a fast upstream leaves in one read. */
 const BATCH = 16
 
-const common = '"created":1735689600,"model":"gpt-4o-mini-2024-07-18","service_tier":"default","system_fingerprint":"fp_0a1b2c3d4e"'
-const id = '"id":"chatcmpl-B0aXk3mQ7vN2pR9sT4uW6yZ8cD1eF"'
-const usage = (answer) =>
-  `"usage":{"prompt_tokens":101,"completion_tokens":${answer},"total_tokens":${101 + answer},"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0}}`
+const about = (object) => ({
+  id: 'chatcmpl-B0aXk3mQ7vN2pR9sT4uW6yZ8cD1eF',
+  object,
+  created: 1735689600,
+  model: 'gpt-4o-mini-2024-07-18',
+  service_tier: 'default',
+  system_fingerprint: 'fp_0a1b2c3d4e',
+})
+const usage = (tokens) => ({
+  prompt_tokens: 101,
+  completion_tokens: tokens,
+  total_tokens: 101 + tokens,
+  prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
+  completion_tokens_details: { reasoning_tokens: 0, audio_tokens: 0 },
+})
 const prose = 'A gateway takes each request, picks a provider by its rules and counts what it costs. '
 const text = prose.repeat(Math.ceil(ANSWER_CHARS / prose.length)).slice(0, ANSWER_CHARS)
 
-const whole = (status, body) =>
-  Buffer.from(`HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
-const httpChunk = (data) => `${Buffer.byteLength(data).toString(16)}\r\n${data}\r\n`
-const event = (choices, rest = '"usage":null') =>
-  httpChunk(`data: {${id},"object":"chat.completion.chunk",${common},"choices":[${choices}],${rest}}\n\n`)
-const choice = (delta, finish = 'null') => `{"index":0,"delta":${delta},"logprobs":null,"finish_reason":${finish}}`
+const whole = (status, value) => {
+  const body = JSON.stringify(value)
+  const headers = `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`
+  return Buffer.from(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${body}`)
+}
+const refusal = (message) => whole('400 Bad Request', { error: { message, type: 'invalid_request_error', code: null } })
 
-const ANSWER = whole(
-  '200 OK',
-  `{${id},"object":"chat.completion",${common},"choices":[{"index":0,"message":{"role":"assistant","content":"${text}","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],${usage(128)}}`,
-)
-const refusal = (why) => whole('400 Bad Request', `{"error":{"message":"${why}","type":"invalid_request_error","code":null}}`)
+const event = (data) => `${(data.length + 8).toString(16)}\r\ndata: ${data}\n\n\r\n`
+const part = (choices, tokens = null) =>
+  event(JSON.stringify({ ...about('chat.completion.chunk'), choices, usage: tokens && usage(tokens) }))
+const choice = (delta, finish_reason = null) => [{ index: 0, delta, logprobs: null, finish_reason }]
+
+const message = { role: 'assistant', content: text, refusal: null, annotations: [] }
+const choices = [{ index: 0, message, logprobs: null, finish_reason: 'stop' }]
+const ANSWER = whole('200 OK', { ...about('chat.completion'), choices, usage: usage(128) })
 const OPENING = Buffer.from(
-  `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n${event(choice('{"role":"assistant","content":"","refusal":null}'))}`,
+  'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n' +
+    part(choice({ role: 'assistant', content: '', refusal: null })),
 )
-const CHUNK = Buffer.from(event(choice(`{"content":"${text.slice(0, CHUNK_CHARS)}"}`)))
+const CHUNK = Buffer.from(part(choice({ content: text.slice(0, CHUNK_CHARS) })))
 const CHUNKS = Buffer.concat(Array(BATCH).fill(CHUNK))
-const closing = (chunks) =>
-  Buffer.from(`${event(choice('{}', '"stop"'))}${event('', usage(chunks))}${httpChunk('data: [DONE]\n\n')}0\r\n\r\n`)
+const closing = (chunks) => Buffer.from(`${part(choice({}, 'stop'))}${part([], chunks)}${event('[DONE]')}0\r\n\r\n`)
 
 let streams = 0
 
@@ -74,9 +87,11 @@ function stream(socket, chunks, delay) {
 function answer(socket, head, body) {
   const [, path = ''] = head.match(/^POST (\S+) HTTP\/1\.1\r\n/) ?? []
   if (!path.endsWith('/v1/chat/completions')) socket.write(refusal('unknown path'))
-  else if (body.length < BODY_BYTES.least || body.length > BODY_BYTES.most) socket.write(refusal(`a body of ${body.length} bytes`))
-  else if (!/"stream": ?true/.test(body)) socket.write(ANSWER)
-  else {
+  else if (body.length < BODY_BYTES.least || body.length > BODY_BYTES.most) {
+    socket.write(refusal(`a body of ${body.length} bytes`))
+  } else if (!/"stream": ?true/.test(body)) {
+    socket.write(ANSWER)
+  } else {
     const [, chunks = '20', delay = '0'] = path.match(/^\/chunks-(\d+)(?:-delay-(\d+))?\//) ?? []
     stream(socket, Math.min(Math.max(Number(chunks), 1), MAX_CHUNKS), Number(delay))
   }
@@ -103,8 +118,6 @@ function serve(socket) {
   })
 }
 
-// Started by `run.mjs`: says its port, and ends when that process does.
-if (process.send && process.argv[2] === 'serve') {
-  process.on('disconnect', () => process.exit())
-  const server = net.createServer(serve).listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))
-}
+// Ends when the process that started it does.
+process.on('disconnect', () => process.exit())
+const server = net.createServer(serve).listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))

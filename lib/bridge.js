@@ -13,10 +13,11 @@ const FAILURE = 1;
 const STREAM_OPEN = 2;
 const STREAM_CHUNKS = 3;
 const STREAM_END = 4;
-const CUSTOM_CALL = 5;
-const CUSTOM_CANCEL = 6;
-const CUSTOM_RESUME = 7;
-const WARNING = 8;
+const STREAM_FIGURES = 5;
+const CUSTOM_CALL = 6;
+const CUSTOM_CANCEL = 7;
+const CUSTOM_RESUME = 8;
+const WARNING = 9;
 
 /** Calls and streams that messages may still come for, by number. */
 const open = new Map();
@@ -67,6 +68,9 @@ function deliver(document) {
         break;
       case STREAM_END:
         ended(message[1], message[2], message[3], message[4]);
+        break;
+      case STREAM_FIGURES:
+        stream(message[1])?.tell(message[2]);
         break;
       case CUSTOM_CALL:
         callCustom(bridge, open.get(message[1]), message);

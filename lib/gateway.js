@@ -51,9 +51,7 @@ class Gateway {
       return new StreamReader(call.id, head.model, (delta, model, finishReason) => ({ requestId, provider, delta, model, finishReason }));
     };
     const { value: stream } = await call.run((bridge, id, aborted, text) => this.#native.stream(bridge, id, aborted, text));
-    const { requestId, figures } = call.head;
-    const opened = performance.now();
-    return { requestId, stream, getUsageSummary: () => summaryOf(stream, figures, opened) };
+    return { requestId: call.head.requestId, stream, getUsageSummary: () => summaryOf(stream) };
   }
 
   listProviders() {
@@ -62,12 +60,10 @@ class Gateway {
 }
 
 /** The answer as a whole: final once the stream has ended, the figures so far before. */
-async function summaryOf(stream, figures, opened) {
+async function summaryOf(stream) {
+  const figures = await stream.figures();
   await stream.ended?.logged;
-  const { text: content, ended, model } = stream;
-  if (ended !== undefined) return { ...ended.summary, content, fallbackFrom: ended.summary.fallbackFrom };
-  const latencyMs = figures.latencyMs + Math.round(performance.now() - opened);
-  return { ...figures, model, content, latencyMs, fallbackFrom: figures.fallbackFrom };
+  return { ...figures, content: stream.text, fallbackFrom: figures.fallbackFrom };
 }
 
 module.exports = { Gateway };

@@ -4,7 +4,7 @@ const { bridge, hold, release } = require('./bridge.js');
 
 // A stream nobody can read any more is left: its upstream is closed.
 const forgotten = new FinalizationRegistry((id) => bridge.leave(id));
-// Keeps streams alive while someone waits for their next chunk: the waiting promise is all that may refer to them.
+// Keeps streams alive while someone waits for a chunk or for figures: the waiting promise is all that may refer to them.
 const awaited = new Set();
 const EMPTY = [];
 
@@ -27,6 +27,7 @@ class StreamReader {
   #arrived = [];
   #ended = undefined;
   #left = false;
+  #askers = [];
 
   /** `toChunk(delta, model, finishReason)` makes what the reader is given. */
   constructor(id, model, toChunk) {
@@ -59,6 +60,26 @@ class StreamReader {
     return this.#model;
   }
 
+  /** The figures so far, which are final once the stream has ended. */
+  figures() {
+    if (this.#ended !== undefined) return Promise.resolve(this.#ended.summary);
+    return new Promise((resolve) => {
+      this.#askers.push(resolve);
+      awaited.add(this);
+      hold();
+      bridge.ask(this.#id);
+    });
+  }
+
+  /** Answers those who have asked for figures. */
+  tell(figures) {
+    for (const resolve of this.#askers.splice(0)) {
+      release();
+      resolve(figures);
+    }
+    this.#rest();
+  }
+
   /** Takes chunks: each a string, or `[delta, model, finishReason]`. */
   push(chunks, nullFinish) {
     this.#arrived.push(chunks);
@@ -71,6 +92,7 @@ class StreamReader {
   end(summary, failure, logged) {
     forgotten.unregister(this);
     this.#ended = { summary, failure, logged };
+    this.tell(summary);
     while (this.#waiters.length > 0) this.#finish(this.#answer());
   }
 
@@ -107,10 +129,14 @@ class StreamReader {
   #answer() {
     const waiter = this.#waiters.shift();
     if (this.#waiters.length === 0) {
-      awaited.delete(this);
       release();
+      this.#rest();
     }
     return waiter;
+  }
+
+  #rest() {
+    if (this.#waiters.length === 0 && this.#askers.length === 0) awaited.delete(this);
   }
 
   // The end is told once: an error to one reader, `done` to all others, and only after the log is written.

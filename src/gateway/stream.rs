@@ -131,7 +131,7 @@ impl GatewayStream {
             Err(failure) => {
                 self.source = None;
                 let counted = self.counted().await;
-                let usage = self.with_reported(counted);
+                let usage = with_reported(self.reported, counted);
                 self.settle(usage, Some(failure.log_code()));
                 Err(failure.with_request_id(&self.request_id))
             }
@@ -143,12 +143,29 @@ impl GatewayStream {
         self.source = None;
         if self.record.is_some() {
             let counted = self.counted().await;
-            let usage = self.with_reported(counted);
+            let usage = with_reported(self.reported, counted);
             self.settle(usage, why.error_code());
         }
     }
 
-    /// The call's figures so far; final once the stream has ended.
+    /// The call's figures so far. What the provider has not told yet is counted.
+    pub fn figures_so_far(&self) -> impl Future<Output = GatewayResponse> + Send + use<> {
+        let counted = self.record.is_some().then(|| self.counted());
+        let (reported, family, mut response) = (self.reported, self.family.clone(), self.summary());
+        async move {
+            if let Some(counted) = counted {
+                let usage = with_reported(reported, counted.await);
+                response.input_tokens = usage.input;
+                response.output_tokens = usage.output;
+                response.total_tokens = usage.total();
+                response.estimated_cost_usd = pricing::cost(&family, &response.model, &usage).dollars();
+                response.usage_source = usage.source;
+            }
+            response
+        }
+    }
+
+    /// The call's figures as the provider has told them so far; final once the stream has ended.
     pub fn summary(&self) -> GatewayResponse {
         let mut progress = self.progress.clone();
         if self.record.is_some() {
@@ -174,24 +191,24 @@ impl GatewayStream {
         estimated_usage(&self.asked_model, &self.request, &self.progress.content)
     }
 
-    /// The usage of an answer that broke off: counts its provider gave are from before the end.
-    fn with_reported(&self, counted: TokenUsage) -> TokenUsage {
-        match self.reported {
-            Some(reported) => TokenUsage {
-                output: reported.output.max(counted.output),
-                source: UsageSource::Estimated,
-                ..reported
-            },
-            None => counted,
-        }
-    }
-
     fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) {
         let Some(record) = self.record.take() else { return };
         self.progress.usage = usage;
         self.progress.cost = pricing::cost(&self.family, &self.progress.model, &usage);
         self.progress.latency_ms = latency_ms(self.started);
         record.end(&self.progress, error_code);
+    }
+}
+
+/// The usage of an answer that is not whole: counts its provider gave are from before the end.
+fn with_reported(reported: Option<TokenUsage>, counted: TokenUsage) -> TokenUsage {
+    match reported {
+        Some(reported) => TokenUsage {
+            output: reported.output.max(counted.output),
+            source: UsageSource::Estimated,
+            ..reported
+        },
+        None => counted,
     }
 }
 
@@ -214,7 +231,7 @@ impl Drop for GatewayStream {
                 () if self.cancel.is_cancelled() => Leave::Aborted.error_code(),
                 () => Leave::ReaderLeft.error_code(),
             };
-            self.settle(self.with_reported(counted), error_code);
+            self.settle(with_reported(self.reported, counted), error_code);
         }
     }
 }

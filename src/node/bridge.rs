@@ -53,6 +53,14 @@ impl Bridge {
         }
     }
 
+    /// The reader of a stream wants to know its figures so far.
+    #[napi(catch_unwind)]
+    pub fn ask(&self, call: u32) {
+        if let Some(call) = self.calls.get(call) {
+            call.flow.ask();
+        }
+    }
+
     /// A custom provider's answer, or its stream's usage at the end: JSON.
     #[napi(catch_unwind)]
     pub fn custom_done(&self, callback: u32, json: String) {

@@ -30,14 +30,16 @@ pub mod message {
     pub const STREAM_CHUNKS: u8 = 3;
     /// `[kind, call, summary, error?, log?]`
     pub const STREAM_END: u8 = 4;
+    /// `[kind, call, figures]`
+    pub const STREAM_FIGURES: u8 = 5;
     /// `[kind, call, callback, provider, model, maxTokens, stream]`
-    pub const CUSTOM_CALL: u8 = 5;
+    pub const CUSTOM_CALL: u8 = 6;
     /// `[kind, callback]`
-    pub const CUSTOM_CANCEL: u8 = 6;
+    pub const CUSTOM_CANCEL: u8 = 7;
     /// `[kind, callback]`
-    pub const CUSTOM_RESUME: u8 = 7;
+    pub const CUSTOM_RESUME: u8 = 8;
     /// `[kind, line]`
-    pub const WARNING: u8 = 8;
+    pub const WARNING: u8 = 9;
 }
 
 /// Everything one JavaScript thread has under way.

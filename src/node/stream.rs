@@ -25,6 +25,7 @@ pub struct Flow {
     credit: AtomicI64,
     changed: Notify,
     left: Notify,
+    asked: Notify,
     /// When the reader last took something, or was given something after it had taken all.
     read: Mutex<Instant>,
 }
@@ -35,6 +36,7 @@ impl Default for Flow {
             credit: AtomicI64::new(WINDOW),
             changed: Notify::new(),
             left: Notify::new(),
+            asked: Notify::new(),
             read: Mutex::new(Instant::now()),
         }
     }
@@ -53,6 +55,11 @@ impl Flow {
     /// The reader wants no more.
     pub fn leave(&self) {
         self.left.notify_one();
+    }
+
+    /// The reader wants to know the figures so far.
+    pub fn ask(&self) {
+        self.asked.notify_one();
     }
 
     fn spend(&self, chunks: usize) {
@@ -146,7 +153,14 @@ pub async fn drive(
             }
             () = &mut unread => {
                 stream.leave(Leave::ReaderLeft).await;
-                break Err(GatewayError::aborted("nobody has read the stream for its idle limit").into());
+                let idle = GatewayError::aborted("nobody has read the stream for its idle limit");
+                break Err(idle.with_request_id(stream.request_id()).into());
+            }
+            () = call.flow.asked.notified() => {
+                let figures = stream.figures_so_far().await;
+                let figures = GatewayResponse { content: String::new(), ..figures };
+                calls.outbox.send(&(message::STREAM_FIGURES, id, figures));
+                continue;
             }
             result = next(&call, &mut stream, &mut events) => result,
         };

@@ -140,6 +140,9 @@ impl<W: Wire> HttpProvider<W> {
             deadline: call.deadline,
             seen_bytes: Vec::new(),
             seen_event: false,
+            ready: Vec::new(),
+            failed: None,
+            open: true,
         }))
         .await
     }
@@ -182,61 +185,79 @@ struct HttpEvents {
     /// The beginning of a body that has shown no event yet: it may be an error page instead of a stream.
     seen_bytes: Vec<u8>,
     seen_event: bool,
+    /// Events that have been read and not yet handed on.
+    ready: Vec<StreamEvent>,
+    /// What the upstream reported after them.
+    failed: Option<String>,
+    /// The body goes on.
+    open: bool,
 }
 
 const QUOTED_START: usize = 4096;
 
 impl HttpEvents {
+    /// Waits for bytes and reads what they hold. Nothing is lost when the wait is given up in the middle: what has been
+    /// read lies in `ready` for the next one.
     async fn read(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
-        let Some(body) = &mut self.body else { return Ok(false) };
-        let shared = self.shared.clone();
-        let deadline = Instant::now().checked_add(self.wait);
-        let deadline = match (deadline, self.deadline) {
-            (Some(wait), Some(call)) => Some(wait.min(call)),
-            (wait, call) => wait.or(call),
-        };
-        let (sse, decoder) = (&mut self.sse, &mut self.decoder);
-        let (seen_event, seen_bytes) = (&mut self.seen_event, &mut self.seen_bytes);
-        let mut failed: Option<String> = None;
-        let open = within(&shared.name, deadline, async {
-            let feed = |bytes: &[u8]| {
-                if failed.is_some() || decoder.is_done() {
-                    return;
-                }
-                if !*seen_event && seen_bytes.len() < QUOTED_START {
-                    seen_bytes.extend_from_slice(&bytes[..bytes.len().min(QUOTED_START - seen_bytes.len())]);
-                }
-                let fed = sse.feed(bytes, |event| {
-                    *seen_event = true;
-                    if failed.is_none() && !decoder.is_done() {
-                        failed = decoder.event(event.event, event.data, into).err();
-                    }
-                });
-                if fed.is_err() {
-                    failed = Some("one event of the stream is longer than maxResponseBytes".to_owned());
-                }
-            };
-            Ok(body.read(&shared.name, feed).await?)
-        })
-        .await?;
-        if let Some(problem) = failed {
+        if self.body.is_none() {
+            return Ok(false);
+        }
+        if self.ready.is_empty() && self.failed.is_none() && !self.decoder.is_done() {
+            let read = self.fill().await;
+            into.append(&mut self.ready);
+            self.open = read?;
+        } else {
+            into.append(&mut self.ready);
+        }
+        if let Some(problem) = self.failed.take() {
             self.body = None;
-            return Err(shared.refused(self.status, problem).into());
+            return Err(self.shared.refused(self.status, problem).into());
         }
-        if body.position() > shared.limit.max {
-            return Err(shared.limit.exceeded(&shared.name, self.status).into());
+        if self.body.as_ref().is_some_and(|body| body.position() > self.shared.limit.max) {
+            return Err(self.shared.limit.exceeded(&self.shared.name, self.status).into());
         }
-        if !open {
+        if !self.open {
             self.body = None;
             return self.end_of_body(into);
         }
         if self.decoder.is_done() {
             if let Some(body) = self.body.take() {
-                drain(body, shared);
+                drain(body, self.shared.clone());
             }
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// Reads into `ready`; false at the end of the body.
+    async fn fill(&mut self) -> Result<bool, Failure> {
+        let Self { shared, body: Some(body), sse, decoder, ready, failed, seen_bytes, seen_event, .. } = self
+        else {
+            return Ok(false);
+        };
+        let wait = Instant::now().checked_add(self.wait);
+        let deadline = match (wait, self.deadline) {
+            (Some(wait), Some(call)) => Some(wait.min(call)),
+            (wait, call) => wait.or(call),
+        };
+        let feed = |bytes: &[u8]| {
+            if failed.is_some() || decoder.is_done() {
+                return;
+            }
+            if !*seen_event && seen_bytes.len() < QUOTED_START {
+                seen_bytes.extend_from_slice(&bytes[..bytes.len().min(QUOTED_START - seen_bytes.len())]);
+            }
+            let fed = sse.feed(bytes, |event| {
+                *seen_event = true;
+                if failed.is_none() && !decoder.is_done() {
+                    *failed = decoder.event(event.event, event.data, ready).err();
+                }
+            });
+            if fed.is_err() {
+                *failed = Some("one event of the stream is longer than maxResponseBytes".to_owned());
+            }
+        };
+        within(&shared.name, deadline, async { Ok(body.read(&shared.name, feed).await?) }).await
     }
 
     fn end_of_body(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {

@@ -7,7 +7,8 @@ use crate::model::StreamEvent;
 
 /// Events of one answer. Dropping it closes the upstream's connection.
 pub trait EventSource: Send {
-    /// Waits for events and appends all that have arrived; false: the answer is complete, nothing follows.
+    /// Waits for events and appends all that have arrived; false: the answer is complete, nothing follows. On a
+    /// failure, `into` holds what came before it. A wait that is given up loses nothing: the next one goes on.
     fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>>;
 }
 
