@@ -14,7 +14,7 @@ function median(values) {
 
 function number(value) {
   const size = Math.abs(value)
-  return value.toFixed(size >= 1000 ? 0 : size >= 10 ? 1 : 2)
+  return value.toFixed(size >= 1000 ? 0 : size >= 10 ? 1 : 2).replace('-', '−')
 }
 
 /** `median (min–max)`. */
@@ -35,8 +35,7 @@ function ratio(column, gateway, rival) {
   if (gateway.length === 0 || rival.length === 0) return '–'
   const [ours, theirs] = [gateway, rival].map((runs) => median(runs.map((run) => run[column])))
   if (column === 'growth MiB' && Math.min(ours, theirs) < LEAST_GROWTH) {
-    const difference = ours - theirs
-    return `${difference < 0 ? '−' : '+'}${number(Math.abs(difference))} MiB`
+    return `${ours > theirs ? '+' : ''}${number(ours - theirs)} MiB`
   }
   const pairs = gateway.slice(0, rival.length).map((run, i) => run[column] / rival[i][column])
   if (column === 'growth MiB' && pairs.some((pair) => pair < 0 || !Number.isFinite(pair))) return number(ours / theirs)

@@ -157,6 +157,10 @@ describe('getUsageSummary()', () => {
     for (const field of ['inputTokens', 'outputTokens', 'totalTokens', 'estimatedCostUsd', 'latencyMs']) {
       expect(early[field], field).toBeTypeOf('number')
     }
+    // The upstream has not told its counts yet: the text so far is counted.
+    expect(early.inputTokens).toBeGreaterThan(0)
+    expect(early.outputTokens).toBeGreaterThan(0)
+    expect(early).toMatchObject({ totalTokens: early.inputTokens + early.outputTokens, usageSource: 'estimated' })
     expect(logs).toHaveLength(0)
     go()
     await readAll(reader)

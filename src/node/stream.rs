@@ -1,6 +1,6 @@
 //! Drives an open stream towards JavaScript, as fast as its reader reads.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,12 +20,17 @@ const WINDOW: i64 = 1024;
 /// How long a stream may lie unread before it is closed, unless its provider's entry says otherwise.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(300);
 
-/// A reader's side of the flow: how much it may still get, and whether it has left.
+/// What a reader has signalled.
+const LEFT: u8 = 1;
+const ASKED: u8 = 2;
+/// Raised in the reader's place, when nobody has read for the idle limit.
+const IDLE: u8 = 4;
+
+/// A reader's side of the flow: how much it may still get, and what it wants.
 pub struct Flow {
     credit: AtomicI64,
+    signals: AtomicU8,
     changed: Notify,
-    left: Notify,
-    asked: Notify,
     /// When the reader last took something, or was given something after it had taken all.
     read: Mutex<Instant>,
 }
@@ -34,9 +39,8 @@ impl Default for Flow {
     fn default() -> Self {
         Self {
             credit: AtomicI64::new(WINDOW),
+            signals: AtomicU8::new(0),
             changed: Notify::new(),
-            left: Notify::new(),
-            asked: Notify::new(),
             read: Mutex::new(Instant::now()),
         }
     }
@@ -54,12 +58,21 @@ impl Flow {
 
     /// The reader wants no more.
     pub fn leave(&self) {
-        self.left.notify_one();
+        self.raise(LEFT);
     }
 
     /// The reader wants to know the figures so far.
     pub fn ask(&self) {
-        self.asked.notify_one();
+        self.raise(ASKED);
+    }
+
+    fn raise(&self, signal: u8) {
+        self.signals.fetch_or(signal, Ordering::SeqCst);
+        self.changed.notify_one();
+    }
+
+    fn has_credit(&self) -> bool {
+        self.credit.load(Ordering::SeqCst) > 0
     }
 
     fn spend(&self, chunks: usize) {
@@ -73,24 +86,16 @@ impl Flow {
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Waits until chunks have lain unread for `limit`.
-    async fn unread_for(&self, limit: Duration) {
+    /// Raises [`IDLE`] once chunks have lain unread for `limit`.
+    async fn watch(&self, limit: Duration) {
         loop {
             let unread = self.credit.load(Ordering::SeqCst) < WINDOW;
             let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(until) = (if unread { read } else { Instant::now() }).checked_add(limit) else {
-                return std::future::pending().await;
-            };
+            let Some(until) = (if unread { read } else { Instant::now() }).checked_add(limit) else { return };
             if unread && until <= Instant::now() {
-                return;
+                return self.raise(IDLE);
             }
             tokio::time::sleep_until(until).await;
-        }
-    }
-
-    async fn wait(&self) {
-        while self.credit.load(Ordering::SeqCst) <= 0 {
-            self.changed.notified().await;
         }
     }
 }
@@ -117,9 +122,9 @@ pub struct RouteHead {
     pub fallback_from: Option<String>,
 }
 
-/// A stream's figures so far, without the text, which the face has gathered from the chunks.
-fn figures(stream: &GatewayStream) -> GatewayResponse {
-    GatewayResponse { content: String::new(), ..stream.summary() }
+/// Figures of a stream; the face has gathered the text from the chunks.
+fn without_text(figures: GatewayResponse) -> GatewayResponse {
+    GatewayResponse { content: String::new(), ..figures }
 }
 
 /// Delivers `stream` to the reader of call `id` until it ends, fails, or is left.
@@ -136,58 +141,60 @@ pub async fn drive(
         request_id: stream.request_id(),
         provider: stream.provider(),
         model: stream.model(),
-        figures: figures(&stream),
+        figures: without_text(stream.summary()),
         extra: extra.as_ref(),
     };
     calls.outbox.send(&(message::STREAM_OPEN, id, head));
+    let watched = call.clone();
+    let watch = tokio::spawn(async move { watched.flow.watch(idle_limit).await });
+    let end = deliver(&mut stream, id, &call, &calls).await;
+    watch.abort();
+    let error = end.as_ref().err().map(Payload);
+    calls.outbox.send(&(message::STREAM_END, id, without_text(stream.summary()), error, observer.take_log()));
+}
+
+async fn deliver(stream: &mut GatewayStream, id: u32, call: &Call, calls: &Calls) -> Result<(), Failure> {
+    let flow = &call.flow;
     let mut events: Vec<StreamEvent> = Vec::new();
-    let unread = call.flow.unread_for(idle_limit);
-    tokio::pin!(unread);
-    let end: Result<(), Failure> = loop {
+    loop {
+        let signals = flow.signals.swap(0, Ordering::SeqCst);
+        if signals & (LEFT | IDLE) != 0 {
+            stream.leave(Leave::ReaderLeft).await;
+            return match signals & LEFT {
+                0 => {
+                    let idle = GatewayError::aborted("nobody has read the stream for its idle limit");
+                    Err(idle.with_request_id(stream.request_id()).into())
+                }
+                _ => Ok(()),
+            };
+        }
+        if signals & ASKED != 0 {
+            let figures = stream.figures_so_far().await;
+            calls.outbox.send(&(message::STREAM_FIGURES, id, without_text(figures)));
+        }
+        // A call that is cancelled learns so from its stream, which settles.
+        if !flow.has_credit() && !call.cancel.is_cancelled() {
+            tokio::select! {
+                () = flow.changed.notified() => {}
+                () = call.cancel.cancelled() => {}
+            }
+            continue;
+        }
         events.clear();
         let result = tokio::select! {
             biased;
-            () = call.flow.left.notified() => {
-                stream.leave(Leave::ReaderLeft).await;
-                break Ok(());
-            }
-            () = &mut unread => {
-                stream.leave(Leave::ReaderLeft).await;
-                let idle = GatewayError::aborted("nobody has read the stream for its idle limit");
-                break Err(idle.with_request_id(stream.request_id()).into());
-            }
-            () = call.flow.asked.notified() => {
-                let figures = stream.figures_so_far().await;
-                let figures = GatewayResponse { content: String::new(), ..figures };
-                calls.outbox.send(&(message::STREAM_FIGURES, id, figures));
-                continue;
-            }
-            result = next(&call, &mut stream, &mut events) => result,
+            () = flow.changed.notified() => continue,
+            result = stream.next(&mut events) => result,
         };
         let batch = Batch::new(&events);
         if batch.len > 0 {
-            call.flow.spend(batch.len);
+            flow.spend(batch.len);
             calls.outbox.send(&(message::STREAM_CHUNKS, id, batch.null_finish, &batch));
         }
-        match result {
-            Ok(true) => {}
-            Ok(false) => break Ok(()),
-            Err(failure) => break Err(failure),
+        if !result? {
+            return Ok(());
         }
-    };
-    let error = end.as_ref().err().map(Payload);
-    calls.outbox.send(&(message::STREAM_END, id, figures(&stream), error, observer.take_log()));
-}
-
-/// The next events, once the reader has room for them.
-async fn next(call: &Call, stream: &mut GatewayStream, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
-    tokio::select! {
-        biased;
-        // Told by the stream itself, which settles.
-        () = call.cancel.cancelled() => {}
-        () = call.flow.wait() => {}
     }
-    stream.next(into).await
 }
 
 /// Events as chunks: a plain string for text alone, `[delta, model, finishReason]` for anything more.
