@@ -28,7 +28,8 @@ pub struct GatewayStream {
     progress: Outcome,
     /// Counts the provider has given so far.
     reported: Option<TokenUsage>,
-    finished: bool,
+    /// Why the answer is not whole.
+    broken: Option<Failure>,
 }
 
 /// Why a stream is left before its end.
@@ -68,7 +69,7 @@ impl GatewayStream {
             },
             asked_model: model,
             reported: None,
-            finished: false,
+            broken: None,
         }
     }
 
@@ -100,47 +101,59 @@ impl GatewayStream {
         &self.progress.model
     }
 
-    /// Waits for events and appends all that have arrived; false: the answer is complete and settled.
+    /// Waits for events and appends all that have arrived; false: the answer is complete and settled. A wait that is
+    /// given up loses nothing: the next one goes on.
     ///
     /// # Errors
-    /// The stream broke off, or its call was cancelled; what came before the failure is in `into`, and is billed.
+    /// The stream broke off, or its call was cancelled; what came before has been handed out, and is billed.
     pub async fn next(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
-        let Some(source) = &mut self.source else { return Ok(false) };
-        let before = into.len();
-        let cancel = self.cancel.clone();
-        let result = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(GatewayError::aborted("the caller cancelled it").into()),
-            result = source.next(into) => result,
+        if let Some(source) = &mut self.source {
+            let before = into.len();
+            let cancel = &self.cancel;
+            let result = tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(GatewayError::aborted("the caller cancelled it").into()),
+                result = source.next(into) => result,
+            };
+            for event in &into[before..] {
+                self.keep(event);
+            }
+            match result {
+                Ok(true) => return Ok(true),
+                Ok(false) => self.source = None,
+                Err(failure) => {
+                    self.source = None;
+                    self.broken = Some(failure.with_request_id(&self.request_id));
+                }
+            }
+            if into.len() > before {
+                return Ok(true);
+            }
+        }
+        self.finish().await;
+        self.broken.clone().map_or(Ok(false), Err)
+    }
+
+    /// Settles an answer that has come to its end, or broken off.
+    async fn finish(&mut self) {
+        if self.record.is_none() {
+            return;
+        }
+        let error_code = self.broken.as_ref().map(|failure| failure.log_code().to_owned());
+        let usage = match (self.reported, &error_code) {
+            (Some(reported), None) => reported,
+            (None, None) => self.counted().await,
+            (reported, Some(_)) => with_reported(reported, self.counted().await),
         };
-        for event in &into[before..] {
-            self.keep(event);
-        }
-        match result {
-            Ok(true) => Ok(true),
-            Ok(false) => {
-                self.source = None;
-                self.finished = true;
-                let usage = match self.reported {
-                    Some(usage) => usage,
-                    None => self.counted().await,
-                };
-                self.settle(usage, None);
-                Ok(false)
-            }
-            Err(failure) => {
-                self.source = None;
-                let counted = self.counted().await;
-                let usage = with_reported(self.reported, counted);
-                self.settle(usage, Some(failure.log_code()));
-                Err(failure.with_request_id(&self.request_id))
-            }
-        }
+        self.settle(usage, error_code.as_deref());
     }
 
     /// Leaves the stream: closes the upstream at once, settles what came up to now.
     pub async fn leave(&mut self, why: Leave) {
-        self.source = None;
+        if self.source.take().is_none() {
+            // Its end has come already.
+            return self.finish().await;
+        }
         if self.record.is_some() {
             let counted = self.counted().await;
             let usage = with_reported(self.reported, counted);
@@ -226,12 +239,13 @@ impl Drop for GatewayStream {
         if self.record.is_some() {
             self.source = None;
             let counted = count_usage(&self.asked_model, &self.request, &self.progress.content);
-            let error_code = match () {
-                () if std::thread::panicking() => Some(ErrorKind::Internal.code()),
-                () if self.cancel.is_cancelled() => Leave::Aborted.error_code(),
-                () => Leave::ReaderLeft.error_code(),
+            let error_code = match &self.broken {
+                Some(failure) => Some(failure.log_code().to_owned()),
+                None if std::thread::panicking() => Some(ErrorKind::Internal.code().to_owned()),
+                None if self.cancel.is_cancelled() => Leave::Aborted.error_code().map(str::to_owned),
+                None => None,
             };
-            self.settle(with_reported(self.reported, counted), error_code);
+            self.settle(with_reported(self.reported, counted), error_code.as_deref());
         }
     }
 }
