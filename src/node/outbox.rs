@@ -22,13 +22,20 @@ pub struct Outbox {
 struct Queue {
     /// JSON values, a comma before each.
     pending: Mutex<Vec<u8>>,
-    /// The buffer of the delivery before, to be filled next.
-    spare: Mutex<Vec<u8>>,
+    /// The buffers of the delivery before, to be filled next.
+    spare: Mutex<Spare>,
     wanted: Notify,
 }
 
+#[derive(Default)]
+struct Spare {
+    text: Vec<u8>,
+    /// The text in UTF-16, where it is not ASCII.
+    wide: Vec<u16>,
+}
+
 /// Buffers that a burst has made larger than this are not kept.
-const KEPT_BUFFER: usize = 1024 * 1024;
+const KEPT_BUFFER: usize = 2 * 1024 * 1024;
 
 /// All that is pending when it crosses the border, as a JSON array.
 struct Document(Arc<Queue>);
@@ -38,7 +45,7 @@ impl ToNapiValue for Document {
     unsafe fn to_napi_value(env: sys::napi_env, document: Self) -> napi::Result<sys::napi_value> {
         let queue = document.0;
         let mut spare = queue.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty = std::mem::take(&mut *spare);
+        let empty = std::mem::take(&mut spare.text);
         let mut text =
             std::mem::replace(&mut *queue.pending.lock().unwrap_or_else(PoisonError::into_inner), empty);
         match text.first_mut() {
@@ -47,10 +54,12 @@ impl ToNapiValue for Document {
         }
         text.push(b']');
         // SAFETY: called by napi on the thread of `env`.
-        let value = unsafe { to_js_string(env, &text) };
+        let value = unsafe { to_js_string(env, &text, &mut spare.wide) };
         text.clear();
         if text.capacity() <= KEPT_BUFFER {
-            *spare = text;
+            spare.text = text;
+        } else {
+            spare.wide = Vec::new();
         }
         value
     }
@@ -58,7 +67,11 @@ impl ToNapiValue for Document {
 
 /// A JavaScript string of UTF-8 text. V8 copies Latin-1 and UTF-16, but decodes UTF-8, which takes it five times as long.
 #[allow(unsafe_code, reason = "napi has no safe way to the strings' own encodings")]
-unsafe fn to_js_string(env: sys::napi_env, text: &[u8]) -> napi::Result<sys::napi_value> {
+unsafe fn to_js_string(
+    env: sys::napi_env,
+    text: &[u8],
+    wide: &mut Vec<u16>,
+) -> napi::Result<sys::napi_value> {
     let mut value = std::ptr::null_mut();
     let status = if text.is_ascii() {
         // SAFETY: pointer and length are those of `text`, which V8 copies.
@@ -71,8 +84,10 @@ unsafe fn to_js_string(env: sys::napi_env, text: &[u8]) -> napi::Result<sys::nap
             )
         }
     } else {
-        let mut wide = vec![0_u16; text.len() + 1];
-        let length = encoding_rs::mem::convert_utf8_to_utf16(text, &mut wide);
+        if wide.len() <= text.len() {
+            wide.resize(text.len() + 1, 0);
+        }
+        let length = encoding_rs::mem::convert_utf8_to_utf16(text, wide);
         // SAFETY: `length` units of `wide` have been written; V8 copies them.
         unsafe { sys::napi_create_string_utf16(env, wide.as_ptr(), length.cast_signed(), &raw mut value) }
     };

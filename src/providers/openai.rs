@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::ProviderCall;
-use super::wire::{Count, PlainText, Presence, StreamDecoder, Text, Wire, error_text, usage_of};
+use super::wire::{Count, First, PlainText, Presence, StreamDecoder, Text, Wire, error_text, usage_of};
 use crate::error::GatewayError;
 use crate::model::{Answer, FinishReason, StreamEvent, TokenUsage, json};
 
@@ -141,7 +141,7 @@ struct Chunk<'a> {
     #[serde(borrow)]
     model: Option<Text<'a>>,
     #[serde(default)]
-    choices: Option<Vec<ChunkChoice>>,
+    choices: First<ChunkChoice>,
     usage: Option<WireUsage>,
     error: Option<Value>,
 }
@@ -208,7 +208,7 @@ impl StreamDecoder for OpenAiDecoder {
             self.model = model.into_owned();
             event.model = Some(self.model.clone());
         }
-        if let Some(choice) = chunk.choices.and_then(|choices| choices.into_iter().next()) {
+        if let First(Some(choice)) = chunk.choices {
             if let Some(delta) = choice.delta {
                 event.other_content = delta.has_other_content();
                 event.delta = delta.content.map(PlainText::into_string).unwrap_or_default();
