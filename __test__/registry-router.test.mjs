@@ -131,6 +131,11 @@ describe('Router.resolve', () => {
     expect(decision.fallbackChain).toBe(chains[1])
   })
 
+  test('asks only which rule matches: a request needs no messages for that', () => {
+    expect(router.resolve({ messages: [], taskType: 'code' }).rule).toBe(rules[1])
+    expect(router.resolve({ taskType: 'code' }).rule).toBe(rules[1])
+  })
+
   test('gives no chain where the rule names none', () => {
     expect(router.resolve(ask()).fallbackChain).toBeUndefined()
   })

@@ -28,7 +28,7 @@ class Router {
     const table = this.#table([...names], []);
     let found;
     try {
-      found = unwrap(this.#native.resolve(table, stringify(request, 'request')));
+      found = this.#find(table, request);
     } catch (error) {
       if (error.details?.providerNotLoaded !== undefined) this.#registry.require(error.details.providerNotLoaded);
       if (error.kind !== 'route_not_found') throw error;
@@ -38,6 +38,14 @@ class Router {
     const provider = this.#registry.require(found.provider);
     const fallbackChain = found.chain == null ? undefined : this.#chains.find((chain) => chain.name === found.chain);
     return { rule: this.#rules[found.rule], provider, model: found.model, fallbackChain };
+  }
+
+  // Which rule matches does not depend on the messages, unless a rule bounds them: what is no message is not refused here.
+  #find(table, request) {
+    const settled = this.#native.resolve(table, stringify(request, 'request'));
+    const { error } = JSON.parse(settled);
+    if (error?.kind !== 'invalid_request' || !error.details.path.startsWith('messages')) return unwrap(settled);
+    return unwrap(this.#native.resolve(table, stringify({ ...request, messages: NO_MESSAGES }, 'request')));
   }
 
   async execute(request, decision) {
@@ -90,5 +98,6 @@ class Router {
 
 // The entry of a decision's own provider: a program may have put any object there.
 const DECIDED = '(decision)';
+const NO_MESSAGES = [{ role: 'user', content: '' }];
 
 module.exports = { Router };

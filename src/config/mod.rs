@@ -24,7 +24,6 @@ pub struct ValidationError {
 ///
 /// # Errors
 /// One `config_invalid` that lists every fault.
-#[allow(clippy::result_large_err, reason = "called when a gateway is made")]
 pub fn check(raw: &Value) -> Result<(), GatewayError> {
     refuse(&validate(raw))
 }
@@ -34,7 +33,6 @@ pub fn check(raw: &Value) -> Result<(), GatewayError> {
 ///
 /// # Errors
 /// `config_invalid` with the path of each entry's first fault. Values never appear in it: they could be secrets.
-#[allow(clippy::result_large_err, reason = "called when a gateway is made")]
 pub fn parse(raw: &Value) -> Result<GatewayConfig, GatewayError> {
     let mut faults = Vec::new();
     let config = read::config(raw, &mut faults);
@@ -45,7 +43,6 @@ pub fn parse(raw: &Value) -> Result<GatewayConfig, GatewayError> {
 ///
 /// # Errors
 /// `config_invalid` with the path of the first fault.
-#[allow(clippy::result_large_err, reason = "called when a provider is made")]
 pub fn provider(entry: &Value) -> Result<ProviderConfig, GatewayError> {
     let mut faults = Vec::new();
     let provider = read::providers(&Value::Array(vec![entry.clone()]), &mut faults).pop();
@@ -57,14 +54,12 @@ pub fn provider(entry: &Value) -> Result<ProviderConfig, GatewayError> {
 ///
 /// # Errors
 /// `config_invalid` with the path of each policy's first fault.
-#[allow(clippy::result_large_err, reason = "called when a guard is made")]
 pub fn budgets(list: &Value) -> Result<Vec<BudgetPolicy>, GatewayError> {
     let mut faults = Vec::new();
     let budgets = read::list("budgets", Some(list), &mut faults);
     refuse(&faults).map(|()| budgets)
 }
 
-#[allow(clippy::result_large_err, reason = "called when a gateway is made")]
 fn refuse(faults: &[ValidationError]) -> Result<(), GatewayError> {
     if faults.is_empty() {
         return Ok(());

@@ -35,7 +35,6 @@ impl ChatRequest {
     ///
     /// # Errors
     /// `invalid_request`, with the path of the field at fault: `messages[1].content[0].text`.
-    #[allow(clippy::result_large_err, reason = "once for each call, and rarely an error")]
     pub fn from_json(text: &str) -> Result<Self, GatewayError> {
         let read = parse::request(text).or_else(|fault| match json::replace_lone(text) {
             Some(text) => parse::request(&text),

@@ -146,7 +146,7 @@ fn thrown(text: &str) -> Failure {
 
 /// What custom providers answer: `ProviderResult` of the declarations.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with `content`, `model` and token counts")]
 struct Whole {
     content: Option<String>,
     model: Option<String>,
@@ -170,7 +170,7 @@ impl Whole {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with `delta`")]
 struct Chunk {
     delta: Option<String>,
     model: Option<String>,
