@@ -5,6 +5,7 @@
 const { AsyncResource } = require('node:async_hooks');
 const { Bridge } = require('../native.js');
 const { GatewayError, invalidRequest, stringify } = require('./errors.js');
+const { Slots } = require('./slots.js');
 const { callCustom, cancelCustom, resumeCustom } = require('./custom.js');
 
 // Kinds of messages; src/node/calls.rs has the same list.
@@ -19,9 +20,8 @@ const CUSTOM_CANCEL = 7;
 const CUSTOM_RESUME = 8;
 const WARNING = 9;
 
-/** Calls and streams that messages may still come for, by number. */
-const open = new Map();
-let lastCall = 0;
+/** Calls that messages may still come for; `{reader, call}` once a stream is open. */
+const open = new Slots();
 let waiting = 0;
 
 const bridge = new Bridge(deliver);
@@ -112,7 +112,7 @@ function opened(id, head) {
   call.head = head;
   const reader = call.openStream(head);
   // Weakly: a stream that is merely forgotten is collected, and then closed.
-  open.set(id, { reader: new WeakRef(reader), call });
+  open.replace(id, { reader: new WeakRef(reader), call });
   call.done({ value: reader });
   // Both refer to the reader, and the call is kept until its stream's last message.
   call.done = call.openStream = undefined;
@@ -145,12 +145,14 @@ function failureOf(call, error) {
 /** One call on its way: what the face must know until its last message has come. */
 class Call {
   constructor({ request, customs, logger, streams = false }) {
-    this.id = lastCall = (lastCall + 1) >>> 0;
+    /** Given out when the call starts. */
+    this.id = undefined;
     this.request = request;
     this.customs = customs;
     this.logger = logger;
     this.signal = checked(request).signal ?? undefined;
-    this.thrown = [];
+    /** What custom providers have thrown, by the number that the core knows it by. */
+    this.thrown = undefined;
     this.done = undefined;
     this.openStream = undefined;
     /** What is known of a stream when it opens. */
@@ -168,7 +170,7 @@ class Call {
     const text = stringify(this.request, 'request');
     return new Promise((resolve) => {
       this.done = resolve;
-      open.set(this.id, this);
+      this.id = open.add(this);
       hold();
       try {
         begin(bridge, this.id, this.signal !== undefined && this.signal.aborted, text);

@@ -20,7 +20,7 @@ function callCustom(bridge, owner, [, , callback, index, model, maxTokens, strea
   if (stream) options.stream = true;
   const run = stream ? runStream : runChat;
   call.context.runInAsyncScope(run, undefined, bridge, callback, provider, options, call).catch((error) => {
-    const id = call.thrown.push(error) - 1;
+    const id = (call.thrown ??= []).push(error) - 1;
     bridge.customFailed(callback, JSON.stringify({ id, ...describeAnything(error) }));
   });
 }
