@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::calls::{Calls, message};
 use crate::error::{ErrorKind, Failure, ForeignError, GatewayError};
 use crate::model::{Answer, FinishReason, StreamEvent, TokenUsage, json};
-use crate::providers::{EventSource, Provider, ProviderCall, commit, within};
+use crate::providers::{EventSource, Provider, ProviderCall, commit, deadline_after, within};
 
 /// Chunks a JavaScript stream may be ahead of its reader.
 const AHEAD: usize = 256;
@@ -182,11 +182,9 @@ fn finish_reason<'de, D: serde::Deserializer<'de>>(input: D) -> Result<FinishRea
     Ok(Option::<String>::deserialize(input)?.map_or(FinishReason::Null, FinishReason::Word))
 }
 
-impl CustomProvider {
-    fn unusable(&self, what: &str, error: &serde_json::Error) -> Failure {
-        let detail = format!("the custom provider's {what} cannot be used: {error}");
-        GatewayError::provider_response(&self.name, 200, &detail).into()
-    }
+fn unusable(provider: &str, what: &str, error: &serde_json::Error) -> Failure {
+    let detail = format!("the custom provider's {what} cannot be used: {error}");
+    GatewayError::provider_response(provider, 200, &detail).into()
 }
 
 impl Provider for CustomProvider {
@@ -204,7 +202,7 @@ impl Provider for CustomProvider {
             let reply = within(&self.name, call.attempt_deadline(self.timeout), exchange.reply()).await?;
             let (Reply::Done(text) | Reply::Chunks(text) | Reply::Failed(text)) = reply;
             let whole: Whole =
-                json::parse(text.as_bytes()).map_err(|error| self.unusable("answer", &error))?;
+                json::parse(text.as_bytes()).map_err(|error| unusable(&self.name, "answer", &error))?;
             Ok(Answer {
                 usage: whole.usage(),
                 total_tokens: whole.total_tokens.map(count),
@@ -237,25 +235,14 @@ struct CustomEvents {
     exchange: Exchange,
 }
 
-impl CustomEvents {
-    fn unusable(&self, what: &str, error: &serde_json::Error) -> Failure {
-        let detail = format!("the custom provider's {what} cannot be used: {error}");
-        GatewayError::provider_response(&self.name, 200, &detail).into()
-    }
-}
-
 impl EventSource for CustomEvents {
     fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(async move {
-            let wait = self.wait.and_then(|wait| Instant::now().checked_add(wait));
-            let deadline = match (wait, self.deadline) {
-                (Some(wait), Some(call)) => Some(wait.min(call)),
-                (wait, call) => wait.or(call),
-            };
+            let deadline = deadline_after(self.wait, self.deadline);
             match within(&self.name, deadline, self.exchange.reply()).await? {
                 Reply::Chunks(text) => {
-                    let chunks: Vec<Chunk> =
-                        json::parse(text.as_bytes()).map_err(|error| self.unusable("chunk", &error))?;
+                    let chunks: Vec<Chunk> = json::parse(text.as_bytes())
+                        .map_err(|error| unusable(&self.name, "chunk", &error))?;
                     self.unacknowledged += chunks.len();
                     if self.unacknowledged >= AHEAD / 2 {
                         self.unacknowledged = 0;
@@ -269,8 +256,8 @@ impl EventSource for CustomEvents {
                     Ok(true)
                 }
                 Reply::Done(text) | Reply::Failed(text) => {
-                    let usage: Option<Whole> =
-                        json::parse(text.as_bytes()).map_err(|error| self.unusable("usage", &error))?;
+                    let usage: Option<Whole> = json::parse(text.as_bytes())
+                        .map_err(|error| unusable(&self.name, "usage", &error))?;
                     if let Some(usage) = usage {
                         into.push(StreamEvent {
                             model: usage.model.clone(),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::stream::{EventSource, commit};
 use super::wire::{StreamDecoder, Wire};
-use super::{Provider, ProviderCall, within};
+use super::{Provider, ProviderCall, deadline_after, within};
 use crate::error::{Failure, GatewayError};
 use crate::model::{Answer, StreamEvent};
 use crate::transport::body::{BodyLimit, ChunkReader, read_error, read_whole};
@@ -235,11 +235,7 @@ impl HttpEvents {
         else {
             return Ok(false);
         };
-        let wait = Instant::now().checked_add(self.wait);
-        let deadline = match (wait, self.deadline) {
-            (Some(wait), Some(call)) => Some(wait.min(call)),
-            (wait, call) => wait.or(call),
-        };
+        let deadline = deadline_after(Some(self.wait), self.deadline);
         let feed = |bytes: &[u8]| {
             if failed.is_some() || decoder.is_done() {
                 return;

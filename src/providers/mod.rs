@@ -38,11 +38,16 @@ pub struct ProviderCall {
 impl ProviderCall {
     /// When an attempt begun now is over, given the provider's own timeout.
     pub fn attempt_deadline(&self, own: Option<Duration>) -> Option<Instant> {
-        let attempt = self.timeout.or(own).and_then(|timeout| Instant::now().checked_add(timeout));
-        match (attempt, self.deadline) {
-            (Some(attempt), Some(call)) => Some(attempt.min(call)),
-            (attempt, call) => attempt.or(call),
-        }
+        deadline_after(self.timeout.or(own), self.deadline)
+    }
+}
+
+/// The end of a wait begun now, but not past the call's own deadline.
+pub(crate) fn deadline_after(wait: Option<Duration>, call: Option<Instant>) -> Option<Instant> {
+    let wait = wait.and_then(|wait| Instant::now().checked_add(wait));
+    match (wait, call) {
+        (Some(wait), Some(call)) => Some(wait.min(call)),
+        (wait, call) => wait.or(call),
     }
 }
 

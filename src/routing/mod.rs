@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Failure, GatewayError};
 use crate::model::ChatRequest;
-use crate::model::config::{FallbackChain, ProviderConfig, RouteConstraints, RouteRule};
+use crate::model::config::{FallbackChain, ProviderConfig, RouteRule};
 use crate::providers::Provider;
 
 pub use fallback::{Routed, Step};
@@ -91,10 +91,6 @@ impl Router {
 
     pub fn rule(&self, index: usize) -> &RouteRule {
         self.matcher.rule(index)
-    }
-
-    pub fn constraints(&self, index: usize) -> RouteConstraints {
-        self.matcher.rule(index).constraints
     }
 
     /// The first enabled rule by priority that matches and whose constraints hold.
