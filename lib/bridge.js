@@ -51,8 +51,8 @@ function letGo() {
   bridge.keepAlive(false);
 }
 
-function deliver(document) {
-  for (const message of JSON.parse(document)) {
+function deliver() {
+  for (const message of JSON.parse(bridge.take())) {
     switch (message[0]) {
       case ANSWER:
         settle(message[1], undefined, message[2], message[3]);
@@ -102,7 +102,10 @@ function settle(id, error, value, log) {
   if (call.reader !== undefined) return ended(id, call.call.head.figures, error, log);
   open.delete(id);
   release();
-  call.done({ error, value, log });
+  call.error = error;
+  call.value = value;
+  call.entry = log;
+  call.done(call);
 }
 
 function opened(id, head) {
@@ -113,7 +116,8 @@ function opened(id, head) {
   const reader = call.openStream(head);
   // Weakly: a stream that is merely forgotten is collected, and then closed.
   open.replace(id, { reader: new WeakRef(reader), call });
-  call.done({ value: reader });
+  call.value = reader;
+  call.done(call);
   // Both refer to the reader, and the call is kept until its stream's last message.
   call.done = call.openStream = undefined;
 }
@@ -142,38 +146,39 @@ function failureOf(call, error) {
   return new GatewayError(error);
 }
 
-/** One call on its way: what the face must know until its last message has come. */
+/**
+ * One call on its way: what the face must know until its last message has come. Thousands are in flight at once, so
+ * what only some calls have is left out until they have it.
+ */
 class Call {
-  constructor({ request, customs, logger, streams = false }) {
+  /** `customs` are the providers of the caller's own that may be asked; `logger` is told of the call. */
+  constructor(customs, logger, streams = false) {
     /** Given out when the call starts. */
-    this.id = undefined;
-    this.request = request;
+    this.id = 0;
     this.customs = customs;
     this.logger = logger;
-    this.signal = checked(request).signal ?? undefined;
-    /** What custom providers have thrown, by the number that the core knows it by. */
-    this.thrown = undefined;
+    this.signal = undefined;
+    /** Resolves what `start` has returned. */
     this.done = undefined;
-    this.openStream = undefined;
-    /** What is known of a stream when it opens. */
-    this.head = undefined;
+    /** The call's first message: a value or an error, and its log entry. */
+    this.value = undefined;
+    this.error = undefined;
+    this.entry = undefined;
     // Custom providers and a stream's log handlers run in the caller's async context.
-    this.context = streams || customs?.length ? new AsyncResource('AiGatewayCall') : undefined;
-    this.onAbort = undefined;
+    if (streams || customs?.length > 0) this.context = new AsyncResource('AiGatewayCall');
   }
 
-  /**
-   * Runs `begin(bridge, id, aborted, text)` and resolves to the call's first message: `{value, log}`, or what
-   * `failure` makes an error of.
-   */
-  start(begin) {
-    const text = stringify(this.request, 'request');
+  /** Begins with `native[method](bridge, id, aborted, request, ...rest)`; resolves to the call when it has its first message. */
+  start(native, method, request, ...rest) {
     return new Promise((resolve) => {
+      this.signal = checked(request).signal ?? undefined;
+      const text = stringify(request, 'request');
+      if (this.context !== undefined) this.request = request;
       this.done = resolve;
       this.id = open.add(this);
       hold();
       try {
-        begin(bridge, this.id, this.signal !== undefined && this.signal.aborted, text);
+        native[method](bridge, this.id, this.signal !== undefined && this.signal.aborted, text, ...rest);
       } catch (error) {
         settle(this.id, { code: 'INTERNAL', kind: 'internal', message: error.message, retryable: false });
       }
@@ -182,21 +187,25 @@ class Call {
   }
 
   /** What the caller of a failed call is thrown, once the log is written. */
-  async failure({ error, log }) {
+  async failure() {
     this.detach();
-    await this.log(log);
-    return failureOf(this, error);
+    await this.log(this.entry);
+    return failureOf(this, this.error);
   }
 
-  /** `start`, for calls that write no log of their success. */
-  async run(begin) {
-    const settled = await this.start(begin);
-    if (settled.error !== undefined) throw await this.failure(settled);
-    return settled;
+  /** `start`, for calls that write no log of their success; resolves to the first message's value. */
+  async run(...how) {
+    await this.start(...how);
+    if (this.error !== undefined) throw await this.failure();
+    const { value } = this;
+    // A stream's reader, which the call must not keep.
+    this.value = undefined;
+    return value;
   }
 
   attach() {
     if (this.signal.aborted) return;
+    /** Takes the signal's `abort` while the call is under way. */
     this.onAbort = () => bridge.cancel(this.id);
     this.signal.addEventListener('abort', this.onAbort, { once: true });
   }

@@ -32,31 +32,38 @@ class Gateway {
     this.#logger = new UsageLogger(options.onUsageLog);
   }
 
-  async chat(request) {
-    const call = new Call({ request, customs: this.#customs, logger: this.#logger });
-    const settled = await call.start((bridge, id, aborted, text) => this.#native.chat(bridge, id, aborted, text));
-    if (settled.error !== undefined) throw await call.failure(settled);
-    call.detach();
-    const response = settled.value;
-    response.fallbackFrom ??= undefined;
-    const logged = call.log(entryOf(response, settled.log));
-    if (logged !== undefined) await logged;
-    return response;
+  // No async function: its suspended frame would be a third of what a call in flight costs.
+  chat(request) {
+    return new Call(this.#customs, this.#logger).start(this.#native, 'chat', request).then(answered);
   }
 
   async chatStream(request) {
-    const call = new Call({ request, customs: this.#customs, logger: this.#logger, streams: true });
+    const call = new Call(this.#customs, this.#logger, true);
     call.openStream = (head) => {
       const { requestId, provider } = head;
       return new StreamReader(call.id, head.model, (delta, model, finishReason) => ({ requestId, provider, delta, model, finishReason }));
     };
-    const { value: stream } = await call.run((bridge, id, aborted, text) => this.#native.stream(bridge, id, aborted, text));
+    const stream = await call.run(this.#native, 'stream', request);
     return { requestId: call.head.requestId, stream, getUsageSummary: () => summaryOf(stream) };
   }
 
   listProviders() {
     return this.#registry.list();
   }
+}
+
+/** A settled call's answer, once the log is written. */
+function answered(call) {
+  if (call.error !== undefined) return call.failure().then(rejected);
+  call.detach();
+  const response = call.value;
+  response.fallbackFrom ??= undefined;
+  const logged = call.log(entryOf(response, call.entry));
+  return logged === undefined ? response : logged.then(() => response);
+}
+
+function rejected(reason) {
+  throw reason;
 }
 
 /** The answer as a whole: final once the stream has ended, the figures so far before. */

@@ -28,15 +28,13 @@ class BuiltInProvider {
   }
 
   async chat(options) {
-    const { value } = await new Call({ request: options }).run((...begin) => natives.get(this).chat(...begin));
-    return value;
+    return new Call().run(natives.get(this), 'chat', options);
   }
 
   async chatStream(options) {
-    const call = new Call({ request: options });
+    const call = new Call();
     call.openStream = (head) => new StreamReader(call.id, head.model, toProviderChunk);
-    const { value } = await call.run((...begin) => natives.get(this).stream(...begin));
-    return streamResult(value);
+    return streamResult(await call.run(natives.get(this), 'stream', options));
   }
 }
 

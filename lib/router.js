@@ -70,7 +70,7 @@ class Router {
     const entries = this.#entries(names);
     if (chain === undefined) entries.push({ name: DECIDED, provider: decision.provider });
     const table = providerTable(entries, customs);
-    const call = new Call({ request, customs });
+    const call = new Call(customs);
     call.openStream = (head) => new StreamReader(call.id, head.model, toProviderChunk);
     call.answered = (entry) => {
       const { provider } = entries.find(({ name }) => name === entry);
@@ -79,10 +79,7 @@ class Router {
     // What a custom provider answered, as the very object.
     call.answers = new Map();
     const route = JSON.stringify({ provider: target, model: decision.model, chain });
-    const { value } = await call.run((bridge, id, aborted, text) =>
-      this.#native[method](bridge, id, aborted, table, text, route),
-    );
-    return { call, value };
+    return { call, value: await call.run(this.#native, method, request, table, route) };
   }
 
   #table(names, customs) {

@@ -7,7 +7,7 @@ use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 
 use super::calls::Calls;
-use super::outbox::Outbox;
+use super::outbox::{Document, Outbox};
 
 /// The way of one JavaScript thread to its calls in flight. Goes away with the thread, and takes its calls along.
 #[napi]
@@ -17,10 +17,16 @@ pub struct Bridge {
 
 #[napi]
 impl Bridge {
-    /// `deliver` gets a JSON array of messages whenever there are some.
+    /// `deliver` is called whenever there are messages to take.
     #[napi(constructor, catch_unwind)]
-    pub fn new(deliver: Function<'_, String, ()>) -> napi::Result<Self> {
+    pub fn new(deliver: Function<'_, (), ()>) -> napi::Result<Self> {
         Ok(Self { calls: Arc::new(Calls::new(Outbox::new(deliver)?)) })
+    }
+
+    /// The messages so far: a JSON array.
+    #[napi(catch_unwind, ts_return_type = "string")]
+    pub fn take(&self) -> Document {
+        self.calls.outbox.take()
     }
 
     /// While calls are open, the process stays alive for their answers.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::runtime::runtime;
 
-type Deliver = ThreadsafeFunction<(), (), Document, Status, false, true>;
+type Deliver = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 /// The way to one JavaScript thread.
 pub struct Outbox {
@@ -38,7 +38,10 @@ struct Spare {
 const KEPT_BUFFER: usize = 2 * 1024 * 1024;
 
 /// All that is pending when it crosses the border, as a JSON array.
-struct Document(Arc<Queue>);
+///
+/// JavaScript takes it by a call of its own: as an argument of the wake it would stay alive, in the wake's handle scope,
+/// while all continuations of the calls it settles run, and survive the garbage collections in there.
+pub struct Document(Arc<Queue>);
 
 impl ToNapiValue for Document {
     #[allow(unsafe_code, reason = "the trait's own; a String would cost each delivery a buffer")]
@@ -98,15 +101,10 @@ unsafe fn to_js_string(
 }
 
 impl Outbox {
-    /// `deliver` is called with a JSON array of messages.
-    pub fn new(deliver: Function<'_, String, ()>) -> napi::Result<Self> {
+    /// `deliver` is called when there are messages to take.
+    pub fn new(deliver: Function<'_, (), ()>) -> napi::Result<Self> {
         let queue = Arc::<Queue>::default();
-        let drained = queue.clone();
-        let deliver = deliver
-            .build_threadsafe_function::<()>()
-            .weak::<true>()
-            .build_callback(move |_| Ok(Document(drained.clone())))?;
-        let deliver = Arc::new(deliver);
+        let deliver = Arc::new(deliver.build_threadsafe_function::<()>().weak::<true>().build()?);
         runtime()?.spawn(wake(Arc::downgrade(&queue), Arc::downgrade(&deliver)));
         Ok(Self { queue, deliver })
     }
@@ -126,6 +124,11 @@ impl Outbox {
             }
         }
         self.queue.wanted.notify_one();
+    }
+
+    /// Everything sent since the last time.
+    pub fn take(&self) -> Document {
+        Document(self.queue.clone())
     }
 
     /// Whether messages to come keep the process alive.

@@ -89,8 +89,8 @@ impl NativeRouter {
         bridge: &Bridge,
         id: u32,
         aborted: bool,
-        table: &ProviderTable,
         request: String,
+        table: &ProviderTable,
         decision: String,
     ) -> napi::Result<()> {
         let (providers, calls) = (table.providers.clone(), bridge.calls.clone());
@@ -125,8 +125,8 @@ impl NativeRouter {
         bridge: &Bridge,
         id: u32,
         aborted: bool,
-        table: &ProviderTable,
         request: String,
+        table: &ProviderTable,
         decision: String,
     ) -> napi::Result<()> {
         let (providers, idle, calls) = (table.providers.clone(), table.idle.clone(), bridge.calls.clone());
