@@ -51,7 +51,41 @@ export interface OpenAIMessage {
 }
 
 /** Any message that a call accepts. */
-export type RichMessage = ChatMessage | OpenAIMessage;
+export type RichMessage = ChatMessage | PartsMessage | AssistantMessage | ToolMessage | OpenAIMessage;
+
+/** A part of the content of a {@link PartsMessage}. `data` is base64. */
+export type ContentPart =
+  | { type: "text"; text: string; cacheControl?: "ephemeral" }
+  | { type: "image"; url: string; cacheControl?: "ephemeral" }
+  | { type: "image"; data: string; mimeType: string; cacheControl?: "ephemeral" }
+  | { type: "file"; data: string; mimeType: string; name?: string; cacheControl?: "ephemeral" }
+  /** Refused with `invalid_request` by providers without hearing: Anthropic. */
+  | { type: "audio"; data: string; mimeType: string };
+
+/** A message of several parts, or one that is marked for prompt caching (Anthropic; others ignore the mark). */
+export interface PartsMessage {
+  role: "system" | "developer" | "user" | "assistant";
+  content: string | ContentPart[];
+  cacheControl?: "ephemeral";
+}
+
+/** An assistant's turn as it goes back: its calls and its reasoning as the answer gave them. */
+export interface AssistantMessage {
+  role: "assistant";
+  content?: string | ContentPart[] | null;
+  toolCalls?: ToolCall[];
+  reasoningDetails?: Record<string, unknown>[];
+  cacheControl?: "ephemeral";
+}
+
+/** What a tool gave. */
+export interface ToolMessage {
+  role: "tool";
+  /** The {@link ToolCall.id} of a call in an assistant message before this one. */
+  toolCallId: string;
+  content: string | ContentPart[];
+  cacheControl?: "ephemeral";
+}
 
 // ── Requests and answers ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -79,6 +113,65 @@ export interface GatewayRequest {
   signal?: AbortSignal;
   /** Matched against {@link RouteMatch.sensitivity}. */
   sensitivity?: "low" | "medium" | "high" | (string & {});
+  /** Milliseconds for the whole call, retries and fallbacks included. Default: no bound but the providers' own. */
+  timeoutMs?: number;
+  /** Functions that the model may call. */
+  tools?: Tool[];
+  /** `required`: some tool; `{name}`: this one. Default: `auto`. */
+  toolChoice?: "auto" | "none" | "required" | { name: string };
+  /**
+   * The form of the answer's text. Where a provider cannot see to it itself (Anthropic), the model is asked in words, and
+   * an answer to `chat` that is not JSON is a `provider_response` error. Default: `text`.
+   */
+  responseFormat?: ResponseFormat;
+  /** Nucleus sampling, 0 to 1. */
+  topP?: number;
+  /** Texts at which the model stops. */
+  stop?: string | string[];
+  /** Makes sampling repeatable, where the provider can. */
+  seed?: number;
+  presencePenalty?: number;
+  frequencyPenalty?: number;
+  /** How much a reasoning model is to think. For Anthropic: a budget of 1,024, 4,096 or 16,384 tokens. */
+  reasoningEffort?: "none" | "minimal" | "low" | "medium" | "high" | (string & {});
+  /** The caller's user; providers are told it. */
+  userId?: string;
+  /** Notes of the caller's own; not sent. */
+  metadata?: Record<string, unknown>;
+  /** Fields for the wire body as they are, by family: `{openai: {logprobs: true}}`. They have the last word. */
+  providerOptions?: Record<string, Record<string, unknown>>;
+}
+
+/** A function that a model may call. */
+export interface Tool {
+  name: string;
+  description?: string;
+  /** JSON Schema of the arguments: an object. */
+  parameters: Record<string, unknown>;
+  /** The arguments must follow the schema to the letter, where the provider can see to it. */
+  strict?: boolean;
+}
+
+export type ResponseFormat =
+  | "text"
+  | "json"
+  | {
+      jsonSchema: Record<string, unknown>;
+      /** Default: `answer`. */
+      name?: string;
+      strict?: boolean;
+    };
+
+/** A call of a tool. It goes back in the assistant message that the tool's result answers. */
+export interface ToolCall {
+  id: string;
+  name: string;
+  /** `{}` where the model wrote no JSON object: see `rawArguments`. */
+  arguments: Record<string, unknown>;
+  /** The model's own text, where it is no JSON object. */
+  rawArguments?: string;
+  /** The vendor's mark on the call; goes back unchanged. */
+  signature?: string;
 }
 
 /** A {@link GatewayRequest} whose messages may have any form in {@link RichMessage}. */
@@ -113,10 +206,20 @@ export interface GatewayResponse {
   fallbackTriggered: boolean;
   /** Name of the first provider tried, when a fallback answered. */
   fallbackFrom?: string;
+  /** Why the model stopped, in the same words for every family; `tool_calls` whenever there is a call. */
+  finishReason?: "stop" | "length" | "tool_calls" | "content_filter" | (string & {});
+  /** The calls of tools that the model wants. */
+  toolCalls?: ToolCall[];
+  /** Text of the model's reasoning. */
+  reasoning?: string;
+  /** The reasoning in its vendor's own blocks; goes back unchanged as `reasoningDetails` of the assistant message. */
+  reasoningDetails?: Record<string, unknown>[];
   /** Prompt tokens read from the provider's cache; part of `inputTokens`. */
   cacheReadTokens?: number;
   /** Prompt tokens written to the provider's cache; part of `inputTokens`. */
   cacheWriteTokens?: number;
+  /** Tokens of reasoning; part of `outputTokens`. */
+  reasoningTokens?: number;
   /** Absent when the provider reported the counts. */
   usageSource?: UsageSource;
 }
@@ -143,6 +246,41 @@ export interface GatewayStreamResponse {
   stream: AsyncIterable<GatewayStreamChunk>;
   /** The figures of the whole answer or, before the stream has ended, those so far. Writes no usage log of its own. */
   getUsageSummary: () => Promise<GatewayResponse>;
+}
+
+/** What `chatStream` resolves to. Only one of `stream`, `events` and `toReadableStream()` is consumed. */
+export interface GatewayEventStreamResponse extends GatewayStreamResponse {
+  /** The answer as typed events: text and reasoning as they come, then each call of a tool, last one `done`. */
+  readonly events: AsyncIterableIterator<GatewayStreamEvent>;
+  /** The same events as a web stream. */
+  toReadableStream(): ReadableStream<GatewayStreamEvent>;
+}
+
+export type GatewayStreamEvent =
+  | { type: "text"; delta: string }
+  | { type: "reasoning"; delta: string }
+  | {
+      type: "tool_use";
+      id: string;
+      name: string;
+      input: Record<string, unknown>;
+      /** The model's own text, where it is no JSON object. */
+      rawInput?: string;
+      /** The vendor's mark on the call; goes back unchanged. */
+      signature?: string;
+    }
+  | { type: "done"; usage: StreamUsage; finishReason: string };
+
+/** Counts of a whole answer, as in {@link GatewayResponse}. */
+export interface StreamUsage {
+  inputTokens: number;
+  outputTokens: number;
+  totalTokens: number;
+  cacheReadTokens?: number;
+  cacheWriteTokens?: number;
+  reasoningTokens?: number;
+  /** US dollars. */
+  estimatedCostUsd: number;
 }
 
 // ── Configuration ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -361,6 +499,19 @@ export interface ProviderRequestOptions {
   temperature?: number;
   stream?: boolean;
   signal?: AbortSignal;
+  /** These are as the caller wrote them. */
+  tools?: Tool[];
+  toolChoice?: GatewayRequest["toolChoice"];
+  responseFormat?: ResponseFormat;
+  topP?: number;
+  stop?: string | string[];
+  seed?: number;
+  presencePenalty?: number;
+  frequencyPenalty?: number;
+  reasoningEffort?: string;
+  userId?: string;
+  metadata?: Record<string, unknown>;
+  providerOptions?: Record<string, Record<string, unknown>>;
 }
 
 /** A provider's whole answer. */
@@ -371,6 +522,10 @@ export interface ProviderResult {
   inputTokens: number;
   outputTokens: number;
   totalTokens: number;
+  /** Providers of your own may give these too; the built-in classes on their own do not. */
+  finishReason?: string;
+  toolCalls?: ToolCall[];
+  reasoning?: string;
   /** Absent when the provider reported the counts. */
   usageSource?: UsageSource;
 }
@@ -380,6 +535,9 @@ export interface StreamChunk {
   delta: string;
   model?: string;
   finishReason?: string | null;
+  /** Providers of your own may give reasoning and whole calls of tools. */
+  reasoning?: string;
+  toolCalls?: ToolCall[];
 }
 
 /** A provider's streamed answer. */
@@ -724,8 +882,8 @@ export class Gateway {
    * Streams an answer. Resolves at its first content: a failure before that rejects, or falls back, as with
    * {@link Gateway.chat}.
    */
-  chatStream(request: RichGatewayRequest): Promise<GatewayStreamResponse>;
-  chatStream(request: GatewayRequest): Promise<GatewayStreamResponse>;
+  chatStream(request: RichGatewayRequest): Promise<GatewayEventStreamResponse>;
+  chatStream(request: GatewayRequest): Promise<GatewayEventStreamResponse>;
 
   /** Names of the loaded providers, in the order of the configuration. */
   listProviders(): string[];

@@ -7,6 +7,22 @@ const { GatewayError } = require('./errors.js');
 // Chunks a provider may be ahead of the reader before its iterator rests.
 const AHEAD = 256;
 
+/** What a request may ask beside its messages; providers see it as the caller wrote it. */
+const REQUEST_FIELDS = [
+  'topP',
+  'stop',
+  'seed',
+  'presencePenalty',
+  'frequencyPenalty',
+  'reasoningEffort',
+  'tools',
+  'toolChoice',
+  'responseFormat',
+  'userId',
+  'metadata',
+  'providerOptions',
+];
+
 /** Streams of custom providers under way, by callback number. */
 const streams = new Map();
 
@@ -17,6 +33,9 @@ function callCustom(bridge, owner, [, , callback, index, model, maxTokens, strea
   const provider = call.customs[index];
   const { messages, temperature } = call.request;
   const options = { model, messages, maxTokens: maxTokens ?? undefined, temperature: temperature ?? undefined };
+  for (const field of REQUEST_FIELDS) {
+    if (call.request[field] != null) options[field] = call.request[field];
+  }
   if (stream) options.stream = true;
   const run = stream ? runStream : runChat;
   call.context.runInAsyncScope(run, undefined, bridge, callback, provider, options, call).catch((error) => {

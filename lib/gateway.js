@@ -4,6 +4,7 @@ const native = require('../native.js');
 const { Call } = require('./bridge.js');
 const { GatewayError, configFault, stringify, unwrap } = require('./errors.js');
 const { ProviderRegistry, providerTable } = require('./providers.js');
+const { EventReader, toReadableStream } = require('./events.js');
 const { StreamReader } = require('./stream.js');
 const { UsageLogger, entryOf } = require('./usage.js');
 
@@ -44,11 +45,31 @@ class Gateway {
       return new StreamReader(call.id, head.model, (delta, model, finishReason) => ({ requestId, provider, delta, model, finishReason }));
     };
     const stream = await call.run(this.#native, 'stream', request);
-    return { requestId: call.head.requestId, stream, getUsageSummary: () => summaryOf(stream) };
+    return new StreamResponse(call.head.requestId, stream);
   }
 
   listProviders() {
     return this.#registry.list();
+  }
+}
+
+/** A streamed answer. */
+class StreamResponse {
+  #events = undefined;
+
+  constructor(requestId, stream) {
+    this.requestId = requestId;
+    this.stream = stream;
+    this.getUsageSummary = () => summaryOf(stream);
+  }
+
+  get events() {
+    this.#events ??= new EventReader(this.stream, this.getUsageSummary);
+    return this.#events;
+  }
+
+  toReadableStream() {
+    return toReadableStream(this.events);
   }
 }
 

@@ -15,6 +15,7 @@ const EMPTY = [];
 class StreamReader {
   #id;
   #toChunk;
+  #toReasoning = undefined;
   #model;
   /** The chunks being read, and how many of them have been. */
   #chunks = EMPTY;
@@ -41,11 +42,18 @@ class StreamReader {
     return this;
   }
 
+  /** Gives reasoning too, in what these two make of it; before anything is read. */
+  withReasoning(toChunk, toReasoning) {
+    this.#toChunk = toChunk;
+    this.#toReasoning = toReasoning;
+    return this;
+  }
+
   /** All text that has arrived. */
   get text() {
     let text = '';
     for (const chunks of this.#arrived) {
-      for (const item of chunks) text += typeof item === 'string' ? item : item[0];
+      for (const item of chunks) text += typeof item === 'string' ? item : item[0] ?? '';
     }
     this.#arrived = [[text]];
     return text;
@@ -54,6 +62,11 @@ class StreamReader {
   /** `{summary, failure, logged}` once the stream has ended. */
   get ended() {
     return this.#ended;
+  }
+
+  /** Whether the reader has left before the end. */
+  get left() {
+    return this.#left;
   }
 
   get model() {
@@ -97,7 +110,7 @@ class StreamReader {
   }
 
   next() {
-    if (this.#at < this.#chunks.length || this.#more()) return Promise.resolve({ value: this.#take(), done: false });
+    if (this.#more()) return Promise.resolve({ value: this.#take(), done: false });
     return new Promise((resolve, reject) => this.#wait({ resolve, reject }));
   }
 
@@ -150,18 +163,23 @@ class StreamReader {
 
   /** Whether there is a chunk to take; goes on to the next batch where one is done. */
   #more() {
-    if (this.#at < this.#chunks.length) return true;
-    if (this.#batches.length === 0) return false;
-    this.#chunks = this.#batches.shift();
-    this.#nullFinish = this.#batches.shift();
-    this.#at = 0;
-    return true;
+    for (;;) {
+      while (this.#at < this.#chunks.length) {
+        if (this.#toReasoning !== undefined || this.#chunks[this.#at].reasoning === undefined) return true;
+        if (++this.#at === this.#chunks.length) this.#taken();
+      }
+      if (this.#batches.length === 0) return false;
+      this.#chunks = this.#batches.shift();
+      this.#nullFinish = this.#batches.shift();
+      this.#at = 0;
+    }
   }
 
   #take() {
     const item = this.#chunks[this.#at++];
     if (this.#at === this.#chunks.length) this.#taken();
     if (typeof item === 'string') return this.#toChunk(item, this.#model, this.#nullFinish);
+    if (item.reasoning !== undefined) return this.#toReasoning(item.reasoning);
     if (item[1] != null) this.#model = item[1];
     return this.#toChunk(item[0], this.#model, item.length > 2 ? item[2] : undefined);
   }

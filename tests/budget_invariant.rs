@@ -121,7 +121,7 @@ impl Provider for Scripted {
                 content: "word ".repeat(script.chunks.len()),
                 model: call.model.clone(),
                 usage: usage.map(|usage| within_cap(usage, call)),
-                total_tokens: None,
+                ..Answer::default()
             })
         })
     }

@@ -18,7 +18,7 @@ pub struct PromptEstimate {
 
 impl PromptEstimate {
     pub fn new(request: Arc<ChatRequest>) -> Self {
-        let upper_bound = tokens::prompt_upper_bound(&request.messages);
+        let upper_bound = tokens::prompt_upper_bound(&request.messages, &request.tools);
         Self { request, upper_bound }
     }
 
@@ -34,7 +34,7 @@ impl PromptEstimate {
     }
 
     fn count(&self, model: &str) -> u64 {
-        tokens::count_prompt(model, &self.request.messages)
+        tokens::count_prompt(model, &self.request.messages, &self.request.tools)
     }
 }
 
@@ -78,7 +78,9 @@ impl CallEstimate for ModelEstimate {
     }
 
     fn input_tokens(&self) -> u64 {
-        *self.counted.get_or_init(|| tokens::count_prompt(&self.model, &self.request.messages))
+        *self
+            .counted
+            .get_or_init(|| tokens::count_prompt(&self.model, &self.request.messages, &self.request.tools))
     }
 
     fn max_tokens(&self) -> Option<u64> {
@@ -106,6 +108,9 @@ pub fn estimated_usage(
 pub fn count_usage(model: &str, request: &ChatRequest, output: &str) -> TokenUsage {
     TokenUsage {
         source: UsageSource::Estimated,
-        ..TokenUsage::new(tokens::count_prompt(model, &request.messages), tokens::count_text(model, output))
+        ..TokenUsage::new(
+            tokens::count_prompt(model, &request.messages, &request.tools),
+            tokens::count_text(model, output),
+        )
     }
 }

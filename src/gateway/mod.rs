@@ -145,8 +145,8 @@ impl Gateway {
         };
         let max_tokens =
             request.max_tokens.or_else(|| reservation.as_ref().and_then(|held| held.output_cap()));
-        let deadline =
-            rule.constraints.max_latency_ms.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
+        let deadline = [rule.constraints.max_latency_ms, request.timeout_ms].into_iter().flatten().min();
+        let deadline = deadline.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
         let record = CallRecord::open(Start {
             request_id: request_id.clone(),
             started,
@@ -201,6 +201,10 @@ async fn outcome_of(routed: Routed<Answer>, request: &Arc<ChatRequest>) -> Outco
         cost: pricing::cost(provider.family(), &answer.model, &usage),
         model: answer.model,
         content: answer.content,
+        finish_reason: answer.finish_reason,
+        tool_calls: answer.tool_calls,
+        reasoning: answer.reasoning,
+        reasoning_details: answer.reasoning_details,
         usage,
         total_tokens: answer.total_tokens,
         latency_ms: 0,

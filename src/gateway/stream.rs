@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::estimate::{count_usage, estimated_usage};
 use crate::error::{ErrorKind, Failure, GatewayError};
-use crate::model::{ChatRequest, GatewayResponse, StreamEvent, TokenUsage, UsageSource};
+use crate::model::{ChatRequest, GatewayResponse, StreamEvent, TokenUsage, ToolCallAssembly, UsageSource};
 use crate::pricing;
 use crate::providers::EventSource;
 use crate::routing::Routed;
@@ -26,6 +26,7 @@ pub struct GatewayStream {
     /// The model that was asked for: what its text is counted with.
     asked_model: String,
     progress: Outcome,
+    tool_calls: ToolCallAssembly,
     /// Counts the provider has given so far.
     reported: Option<TokenUsage>,
     /// Why the answer is not whole.
@@ -68,6 +69,7 @@ impl GatewayStream {
                 ..Outcome::default()
             },
             asked_model: model,
+            tool_calls: ToolCallAssembly::default(),
             reported: None,
             broken: None,
         }
@@ -194,8 +196,16 @@ impl GatewayStream {
         if let Some(model) = &event.model {
             self.progress.model.clone_from(model);
         }
+        if let Some(word) = event.finish_reason.word() {
+            self.progress.finish_reason = Some(word.to_owned());
+        }
         if let Some(usage) = event.usage {
             self.reported = Some(usage);
+        }
+        if let Some(other) = &event.other {
+            self.progress.reasoning.push_str(&other.reasoning);
+            self.progress.reasoning_details.extend_from_slice(&other.reasoning_details);
+            other.tool_calls.iter().cloned().for_each(|delta| self.tool_calls.push(delta));
         }
     }
 
@@ -206,6 +216,7 @@ impl GatewayStream {
 
     fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) {
         let Some(record) = self.record.take() else { return };
+        self.progress.tool_calls = self.tool_calls.finish();
         self.progress.usage = usage;
         self.progress.cost = pricing::cost(&self.family, &self.progress.model, &usage);
         self.progress.latency_ms = latency_ms(self.started);

@@ -1,7 +1,9 @@
 //! A whole answer: as a provider gives it, and as the caller gets it.
 
 use serde::Serialize;
+use serde_json::Value;
 
+use super::tools::{AnsweredCall, ToolCall};
 use super::usage::{TokenUsage, UsageSource};
 
 /// What a provider answered to one attempt.
@@ -10,6 +12,13 @@ pub struct Answer {
     pub content: String,
     /// The model as the upstream reports it.
     pub model: String,
+    /// The upstream's own word for why it stopped.
+    pub finish_reason: Option<String>,
+    pub tool_calls: Vec<ToolCall>,
+    /// Text of the model's reasoning.
+    pub reasoning: String,
+    /// The reasoning in its vendor's own blocks.
+    pub reasoning_details: Vec<Value>,
     /// `None`: the provider gave no counts.
     pub usage: Option<TokenUsage>,
     /// The provider's own total, where it is not the sum of input and output.
@@ -34,10 +43,21 @@ pub struct GatewayResponse {
     pub fallback_triggered: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback_from: Option<String>,
+    /// Why the model stopped, in the same words for every vendor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<AnsweredCall>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reasoning: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasoning_details: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_read_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u64>,
     #[serde(skip_serializing_if = "UsageSource::is_reported")]
     pub usage_source: UsageSource,
 }

@@ -1,5 +1,9 @@
 //! What arrives while an answer streams.
 
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::tools::ToolCallDelta;
 use super::usage::TokenUsage;
 
 /// The upstream's own word for why it stopped.
@@ -13,7 +17,43 @@ pub enum FinishReason {
     Word(String),
 }
 
+/// A field that is there: a word, or `null`.
+impl<'de> Deserialize<'de> for FinishReason {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        Ok(Option::<String>::deserialize(input)?.map_or(Self::Null, Self::Word))
+    }
+}
+
 impl FinishReason {
+    /// The same words for every vendor: `stop`, `length`, `tool_calls`, `content_filter`; what has no such meaning stays
+    /// as it is, in small letters.
+    pub fn normalised(word: &str) -> String {
+        let word = word.to_ascii_lowercase();
+        let known = match word.as_str() {
+            "stop" | "end_turn" | "stop_sequence" | "eos" | "eos_token" | "complete" | "completed"
+            | "finished" => "stop",
+            "length"
+            | "max_tokens"
+            | "max_output_tokens"
+            | "model_length"
+            | "model_context_window_exceeded" => "length",
+            "tool_calls" | "tool_call" | "tool_use" | "function_call" => "tool_calls",
+            "content_filter"
+            | "content_filtered"
+            | "refusal"
+            | "safety"
+            | "recitation"
+            | "blocklist"
+            | "prohibited_content"
+            | "spii"
+            | "image_safety"
+            | "guardrail_intervened"
+            | "sensitive" => "content_filter",
+            _ => return word,
+        };
+        known.to_owned()
+    }
+
     pub fn word(&self) -> Option<&str> {
         match self {
             Self::Word(word) => Some(word),
@@ -32,19 +72,34 @@ pub struct StreamEvent {
     pub finish_reason: FinishReason,
     /// Counts so far; a later event replaces them.
     pub usage: Option<TokenUsage>,
-    /// The event carries content other than text: reasoning, part of a tool call, a refusal.
-    pub other_content: bool,
+    /// Content other than text.
+    pub other: Option<Box<OtherContent>>,
     /// The event only keeps books (counts, the model's name): readers of text see no chunk for it.
     pub bookkeeping: bool,
 }
 
+/// What an event may carry beside text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OtherContent {
+    /// Text of the model's reasoning.
+    pub reasoning: String,
+    /// Blocks of reasoning as a whole, in their vendor's own form.
+    pub reasoning_details: Vec<Value>,
+    pub tool_calls: Vec<ToolCallDelta>,
+}
+
 impl StreamEvent {
+    /// An event of content that is not text: readers of text see no chunk for it.
+    pub fn other(other: OtherContent) -> Self {
+        Self { other: Some(Box::new(other)), bookkeeping: true, ..Self::default() }
+    }
+
     pub fn text(delta: impl Into<String>) -> Self {
         Self { delta: delta.into(), ..Self::default() }
     }
 
     /// Whether the answer has begun with this event: a stream is committed to its provider here.
     pub fn is_content(&self) -> bool {
-        !self.delta.is_empty() || self.other_content
+        !self.delta.is_empty() || self.other.is_some()
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::tools::ToolCall;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     System,
@@ -47,6 +49,8 @@ pub struct Message {
     pub tool_calls: Vec<ToolCall>,
     /// On a tool message: the call it answers.
     pub tool_call_id: Option<String>,
+    /// An assistant turn's reasoning in its vendor's own blocks, signatures included: it goes back to that vendor unchanged.
+    pub reasoning_details: Vec<Value>,
     /// Anthropic prompt caching, on the message as a whole.
     pub cache_control: bool,
     /// The message as the caller wrote it, unless it is plain text with a role.
@@ -61,6 +65,7 @@ impl Message {
             content: Content::Text(text.into()),
             tool_calls: Vec::new(),
             tool_call_id: None,
+            reasoning_details: Vec::new(),
             cache_control: false,
             source: None,
         }
@@ -112,9 +117,23 @@ pub enum Part {
     },
     ImageUrl {
         url: String,
+        cache_control: bool,
     },
     /// Base64.
     ImageData {
+        data: String,
+        mime_type: String,
+        cache_control: bool,
+    },
+    /// A document; base64.
+    File {
+        data: String,
+        mime_type: String,
+        name: Option<String>,
+        cache_control: bool,
+    },
+    /// Base64.
+    Audio {
         data: String,
         mime_type: String,
     },
@@ -126,12 +145,14 @@ pub enum Part {
 
 impl Part {
     /// An image by its URL; a `data:` URL in base64 becomes [`Part::ImageData`].
-    pub fn image(url: &str) -> Self {
+    pub fn image(url: &str, cache_control: bool) -> Self {
         match base64_data_url(url) {
-            Some((mime_type, data)) => {
-                Self::ImageData { data: data.to_owned(), mime_type: mime_type.to_ascii_lowercase() }
-            }
-            None => Self::ImageUrl { url: url.to_owned() },
+            Some((mime_type, data)) => Self::ImageData {
+                data: data.to_owned(),
+                mime_type: mime_type.to_ascii_lowercase(),
+                cache_control,
+            },
+            None => Self::ImageUrl { url: url.to_owned(), cache_control },
         }
     }
 }
@@ -146,24 +167,19 @@ fn base64_data_url(url: &str) -> Option<(&str, &str)> {
     (is_base64 && !mime_type.is_empty()).then_some((mime_type, data))
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToolCall {
-    pub id: String,
-    pub name: String,
-    /// JSON text, as the model wrote it.
-    pub arguments: String,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_data_url_in_base64_is_an_image_of_its_own() {
-        let data =
-            |mime_type: &str| Part::ImageData { data: "AA==".to_owned(), mime_type: mime_type.to_owned() };
-        assert_eq!(Part::image("data:image/png;base64,AA=="), data("image/png"));
-        assert_eq!(Part::image("DATA:image/JPEG;name=a;Base64,AA=="), data("image/jpeg"));
+        let data = |mime_type: &str| Part::ImageData {
+            data: "AA==".to_owned(),
+            mime_type: mime_type.to_owned(),
+            cache_control: true,
+        };
+        assert_eq!(Part::image("data:image/png;base64,AA==", true), data("image/png"));
+        assert_eq!(Part::image("DATA:image/JPEG;name=a;Base64,AA==", true), data("image/jpeg"));
         for url in [
             "https://x/y;base64,AA==",
             "data:image/svg+xml,<svg/>",
@@ -171,7 +187,7 @@ mod tests {
             "data:image/png",
             "",
         ] {
-            assert_eq!(Part::image(url), Part::ImageUrl { url: url.to_owned() });
+            assert_eq!(Part::image(url, false), Part::ImageUrl { url: url.to_owned(), cache_control: false });
         }
     }
 

@@ -7,11 +7,13 @@ pub mod json;
 pub mod message;
 pub mod money;
 pub mod request;
+pub mod tools;
 pub mod usage;
 
 pub use answer::{Answer, GatewayResponse};
-pub use event::{FinishReason, StreamEvent};
-pub use message::{Content, Message, Part, Role, ToolCall};
+pub use event::{FinishReason, OtherContent, StreamEvent};
+pub use message::{Content, Message, Part, Role};
 pub use money::Usd;
-pub use request::ChatRequest;
+pub use request::{ChatRequest, Feature};
+pub use tools::{ResponseFormat, Tool, ToolCall, ToolCallAssembly, ToolCallDelta, ToolChoice};
 pub use usage::{TokenUsage, UsageLog, UsageSource};

@@ -1,18 +1,21 @@
 //! The caller's request: read from JSON, checked field by field.
 
 mod openai;
+mod options;
 mod parse;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-use super::{json, message::Message};
+use super::json;
+use super::message::{Content, Message, Part};
+use super::tools::{ResponseFormat, Tool, ToolChoice};
 use crate::error::GatewayError;
 
 pub use openai::OpenAiMessages;
 
 /// What a caller asks. Fields that are absent or `null` are unset.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// The messages as they came in, when each is in OpenAI's own wire form: they then go out to
@@ -25,11 +28,76 @@ pub struct ChatRequest {
     pub sensitivity: Option<String>,
     pub max_tokens: Option<u64>,
     pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    /// Texts at which the model stops.
+    pub stop: Vec<String>,
+    pub seed: Option<i64>,
+    pub presence_penalty: Option<f64>,
+    pub frequency_penalty: Option<f64>,
+    /// How much a reasoning model is to think: `low`, `medium`, `high`, or another word the model knows.
+    pub reasoning_effort: Option<String>,
+    pub tools: Vec<Tool>,
+    pub tool_choice: Option<ToolChoice>,
+    /// `None`: free text.
+    pub response_format: Option<ResponseFormat>,
+    /// The caller's user.
+    pub user_id: Option<String>,
+    /// The caller's own notes on the call.
+    pub metadata: Option<Map<String, Value>>,
+    /// By family: fields that go into the wire body as they are.
+    pub provider_options: Option<Map<String, Value>>,
+    /// Of the whole call, retries and fallbacks included.
+    pub timeout_ms: Option<u64>,
     /// The caller's own number for this call, by which a custom provider finds it again; not part of the JSON.
     pub caller: u32,
 }
 
+/// What not every provider can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    Tools,
+    Images,
+    Files,
+    Audio,
+}
+
+impl Feature {
+    /// The error of a provider that cannot do it: nothing is sent, and a chain goes on.
+    pub fn refused_by(self, provider: &str) -> GatewayError {
+        let feature = match self {
+            Self::Tools => "tools",
+            Self::Images => "image parts",
+            Self::Files => "file parts",
+            Self::Audio => "audio parts",
+        };
+        let problem = format!("provider \"{provider}\" does not take {feature}");
+        GatewayError {
+            provider: Some(provider.to_owned()),
+            ..GatewayError::invalid_request("request", &problem)
+        }
+    }
+}
+
 impl ChatRequest {
+    /// The features that a provider must have to answer this.
+    pub fn features(&self) -> Vec<Feature> {
+        let mut features = Vec::new();
+        if !self.tools.is_empty() {
+            features.push(Feature::Tools);
+        }
+        let parts = self.messages.iter().filter_map(|message| match &message.content {
+            Content::Parts(parts) => Some(parts),
+            _ => None,
+        });
+        features.extend(parts.flatten().filter_map(|part| match part {
+            Part::ImageUrl { .. } | Part::ImageData { .. } => Some(Feature::Images),
+            Part::File { .. } => Some(Feature::Files),
+            Part::Audio { .. } => Some(Feature::Audio),
+            Part::Text { .. } | Part::Other { .. } => None,
+        }));
+        features
+    }
+
     /// Reads the JSON text of a request; fields it does not know are ignored. Halves of surrogate pairs, which
     /// JavaScript strings may hold and UTF-8 may not, become U+FFFD.
     ///

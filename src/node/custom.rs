@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::calls::{Calls, message};
 use crate::error::{ErrorKind, Failure, ForeignError, GatewayError};
-use crate::model::{Answer, FinishReason, StreamEvent, TokenUsage, json};
+use crate::model::{
+    Answer, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCall, ToolCallDelta, json,
+};
 use crate::providers::{EventSource, Provider, ProviderCall, commit, deadline_after, within};
 
 /// Chunks a JavaScript stream may be ahead of its reader.
@@ -153,6 +156,45 @@ struct Whole {
     input_tokens: Option<f64>,
     output_tokens: Option<f64>,
     total_tokens: Option<f64>,
+    finish_reason: Option<String>,
+    tool_calls: Option<Vec<CustomCall>>,
+    reasoning: Option<String>,
+    reasoning_details: Option<Vec<Value>>,
+}
+
+/// `ToolCall` of the declarations.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object with `id`, `name` and `arguments`")]
+struct CustomCall {
+    id: Option<String>,
+    name: String,
+    arguments: Option<Value>,
+    raw_arguments: Option<String>,
+    signature: Option<String>,
+}
+
+impl CustomCall {
+    fn arguments(&mut self) -> String {
+        match (self.raw_arguments.take(), self.arguments.take()) {
+            (Some(raw), _) | (None, Some(Value::String(raw))) => raw,
+            (None, Some(object)) => object.to_string(),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+impl From<CustomCall> for ToolCall {
+    fn from(mut call: CustomCall) -> Self {
+        let arguments = call.arguments();
+        Self { id: call.id.unwrap_or_default(), name: call.name, arguments, signature: call.signature }
+    }
+}
+
+impl From<CustomCall> for ToolCallDelta {
+    fn from(mut call: CustomCall) -> Self {
+        let arguments = call.arguments();
+        Self { index: None, id: call.id, name: Some(call.name), arguments, signature: call.signature }
+    }
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -174,12 +216,26 @@ impl Whole {
 struct Chunk {
     delta: Option<String>,
     model: Option<String>,
-    #[serde(default, deserialize_with = "finish_reason")]
+    #[serde(default)]
     finish_reason: FinishReason,
+    reasoning: Option<String>,
+    /// Whole calls.
+    tool_calls: Option<Vec<CustomCall>>,
 }
 
-fn finish_reason<'de, D: serde::Deserializer<'de>>(input: D) -> Result<FinishReason, D::Error> {
-    Ok(Option::<String>::deserialize(input)?.map_or(FinishReason::Null, FinishReason::Word))
+impl Chunk {
+    fn into_event(self) -> StreamEvent {
+        let tool_calls: Vec<_> = self.tool_calls.into_iter().flatten().map(Into::into).collect();
+        let reasoning = self.reasoning.unwrap_or_default();
+        let other = (!reasoning.is_empty() || !tool_calls.is_empty())
+            .then(|| Box::new(OtherContent { reasoning, tool_calls, ..OtherContent::default() }));
+        StreamEvent {
+            model: self.model,
+            finish_reason: self.finish_reason,
+            other,
+            ..StreamEvent::text(self.delta.unwrap_or_default())
+        }
+    }
 }
 
 fn unusable(provider: &str, what: &str, error: &serde_json::Error) -> Failure {
@@ -208,6 +264,10 @@ impl Provider for CustomProvider {
                 total_tokens: whole.total_tokens.map(count),
                 content: whole.content.unwrap_or_default(),
                 model: whole.model.unwrap_or_else(|| call.model.clone()),
+                finish_reason: whole.finish_reason,
+                tool_calls: whole.tool_calls.unwrap_or_default().into_iter().map(Into::into).collect(),
+                reasoning: whole.reasoning.unwrap_or_default(),
+                reasoning_details: whole.reasoning_details.unwrap_or_default(),
             })
         })
     }
@@ -248,11 +308,7 @@ impl EventSource for CustomEvents {
                         self.unacknowledged = 0;
                         self.exchange.calls.outbox.send(&(message::CUSTOM_RESUME, self.exchange.id));
                     }
-                    into.extend(chunks.into_iter().map(|chunk| StreamEvent {
-                        model: chunk.model,
-                        finish_reason: chunk.finish_reason,
-                        ..StreamEvent::text(chunk.delta.unwrap_or_default())
-                    }));
+                    into.extend(chunks.into_iter().map(Chunk::into_event));
                     Ok(true)
                 }
                 Reply::Done(text) | Reply::Failed(text) => {

@@ -197,7 +197,17 @@ async fn deliver(stream: &mut GatewayStream, id: u32, call: &Call, calls: &Calls
     }
 }
 
-/// Events as chunks: a plain string for text alone, `[delta, model, finishReason]` for anything more.
+/// Text of the model's reasoning, which only readers of `events` are given.
+#[derive(Serialize)]
+struct Reasoning<'a> {
+    reasoning: &'a str,
+}
+
+fn reasoning(event: &StreamEvent) -> Option<&str> {
+    event.other.as_ref().map(|other| other.reasoning.as_str()).filter(|text| !text.is_empty())
+}
+
+/// Events as chunks: a plain string for text alone, `[delta, model, finishReason]` for anything more, `{reasoning}`.
 struct Batch<'a> {
     events: &'a [StreamEvent],
     len: usize,
@@ -207,9 +217,9 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(events: &'a [StreamEvent]) -> Self {
-        let mut chunks = events.iter().filter(|event| !event.bookkeeping);
+        let chunks = events.iter().filter(|event| !event.bookkeeping);
         let null_finish = chunks.clone().any(|event| event.finish_reason == FinishReason::Null);
-        let len = chunks.by_ref().count();
+        let len = chunks.count() + events.iter().filter_map(reasoning).count();
         Self { events, len, null_finish }
     }
 
@@ -225,6 +235,9 @@ impl Serialize for Batch<'_> {
         let mut chunks = out.serialize_seq(Some(self.len))?;
         for event in self.events {
             model = event.model.as_deref().or(model);
+            if let Some(reasoning) = reasoning(event) {
+                chunks.serialize_element(&Reasoning { reasoning })?;
+            }
             if event.bookkeeping {
                 continue;
             }

@@ -17,7 +17,7 @@
 //! that the sum is the same. Only a piece without any such space is cut between two characters, which can make a token
 //! or two more.
 
-use crate::model::{Content, Message, Part};
+use crate::model::{Content, Message, Part, Tool};
 
 /// Tokens that chat formats spend on each message, and on the start of the answer.
 const FRAME: u64 = 3;
@@ -55,18 +55,21 @@ pub fn count_text(model: &str, text: &str) -> u64 {
 }
 
 /// The tokens of a conversation: the text of each message (of tool calls: name and arguments), 3 more for each message
-/// and 3 for the answer's start, [`ATTACHMENT_TOKENS`] for each part that is not text.
-pub fn count_prompt(model: &str, messages: &[Message]) -> u64 {
+/// and 3 for the answer's start, [`ATTACHMENT_TOKENS`] for each part that is not text; and the
+/// tools' names, descriptions and schemas.
+pub fn count_prompt(model: &str, messages: &[Message], tools: &[Tool]) -> u64 {
     let tokenizer = Tokenizer::of(model);
-    let tokens = texts(messages).map(|text| tokenizer.count(text)).sum();
-    scale(tokens, tokenizer.factor).saturating_add(overhead(messages))
+    let tokens = texts(messages).map(|text| tokenizer.count(text)).sum::<u64>();
+    let tools = tools.iter().map(|tool| tokenizer.count(&tool_text(tool))).sum::<u64>();
+    scale(tokens.saturating_add(tools), tokenizer.factor).saturating_add(overhead(messages))
 }
 
 /// No fewer than [`count_prompt`] gives for any model, without counting: no vocabulary makes more tokens of a text than
 /// it has bytes.
-pub fn prompt_upper_bound(messages: &[Message]) -> u64 {
-    let bytes = texts(messages).map(|text| text.len() as u64).sum();
-    scale(bytes, HIGHEST_FACTOR).saturating_add(overhead(messages))
+pub fn prompt_upper_bound(messages: &[Message], tools: &[Tool]) -> u64 {
+    let bytes = texts(messages).map(|text| text.len() as u64).sum::<u64>();
+    let tools = tools.iter().map(|tool| tool_text(tool).len() as u64).sum::<u64>();
+    scale(bytes.saturating_add(tools), HIGHEST_FACTOR).saturating_add(overhead(messages))
 }
 
 /// How a model's tokens are counted.
@@ -153,6 +156,12 @@ fn texts(messages: &[Message]) -> impl Iterator<Item = &str> {
         let calls = message.tool_calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
         text.into_iter().chain(parts).chain(calls)
     })
+}
+
+/// A tool as vendors count it: as text of the prompt.
+fn tool_text(tool: &Tool) -> String {
+    let schema = serde_json::to_string(&tool.parameters).unwrap_or_default();
+    format!("{} {} {schema}", tool.name, tool.description.as_deref().unwrap_or_default())
 }
 
 /// What is counted besides text.

@@ -28,7 +28,7 @@ const MODELS: [&str; 18] = [
 ];
 
 fn message(content: Content, tool_calls: Vec<ToolCall>) -> Message {
-    Message { role: Role::User, content, tool_calls, tool_call_id: None, cache_control: false, source: None }
+    Message { content, tool_calls, ..Message::plain(Role::User, "") }
 }
 
 fn text(text: &str) -> Message {
@@ -123,21 +123,22 @@ fn special_tokens_are_text() {
 
 #[test]
 fn a_prompt_is_its_texts_and_its_frames() {
-    assert_eq!(count_prompt("gpt-4o", &[]), 3);
-    assert_eq!(count_prompt("gpt-4o", &[text("hello world"), text("hello world")]), 2 * (2 + 3) + 3);
+    assert_eq!(count_prompt("gpt-4o", &[], &[]), 3);
+    assert_eq!(count_prompt("gpt-4o", &[text("hello world"), text("hello world")], &[]), 2 * (2 + 3) + 3);
 
-    let call = ToolCall { id: "1".into(), name: "hello world".into(), arguments: "{}".into() };
-    assert_eq!(count_prompt("gpt-4o", &[message(Content::Empty, vec![call])]), 2 + 1 + 3 + 3);
+    let call =
+        ToolCall { id: "1".into(), name: "hello world".into(), arguments: "{}".into(), signature: None };
+    assert_eq!(count_prompt("gpt-4o", &[message(Content::Empty, vec![call])], &[]), 2 + 1 + 3 + 3);
 
     let parts = vec![
         Part::Text { text: "hello world".into(), cache_control: false },
-        Part::ImageUrl { url: "https://example.com/long/name.png".into() },
-        Part::ImageData { data: "AAAA".repeat(1_000), mime_type: "image/png".into() },
+        Part::ImageUrl { url: "https://example.com/long/name.png".into(), cache_control: false },
+        Part::ImageData { data: "AAAA".repeat(1_000), mime_type: "image/png".into(), cache_control: false },
         Part::Other { kind: "input_audio".into() },
     ];
     let seen = message(Content::Parts(parts), Vec::new());
-    assert_eq!(count_prompt("gpt-4o", std::slice::from_ref(&seen)), 2 + 3 * ATTACHMENT_TOKENS + 3 + 3);
-    assert!(prompt_upper_bound(&[seen]) < 3 * ATTACHMENT_TOKENS + 100);
+    assert_eq!(count_prompt("gpt-4o", std::slice::from_ref(&seen), &[]), 2 + 3 * ATTACHMENT_TOKENS + 3 + 3);
+    assert!(prompt_upper_bound(&[seen], &[]) < 3 * ATTACHMENT_TOKENS + 100);
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn any_message() -> impl Strategy<Value = Message> {
     let text = prop_oneof![".{0,80}", "[\\PC\\s]{0,40}", any::<String>(), "(<\\|[a-z_]{1,12}\\|>){0,4}"];
     let part = prop_oneof![
         text.clone().prop_map(|text| Part::Text { text, cache_control: false }),
-        text.clone().prop_map(|url| Part::ImageUrl { url }),
+        text.clone().prop_map(|url| Part::ImageUrl { url, cache_control: false }),
         text.clone().prop_map(|kind| Part::Other { kind }),
     ];
     let content = prop_oneof![
@@ -188,17 +189,20 @@ fn any_message() -> impl Strategy<Value = Message> {
         prop::collection::vec(part, 0..4).prop_map(Content::Parts),
         Just(Content::Empty),
     ];
-    let call =
-        (text.clone(), text).prop_map(|(name, arguments)| ToolCall { id: String::new(), name, arguments });
+    let call = (text.clone(), text).prop_map(|(name, arguments)| ToolCall {
+        name,
+        arguments,
+        ..ToolCall::default()
+    });
     (content, prop::collection::vec(call, 0..3)).prop_map(|(content, calls)| message(content, calls))
 }
 
 proptest! {
     #[test]
     fn the_upper_bound_is_one(messages in prop::collection::vec(any_message(), 0..4)) {
-        let bound = prompt_upper_bound(&messages);
+        let bound = prompt_upper_bound(&messages, &[]);
         for model in MODELS {
-            prop_assert!(count_prompt(model, &messages) <= bound, "{}", model);
+            prop_assert!(count_prompt(model, &messages, &[]) <= bound, "{}", model);
         }
     }
 }

@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 use super::ProviderCall;
 use super::wire::{Count, PlainText, StreamDecoder, Wire, error_text, usage_of};
 use crate::error::GatewayError;
-use crate::model::{Answer, Content, FinishReason, Message, Part, Role, StreamEvent, TokenUsage};
+use crate::model::{
+    Answer, ChatRequest, Content, Feature, FinishReason, Message, OtherContent, Part, ResponseFormat, Role,
+    StreamEvent, TokenUsage, Tool, ToolCall, ToolCallDelta, ToolChoice,
+};
 
 pub const VERSION: &str = "2023-06-01";
 /// Anthropic requires a bound; this one stands in where the caller sets none.
@@ -18,6 +21,11 @@ pub struct AnthropicWire;
 
 impl Wire for AnthropicWire {
     const PATH: &'static str = "/v1/messages";
+    const KEEPS_FORMAT: bool = false;
+
+    fn supports(feature: Feature) -> bool {
+        feature != Feature::Audio
+    }
 
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
         let request = &call.request;
@@ -31,9 +39,10 @@ impl Wire for AnthropicWire {
         if let Some(temperature) = request.temperature {
             body.insert("temperature".into(), json!(temperature));
         }
-        if let Some(system) = system(&request.messages) {
+        if let Some(system) = system(request) {
             body.insert("system".into(), system);
         }
+        options(request, &mut body);
         serde_json::to_vec(&body)
             .map_err(|error| GatewayError::internal(format!("the request could not be written: {error}")))
     }
@@ -44,16 +53,31 @@ impl Wire for AnthropicWire {
         if let Some(error) = whole.error.filter(|error| !error.is_null()) {
             return Err(error_text(&error));
         }
-        let blocks = whole.content.ok_or("the answer has no content")?;
+        let mut answer = Answer::default();
+        for block in whole.content.ok_or("the answer has no content")? {
+            if !block.is_object() {
+                return Err("a block of the answer's content is not an object".to_owned());
+            }
+            match block["type"].as_str() {
+                Some("text") => answer.content.push_str(block["text"].as_str().unwrap_or_default()),
+                Some("tool_use") => answer.tool_calls.push(ToolCall {
+                    id: block["id"].as_str().unwrap_or_default().to_owned(),
+                    name: block["name"].as_str().unwrap_or_default().to_owned(),
+                    arguments: block.get("input").map(Value::to_string).unwrap_or_default(),
+                    signature: None,
+                }),
+                Some("thinking" | "redacted_thinking") => {
+                    answer.reasoning.push_str(block["thinking"].as_str().unwrap_or_default());
+                    answer.reasoning_details.push(block);
+                }
+                _ => {}
+            }
+        }
         Ok(Answer {
-            content: blocks
-                .into_iter()
-                .filter(|block| block.kind == "text")
-                .filter_map(|block| block.text)
-                .collect(),
             model: whole.model.unwrap_or_default(),
+            finish_reason: whole.stop_reason,
             usage: whole.usage.and_then(|usage| usage.counts()),
-            total_tokens: None,
+            ..answer
         })
     }
 
@@ -63,11 +87,12 @@ impl Wire for AnthropicWire {
 }
 
 /// All system text, in order: a string, or blocks where one of them is marked for the prompt cache.
-fn system(messages: &[Message]) -> Option<Value> {
+fn system(request: &ChatRequest) -> Option<Value> {
     let instructions: Vec<&Message> =
-        messages.iter().filter(|message| message.role.is_instruction()).collect();
+        request.messages.iter().filter(|message| message.role.is_instruction()).collect();
+    let format = request.response_format.as_ref().map(format_instruction);
     if instructions.is_empty() {
-        return None;
+        return format.map(Value::String);
     }
     let marked = |message: &&&Message| {
         message.cache_control
@@ -75,10 +100,78 @@ fn system(messages: &[Message]) -> Option<Value> {
                 if parts.iter().any(|part| matches!(part, Part::Text { cache_control: true, .. })))
     };
     if instructions.iter().any(|message| marked(&message)) {
-        return Some(Value::Array(instructions.iter().flat_map(|message| blocks(message)).collect()));
+        let format = format.map(|text| json!({"type": "text", "text": text}));
+        return Some(instructions.iter().flat_map(|message| blocks(message)).chain(format).collect());
     }
-    let texts: Vec<String> = instructions.iter().map(|message| message.content.text()).collect();
+    let texts: Vec<String> =
+        instructions.iter().map(|message| message.content.text()).chain(format).collect();
     Some(Value::String(texts.join("\n\n")))
+}
+
+/// Anthropic has no field for the answer's form in every model: it is asked for in words.
+fn format_instruction(format: &ResponseFormat) -> String {
+    let only = "Answer with JSON alone: no other text, no code fence.";
+    match format {
+        ResponseFormat::Json => format!("{only} The answer is one JSON object."),
+        ResponseFormat::Schema { schema, .. } => {
+            format!("{only} The answer follows this JSON Schema: {}", Value::Object(schema.clone()))
+        }
+    }
+}
+
+/// The fields that few requests set, in Anthropic's words and always in this order.
+fn options(request: &ChatRequest, body: &mut Map<String, Value>) {
+    if let Some(top_p) = request.top_p {
+        body.insert("top_p".into(), json!(top_p));
+    }
+    if !request.stop.is_empty() {
+        body.insert("stop_sequences".into(), json!(request.stop));
+    }
+    if let Some(effort) = &request.reasoning_effort {
+        let max_tokens = body["max_tokens"].as_u64().unwrap_or(DEFAULT_MAX_TOKENS);
+        if let Some(budget) = thinking_budget(effort) {
+            // The budget is part of `max_tokens`, which must leave room for the answer.
+            body.insert("max_tokens".into(), json!(max_tokens.max(budget + DEFAULT_MAX_TOKENS)));
+            body.insert("thinking".into(), json!({"type": "enabled", "budget_tokens": budget}));
+        }
+    }
+    if !request.tools.is_empty() {
+        body.insert("tools".into(), request.tools.iter().map(tool).collect());
+        if let Some(choice) = &request.tool_choice {
+            body.insert("tool_choice".into(), tool_choice(choice));
+        }
+    }
+    if let Some(user) = &request.user_id {
+        body.insert("metadata".into(), json!({"user_id": user}));
+    }
+}
+
+/// Tokens that a model may think, of which 1,024 is the least; none for `none` and `minimal`.
+fn thinking_budget(effort: &str) -> Option<u64> {
+    Some(match effort {
+        "none" | "minimal" => return None,
+        "low" => 1024,
+        "high" | "xhigh" => 16_384,
+        _ => 4096,
+    })
+}
+
+fn tool(tool: &Tool) -> Value {
+    let mut wire = Map::from_iter([("name".to_owned(), json!(tool.name))]);
+    if let Some(description) = &tool.description {
+        wire.insert("description".into(), json!(description));
+    }
+    wire.insert("input_schema".into(), Value::Object(tool.parameters.clone()));
+    Value::Object(wire)
+}
+
+fn tool_choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Auto => json!({"type": "auto"}),
+        ToolChoice::None => json!({"type": "none"}),
+        ToolChoice::Required => json!({"type": "any"}),
+        ToolChoice::Named(name) => json!({"type": "tool", "name": name}),
+    }
 }
 
 /// User and assistant turns. Results of tools are part of the user's turn; those of one round share it.
@@ -87,11 +180,20 @@ fn turns(messages: &[Message]) -> Vec<Value> {
     let mut in_results = false;
     for message in messages.iter().filter(|message| !message.role.is_instruction()) {
         if message.role == Role::Tool {
-            let result = json!({
+            let content = match &message.content {
+                Content::Parts(parts) if parts.iter().any(|part| !matches!(part, Part::Text { .. })) => {
+                    parts.iter().filter_map(block).collect()
+                }
+                content => json!(content.text()),
+            };
+            let mut result = json!({
                 "type": "tool_result",
                 "tool_use_id": message.tool_call_id.as_deref().unwrap_or_default(),
-                "content": message.content.text(),
+                "content": content,
             });
+            if message.cache_control {
+                result["cache_control"] = json!({"type": "ephemeral"});
+            }
             let open =
                 turns.last_mut().filter(|_| in_results).and_then(|turn| turn["content"].as_array_mut());
             match open {
@@ -104,7 +206,13 @@ fn turns(messages: &[Message]) -> Vec<Value> {
         in_results = false;
         let role = if message.role == Role::Assistant { "assistant" } else { "user" };
         let content = match &message.content {
-            Content::Text(text) if message.tool_calls.is_empty() && !message.cache_control => json!(text),
+            Content::Text(text)
+                if message.tool_calls.is_empty()
+                    && message.reasoning_details.is_empty()
+                    && !message.cache_control =>
+            {
+                json!(text)
+            }
             _ => Value::Array(blocks(message)),
         };
         turns.push(json!({"role": role, "content": content}));
@@ -114,15 +222,18 @@ fn turns(messages: &[Message]) -> Vec<Value> {
 
 /// A message as content blocks; the cache mark of a message is set on its last block.
 fn blocks(message: &Message) -> Vec<Value> {
-    let mut blocks: Vec<Value> = match &message.content {
-        Content::Text(text) if text.is_empty() => Vec::new(),
-        Content::Text(text) => vec![json!({"type": "text", "text": text})],
-        Content::Parts(parts) => parts.iter().filter_map(block).collect(),
-        Content::Empty => Vec::new(),
-    };
+    // Thinking comes first, and unchanged: its signature covers each byte.
+    let thought = |block: &&Value| matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"));
+    let mut blocks: Vec<Value> = message.reasoning_details.iter().filter(thought).cloned().collect();
+    match &message.content {
+        Content::Text(text) if text.is_empty() => {}
+        Content::Text(text) => blocks.push(json!({"type": "text", "text": text})),
+        Content::Parts(parts) => blocks.extend(parts.iter().filter_map(block)),
+        Content::Empty => {}
+    }
     for call in &message.tool_calls {
-        let input = serde_json::from_str::<Value>(&call.arguments).ok().filter(Value::is_object);
-        blocks.push(json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input.unwrap_or_else(|| json!({}))}));
+        let input = call.parsed_arguments().unwrap_or_default();
+        blocks.push(json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input}));
     }
     if message.cache_control
         && let Some(Value::Object(last)) = blocks.last_mut()
@@ -133,32 +244,38 @@ fn blocks(message: &Message) -> Vec<Value> {
 }
 
 fn block(part: &Part) -> Option<Value> {
-    Some(match part {
-        Part::Text { text, cache_control: false } => json!({"type": "text", "text": text}),
-        Part::Text { text, cache_control: true } => {
-            json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}})
+    let (mut block, cached) = match part {
+        Part::Text { text, cache_control } => (json!({"type": "text", "text": text}), cache_control),
+        Part::ImageUrl { url, cache_control } => {
+            (json!({"type": "image", "source": {"type": "url", "url": url}}), cache_control)
         }
-        Part::ImageUrl { url } => json!({"type": "image", "source": {"type": "url", "url": url}}),
-        Part::ImageData { data, mime_type } => {
-            json!({"type": "image", "source": {"type": "base64", "media_type": mime_type, "data": data}})
+        Part::ImageData { data, mime_type, cache_control } => {
+            let source = json!({"type": "base64", "media_type": mime_type, "data": data});
+            (json!({"type": "image", "source": source}), cache_control)
         }
-        Part::Other { .. } => return None,
-    })
+        Part::File { data, mime_type, name, cache_control } => {
+            let source = json!({"type": "base64", "media_type": mime_type, "data": data});
+            let mut document = json!({"type": "document", "source": source});
+            if let Some(name) = name {
+                document["title"] = json!(name);
+            }
+            (document, cache_control)
+        }
+        Part::Audio { .. } | Part::Other { .. } => return None,
+    };
+    if *cached {
+        block["cache_control"] = json!({"type": "ephemeral"});
+    }
+    Some(block)
 }
 
 #[derive(Deserialize)]
 struct Whole {
     model: Option<String>,
-    content: Option<Vec<Block>>,
+    content: Option<Vec<Value>>,
+    stop_reason: Option<String>,
     usage: Option<WireUsage>,
     error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Block {
-    #[serde(rename = "type")]
-    kind: String,
-    text: Option<String>,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
@@ -200,6 +317,8 @@ impl WireUsage {
 #[derive(Default)]
 struct AnthropicDecoder {
     usage: WireUsage,
+    /// The block of thinking under way, to be kept as a whole.
+    thinking: Option<Value>,
     stopped: bool,
     done: bool,
 }
@@ -211,11 +330,14 @@ enum Event {
         message: StartedMessage,
     },
     ContentBlockStart {
-        content_block: StartedBlock,
+        index: Option<u64>,
+        content_block: Value,
     },
     ContentBlockDelta {
+        index: Option<u64>,
         delta: BlockDelta,
     },
+    ContentBlockStop,
     MessageDelta {
         delta: Option<MessageChange>,
         usage: Option<WireUsage>,
@@ -235,20 +357,60 @@ struct StartedMessage {
 }
 
 #[derive(Deserialize)]
-struct StartedBlock {
-    #[serde(rename = "type")]
-    kind: String,
-    text: Option<PlainText>,
-}
-
-#[derive(Deserialize)]
 struct BlockDelta {
     text: Option<PlainText>,
+    partial_json: Option<String>,
+    thinking: Option<String>,
+    signature: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct MessageChange {
     stop_reason: Option<String>,
+}
+
+impl AnthropicDecoder {
+    fn begin_block(&mut self, index: Option<u64>, block: Value, into: &mut Vec<StreamEvent>) {
+        let text = |key: &str| block[key].as_str().unwrap_or_default().to_owned();
+        let other = match block["type"].as_str() {
+            Some("text") => {
+                if !text("text").is_empty() {
+                    into.push(StreamEvent::text(text("text")));
+                }
+                return;
+            }
+            Some("tool_use") => {
+                let call = ToolCallDelta {
+                    index,
+                    id: Some(text("id")),
+                    name: Some(text("name")),
+                    ..ToolCallDelta::default()
+                };
+                OtherContent { tool_calls: vec![call], ..OtherContent::default() }
+            }
+            Some("thinking" | "redacted_thinking") => {
+                let reasoning = text("thinking");
+                self.thinking = Some(block);
+                OtherContent { reasoning, ..OtherContent::default() }
+            }
+            _ => OtherContent::default(),
+        };
+        into.push(StreamEvent::other(other));
+    }
+
+    fn other(&mut self, index: Option<u64>, delta: BlockDelta) -> OtherContent {
+        let mut other = OtherContent::default();
+        if let Some(arguments) = delta.partial_json {
+            other.tool_calls.push(ToolCallDelta { index, arguments, ..ToolCallDelta::default() });
+        }
+        for (field, text) in [("thinking", &delta.thinking), ("signature", &delta.signature)] {
+            if let (Some(text), Some(block)) = (text, &mut self.thinking) {
+                block[field] = json!(format!("{}{text}", block[field].as_str().unwrap_or_default()));
+            }
+        }
+        other.reasoning = delta.thinking.unwrap_or_default();
+        other
+    }
 }
 
 impl StreamDecoder for AnthropicDecoder {
@@ -266,23 +428,20 @@ impl StreamDecoder for AnthropicDecoder {
                     ..StreamEvent::default()
                 });
             }
-            Event::ContentBlockStart { content_block: StartedBlock { kind, text } } => {
-                let text = text.map(PlainText::into_string).unwrap_or_default();
-                if kind != "text" {
-                    into.push(StreamEvent {
-                        other_content: true,
-                        bookkeeping: true,
-                        ..StreamEvent::default()
-                    });
-                } else if !text.is_empty() {
-                    into.push(StreamEvent::text(text));
-                }
-            }
-            Event::ContentBlockDelta { delta: BlockDelta { text: Some(text) } } => {
+            Event::ContentBlockStart { index, content_block } => self.begin_block(index, content_block, into),
+            Event::ContentBlockDelta { delta: BlockDelta { text: Some(text), .. }, .. } => {
                 into.push(StreamEvent::text(text.into_string()));
             }
-            Event::ContentBlockDelta { .. } => {
-                into.push(StreamEvent { other_content: true, bookkeeping: true, ..StreamEvent::default() });
+            Event::ContentBlockDelta { index, delta } => {
+                into.push(StreamEvent::other(self.other(index, delta)))
+            }
+            Event::ContentBlockStop => {
+                if let Some(block) = self.thinking.take() {
+                    into.push(StreamEvent::other(OtherContent {
+                        reasoning_details: vec![block],
+                        ..OtherContent::default()
+                    }));
+                }
             }
             Event::MessageDelta { delta, usage } => {
                 self.usage = self.usage.replaced_by(usage.unwrap_or_default());

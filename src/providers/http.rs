@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use reqwest::Response;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::stream::{EventSource, commit};
@@ -85,6 +86,24 @@ impl Shared {
 }
 
 impl<W: Wire> HttpProvider<W> {
+    /// The request's body. The caller's `providerOptions` for this family have the last word, field by field.
+    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Bytes, GatewayError> {
+        let features = call.request.features();
+        if let Some(feature) = features.iter().find(|feature| !W::supports(**feature)) {
+            return Err(feature.refused_by(&self.shared.name));
+        }
+        let body = self.wire.body(call, stream)?;
+        let options =
+            call.request.provider_options.as_ref().and_then(|options| options.get(self.family)?.as_object());
+        let Some(options) = options else { return Ok(body.into()) };
+        let broken = |error: serde_json::Error| {
+            GatewayError::internal(format!("the request could not be written: {error}"))
+        };
+        let mut fields: Map<String, Value> = serde_json::from_slice(&body).map_err(broken)?;
+        fields.extend(options.clone());
+        Ok(serde_json::to_vec(&fields).map_err(broken)?.into())
+    }
+
     async fn send(&self, body: Bytes) -> Result<Response, GatewayError> {
         let name = &self.shared.name;
         let response = self.client.post(name, &self.endpoint, body).await?;
@@ -113,6 +132,11 @@ impl<W: Wire> HttpProvider<W> {
                 self.wire.answer(&body).map_err(|problem| self.unusable(status, &body, problem))?;
             if answer.model.is_empty() {
                 answer.model.clone_from(&call.model);
+            }
+            if !W::KEEPS_FORMAT && call.request.response_format.is_some() && answer.tool_calls.is_empty() {
+                answer.content = json_alone(&answer.content).ok_or_else(|| {
+                    shared.refused(status, "the answer is not the JSON that was asked for".to_owned())
+                })?;
             }
             Ok(answer)
         })
@@ -159,14 +183,14 @@ impl<W: Wire> Provider for HttpProvider<W> {
 
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
-            let body = Bytes::from(self.wire.body(call, false)?);
+            let body = self.body(call, false)?;
             self.retry.run(call.deadline, || self.attempt_chat(call, body.clone())).await
         })
     }
 
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
         Box::pin(async move {
-            let body = Bytes::from(self.wire.body(call, true)?);
+            let body = self.body(call, true)?;
             self.retry.run(call.deadline, || self.attempt_stream(call, body.clone())).await
         })
     }
@@ -191,6 +215,14 @@ struct HttpEvents {
     failed: Option<String>,
     /// The body goes on.
     open: bool,
+}
+
+/// The JSON of an answer that was asked for it in words: models like to put it into a code fence.
+fn json_alone(text: &str) -> Option<String> {
+    let text = text.trim();
+    let inside = text.strip_prefix("```").and_then(|rest| rest.trim_end().strip_suffix("```"));
+    let text = inside.map_or(text, |inside| inside.strip_prefix("json").unwrap_or(inside).trim());
+    serde_json::from_str::<serde::de::IgnoredAny>(text).ok().map(|_| text.to_owned())
 }
 
 const QUOTED_START: usize = 4096;

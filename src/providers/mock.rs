@@ -98,7 +98,8 @@ impl MockProvider {
                 cut = true;
                 output = tokens::count_text(&model, &pieces.concat());
             }
-            let usage = TokenUsage::new(tokens::count_prompt(&model, &request.messages), output);
+            let usage =
+                TokenUsage::new(tokens::count_prompt(&model, &request.messages, &request.tools), output);
             Reply { model, pieces, usage, finish: if cut { "length" } else { "stop" } }
         });
         counted.await.map_err(|_| GatewayError::internal("the mock could not answer").into())
@@ -141,8 +142,9 @@ impl Provider for MockProvider {
             Ok(Answer {
                 content: reply.pieces.concat(),
                 model: reply.model,
+                finish_reason: Some(reply.finish.to_owned()),
                 usage: Some(reply.usage),
-                total_tokens: None,
+                ..Answer::default()
             })
         }))
     }

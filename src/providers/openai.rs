@@ -3,12 +3,15 @@
 //! Source: OpenAI's API reference, "Chat" and "Streaming" (`POST /chat/completions`).
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::ProviderCall;
 use super::wire::{Count, First, PlainText, Presence, StreamDecoder, Text, Wire, error_text, usage_of};
 use crate::error::GatewayError;
-use crate::model::{Answer, FinishReason, StreamEvent, TokenUsage, json};
+use crate::model::{
+    Answer, ChatRequest, FinishReason, OtherContent, ResponseFormat, StreamEvent, TokenUsage, Tool,
+    ToolCallAssembly, ToolCallDelta, ToolChoice, json,
+};
 
 pub struct OpenAiWire;
 
@@ -40,6 +43,12 @@ impl Wire for OpenAiWire {
             body.extend_from_slice(b",\"temperature\":");
             serde_json::to_writer(&mut body, &temperature).map_err(broken)?;
         }
+        for (name, value) in options(request) {
+            body.extend_from_slice(b",\"");
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(b"\":");
+            serde_json::to_writer(&mut body, &value).map_err(broken)?;
+        }
         body.push(b'}');
         Ok(body)
     }
@@ -49,11 +58,23 @@ impl Wire for OpenAiWire {
         if let Some(error) = whole.error.filter(|error| !error.is_null()) {
             return Err(error_text(&error));
         }
-        let choice = whole.choices.unwrap_or_default().into_iter().next();
-        let message = choice.and_then(|choice| choice.message).ok_or("the answer has no choices")?;
+        let choice =
+            whole.choices.unwrap_or_default().into_iter().next().ok_or("the answer has no choices")?;
+        let finish_reason = choice.finish_reason.word().map(str::to_owned);
+        let message = choice.message.ok_or("the answer has no choices")?;
+        let mut calls = ToolCallAssembly::default();
+        message.tool_calls.unwrap_or_default().into_iter().for_each(|call| calls.push(call.into()));
         Ok(Answer {
             content: message.content.map(PlainText::into_string).unwrap_or_default(),
             model: whole.model.unwrap_or_default(),
+            finish_reason,
+            tool_calls: calls.finish(),
+            reasoning: message
+                .reasoning_content
+                .or(message.reasoning)
+                .map(PlainText::into_string)
+                .unwrap_or_default(),
+            reasoning_details: Vec::new(),
             usage: whole.usage.and_then(|usage| usage.counts()),
             total_tokens: None,
         })
@@ -61,6 +82,58 @@ impl Wire for OpenAiWire {
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {
         Box::<OpenAiDecoder>::default()
+    }
+}
+
+/// The fields that few requests set, in OpenAI's words and always in this order.
+fn options(request: &ChatRequest) -> Vec<(&'static str, Value)> {
+    let mut fields = Vec::new();
+    let mut set = |name, value: Option<Value>| fields.extend(value.map(|value| (name, value)));
+    set("top_p", request.top_p.map(Into::into));
+    set("stop", (!request.stop.is_empty()).then(|| json!(request.stop)));
+    set("seed", request.seed.map(Into::into));
+    set("presence_penalty", request.presence_penalty.map(Into::into));
+    set("frequency_penalty", request.frequency_penalty.map(Into::into));
+    set("reasoning_effort", request.reasoning_effort.as_deref().map(Into::into));
+    set("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(tool).collect()));
+    set("tool_choice", request.tool_choice.as_ref().map(tool_choice));
+    set("response_format", request.response_format.as_ref().map(response_format));
+    set("user", request.user_id.as_deref().map(Into::into));
+    fields
+}
+
+fn tool(tool: &Tool) -> Value {
+    let mut function = Map::from_iter([("name".to_owned(), json!(tool.name))]);
+    if let Some(description) = &tool.description {
+        function.insert("description".to_owned(), json!(description));
+    }
+    function.insert("parameters".to_owned(), Value::Object(tool.parameters.clone()));
+    if let Some(strict) = tool.strict {
+        function.insert("strict".to_owned(), json!(strict));
+    }
+    json!({ "type": "function", "function": function })
+}
+
+fn tool_choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Auto => json!("auto"),
+        ToolChoice::None => json!("none"),
+        ToolChoice::Required => json!("required"),
+        ToolChoice::Named(name) => json!({ "type": "function", "function": { "name": name } }),
+    }
+}
+
+fn response_format(format: &ResponseFormat) -> Value {
+    match format {
+        ResponseFormat::Json => json!({ "type": "json_object" }),
+        ResponseFormat::Schema { name, schema, strict } => {
+            let mut json_schema = Map::from_iter([("name".to_owned(), json!(name))]);
+            json_schema.insert("schema".to_owned(), Value::Object(schema.clone()));
+            if let Some(strict) = strict {
+                json_schema.insert("strict".to_owned(), json!(strict));
+            }
+            json!({ "type": "json_schema", "json_schema": json_schema })
+        }
     }
 }
 
@@ -88,11 +161,50 @@ struct Whole {
 #[derive(Deserialize)]
 struct Choice {
     message: Option<WireMessage>,
+    #[serde(default)]
+    finish_reason: FinishReason,
 }
 
 #[derive(Deserialize)]
 struct WireMessage {
     content: Option<PlainText>,
+    /// DeepSeek's name for reasoning; OpenRouter says `reasoning`.
+    reasoning_content: Option<PlainText>,
+    reasoning: Option<PlainText>,
+    tool_calls: Option<Vec<WireCall>>,
+}
+
+/// A call of a tool, whole or in part.
+#[derive(Deserialize)]
+struct WireCall {
+    index: Option<u64>,
+    id: Option<String>,
+    function: Option<WireFunction>,
+}
+
+#[derive(Deserialize)]
+struct WireFunction {
+    name: Option<String>,
+    /// JSON as text; a few services send the object itself.
+    arguments: Option<Value>,
+}
+
+impl From<WireCall> for ToolCallDelta {
+    fn from(call: WireCall) -> Self {
+        let (name, arguments) =
+            call.function.map_or((None, None), |function| (function.name, function.arguments));
+        Self {
+            index: call.index,
+            id: call.id,
+            name,
+            arguments: match arguments {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text,
+                Some(object) => object.to_string(),
+            },
+            signature: None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -149,34 +261,31 @@ struct Chunk<'a> {
 #[derive(Deserialize)]
 struct ChunkChoice {
     delta: Option<Delta>,
-    #[serde(default, deserialize_with = "finish_reason")]
+    #[serde(default)]
     finish_reason: FinishReason,
 }
 
 #[derive(Deserialize)]
 struct Delta {
     content: Option<PlainText>,
-    /// DeepSeek's name for reasoning; OpenRouter says `reasoning`.
-    #[serde(default)]
-    reasoning_content: Presence,
-    #[serde(default)]
-    reasoning: Presence,
-    #[serde(default)]
-    tool_calls: Presence,
+    reasoning_content: Option<PlainText>,
+    reasoning: Option<PlainText>,
+    tool_calls: Option<Vec<WireCall>>,
     #[serde(default)]
     refusal: Presence,
 }
 
 impl Delta {
-    fn has_other_content(&self) -> bool {
-        [&self.reasoning_content, &self.reasoning, &self.tool_calls, &self.refusal]
-            .iter()
-            .any(|field| field.0)
+    fn other_content(&mut self) -> Option<Box<OtherContent>> {
+        let reasoning = self.reasoning_content.take().or(self.reasoning.take()).map(PlainText::into_string);
+        let reasoning = reasoning.unwrap_or_default();
+        let tool_calls = self.tool_calls.take().unwrap_or_default();
+        if reasoning.is_empty() && tool_calls.is_empty() && !self.refusal.0 {
+            return None;
+        }
+        let tool_calls = tool_calls.into_iter().map(Into::into).collect();
+        Some(Box::new(OtherContent { reasoning, tool_calls, ..OtherContent::default() }))
     }
-}
-
-fn finish_reason<'de, D: serde::Deserializer<'de>>(input: D) -> Result<FinishReason, D::Error> {
-    Ok(Option::<String>::deserialize(input)?.map_or(FinishReason::Null, FinishReason::Word))
 }
 
 impl StreamDecoder for OpenAiDecoder {
@@ -209,8 +318,8 @@ impl StreamDecoder for OpenAiDecoder {
             event.model = Some(self.model.clone());
         }
         if let First(Some(choice)) = chunk.choices {
-            if let Some(delta) = choice.delta {
-                event.other_content = delta.has_other_content();
+            if let Some(mut delta) = choice.delta {
+                event.other = delta.other_content();
                 event.delta = delta.content.map(PlainText::into_string).unwrap_or_default();
             }
             self.finished |= choice.finish_reason.word().is_some();

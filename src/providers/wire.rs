@@ -8,12 +8,20 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use super::ProviderCall;
 use crate::error::GatewayError;
-use crate::model::{Answer, StreamEvent, TokenUsage};
+use crate::model::{Answer, Feature, StreamEvent, TokenUsage};
 
 /// A wire format: JSON over HTTP, streamed as server-sent events.
 pub trait Wire: Send + Sync + 'static {
     /// The path below the base URL.
     const PATH: &'static str;
+
+    /// The format itself sees to a `responseFormat`; otherwise the model is asked in words, and its answer is checked.
+    const KEEPS_FORMAT: bool = true;
+
+    /// Whether the format has words for a feature; a request that needs others is refused before it is sent.
+    fn supports(_feature: Feature) -> bool {
+        true
+    }
 
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError>;
 

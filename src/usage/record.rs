@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::Observer;
 use crate::budget::{BudgetUsage, Reservation};
 use crate::error::{ErrorKind, Failure};
-use crate::model::{GatewayResponse, TokenUsage, UsageLog, UsageSource, Usd};
+use crate::model::{FinishReason, GatewayResponse, TokenUsage, ToolCall, UsageLog, UsageSource, Usd};
 
 /// What is known of a call before it runs.
 pub struct Start {
@@ -31,6 +32,11 @@ pub struct Outcome {
     pub provider: String,
     pub model: String,
     pub content: String,
+    /// The upstream's own word.
+    pub finish_reason: Option<String>,
+    pub tool_calls: Vec<ToolCall>,
+    pub reasoning: String,
+    pub reasoning_details: Vec<Value>,
     pub usage: TokenUsage,
     pub total_tokens: Option<u64>,
     pub cost: Usd,
@@ -44,11 +50,23 @@ impl Outcome {
         self.total_tokens.unwrap_or_else(|| self.usage.total())
     }
 
+    /// Whatever the upstream calls it, an answer with calls has stopped for them.
+    fn finish_reason(&self) -> Option<String> {
+        if !self.tool_calls.is_empty() {
+            return Some("tool_calls".to_owned());
+        }
+        self.finish_reason.as_deref().map(FinishReason::normalised)
+    }
+
     /// The caller's answer.
     pub fn into_response(self, request_id: String) -> GatewayResponse {
         GatewayResponse {
             request_id,
             total_tokens: self.total_tokens(),
+            finish_reason: self.finish_reason(),
+            tool_calls: self.tool_calls.into_iter().map(Into::into).collect(),
+            reasoning: self.reasoning,
+            reasoning_details: self.reasoning_details,
             provider: self.provider,
             model: self.model,
             content: self.content,
@@ -60,6 +78,7 @@ impl Outcome {
             fallback_from: self.fallback_from,
             cache_read_tokens: self.usage.cache_read,
             cache_write_tokens: self.usage.cache_write,
+            reasoning_tokens: self.usage.reasoning,
             usage_source: self.usage.source,
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ai_gateway_native::error::{Failure, GatewayError};
-use ai_gateway_native::model::{Answer, FinishReason, StreamEvent, TokenUsage};
+use ai_gateway_native::model::{Answer, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCallDelta};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -136,7 +136,25 @@ impl Expected {
 
 pub fn answer(answer: &Answer) -> Value {
     assert_eq!(answer.total_tokens, None);
-    json!({"content": answer.content, "model": answer.model, "usage": answer.usage.map(|counts| usage(&counts))})
+    let mut fields = json!({
+        "content": answer.content, "model": answer.model, "usage": answer.usage.map(|counts| usage(&counts)),
+    });
+    if let Some(word) = &answer.finish_reason {
+        fields["finishReason"] = word.clone().into();
+    }
+    if !answer.tool_calls.is_empty() {
+        let calls = answer.tool_calls.iter();
+        fields["toolCalls"] = calls
+            .map(|call| json!({"id": call.id, "name": call.name, "arguments": call.arguments}))
+            .collect();
+    }
+    if !answer.reasoning.is_empty() {
+        fields["reasoning"] = answer.reasoning.clone().into();
+    }
+    if !answer.reasoning_details.is_empty() {
+        fields["reasoningDetails"] = answer.reasoning_details.clone().into();
+    }
+    fields
 }
 
 pub fn usage(counts: &TokenUsage) -> Value {
@@ -171,9 +189,38 @@ pub fn event(event: &StreamEvent) -> Value {
     if let Some(counts) = &event.usage {
         fields.insert("usage".into(), usage(counts));
     }
-    for (name, holds) in [("other", event.other_content), ("bookkeeping", event.bookkeeping)] {
-        if holds {
-            fields.insert(name.into(), true.into());
+    if let Some(other) = &event.other {
+        fields.insert("other".into(), other_content(other));
+    }
+    if event.bookkeeping {
+        fields.insert("bookkeeping".into(), true.into());
+    }
+    Value::Object(fields)
+}
+
+/// `true` for content that has no form of its own, a refusal say.
+fn other_content(other: &OtherContent) -> Value {
+    let mut fields = Map::new();
+    if !other.reasoning.is_empty() {
+        fields.insert("reasoning".into(), other.reasoning.clone().into());
+    }
+    if !other.reasoning_details.is_empty() {
+        fields.insert("reasoningDetails".into(), other.reasoning_details.clone().into());
+    }
+    if !other.tool_calls.is_empty() {
+        fields.insert("toolCalls".into(), other.tool_calls.iter().map(call_part).collect());
+    }
+    if fields.is_empty() { true.into() } else { Value::Object(fields) }
+}
+
+fn call_part(part: &ToolCallDelta) -> Value {
+    let mut fields = Map::from_iter([("arguments".to_owned(), part.arguments.clone().into())]);
+    if let Some(index) = part.index {
+        fields.insert("index".into(), index.into());
+    }
+    for (name, text) in [("id", &part.id), ("name", &part.name)] {
+        if let Some(text) = text {
+            fields.insert(name.into(), text.clone().into());
         }
     }
     Value::Object(fields)

@@ -7,10 +7,11 @@ use serde::ser::{SerializeSeq, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::ChatRequest;
-use crate::model::message::{Content, Message, Part, ToolCall};
+use crate::model::message::{Content, Message, Part};
+use crate::model::tools::ToolCall;
 
 /// Keys of our own form, which OpenAI's wire does not know.
-const OWN_KEYS: [&str; 3] = ["toolCalls", "toolCallId", "cacheControl"];
+const OWN_KEYS: [&str; 4] = ["toolCalls", "toolCallId", "cacheControl", "reasoningDetails"];
 
 /// The messages of a request as they go out to OpenAI-like services; made for JSON text.
 #[derive(Debug, Clone, Copy)]
@@ -96,10 +97,12 @@ fn from_data(message: &Message) -> Value {
 fn data_part(part: &Part) -> Option<Value> {
     Some(match part {
         Part::Text { text, .. } => json!({ "type": "text", "text": text }),
-        Part::ImageUrl { url } => json!({ "type": "image_url", "image_url": { "url": url } }),
-        Part::ImageData { data, mime_type } => {
+        Part::ImageUrl { url, .. } => json!({ "type": "image_url", "image_url": { "url": url } }),
+        Part::ImageData { data, mime_type, .. } => {
             json!({ "type": "image_url", "image_url": { "url": data_url(mime_type, data) } })
         }
+        Part::File { data, mime_type, name, .. } => file(name.as_deref(), &data_url(mime_type, data)),
+        Part::Audio { data, mime_type } => input_audio(data, mime_type),
         Part::Other { .. } => return None,
     })
 }
@@ -109,7 +112,7 @@ fn from_source(message: &Message, source: &Map<String, Value>) -> Value {
     let mut wire = Map::new();
     for (key, value) in source {
         match key.as_str() {
-            "cacheControl" => {}
+            "cacheControl" | "reasoningDetails" => {}
             "toolCallId" | "tool_call_id" => {
                 if let Some(id) = &message.tool_call_id {
                     wire.insert("tool_call_id".to_owned(), json!(id));
@@ -149,18 +152,11 @@ fn wire_part(part: &Value) -> Value {
     }
     match part["type"].as_str() {
         Some("image") => json!({ "type": "image_url", "image_url": { "url": image_url(part) } }),
-        Some("file") => {
-            let mut file = Map::new();
-            if let Some(name) = part["name"].as_str() {
-                file.insert("filename".to_owned(), json!(name));
-            }
-            file.insert("file_data".to_owned(), json!(part_data_url(part)));
-            json!({ "type": "file", "file": file })
-        }
-        Some("audio") => {
-            let format = audio_format(part["mimeType"].as_str().unwrap_or_default());
-            json!({ "type": "input_audio", "input_audio": { "data": part["data"], "format": format } })
-        }
+        Some("file") => file(part["name"].as_str(), &part_data_url(part)),
+        Some("audio") => input_audio(
+            part["data"].as_str().unwrap_or_default(),
+            part["mimeType"].as_str().unwrap_or_default(),
+        ),
         _ => {
             let mut part = part.clone();
             if let Some(part) = part.as_object_mut() {
@@ -169,6 +165,19 @@ fn wire_part(part: &Value) -> Value {
             part
         }
     }
+}
+
+fn file(name: Option<&str>, data_url: &str) -> Value {
+    let mut file = Map::new();
+    if let Some(name) = name {
+        file.insert("filename".to_owned(), json!(name));
+    }
+    file.insert("file_data".to_owned(), json!(data_url));
+    json!({ "type": "file", "file": file })
+}
+
+fn input_audio(data: &str, mime_type: &str) -> Value {
+    json!({ "type": "input_audio", "input_audio": { "data": data, "format": audio_format(mime_type) } })
 }
 
 fn image_url(image: &Value) -> Cow<'_, str> {
@@ -249,7 +258,7 @@ mod tests {
     fn openais_own_form_is_left_beside_ours() {
         let wire = json!({ "role": "assistant", "refusal": null, "content": [{ "type": "refusal", "refusal": "no" }],
             "tool_calls": [{ "id": "1", "type": "custom", "custom": { "name": "c", "input": "x" } }] });
-        let ours = json!({ "role": "tool", "toolCallId": "1", "content": "r" });
+        let ours = json!({ "role": "assistant", "content": "r", "toolCalls": [] });
         assert_eq!(converted(&json!([wire, ours]))[0], wire);
     }
 
@@ -268,10 +277,11 @@ mod tests {
             role: Role::Tool,
             content: Content::Parts(vec![
                 Part::Text { text: "t".to_owned(), cache_control: true },
-                Part::image("data:image/png;base64,AA=="),
+                Part::image("data:image/png;base64,AA==", false),
             ]),
             tool_calls: Vec::new(),
             tool_call_id: Some("1".to_owned()),
+            reasoning_details: Vec::new(),
             cache_control: false,
             source: None,
         };

@@ -2,6 +2,7 @@
 //! other list goes through values, which keeps what was written and tells the path of a fault.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
@@ -9,14 +10,15 @@ use serde::{Deserialize, de::Error};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{ChatRequest, openai};
+use super::{ChatRequest, openai, options};
 use crate::error::GatewayError;
-use crate::model::message::{Content, Message, Part, Role, ToolCall};
+use crate::model::message::{Content, Message, Part, Role};
+use crate::model::tools::ToolCall;
 
 const ROLES: &str = "must be one of: system, developer, user, assistant, tool";
-const A_STRING: &str = "must be a string";
-const AN_ARRAY: &str = "must be an array";
-const AN_OBJECT: &str = "must be an object";
+pub(super) const A_STRING: &str = "must be a string";
+pub(super) const AN_ARRAY: &str = "must be an array";
+pub(super) const AN_OBJECT: &str = "must be an object";
 const MESSAGES: &str = "must be a non-empty array";
 
 /// The fields of a request, unread.
@@ -32,6 +34,19 @@ struct Fields<'a> {
     sensitivity: Option<&'a RawValue>,
     max_tokens: Option<&'a RawValue>,
     temperature: Option<&'a RawValue>,
+    top_p: Option<&'a RawValue>,
+    stop: Option<&'a RawValue>,
+    seed: Option<&'a RawValue>,
+    presence_penalty: Option<&'a RawValue>,
+    frequency_penalty: Option<&'a RawValue>,
+    reasoning_effort: Option<&'a RawValue>,
+    tools: Option<&'a RawValue>,
+    tool_choice: Option<&'a RawValue>,
+    response_format: Option<&'a RawValue>,
+    user_id: Option<&'a RawValue>,
+    metadata: Option<&'a RawValue>,
+    provider_options: Option<&'a RawValue>,
+    timeout_ms: Option<&'a RawValue>,
 }
 
 pub fn request(text: &str) -> Read<ChatRequest> {
@@ -43,7 +58,10 @@ pub fn request(text: &str) -> Read<ChatRequest> {
     let fields: Fields<'_> = serde_json::from_str(text).map_err(not_json)?;
     let raw = fields.messages.ok_or_else(|| Fault::new("messages", MESSAGES))?;
     let (messages, is_wire) = messages(raw.get())?;
+    let tools = options::tools(fields.tools)?;
     Ok(ChatRequest {
+        tool_choice: options::tool_choice(fields.tool_choice, &tools)?,
+        tools,
         caller: 0,
         openai_messages: is_wire.then(|| raw.to_owned()),
         messages,
@@ -52,8 +70,19 @@ pub fn request(text: &str) -> Read<ChatRequest> {
         feature: string("feature", fields.feature)?,
         user_tier: string("userTier", fields.user_tier)?,
         sensitivity: string("sensitivity", fields.sensitivity)?,
-        max_tokens: max_tokens(fields.max_tokens)?,
-        temperature: scalar("temperature", fields.temperature, "must be a number")?,
+        max_tokens: count("maxTokens", fields.max_tokens)?,
+        temperature: number("temperature", fields.temperature)?,
+        top_p: number("topP", fields.top_p)?,
+        stop: options::stop(fields.stop)?,
+        seed: scalar("seed", fields.seed, "must be a whole number")?,
+        presence_penalty: number("presencePenalty", fields.presence_penalty)?,
+        frequency_penalty: number("frequencyPenalty", fields.frequency_penalty)?,
+        reasoning_effort: string("reasoningEffort", fields.reasoning_effort)?,
+        response_format: options::response_format(fields.response_format)?,
+        user_id: string("userId", fields.user_id)?,
+        metadata: scalar("metadata", fields.metadata, AN_OBJECT)?,
+        provider_options: options::provider_options(fields.provider_options)?,
+        timeout_ms: count("timeoutMs", fields.timeout_ms)?,
     })
 }
 
@@ -62,8 +91,16 @@ fn not_json(error: serde_json::Error) -> Fault {
     Fault { path: "request".to_owned(), problem: Cow::Owned(format!("is not valid JSON: {error}")) }
 }
 
-fn scalar<T: DeserializeOwned>(path: &str, raw: Option<&RawValue>, problem: &'static str) -> Read<Option<T>> {
+pub(super) fn scalar<T: DeserializeOwned>(
+    path: &str,
+    raw: Option<&RawValue>,
+    problem: &'static str,
+) -> Read<Option<T>> {
     raw.map(|raw| serde_json::from_str(raw.get())).transpose().map_err(|_| Fault::new(path, problem))
+}
+
+fn number(path: &str, raw: Option<&RawValue>) -> Read<Option<f64>> {
+    scalar(path, raw, "must be a number")
 }
 
 fn string(path: &str, raw: Option<&RawValue>) -> Read<Option<String>> {
@@ -72,10 +109,10 @@ fn string(path: &str, raw: Option<&RawValue>) -> Read<Option<String>> {
 
 /// JavaScript has one kind of number: `1e3` is whole.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn max_tokens(raw: Option<&RawValue>) -> Read<Option<u64>> {
+fn count(path: &str, raw: Option<&RawValue>) -> Read<Option<u64>> {
     let problem = "must be a whole number of 1 or more";
-    match scalar::<f64>("maxTokens", raw, problem)? {
-        Some(number) if number < 1.0 || number.fract() != 0.0 => Err(Fault::new("maxTokens", problem)),
+    match scalar::<f64>(path, raw, problem)? {
+        Some(number) if number < 1.0 || number.fract() != 0.0 => Err(Fault::new(path, problem)),
         number => Ok(number.map(|number| number as u64)),
     }
 }
@@ -102,8 +139,29 @@ fn messages(json: &str) -> Read<(Vec<Message>, bool)> {
         };
         read.map_err(|fault| fault.inside(format_args!("messages[{index}]")))
     };
-    let messages = list.into_iter().enumerate().map(read).collect::<Read<_>>()?;
+    let messages = list.into_iter().enumerate().map(read).collect::<Read<Vec<_>>>()?;
+    answers_calls(&messages)?;
     Ok((messages, is_wire))
+}
+
+/// Each tool message answers a call of a turn before it: providers refuse any other.
+fn answers_calls(messages: &[Message]) -> Read<()> {
+    let mut called = HashSet::new();
+    for (index, message) in messages.iter().enumerate() {
+        called.extend(message.tool_calls.iter().map(|call| call.id.as_str()));
+        if message.role != Role::Tool {
+            continue;
+        }
+        let fault = |problem| Err(Fault::new(format!("messages[{index}].toolCallId"), problem));
+        match message.tool_call_id.as_deref() {
+            None => return fault("must name the call that the message answers"),
+            Some(id) if !called.contains(id) => {
+                return fault("answers no call of an assistant message before it");
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// A message that is a role and a text, nothing more.
@@ -146,7 +204,7 @@ pub struct Fault {
     problem: Cow<'static, str>,
 }
 
-type Read<T> = Result<T, Fault>;
+pub(super) type Read<T> = Result<T, Fault>;
 
 impl From<Fault> for GatewayError {
     fn from(fault: Fault) -> Self {
@@ -155,11 +213,11 @@ impl From<Fault> for GatewayError {
 }
 
 impl Fault {
-    fn new(path: impl Into<String>, problem: &'static str) -> Self {
+    pub(super) fn new(path: impl Into<String>, problem: &'static str) -> Self {
         Self { path: path.into(), problem: Cow::Borrowed(problem) }
     }
 
-    fn inside(self, place: fmt::Arguments<'_>) -> Self {
+    pub(super) fn inside(self, place: fmt::Arguments<'_>) -> Self {
         Self { path: format!("{place}{}", self.path), ..self }
     }
 }
@@ -175,6 +233,7 @@ fn message(mut source: Map<String, Value>) -> Read<Message> {
         content: content(role, source.get("content"))?,
         tool_calls: tool_calls(&source)?,
         tool_call_id: tool_call_id(&source)?,
+        reasoning_details: reasoning_details(&source)?,
         cache_control: cache_control(&source)?,
         source: Some(source),
     })
@@ -198,16 +257,58 @@ fn part(value: &Value) -> Read<Part> {
     let kind = text(part, "type")?;
     Ok(match kind {
         "text" => Part::Text { text: text(part, "text")?.to_owned(), cache_control: cache_control(part)? },
-        "image_url" => Part::image(image_url(part)?),
+        "image_url" => Part::image(image_url(part)?, cache_control(part)?),
         "image" => match set(part, "data") {
             Some(_) => Part::ImageData {
-                data: text(part, "data")?.to_owned(),
+                data: base64(part)?,
                 mime_type: text(part, "mimeType")?.to_owned(),
+                cache_control: cache_control(part)?,
             },
-            None => Part::image(text(part, "url")?),
+            None => Part::image(url(part)?, cache_control(part)?),
         },
-        _ => Part::Other { kind: kind.to_owned() },
+        "file" if set(part, "file").is_none() => Part::File {
+            data: base64(part)?,
+            mime_type: text(part, "mimeType")?.to_owned(),
+            name: set(part, "name").map(|_| text(part, "name").map(str::to_owned)).transpose()?,
+            cache_control: cache_control(part)?,
+        },
+        "audio" => Part::Audio { data: base64(part)?, mime_type: text(part, "mimeType")?.to_owned() },
+        _ if WIRE_PARTS.contains(&kind) => Part::Other { kind: kind.to_owned() },
+        _ => return Err(Fault::new(".type", "must be one of: text, image, file, audio")),
     })
+}
+
+/// Parts of OpenAI's own form that have no meaning here.
+const WIRE_PARTS: [&str; 4] = ["input_audio", "file", "refusal", "video_url"];
+
+fn url(part: &Map<String, Value>) -> Read<&str> {
+    let url = part.get("url").and_then(Value::as_str);
+    let is_url = |url: &&str| {
+        url.split_once(':').is_some_and(|(scheme, _)| {
+            ["http", "https", "data", "gs", "s3"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        })
+    };
+    url.filter(is_url)
+        .ok_or_else(|| Fault::new(".url", "must be a URL, unless the image is given in base64 as `data`"))
+}
+
+/// `data`, in base64; vendors say no more than "invalid" of what is not.
+fn base64(part: &Map<String, Value>) -> Read<String> {
+    let data = text(part, "data")?;
+    let digits = data.trim_end_matches('=');
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+    if digits.is_empty() || data.len() - digits.len() > 2 || !digits.bytes().all(is_digit) {
+        return Err(Fault::new(".data", "must be base64, without line breaks or a data: prefix"));
+    }
+    Ok(data.to_owned())
+}
+
+fn reasoning_details(message: &Map<String, Value>) -> Read<Vec<Value>> {
+    match set(message, "reasoningDetails") {
+        None => Ok(Vec::new()),
+        Some(Value::Array(blocks)) if blocks.iter().all(Value::is_object) => Ok(blocks.clone()),
+        Some(_) => Err(Fault::new(".reasoningDetails", "must be the array that an answer gave")),
+    }
 }
 
 /// Some services take the URL itself where OpenAI has an object.
@@ -238,17 +339,24 @@ fn wire_call(call: &Value) -> Option<ToolCall> {
         id: call.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(),
         name: function.get("name")?.as_str()?.to_owned(),
         arguments: function.get("arguments").map(arguments).unwrap_or_default(),
+        signature: None,
     })
 }
 
 fn own_call(value: &Value) -> Read<ToolCall> {
     let call = value.as_object().ok_or_else(|| Fault::new("", AN_OBJECT))?;
-    let arguments = match set(call, "arguments") {
-        None => "{}".to_owned(),
-        Some(value @ (Value::String(_) | Value::Object(_))) => arguments(value),
-        Some(_) => return Err(Fault::new(".arguments", "must be an object or a string")),
-    };
-    Ok(ToolCall { id: text(call, "id")?.to_owned(), name: text(call, "name")?.to_owned(), arguments })
+    let arguments =
+        match set(call, "rawArguments").filter(|raw| raw.is_string()).or_else(|| set(call, "arguments")) {
+            None => "{}".to_owned(),
+            Some(value @ (Value::String(_) | Value::Object(_))) => arguments(value),
+            Some(_) => return Err(Fault::new(".arguments", "must be an object or a string")),
+        };
+    Ok(ToolCall {
+        id: text(call, "id")?.to_owned(),
+        name: text(call, "name")?.to_owned(),
+        arguments,
+        signature: set(call, "signature").map(|_| text(call, "signature").map(str::to_owned)).transpose()?,
+    })
 }
 
 fn arguments(value: &Value) -> String {
@@ -273,11 +381,11 @@ fn cache_control(holder: &Map<String, Value>) -> Read<bool> {
 }
 
 /// A field that is there and not `null`.
-fn set<'a>(holder: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+pub(super) fn set<'a>(holder: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     holder.get(key).filter(|value| !value.is_null())
 }
 
-fn text<'a>(holder: &'a Map<String, Value>, key: &str) -> Read<&'a str> {
+pub(super) fn text<'a>(holder: &'a Map<String, Value>, key: &str) -> Read<&'a str> {
     holder.get(key).and_then(Value::as_str).ok_or_else(|| Fault::new(format!(".{key}"), A_STRING))
 }
 

@@ -57,12 +57,19 @@ fn openais_form_and_ours_mean_the_same() {
     let ours = one(
         &json!({ "role": "assistant", "toolCalls": [{ "id": "1", "name": "f", "arguments": { "a": 1 } }] }),
     );
-    let call = ToolCall { id: "1".to_owned(), name: "f".to_owned(), arguments: "{\"a\":1}".to_owned() };
+    let call = ToolCall {
+        id: "1".to_owned(),
+        name: "f".to_owned(),
+        arguments: "{\"a\":1}".to_owned(),
+        signature: None,
+    };
     assert_eq!(wire.tool_calls, [call]);
     assert_eq!(wire.tool_calls, ours.tool_calls);
 
-    let wire = one(&json!({ "role": "tool", "tool_call_id": "1", "content": "r" }));
-    let ours = one(&json!({ "role": "tool", "toolCallId": "1", "content": "r" }));
+    let called = json!({ "role": "assistant", "toolCalls": [{ "id": "1", "name": "f" }] });
+    let answer = |message: Value| read(&json!({ "messages": [called, message] })).messages.remove(1);
+    let wire = answer(json!({ "role": "tool", "tool_call_id": "1", "content": "r" }));
+    let ours = answer(json!({ "role": "tool", "toolCallId": "1", "content": "r" }));
     assert_eq!(wire.tool_call_id.as_deref(), Some("1"));
     assert_eq!(wire.tool_call_id, ours.tool_call_id);
 
@@ -82,7 +89,10 @@ fn openais_form_and_ours_mean_the_same() {
     ] }));
     assert_eq!(wire.content, ours.content);
     let Content::Parts(parts) = wire.content else { panic!("no parts") };
-    assert_eq!(parts[2], Part::ImageData { data: "AA==".to_owned(), mime_type: "image/png".to_owned() });
+    assert_eq!(
+        parts[2],
+        Part::ImageData { data: "AA==".to_owned(), mime_type: "image/png".to_owned(), cache_control: false }
+    );
     assert_eq!(parts[4], Part::Other { kind: "input_audio".to_owned() });
 }
 
@@ -112,9 +122,9 @@ fn only_openais_own_form_goes_out_as_it_came() {
     assert!(is_wire(json!({ "role": "user", "content": [{ "type": "file", "file": { "file_id": "f" } }] })));
     assert!(is_wire(json!({ "role": "assistant", "tool_calls": [] })));
     assert!(!is_wire(json!({ "role": "assistant", "toolCalls": [] })));
-    assert!(!is_wire(json!({ "role": "tool", "content": "", "toolCallId": "1" })));
+    assert!(!is_wire(json!({ "role": "assistant", "content": "", "toolCallId": "1" })));
     assert!(!is_wire(json!({ "role": "user", "content": "", "cacheControl": null })));
-    assert!(!is_wire(json!({ "role": "user", "content": [{ "type": "image", "url": "u" }] })));
+    assert!(!is_wire(json!({ "role": "user", "content": [{ "type": "image", "url": "https://x/u" }] })));
     assert!(!is_wire(
         json!({ "role": "user", "content": [{ "type": "text", "text": "", "cacheControl": null }] })
     ));
@@ -169,18 +179,82 @@ fn a_fault_in_a_message_is_told_with_its_path() {
 
 #[test]
 fn a_fault_in_a_part_is_told_with_its_path() {
-    let fault = |part: Value| message_fault(&json!({ "role": "user", "content": [{ "type": "x" }, part] }));
+    let fault = |part: Value| {
+        message_fault(&json!({ "role": "user", "content": [{ "type": "text", "text": "" }, part] }))
+    };
     assert_eq!(fault(json!("a")), "messages[1].content[1]: must be an object");
     assert_eq!(fault(json!({})), "messages[1].content[1].type: must be a string");
     assert_eq!(fault(json!({ "type": "text" })), "messages[1].content[1].text: must be a string");
-    assert_eq!(fault(json!({ "type": "image" })), "messages[1].content[1].url: must be a string");
     assert_eq!(
-        fault(json!({ "type": "image", "data": "" })),
+        fault(json!({ "type": "x" })),
+        "messages[1].content[1].type: must be one of: text, image, file, audio"
+    );
+    let no_url = "messages[1].content[1].url: must be a URL, unless the image is given in base64 as `data`";
+    for image in [json!({ "type": "image" }), json!({ "type": "image", "url": "a.png" })] {
+        assert_eq!(fault(image), no_url);
+    }
+    assert_eq!(
+        fault(json!({ "type": "image", "data": "AA==" })),
         "messages[1].content[1].mimeType: must be a string"
     );
+    let no_base64 = "messages[1].content[1].data: must be base64, without line breaks or a data: prefix";
+    for data in ["", "data:image/png;base64,AA==", "A A=", "AA==="] {
+        assert_eq!(fault(json!({ "type": "image", "data": data, "mimeType": "image/png" })), no_base64);
+    }
     assert_eq!(
         fault(json!({ "type": "image_url" })),
         "messages[1].content[1].image_url.url: must be a string"
+    );
+}
+
+#[test]
+fn a_tool_message_answers_a_call_before_it() {
+    let tool = |id: &str| json!({ "role": "tool", "toolCallId": id, "content": "r" });
+    let call = json!({ "role": "assistant", "toolCalls": [{ "id": "1", "name": "f" }] });
+    let told = |messages: Value| fault(&json!({ "messages": messages }));
+    let no_call = "answers no call of an assistant message before it";
+    assert_eq!(told(json!([tool("1"), call])), format!("messages[0].toolCallId: {no_call}"));
+    assert_eq!(told(json!([call, tool("2")])), format!("messages[1].toolCallId: {no_call}"));
+    assert_eq!(
+        told(json!([call, { "role": "tool", "content": "r" }])),
+        "messages[1].toolCallId: must name the call that the message answers"
+    );
+}
+
+#[test]
+fn tools_and_the_answers_form_are_checked() {
+    let told = |fields: Value| {
+        let mut request = json!({ "messages": [{ "role": "user", "content": "a" }] });
+        request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        fault(&request)
+    };
+    let tool = json!({ "name": "f", "parameters": {} });
+    assert_eq!(told(json!({ "tools": [{ "parameters": {} }] })), "tools[0].name: must be a string");
+    assert_eq!(told(json!({ "tools": [tool, tool] })), "tools[1].name: is the name of another tool too");
+    assert_eq!(
+        told(json!({ "tools": [{ "name": "f", "parameters": [] }] })),
+        "tools[0].parameters: must be a JSON Schema: an object"
+    );
+    assert_eq!(
+        told(json!({ "tools": [tool], "toolChoice": { "name": "g" } })),
+        "toolChoice.name: must be the name of one of the tools"
+    );
+    assert_eq!(
+        told(json!({ "toolChoice": "required" })),
+        "toolChoice: requires a tool, but there are no tools"
+    );
+    assert_eq!(
+        told(json!({ "responseFormat": { "jsonSchema": "x" } })),
+        "responseFormat.jsonSchema: must be a JSON Schema: an object"
+    );
+    assert_eq!(
+        told(json!({ "responseFormat": "xml" })),
+        "responseFormat: must be \"text\", \"json\" or {jsonSchema, name?, strict?}"
+    );
+    assert_eq!(told(json!({ "stop": [1] })), "stop: must be a string or an array of strings");
+    assert_eq!(
+        told(json!({ "providerOptions": { "openai": 1 } })),
+        "providerOptions.openai: must be an object"
     );
 }
 

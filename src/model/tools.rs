@@ -1,0 +1,219 @@
+//! Functions a model may call, and the form its answer is to have.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// A function the model may call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tool {
+    pub name: String,
+    pub description: Option<String>,
+    /// JSON Schema of the arguments: an object.
+    pub parameters: Map<String, Value>,
+    /// The arguments must follow the schema to the letter, where the provider can see to it.
+    pub strict: Option<bool>,
+}
+
+/// Whether the model may, must or must not call a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolChoice {
+    Auto,
+    None,
+    Required,
+    /// This one.
+    Named(String),
+}
+
+/// The form of the answer's text, where it is not free.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ResponseFormat {
+    /// Any JSON object.
+    Json,
+    Schema {
+        name: String,
+        schema: Map<String, Value>,
+        strict: Option<bool>,
+    },
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// JSON text, as the model wrote it.
+    pub arguments: String,
+    /// The vendor's own mark on the call (Gemini's thought signature), which must come back with it unchanged.
+    pub signature: Option<String>,
+}
+
+impl ToolCall {
+    /// The arguments as an object; `None` where the text is no JSON object. No text at all means no arguments.
+    pub fn parsed_arguments(&self) -> Option<Map<String, Value>> {
+        let text = self.arguments.trim();
+        if text.is_empty() { Some(Map::new()) } else { serde_json::from_str(text).ok() }
+    }
+}
+
+/// Part of a call, as it streams.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToolCallDelta {
+    /// The upstream's number for the call within its answer; from any base, and not given by every service.
+    pub index: Option<u64>,
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub arguments: String,
+    pub signature: Option<String>,
+}
+
+/// Puts calls together from their parts, several at once.
+#[derive(Debug, Clone, Default)]
+pub struct ToolCallAssembly {
+    calls: Vec<(Option<u64>, ToolCall)>,
+}
+
+impl ToolCallAssembly {
+    pub fn push(&mut self, delta: ToolCallDelta) {
+        let at = match self.find(&delta) {
+            Some(at) => at,
+            None => {
+                self.calls.push((delta.index, ToolCall::default()));
+                self.calls.len() - 1
+            }
+        };
+        let call = &mut self.calls[at].1;
+        if let Some(id) = delta.id.filter(|id| !id.is_empty()) {
+            call.id = id;
+        }
+        if call.name.is_empty() {
+            call.name = delta.name.unwrap_or_default();
+        }
+        call.arguments.push_str(&delta.arguments);
+        call.signature = delta.signature.or(call.signature.take());
+    }
+
+    /// The call a part belongs to. Some services number all their calls 0, but give each its own id.
+    fn find(&self, delta: &ToolCallDelta) -> Option<usize> {
+        let other_call = |call: &ToolCall| {
+            delta.id.as_ref().is_some_and(|id| !id.is_empty() && !call.id.is_empty() && *id != call.id)
+        };
+        let at = match delta.index {
+            Some(_) => self.calls.iter().rposition(|(index, _)| *index == delta.index),
+            None => self.calls.len().checked_sub(1),
+        }?;
+        (!other_call(&self.calls[at].1)).then_some(at)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// The calls in the order they began; those without an id get one.
+    pub fn finish(&self) -> Vec<ToolCall> {
+        let named = |(number, (_, call)): (usize, &(Option<u64>, ToolCall))| {
+            let mut call = call.clone();
+            if call.id.is_empty() {
+                call.id = format!("call_{number}");
+            }
+            call
+        };
+        self.calls.iter().enumerate().map(named).collect()
+    }
+}
+
+/// A call as the caller gets it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnsweredCall {
+    pub id: String,
+    pub name: String,
+    pub arguments: Map<String, Value>,
+    /// The model's text, where it is no JSON object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_arguments: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+}
+
+impl From<ToolCall> for AnsweredCall {
+    fn from(call: ToolCall) -> Self {
+        let parsed = call.parsed_arguments();
+        Self {
+            raw_arguments: parsed.is_none().then_some(call.arguments),
+            arguments: parsed.unwrap_or_default(),
+            id: call.id,
+            name: call.name,
+            signature: call.signature,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delta(index: Option<u64>, id: &str, name: &str, arguments: &str) -> ToolCallDelta {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        ToolCallDelta {
+            index,
+            id: some(id),
+            name: some(name),
+            arguments: arguments.to_owned(),
+            signature: None,
+        }
+    }
+
+    fn assembled(deltas: impl IntoIterator<Item = ToolCallDelta>) -> Vec<(String, String, String)> {
+        let mut assembly = ToolCallAssembly::default();
+        deltas.into_iter().for_each(|delta| assembly.push(delta));
+        assembly.finish().into_iter().map(|call| (call.id, call.name, call.arguments)).collect()
+    }
+
+    fn calls(expected: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+        expected.iter().map(|&(id, name, args)| (id.into(), name.into(), args.into())).collect()
+    }
+
+    #[test]
+    fn parts_of_several_calls_may_be_mixed_and_counted_from_any_base() {
+        let parts = [
+            delta(Some(7), "a", "f", ""),
+            delta(Some(8), "b", "g", ""),
+            delta(Some(7), "", "", "{\"x\""),
+            delta(Some(8), "", "", "{}"),
+            delta(Some(7), "", "", ":1}"),
+        ];
+        assert_eq!(assembled(parts), calls(&[("a", "f", "{\"x\":1}"), ("b", "g", "{}")]));
+    }
+
+    #[test]
+    fn an_id_of_its_own_begins_a_call_where_numbers_are_missing_or_all_alike() {
+        for index in [None, Some(0)] {
+            let parts = [
+                delta(index, "a", "f", "{"),
+                delta(index, "", "", "}"),
+                delta(index, "b", "g", ""),
+                delta(index, "b", "", "{}"),
+            ];
+            assert_eq!(assembled(parts), calls(&[("a", "f", "{}"), ("b", "g", "{}")]));
+        }
+    }
+
+    #[test]
+    fn a_call_without_an_id_gets_one() {
+        assert_eq!(assembled([delta(Some(0), "", "f", "")]), calls(&[("call_0", "f", "")]));
+    }
+
+    #[test]
+    fn arguments_are_an_object_or_raw_text() {
+        let answered = |arguments: &str| {
+            let call = ToolCall { arguments: arguments.to_owned(), ..ToolCall::default() };
+            let AnsweredCall { arguments, raw_arguments, .. } = call.into();
+            (Value::Object(arguments).to_string(), raw_arguments)
+        };
+        assert_eq!(answered(""), ("{}".to_owned(), None));
+        assert_eq!(answered("{\"b\":1,\"a\":2}"), ("{\"b\":1,\"a\":2}".to_owned(), None));
+        for broken in ["{\"a\":", "[1]", "\"x\"", "null"] {
+            assert_eq!(answered(broken), ("{}".to_owned(), Some(broken.to_owned())));
+        }
+    }
+}
