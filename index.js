@@ -1,6 +1,9 @@
 'use strict';
 
+const { createModelAllowlist } = require('./lib/allowlist.js');
 const { BudgetGuard, BudgetTracker } = require('./lib/budget.js');
+const { classifyError } = require('./lib/classify.js');
+const { createCostTracker } = require('./lib/cost-tracker.js');
 const { loadConfig, loadConfigFromObjects, validateConfig } = require('./lib/config.js');
 const { GatewayError } = require('./lib/errors.js');
 const { Gateway } = require('./lib/gateway.js');
@@ -20,6 +23,9 @@ module.exports = {
   ProviderRegistry,
   Router,
   UsageLogger,
+  classifyError,
+  createCostTracker,
+  createModelAllowlist,
   estimateCostUsd,
   getModelPricing,
   loadConfig,

@@ -18,6 +18,9 @@ export const {
   estimateCostUsd,
   getModelPricing,
   registerModelPricing,
+  classifyError,
+  createCostTracker,
+  createModelAllowlist,
 } = gateway
 
 export default gateway

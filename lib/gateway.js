@@ -1,8 +1,9 @@
 'use strict';
 
 const native = require('../native.js');
+const { batch } = require('./batch.js');
 const { Call } = require('./bridge.js');
-const { GatewayError, configFault, stringify, unwrap } = require('./errors.js');
+const { GatewayError, configFault, invalidRequest, stringify, unwrap } = require('./errors.js');
 const { ProviderRegistry, providerTable } = require('./providers.js');
 const { EventReader, toReadableStream } = require('./events.js');
 const { StreamReader } = require('./stream.js');
@@ -13,6 +14,9 @@ class Gateway {
   #registry = new ProviderRegistry();
   #customs = [];
   #logger;
+  /** The way of a call through middleware, outermost first; absent while there is none. */
+  #through = undefined;
+  #layers = [];
 
   constructor(options) {
     const config = options?.config;
@@ -35,6 +39,25 @@ class Gateway {
 
   // No async function: its suspended frame would be a third of what a call in flight costs.
   chat(request) {
+    return this.#through === undefined ? this.#ask(request) : this.#through(request);
+  }
+
+  /** Adds middleware around `chat`: what is added first is outermost. */
+  use(middleware) {
+    if (typeof middleware !== 'function') throw invalidRequest('middleware', 'must be a function (request, next)');
+    const layers = (this.#layers = [...this.#layers, middleware]);
+    const from = (index) => async (request) =>
+      index === layers.length ? this.#ask(request) : layers[index](request, from(index + 1));
+    this.#through = from(0);
+    return this;
+  }
+
+  /** `chat` on each request, `concurrency` at once (8), middleware included. */
+  batch(requests, options) {
+    return batch((request) => this.chat(request), requests, options);
+  }
+
+  #ask(request) {
     return new Call(this.#customs, this.#logger).start(this.#native, 'chat', request).then(answered);
   }
 

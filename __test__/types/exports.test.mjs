@@ -12,7 +12,9 @@ const esm = await import('../../index.mjs')
 const declarations = fileURLToPath(new URL('../../index.d.ts', import.meta.url))
 const program = ts.createProgram([declarations], { noLib: true, types: [] })
 const checker = program.getTypeChecker()
-const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(declarations)))
+const exported = checker
+  .getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(declarations)))
+  .map((symbol) => (symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol))
 const classes = exported.filter((symbol) => symbol.flags & ts.SymbolFlags.Class)
 
 test('the CommonJS module exports the declared values', () => {

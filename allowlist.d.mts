@@ -1,0 +1,1 @@
+export { createModelAllowlist, type ModelAllowlist } from "./allowlist.js";

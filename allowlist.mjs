@@ -1,0 +1,3 @@
+import allowlist from './allowlist.js'
+
+export const { createModelAllowlist } = allowlist
