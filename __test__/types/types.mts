@@ -45,15 +45,20 @@ expectTypeOf<RequiredKeys<t.UsageLog>>().toEqualTypeOf<
 >();
 expectTypeOf<RequiredKeys<t.GatewayErrorPayload>>().toEqualTypeOf<"code" | "kind" | "message" | "retryable">();
 
-expectTypeOf<t.ProviderRequestOptions>().toEqualTypeOf<{
+// The original's fields as they were, and beside them optional ones alone.
+type OriginalOptions = {
   model: string;
   messages: { role: "system" | "user" | "assistant"; content: string }[];
   maxTokens?: number;
   temperature?: number;
   stream?: boolean;
   signal?: AbortSignal;
-}>();
-expectTypeOf<t.StreamChunk>().toEqualTypeOf<{ delta: string; model?: string; finishReason?: string | null }>();
+};
+expectTypeOf<Pick<t.ProviderRequestOptions, keyof OriginalOptions>>().toEqualTypeOf<OriginalOptions>();
+expectTypeOf<RequiredKeys<t.ProviderRequestOptions>>().toEqualTypeOf<"model" | "messages">();
+type OriginalChunk = { delta: string; model?: string; finishReason?: string | null };
+expectTypeOf<Pick<t.StreamChunk, keyof OriginalChunk>>().toEqualTypeOf<OriginalChunk>();
+expectTypeOf<RequiredKeys<t.StreamChunk>>().toEqualTypeOf<"delta">();
 expectTypeOf<t.ModelPricing>().toEqualTypeOf<{ inputPer1kTokens: number; outputPer1kTokens: number }>();
 expectTypeOf<t.GatewayErrorPayload>().toExtend<ConstructorParameters<typeof GatewayError>[0]>();
 expectTypeOf<GatewayError>().toExtend<Error>();
@@ -64,6 +69,7 @@ declare const gateway: Gateway;
 expectTypeOf<Parameters<Gateway["chat"]>[0]>().toEqualTypeOf<t.GatewayRequest>();
 expectTypeOf<Parameters<Gateway["chatStream"]>[0]>().toEqualTypeOf<t.GatewayRequest>();
 expectTypeOf<ReturnType<Gateway["chatStream"]>>().resolves.toExtend<t.GatewayStreamResponse>();
+expectTypeOf<ReturnType<Gateway["chatStream"]>>().resolves.toExtend<t.GatewayEventStreamResponse>();
 export const calls = (): Promise<t.GatewayResponse>[] => [
   gateway.chat({ messages: [{ role: "user", content: "Hello" }], signal: AbortSignal.timeout(1000), sensitivity: "high" }),
   gateway.chat({
