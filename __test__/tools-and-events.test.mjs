@@ -143,6 +143,26 @@ test('a whole answer has its calls, its reasoning and why it stopped', async () 
   ])
 })
 
+test('calls and reasoning are billed too where the provider gives no counts', async () => {
+  const call = (args) => [{ id: 'a', type: 'function', function: { name: 'clock', arguments: args } }]
+  const message = (args, reasoning_content) => ({ role: 'assistant', content: 'Hi', reasoning_content, tool_calls: call(args) })
+  const answers = ['{}', '{"a":"one two three"}', '{}'].map((args, index) =>
+    json({ model: 'm', choices: [{ message: message(args, index === 2 ? 'four five six' : ''), finish_reason: 'stop' }] }),
+  )
+  const { gateway } = await of('openai', ...answers)
+  const [least, longer, thought] = [await gateway.chat(ask()), await gateway.chat(ask()), await gateway.chat(ask())]
+  for (const answer of [longer, thought]) expect(answer.outputTokens).toBeGreaterThan(least.outputTokens)
+
+  const streamed = (delta) => sse([openai.chunk({ content: 'Hi', ...delta }), openai.chunk({}, 'stop'), '[DONE]'])
+  const other = (await of('openai', streamed({}), streamed({ tool_calls: call('{"a":1}') }))).gateway
+  const counts = []
+  for (let i = 0; i < 2; i++) {
+    const answer = await other.chatStream(ask())
+    counts.push((await collect(answer.events)).at(-1).usage.outputTokens)
+  }
+  expect(counts[1]).toBeGreaterThan(counts[0])
+})
+
 const SCHEMA = { type: 'object', properties: { n: { type: 'number' } } }
 
 test('what few requests set reaches OpenAI in its own words, and the caller\'s options last', async () => {

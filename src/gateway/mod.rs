@@ -194,7 +194,7 @@ async fn outcome_of(routed: Routed<Answer>, request: &Arc<ChatRequest>) -> Outco
     let Routed { output: answer, provider, model, fallback_from, fallback_triggered, .. } = routed;
     let usage = match answer.usage {
         Some(usage) => usage,
-        None => estimated_usage(&model, request, &answer.content).await,
+        None => estimated_usage(&model, request, &answer.output_text()).await,
     };
     Outcome {
         provider: provider.name().to_owned(),

@@ -1,5 +1,6 @@
 //! An open stream: hands events on, keeps the figures, and settles once, however it ends.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::estimate::{count_usage, estimated_usage};
 use crate::error::{ErrorKind, Failure, GatewayError};
-use crate::model::{ChatRequest, GatewayResponse, StreamEvent, TokenUsage, ToolCallAssembly, UsageSource};
+use crate::model::{
+    ChatRequest, GatewayResponse, StreamEvent, TokenUsage, ToolCallAssembly, UsageSource, output_text,
+};
 use crate::pricing;
 use crate::providers::EventSource;
 use crate::routing::Routed;
@@ -209,9 +212,14 @@ impl GatewayStream {
         }
     }
 
-    /// Counts the text so far.
+    /// Everything the model has written so far.
+    fn output_text(&self) -> Cow<'_, str> {
+        output_text(&self.progress.content, &self.progress.reasoning, &self.tool_calls.finish())
+    }
+
+    /// Counts the answer so far.
     fn counted(&self) -> impl Future<Output = TokenUsage> + Send + use<> {
-        estimated_usage(&self.asked_model, &self.request, &self.progress.content)
+        estimated_usage(&self.asked_model, &self.request, &self.output_text())
     }
 
     fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) {
@@ -249,7 +257,7 @@ impl Drop for GatewayStream {
     fn drop(&mut self) {
         if self.record.is_some() {
             self.source = None;
-            let counted = count_usage(&self.asked_model, &self.request, &self.progress.content);
+            let counted = count_usage(&self.asked_model, &self.request, &self.output_text());
             let error_code = match &self.broken {
                 Some(failure) => Some(failure.log_code().to_owned()),
                 None if std::thread::panicking() => Some(ErrorKind::Internal.code().to_owned()),

@@ -1,5 +1,7 @@
 //! A whole answer: as a provider gives it, and as the caller gets it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -23,6 +25,23 @@ pub struct Answer {
     pub usage: Option<TokenUsage>,
     /// The provider's own total, where it is not the sum of input and output.
     pub total_tokens: Option<u64>,
+}
+
+impl Answer {
+    /// Everything the model wrote.
+    pub fn output_text(&self) -> Cow<'_, str> {
+        output_text(&self.content, &self.reasoning, &self.tool_calls)
+    }
+}
+
+/// Everything a model wrote, to be counted where its provider gives no counts: vendors bill reasoning and calls too.
+pub fn output_text<'a>(content: &'a str, reasoning: &str, calls: &[ToolCall]) -> Cow<'a, str> {
+    if reasoning.is_empty() && calls.is_empty() {
+        return Cow::Borrowed(content);
+    }
+    let calls = calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
+    let texts: Vec<&str> = [reasoning, content].into_iter().chain(calls).collect();
+    Cow::Owned(texts.join("\n"))
 }
 
 /// What the caller of `chat` gets.

@@ -126,7 +126,7 @@ pub(super) struct ProviderResult {
 pub(super) async fn provider_result(answer: Answer, order: &ProviderCall) -> ProviderResult {
     let usage = match answer.usage {
         Some(usage) => usage,
-        None => estimated_usage(&order.model, &order.request, &answer.content).await,
+        None => estimated_usage(&order.model, &order.request, &answer.output_text()).await,
     };
     ProviderResult {
         content: answer.content,
