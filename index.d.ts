@@ -90,7 +90,7 @@ export interface ToolMessage {
 // ── Requests and answers ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** What a caller asks. `null` counts as unset. */
-export interface GatewayRequest {
+export interface GatewayRequest extends GenerationOptions {
   messages: ChatMessage[];
   /** In place of the model of the rule that matches. */
   model?: string;
@@ -115,6 +115,10 @@ export interface GatewayRequest {
   sensitivity?: "low" | "medium" | "high" | (string & {});
   /** Milliseconds for the whole call, retries and fallbacks included. Default: no bound but the providers' own. */
   timeoutMs?: number;
+}
+
+/** What is asked of the model beside the messages; providers of your own see it as the caller wrote it. */
+export interface GenerationOptions {
   /** Functions that the model may call. */
   tools?: Tool[];
   /** `required`: some tool; `{name}`: this one. Default: `auto`. */
@@ -492,26 +496,13 @@ export function validateConfig(raw: unknown): void;
 // ── Providers ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** One call of a provider. */
-export interface ProviderRequestOptions {
+export interface ProviderRequestOptions extends GenerationOptions {
   model: string;
   messages: ChatMessage[];
   maxTokens?: number;
   temperature?: number;
   stream?: boolean;
   signal?: AbortSignal;
-  /** These are as the caller wrote them. */
-  tools?: Tool[];
-  toolChoice?: GatewayRequest["toolChoice"];
-  responseFormat?: ResponseFormat;
-  topP?: number;
-  stop?: string | string[];
-  seed?: number;
-  presencePenalty?: number;
-  frequencyPenalty?: number;
-  reasoningEffort?: string;
-  userId?: string;
-  metadata?: Record<string, unknown>;
-  providerOptions?: Record<string, Record<string, unknown>>;
 }
 
 /** A provider's whole answer. */
