@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
 
 use super::anthropic::{AnthropicWire, VERSION};
 use super::http::{SECRET_LENGTH, Secrets, Shared};
@@ -72,9 +72,9 @@ impl Builder<'_> {
         let key = self.key()?;
         let headers = self.headers(family, key.as_deref())?;
         let base = config.base_url.as_deref().or(default_base_url(family)).unwrap_or_default();
-        let url = Url::parse(&format!("{}{}", base.trim_end_matches('/'), W::PATH))
+        let endpoint = Url::parse(&format!("{}{}", base.trim_end_matches('/'), W::PATH))
             .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .and_then(|url| Endpoint::new(url, headers))
             .ok_or_else(|| self.fail("baseUrl is not an http(s) address"))?;
         let own_headers =
             config.headers.values().filter(|value| value.trim().len() >= SECRET_LENGTH).cloned();
@@ -88,7 +88,7 @@ impl Builder<'_> {
             family,
             wire,
             client: HttpClient::new(&self.setup.network).map_err(|problem| self.fail(problem))?,
-            endpoint: Endpoint { url, headers },
+            endpoint,
             retry: config.retry.into(),
         })
     }

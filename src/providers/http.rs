@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use reqwest::Response;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -17,7 +16,7 @@ use crate::model::{Answer, StreamEvent};
 use crate::transport::body::{BodyLimit, ChunkReader, read_error, read_whole};
 use crate::transport::retry::retry_after;
 use crate::transport::sse::SseReader;
-use crate::transport::{Endpoint, HttpClient, RetryPolicy};
+use crate::transport::{Endpoint, HttpClient, Response, RetryPolicy};
 
 /// How long a finished stream's connection is given to end by itself, so that it can be used again.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -107,11 +106,11 @@ impl<W: Wire> HttpProvider<W> {
     async fn send(&self, body: Bytes) -> Result<Response, GatewayError> {
         let name = &self.shared.name;
         let response = self.client.post(name, &self.endpoint, body).await?;
-        let status = response.status();
+        let status = response.status;
         if status.is_success() {
             return Ok(response);
         }
-        let retry_after = retry_after(response.headers(), SystemTime::now());
+        let retry_after = retry_after(&response.headers, SystemTime::now());
         let text = self.shared.secrets.redact(read_error(response).await);
         Err(GatewayError { retry_after, ..GatewayError::from_http_status(name, status.as_u16(), &text) })
     }
@@ -126,7 +125,7 @@ impl<W: Wire> HttpProvider<W> {
         let shared = &self.shared;
         within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
             let response = self.send(body).await?;
-            let status = response.status().as_u16();
+            let status = response.status.as_u16();
             let body = read_whole(&shared.name, response, shared.limit).await?;
             let mut answer =
                 self.wire.answer(&body).map_err(|problem| self.unusable(status, &body, problem))?;
@@ -156,7 +155,7 @@ impl<W: Wire> HttpProvider<W> {
         .await?;
         commit(Box::new(HttpEvents {
             shared: shared.clone(),
-            status: response.status().as_u16(),
+            status: response.status.as_u16(),
             body: Some(ChunkReader::new(response)),
             sse: SseReader::new(usize::try_from(shared.limit.max).unwrap_or(usize::MAX)),
             decoder: self.wire.decoder(),

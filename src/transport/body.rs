@@ -1,13 +1,12 @@
 //! Reads answers: whole ones up to a bound, streams as far as they have arrived.
 
+use std::future::poll_fn;
 use std::task::Poll;
 
 use bytes::Bytes;
-use futures::FutureExt;
-use reqwest::Response;
-use reqwest::header::CONTENT_LENGTH;
+use http::header::CONTENT_LENGTH;
 
-use super::client::describe;
+use super::client::{Lost, Response, describe};
 use crate::error::GatewayError;
 
 /// What [`ChunkReader::read`] gathers at most before it hands bytes on.
@@ -35,8 +34,8 @@ impl BodyLimit {
     }
 }
 
-fn lost(provider: &str, error: &reqwest::Error) -> GatewayError {
-    GatewayError::provider_network(provider, &describe(error))
+fn lost(provider: &str, lost: &Lost) -> GatewayError {
+    GatewayError::provider_network(provider, &describe(lost))
 }
 
 /// The whole body; longer ones are refused while reading.
@@ -45,17 +44,17 @@ pub async fn read_whole(
     mut response: Response,
     limit: BodyLimit,
 ) -> Result<Bytes, GatewayError> {
-    let status = response.status().as_u16();
+    let status = response.status.as_u16();
     let announced =
-        response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        response.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit.max) {
         return Err(limit.exceeded(provider, status));
     }
-    let Some(first) = response.chunk().await.map_err(|error| lost(provider, &error))? else {
+    let Some(first) = response.piece().await.map_err(|error| lost(provider, &error))? else {
         return Ok(Bytes::new());
     };
     let mut all: Option<Vec<u8>> = None;
-    while let Some(next) = response.chunk().await.map_err(|error| lost(provider, &error))? {
+    while let Some(next) = response.piece().await.map_err(|error| lost(provider, &error))? {
         let all = all.get_or_insert_with(|| first.to_vec());
         all.extend_from_slice(&next);
         if all.len() as u64 > limit.max {
@@ -70,27 +69,13 @@ pub async fn read_whole(
 pub async fn read_error(mut response: Response) -> String {
     let mut body = Vec::new();
     while body.len() < ERROR_BODY {
-        match response.chunk().await {
+        match response.piece().await {
             Ok(Some(bytes)) => body.extend_from_slice(&bytes),
             Ok(None) | Err(_) => break,
         }
     }
     body.truncate(ERROR_BODY);
     String::from_utf8_lossy(&body).into_owned()
-}
-
-/// Goes to the end of the runtime's queue. Unlike `yield_now`, without a look at the sockets in between.
-async fn let_others_run() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// A streamed body.
@@ -111,27 +96,23 @@ impl ChunkReader {
 
     /// Waits for bytes, then feeds all that has arrived; false at the end of the body.
     pub async fn read(&mut self, provider: &str, mut feed: impl FnMut(&[u8])) -> Result<bool, GatewayError> {
-        let mut next = self.response.chunk().await;
         let mut gathered = 0;
-        loop {
-            let Some(bytes) = next.map_err(|error| lost(provider, &error))? else { return Ok(false) };
-            gathered += bytes.len();
-            self.read += bytes.len() as u64;
-            feed(&bytes);
-            if gathered >= READ_AHEAD {
-                return Ok(true);
-            }
-            next = match self.response.chunk().now_or_never() {
-                Some(ready) => ready,
-                None => {
-                    // The connection's task hands over one frame at a time: give it the chance of another.
-                    let_others_run().await;
-                    match self.response.chunk().now_or_never() {
-                        Some(ready) => ready,
-                        None => return Ok(true),
+        poll_fn(|context| {
+            while gathered < READ_AHEAD {
+                match self.response.poll_piece(context) {
+                    Poll::Ready(Ok(Some(bytes))) => {
+                        gathered += bytes.len();
+                        self.read += bytes.len() as u64;
+                        feed(&bytes);
                     }
+                    Poll::Ready(Ok(None)) => return Poll::Ready(Ok(false)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(lost(provider, &error))),
+                    Poll::Pending if gathered == 0 => return Poll::Pending,
+                    Poll::Pending => break,
                 }
-            };
-        }
+            }
+            Poll::Ready(Ok(true))
+        })
+        .await
     }
 }

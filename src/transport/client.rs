@@ -1,19 +1,24 @@
 //! The HTTP client of one provider: posts a body, follows safe redirects, names what went wrong.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::future::poll_fn;
 use std::io;
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Body, Client, Method, Request, Response, StatusCode, Url, redirect};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use url::Url;
 
-use super::connect::{MarkFresh, watch};
+use super::connect::{Connector, Via};
+use super::connection::{Connection, Request, poll_piece};
 use super::network::NetworkSettings;
+use super::pool::Pool;
 use crate::error::GatewayError;
 
-/// Below the keep-alive of the usual servers (Node: 5 s), so that few pooled connections are found dead.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 const MAX_REDIRECTS: usize = 5;
 /// Dead pooled connections that one request may meet.
 const MAX_LOST: usize = 64;
@@ -21,28 +26,66 @@ const MAX_LOST: usize = 64;
 /// Where requests go and with which headers; built once for each provider.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    pub url: Url,
-    pub headers: HeaderMap,
+    url: Url,
+    address: Uri,
+    /// Of the address, what a server is asked for.
+    path: Uri,
+    /// Scheme, host and port: whose connections may be used.
+    origin: Arc<str>,
+    headers: HeaderMap,
 }
 
-#[derive(Debug, Clone)]
-pub struct HttpClient(Client);
+impl Endpoint {
+    /// `None`: the URL is not one that can be asked over HTTP.
+    pub fn new(url: Url, mut headers: HeaderMap) -> Option<Self> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return None;
+        }
+        // The URL's own user, password and fragment are not for the wire.
+        let address: Uri = url[..url::Position::AfterQuery].parse().ok()?;
+        let path = Uri::from(address.path_and_query()?.clone());
+        let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        headers.insert(HOST, HeaderValue::from_str(host).ok()?);
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        headers
+            .entry(USER_AGENT)
+            .or_insert(HeaderValue::from_static(concat!("ai-gateway-native/", env!("CARGO_PKG_VERSION"))));
+        let origin = url.origin().ascii_serialization().into();
+        Some(Self { url, address, path, origin, headers })
+    }
+
+    /// Where a redirect leads: 307 and 308 alone, which repeat the request; the others turn a POST into a GET, which no
+    /// provider means. Keys and the entry's own headers are for the configured origin alone.
+    fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+        if !matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+            return None;
+        }
+        let url = self.url.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
+        let headers = if url.origin() == self.url.origin() {
+            self.headers.clone()
+        } else {
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))])
+        };
+        Self::new(url, headers)
+    }
+}
+
+/// Why nothing, or only a part, came back.
+pub(super) enum Lost {
+    Connecting(Box<dyn Error + Send + Sync>),
+    Asking(hyper::Error),
+}
+
+/// HTTP/1.1 only: an answer that is left closes its connection and nothing else.
+#[derive(Clone)]
+pub struct HttpClient {
+    connector: Connector,
+    pool: Arc<Pool>,
+}
 
 impl HttpClient {
-    /// HTTP/1.1 only: an answer that is left closes its connection and nothing else.
     pub fn new(network: &NetworkSettings) -> Result<Self, String> {
-        let builder = Client::builder()
-            .no_proxy()
-            .http1_only()
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .user_agent(concat!("ai-gateway-native/", env!("CARGO_PKG_VERSION")))
-            .connector_layer(MarkFresh)
-            .tls_backend_preconfigured(network.tls()?);
-        let client = network.apply(builder)?.build().map_err(|error| describe(&error))?;
-        Ok(Self(client))
+        Ok(Self { connector: Connector::new(network)?, pool: Arc::default() })
     }
 
     /// Sends `body` and returns the answer's head. A request lost on a pooled connection is sent again, until one
@@ -53,71 +96,112 @@ impl HttpClient {
         endpoint: &Endpoint,
         body: Bytes,
     ) -> Result<Response, GatewayError> {
-        let response = self.send(provider, &endpoint.url, &endpoint.headers, &body).await?;
-        if !response.status().is_redirection() {
-            return Ok(response);
-        }
-        self.follow(provider, endpoint, body, response).await
-    }
-
-    async fn follow(
-        &self,
-        provider: &str,
-        endpoint: &Endpoint,
-        body: Bytes,
-        mut response: Response,
-    ) -> Result<Response, GatewayError> {
-        let mut headers = endpoint.headers.clone();
+        let failed = |lost: Lost| GatewayError::provider_network(provider, &describe(&lost));
+        let mut response = self.send(endpoint, &body).await.map_err(failed)?;
+        let mut next = endpoint.redirected(response.status, &response.headers);
         for _ in 0..MAX_REDIRECTS {
-            let Some(target) = redirect_target(&response) else { return Ok(response) };
-            if target.origin() != response.url().origin() {
-                // Keys and the entry's own headers are for the configured origin alone.
-                headers =
-                    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-            }
-            response = self.send(provider, &target, &headers, &body).await?;
+            let Some(target) = next else { return Ok(response) };
+            response = self.send(&target, &body).await.map_err(failed)?;
+            next = target.redirected(response.status, &response.headers);
         }
-        Err(GatewayError::provider_network(provider, "redirected too often"))
+        match next {
+            None => Ok(response),
+            Some(_) => Err(GatewayError::provider_network(provider, "redirected too often")),
+        }
     }
 
-    async fn send(
-        &self,
-        provider: &str,
-        url: &Url,
-        headers: &HeaderMap,
-        body: &Bytes,
-    ) -> Result<Response, GatewayError> {
-        let mut lost = 0;
-        loop {
-            let mut request = Request::new(Method::POST, url.clone());
-            *request.headers_mut() = headers.clone();
-            *request.body_mut() = Some(Body::from(body.clone()));
-            let (result, connected) = watch(self.0.execute(request)).await;
-            match result {
-                Err(error) if !connected && lost < MAX_LOST && lost_before_answer(&error) => lost += 1,
-                result => {
-                    return result
-                        .map_err(|error| GatewayError::provider_network(provider, &describe(&error)));
+    async fn send(&self, endpoint: &Endpoint, body: &Bytes) -> Result<Response, Lost> {
+        let mut request = self.request(endpoint, body);
+        for _ in 0..MAX_LOST {
+            let Some(mut connection) = self.pool.take(&endpoint.origin) else { break };
+            match connection.send(request).await {
+                Ok(response) => return Ok(self.response(endpoint, connection, response)),
+                Err(mut failed) => {
+                    request = match failed.take_message() {
+                        Some(unsent) => unsent,
+                        None if lost_before_answer(failed.error()) => self.request(endpoint, body),
+                        None => return Err(Lost::Asking(failed.into_error())),
+                    }
                 }
             }
         }
+        let socket = self.connector.connect(&endpoint.address).await.map_err(Lost::Connecting)?;
+        let mut connection = Connection::new(socket).await.map_err(Lost::Asking)?;
+        match connection.send(request).await {
+            Ok(response) => Ok(self.response(endpoint, connection, response)),
+            Err(failed) => Err(Lost::Asking(failed.into_error())),
+        }
+    }
+
+    fn request(&self, endpoint: &Endpoint, body: &Bytes) -> Request {
+        let mut request = Request::new(Full::new(body.clone()));
+        *request.method_mut() = http::Method::POST;
+        *request.headers_mut() = endpoint.headers.clone();
+        *request.uri_mut() = match self.connector.via(&endpoint.address) {
+            Via::Server => endpoint.path.clone(),
+            Via::Proxy(auth) => {
+                if let Some(auth) = auth {
+                    request.headers_mut().insert(PROXY_AUTHORIZATION, auth);
+                }
+                endpoint.address.clone()
+            }
+        };
+        request
+    }
+
+    fn response(
+        &self,
+        endpoint: &Endpoint,
+        connection: Connection,
+        response: http::Response<Incoming>,
+    ) -> Response {
+        let (head, body) = response.into_parts();
+        Response {
+            status: head.status,
+            headers: head.headers,
+            body,
+            connection: Some(connection),
+            origin: endpoint.origin.clone(),
+            pool: self.pool.clone(),
+        }
     }
 }
 
-/// Only 307 and 308 repeat the request; the others turn a POST into a GET, which no provider means.
-fn redirect_target(response: &Response) -> Option<Url> {
-    if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
-        return None;
-    }
-    let location = response.headers().get(LOCATION)?.to_str().ok()?;
-    let target = response.url().join(location).ok()?;
-    matches!(target.scheme(), "http" | "https").then_some(target)
+/// An answer whose body is still to be read. Read to its end, it gives its connection back; dropped before, it
+/// closes it.
+pub struct Response {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    body: Incoming,
+    /// `None` once the body has ended.
+    connection: Option<Connection>,
+    origin: Arc<str>,
+    pool: Arc<Pool>,
 }
 
-fn lost_before_answer(error: &reqwest::Error) -> bool {
-    let Some(cause) = find_cause::<hyper::Error>(error) else { return false };
-    cause.is_incomplete_message()
-        || cause.is_canceled()
+impl Response {
+    /// The next piece of the body; `None` at its end.
+    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, Lost> {
+        poll_fn(|context| self.poll_piece(context)).await
+    }
+
+    pub(super) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Lost>> {
+        let Some(connection) = &mut self.connection else { return Poll::Ready(Ok(None)) };
+        poll_piece(connection, &mut self.body, context).map(|piece| {
+            if !matches!(piece, Some(Ok(_)))
+                && let Some(connection) = self.connection.take()
+                && piece.is_none()
+            {
+                self.pool.give_back(&self.origin, connection);
+            }
+            piece.transpose().map_err(Lost::Asking)
+        })
+    }
+}
+
+fn lost_before_answer(error: &hyper::Error) -> bool {
+    error.is_incomplete_message()
+        || error.is_canceled()
         || find_cause::<io::Error>(error).is_some_and(|io| {
             matches!(
                 io.kind(),
@@ -126,19 +210,24 @@ fn lost_before_answer(error: &reqwest::Error) -> bool {
         })
 }
 
-fn find_cause<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        if let Some(found) = current.downcast_ref::<E>() {
-            return Some(found);
-        }
-        cause = current.source();
+/// The error, then what caused it, down to the root.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    fn source<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+        (**error).source()
     }
-    None
+    std::iter::successors(Some(error), source)
+}
+
+fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|error| error.downcast_ref())
 }
 
 /// What happened, in words, without the URL: it may hold a key.
-pub(super) fn describe(error: &reqwest::Error) -> String {
+pub(super) fn describe(lost: &Lost) -> String {
+    let (what, error): (_, &(dyn Error + 'static)) = match lost {
+        Lost::Connecting(error) => ("connecting failed: ", &**error),
+        Lost::Asking(error) => ("", error),
+    };
     if let Some(io) = find_cause::<io::Error>(error) {
         let known = match io.kind() {
             io::ErrorKind::ConnectionRefused => Some("connection refused"),
@@ -155,14 +244,6 @@ pub(super) fn describe(error: &reqwest::Error) -> String {
     if find_cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message) {
         return "connection closed before the answer was complete".to_owned();
     }
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(cause) = deepest.source() {
-        deepest = cause;
-    }
-    let what = if error.is_connect() { "connecting failed: " } else { "" };
-    if std::ptr::addr_eq(deepest, error) {
-        format!("{what}request failed")
-    } else {
-        format!("{what}{deepest}")
-    }
+    let deepest = causes(error).last().unwrap_or(error);
+    format!("{what}{deepest}")
 }

@@ -1,65 +1,83 @@
-//! Tells a fresh connection from a pooled one.
-//!
-//! A pooled connection may have been closed by the server while it lay idle; a request lost on it was never
-//! looked at and may be sent again. On a fresh connection the same error means that the server refused this request.
+//! Opens connections to where an address points: directly or through a proxy, with TLS or without.
 
-use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tower_layer::Layer;
+use http::{HeaderValue, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use rustls::ClientConfig;
 use tower_service::Service;
 
-tokio::task_local! {
-    static CONNECTED: Cell<bool>;
-}
+use super::network::NetworkSettings;
 
-/// Runs one request; tells beside its result whether it opened a connection of its own.
-pub(super) async fn watch<T>(request: impl Future<Output = T>) -> (T, bool) {
-    CONNECTED
-        .scope(Cell::new(false), async {
-            let output = request.await;
-            (output, CONNECTED.with(Cell::get))
-        })
-        .await
-}
+/// An answer may be long in coming: routers on the way forget a connection that is silent for minutes.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Marks the request whose task finishes a connection.
-#[derive(Clone, Copy)]
-pub(super) struct MarkFresh;
+/// A connected socket, whatever lies between.
+pub(super) trait Io: hyper::rt::Read + hyper::rt::Write + Send + Unpin {}
 
-impl<S> Layer<S> for MarkFresh {
-    type Service = Marked<S>;
+impl<T: hyper::rt::Read + hyper::rt::Write + Send + Unpin> Io for T {}
 
-    fn layer(&self, inner: S) -> Marked<S> {
-        Marked(inner)
-    }
+pub(super) type ConnectError = Box<dyn Error + Send + Sync>;
+
+/// How a proxy wants its requests.
+pub(super) enum Via {
+    /// The server itself, or a tunnel to it: the path alone.
+    Server,
+    /// A proxy that reads the request: the whole address, and what admits us.
+    Proxy(Option<HeaderValue>),
 }
 
 #[derive(Clone)]
-pub(super) struct Marked<S>(S);
+pub(super) struct Connector {
+    direct: HttpsConnector<HttpConnector>,
+    tls: Arc<ClientConfig>,
+    proxies: Option<Arc<Matcher>>,
+}
 
-impl<S, R> Service<R> for Marked<S>
-where
-    S: Service<R>,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+impl Connector {
+    pub fn new(network: &NetworkSettings) -> Result<Self, String> {
+        let mut sockets = HttpConnector::new();
+        sockets.enforce_http(false);
+        sockets.set_nodelay(true);
+        sockets.set_keepalive(Some(KEEP_ALIVE));
+        let tls = network.tls()?;
+        let direct = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(sockets);
+        Ok(Self { direct, tls: Arc::new(tls), proxies: network.proxies()?.map(Arc::new) })
     }
 
-    fn call(&mut self, target: R) -> Self::Future {
-        let connecting = self.0.call(target);
-        Box::pin(async move {
-            let connection = connecting.await;
-            // Outside of `watch`, a connection that lost the race against a pooled one finishes in a task of its own.
-            let _ = CONNECTED.try_with(|connected| connected.set(true));
-            connection
-        })
+    pub async fn connect(&self, address: &Uri) -> Result<Box<dyn Io>, ConnectError> {
+        let mut direct = self.direct.clone();
+        let Some(proxy) = self.proxy(address) else {
+            return Ok(Box::new(direct.call(address.clone()).await?));
+        };
+        if address.scheme_str() != Some("https") {
+            return Ok(Box::new(direct.call(proxy.uri().clone()).await?));
+        }
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), direct);
+        if let Some(auth) = proxy.basic_auth() {
+            tunnel = tunnel.with_auth(auth.clone());
+        }
+        let mut secured = HttpsConnector::from((tunnel, self.tls.clone()));
+        Ok(Box::new(secured.call(address.clone()).await?))
+    }
+
+    pub fn via(&self, address: &Uri) -> Via {
+        match self.proxy(address) {
+            Some(proxy) if address.scheme_str() == Some("http") => Via::Proxy(proxy.basic_auth().cloned()),
+            _ => Via::Server,
+        }
+    }
+
+    fn proxy(&self, address: &Uri) -> Option<Intercept> {
+        self.proxies.as_ref()?.intercept(address)
     }
 }

@@ -3,11 +3,13 @@
 pub mod body;
 mod certificates;
 pub mod client;
-pub mod connect;
+mod connect;
+mod connection;
 pub mod network;
+mod pool;
 pub mod retry;
 pub mod sse;
 
-pub use client::{Endpoint, HttpClient};
+pub use client::{Endpoint, HttpClient, Response};
 pub use network::NetworkSettings;
 pub use retry::RetryPolicy;

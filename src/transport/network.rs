@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use reqwest::{ClientBuilder, NoProxy, Proxy};
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -35,24 +36,30 @@ impl NetworkSettings {
         }
     }
 
-    /// Applies the proxies; a proxy address that is no URL is an error that does not quote it (it may hold a password).
-    pub(super) fn apply(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, String> {
-        // Reqwest's own `*` is for names and leaves addresses out.
+    /// Which proxy an address wants; `None`: none ever. An unusable proxy address is an error that does not quote it
+    /// (it may hold a password).
+    pub(super) fn proxies(&self) -> Result<Option<Matcher>, String> {
+        // The matcher's own `*` is for names and leaves addresses out.
         if self.no_proxy.as_deref().is_some_and(|list| list.split(',').any(|host| host.trim() == "*")) {
-            return Ok(builder);
+            return Ok(None);
         }
-        let exempt = self.no_proxy.as_deref().and_then(NoProxy::from_string);
-        let proxies = [
-            ("HTTPS_PROXY", self.https_proxy.as_ref().map(Proxy::https)),
-            ("HTTP_PROXY", self.http_proxy.as_ref().map(Proxy::http)),
-        ];
-        for (variable, proxy) in proxies {
-            if let Some(proxy) = proxy {
-                let proxy = proxy.map_err(|_| format!("{variable} is not a proxy address"))?;
-                builder = builder.proxy(proxy.no_proxy(exempt.clone()));
+        let (https, http) =
+            (self.https_proxy.as_deref().unwrap_or(""), self.http_proxy.as_deref().unwrap_or(""));
+        for (variable, value) in [("HTTPS_PROXY", https), ("HTTP_PROXY", http)] {
+            let usable = || {
+                let chosen =
+                    Matcher::builder().all(value).build().intercept(&Uri::from_static("http://a.test"));
+                chosen.is_some_and(|proxy| matches!(proxy.uri().scheme_str(), Some("http" | "https")))
+            };
+            if !value.is_empty() && !usable() {
+                return Err(format!("{variable} is not the address of an HTTP proxy"));
             }
         }
-        Ok(builder)
+        if https.is_empty() && http.is_empty() {
+            return Ok(None);
+        }
+        let exempt = self.no_proxy.as_deref().unwrap_or("");
+        Ok(Some(Matcher::builder().https(https).http(http).no(exempt).build()))
     }
 
     /// Mozilla's authorities, as Node trusts them, and those of the extra file. Like Node, a file that cannot be
@@ -97,7 +104,7 @@ mod tests {
     fn a_bad_proxy_address_is_not_quoted() {
         let settings =
             NetworkSettings { https_proxy: Some("http://user:hunter2@[".into()), ..Default::default() };
-        let error = settings.apply(reqwest::Client::builder()).unwrap_err();
-        assert_eq!(error, "HTTPS_PROXY is not a proxy address");
+        let error = settings.proxies().err();
+        assert_eq!(error.as_deref(), Some("HTTPS_PROXY is not the address of an HTTP proxy"));
     }
 }

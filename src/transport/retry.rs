@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
+use http::header::{HeaderMap, RETRY_AFTER};
 use rand::Rng;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
 use crate::error::{ErrorKind, Failure, GatewayError};
@@ -84,7 +84,7 @@ fn is_transient(error: &GatewayError) -> bool {
 
 /// The wait an answer asks for: `retry-after-ms`, else `Retry-After` in seconds or as a date (RFC 9110 §10.2.3).
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |value: &reqwest::header::HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
+    let text = |value: &http::header::HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| *number >= 0.0);
     if let Some(ms) = headers.get("retry-after-ms").and_then(text).as_deref().and_then(number) {
         return Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX));
