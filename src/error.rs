@@ -172,6 +172,11 @@ impl GatewayError {
         Self::new(ErrorKind::Aborted, format!("The call was aborted: {reason}"))
     }
 
+    /// A request that could not be put on the wire.
+    pub fn unwritable(error: impl std::fmt::Display) -> Self {
+        Self::internal(format!("the request could not be written: {error}"))
+    }
+
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
     }

@@ -50,6 +50,9 @@ pub struct ProviderConfig {
     /// What only one family understands.
     #[serde(default, deserialize_with = "null_as_default")]
     pub options: ProviderOptions,
+    /// Sends the entry's calls through Cloudflare AI Gateway; an explicit `baseUrl` wins.
+    #[serde(default)]
+    pub cloudflare_gateway: Option<CloudflareGateway>,
 }
 
 impl ProviderConfig {
@@ -59,12 +62,47 @@ impl ProviderConfig {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderOptions {
     /// `mock`: milliseconds before each token of a stream; 0 by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub delay_ms: Option<u64>,
+    /// `openai`, `azure`: `"responses"` asks through the Responses API instead of chat completions.
+    #[serde(default, deserialize_with = "filled")]
+    pub api: Option<String>,
+    /// `azure`: the `api-version` of each address; none by default, as the `/openai/v1` addresses need none.
+    #[serde(default, deserialize_with = "filled")]
+    pub api_version: Option<String>,
+    /// `azure`: the deployment that the older addresses (`/openai/deployments/NAME/…`) name in place of a model.
+    #[serde(default, deserialize_with = "filled")]
+    pub deployment: Option<String>,
+    /// `azure`: the resource's name, where there is no `baseUrl`.
+    #[serde(default, deserialize_with = "filled")]
+    pub resource: Option<String>,
+    /// `bedrock`: the AWS region; otherwise `AWS_REGION`, `AWS_DEFAULT_REGION`, `us-east-1`.
+    #[serde(default, deserialize_with = "filled")]
+    pub region: Option<String>,
+    /// `workers-ai`: the Cloudflare account.
+    #[serde(default, deserialize_with = "filled")]
+    pub account_id: Option<String>,
+}
+
+/// Where Cloudflare AI Gateway stands in for the vendor's own address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudflareGateway {
+    pub account_id: String,
+    pub gateway_id: String,
+    /// The environment variable of the token of an authenticated gateway.
+    #[serde(default, deserialize_with = "filled")]
+    pub token_env_var: Option<String>,
+    /// Seconds that answers are kept in its cache.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub cache_ttl: Option<u64>,
+    /// Its cache is passed by.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub skip_cache: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

@@ -59,6 +59,7 @@ pub enum Feature {
     Images,
     Files,
     Audio,
+    Embeddings,
 }
 
 impl Feature {
@@ -69,6 +70,7 @@ impl Feature {
             Self::Images => "image parts",
             Self::Files => "file parts",
             Self::Audio => "audio parts",
+            Self::Embeddings => "requests for embeddings",
         };
         let problem = format!("provider \"{provider}\" does not take {feature}");
         GatewayError {
@@ -80,22 +82,18 @@ impl Feature {
 
 impl ChatRequest {
     /// The features that a provider must have to answer this.
-    pub fn features(&self) -> Vec<Feature> {
-        let mut features = Vec::new();
-        if !self.tools.is_empty() {
-            features.push(Feature::Tools);
-        }
+    pub fn features(&self) -> impl Iterator<Item = Feature> {
+        let tools = (!self.tools.is_empty()).then_some(Feature::Tools);
         let parts = self.messages.iter().filter_map(|message| match &message.content {
             Content::Parts(parts) => Some(parts),
             _ => None,
         });
-        features.extend(parts.flatten().filter_map(|part| match part {
+        tools.into_iter().chain(parts.flatten().filter_map(|part| match part {
             Part::ImageUrl { .. } | Part::ImageData { .. } => Some(Feature::Images),
             Part::File { .. } => Some(Feature::Files),
             Part::Audio { .. } => Some(Feature::Audio),
             Part::Text { .. } | Part::Other { .. } => None,
-        }));
-        features
+        }))
     }
 
     /// Reads the JSON text of a request; fields it does not know are ignored. Halves of surrogate pairs, which

@@ -1,6 +1,6 @@
 //! One JavaScript thread's end of the border.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use napi::Env;
 use napi::bindgen_prelude::Function;
@@ -8,6 +8,7 @@ use napi_derive::napi;
 
 use super::calls::Calls;
 use super::outbox::{Document, Outbox};
+use crate::pricing;
 
 /// The way of one JavaScript thread to its calls in flight. Goes away with the thread, and takes its calls along.
 #[napi]
@@ -20,6 +21,11 @@ impl Bridge {
     /// `deliver` is called whenever there are messages to take.
     #[napi(constructor, catch_unwind)]
     pub fn new(deliver: Function<'_, (), ()>) -> napi::Result<Self> {
+        // Prices are needed by the first answer; reading them takes longer than a fast answer does.
+        static PRICES: Once = Once::new();
+        PRICES.call_once(|| {
+            let _ = std::thread::Builder::new().name("ai-gateway-prices".into()).spawn(pricing::preload);
+        });
         Ok(Self { calls: Arc::new(Calls::new(Outbox::new(deliver)?)) })
     }
 

@@ -12,7 +12,6 @@ use super::stream::{IDLE_LIMIT, drive};
 use crate::error::GatewayError;
 use crate::gateway::{CallContext, Gateway, new_request_id};
 use crate::model::ChatRequest;
-use crate::pricing;
 
 #[napi]
 pub struct NativeGateway {
@@ -36,8 +35,6 @@ impl NativeGateway {
             serde_json::from_str(&config).map_err(|error| napi::Error::from_reason(error.to_string()))?;
         let config =
             crate::config::parse(&config).map_err(|error| napi::Error::from_reason(error.message))?;
-        // Prices are needed by the first answer; reading them takes longer than a fast answer does.
-        let _ = std::thread::Builder::new().name("ai-gateway-prices".into()).spawn(pricing::preload);
         let providers = table.providers.clone();
         Ok(Self {
             gateway: Arc::new(Gateway::new(providers, config.routes, config.fallback_chains, config.budgets)),

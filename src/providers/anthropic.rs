@@ -2,15 +2,19 @@
 //!
 //! Source: Anthropic's API reference, "Messages" and "Streaming messages" (`POST /v1/messages`).
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::ProviderCall;
-use super::wire::{Count, PlainText, StreamDecoder, Wire, error_text, usage_of};
+use super::wire::{
+    Count, PlainText, StreamDecoder, Wire, error_text, format_instruction, not_an_answer, usage_of,
+};
 use crate::error::GatewayError;
 use crate::model::{
-    Answer, ChatRequest, Content, Feature, FinishReason, Message, OtherContent, Part, ResponseFormat, Role,
-    StreamEvent, TokenUsage, Tool, ToolCall, ToolCallDelta, ToolChoice,
+    Answer, ChatRequest, Content, Feature, FinishReason, Message, OtherContent, Part, Role, StreamEvent,
+    TokenUsage, Tool, ToolCall, ToolCallDelta, ToolChoice,
 };
 
 pub const VERSION: &str = "2023-06-01";
@@ -20,11 +24,16 @@ const DEFAULT_MAX_TOKENS: u64 = 4096;
 pub struct AnthropicWire;
 
 impl Wire for AnthropicWire {
-    const PATH: &'static str = "/v1/messages";
-    const KEEPS_FORMAT: bool = false;
+    fn path(&self) -> Cow<'static, str> {
+        Cow::Borrowed("/v1/messages")
+    }
 
-    fn supports(feature: Feature) -> bool {
-        feature != Feature::Audio
+    fn keeps_format(&self, _: &ProviderCall) -> bool {
+        false
+    }
+
+    fn supports(&self, feature: Feature) -> bool {
+        !matches!(feature, Feature::Audio | Feature::Embeddings)
     }
 
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
@@ -43,13 +52,11 @@ impl Wire for AnthropicWire {
             body.insert("system".into(), system);
         }
         options(request, &mut body);
-        serde_json::to_vec(&body)
-            .map_err(|error| GatewayError::internal(format!("the request could not be written: {error}")))
+        serde_json::to_vec(&body).map_err(GatewayError::unwritable)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {
-        let whole: Whole =
-            crate::model::json::parse(body).map_err(|error| super::openai::not_an_answer(body, &error))?;
+        let whole: Whole = crate::model::json::parse(body).map_err(|error| not_an_answer(body, &error))?;
         if let Some(error) = whole.error.filter(|error| !error.is_null()) {
             return Err(error_text(&error));
         }
@@ -84,6 +91,10 @@ impl Wire for AnthropicWire {
     fn decoder(&self) -> Box<dyn StreamDecoder> {
         Box::<AnthropicDecoder>::default()
     }
+
+    fn models_path(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed("/v1/models?limit=1000"))
+    }
 }
 
 /// All system text, in order: a string, or blocks where one of them is marked for the prompt cache.
@@ -106,17 +117,6 @@ fn system(request: &ChatRequest) -> Option<Value> {
     let texts: Vec<String> =
         instructions.iter().map(|message| message.content.text()).chain(format).collect();
     Some(Value::String(texts.join("\n\n")))
-}
-
-/// Anthropic has no field for the answer's form in every model: it is asked for in words.
-fn format_instruction(format: &ResponseFormat) -> String {
-    let only = "Answer with JSON alone: no other text, no code fence.";
-    match format {
-        ResponseFormat::Json => format!("{only} The answer is one JSON object."),
-        ResponseFormat::Schema { schema, .. } => {
-            format!("{only} The answer follows this JSON Schema: {}", Value::Object(schema.clone()))
-        }
-    }
 }
 
 /// The fields that few requests set, in Anthropic's words and always in this order.

@@ -1,5 +1,6 @@
 //! What all providers over HTTP share: endpoint, retries, timeouts, bounds, and keeping secrets out of errors.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,15 +9,15 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::embeddings::{EmbedCall, EmbeddingFormat, Vectors};
 use super::stream::{EventSource, commit};
 use super::wire::{StreamDecoder, Wire};
 use super::{Provider, ProviderCall, deadline_after, within};
 use crate::error::{Failure, GatewayError};
-use crate::model::{Answer, StreamEvent};
+use crate::model::{Answer, Feature, StreamEvent};
 use crate::transport::body::{BodyLimit, ChunkReader, read_error, read_whole};
 use crate::transport::retry::retry_after;
-use crate::transport::sse::SseReader;
-use crate::transport::{Endpoint, HttpClient, Response, RetryPolicy};
+use crate::transport::{Endpoint, Frames, HttpClient, Response, RetryPolicy};
 
 /// How long a finished stream's connection is given to end by itself, so that it can be used again.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -29,7 +30,10 @@ pub struct HttpProvider<W> {
     pub(super) family: &'static str,
     pub(super) wire: W,
     pub(super) client: HttpClient,
-    pub(super) endpoint: Endpoint,
+    /// The base URL.
+    pub(super) base: Endpoint,
+    /// Where chat calls go, unless the call itself says so.
+    pub(super) chat: Endpoint,
     pub(super) retry: RetryPolicy,
 }
 
@@ -87,52 +91,129 @@ impl Shared {
 impl<W: Wire> HttpProvider<W> {
     /// The request's body. The caller's `providerOptions` for this family have the last word, field by field.
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Bytes, GatewayError> {
-        let features = call.request.features();
-        if let Some(feature) = features.iter().find(|feature| !W::supports(**feature)) {
+        if let Some(feature) = call.request.features().find(|feature| !self.wire.supports(*feature)) {
             return Err(feature.refused_by(&self.shared.name));
         }
         let body = self.wire.body(call, stream)?;
-        let options =
-            call.request.provider_options.as_ref().and_then(|options| options.get(self.family)?.as_object());
-        let Some(options) = options else { return Ok(body.into()) };
-        let broken = |error: serde_json::Error| {
-            GatewayError::internal(format!("the request could not be written: {error}"))
+        let Some(options) = self.own_options(call.request.provider_options.as_ref()) else {
+            return Ok(body.into());
         };
-        let mut fields: Map<String, Value> = serde_json::from_slice(&body).map_err(broken)?;
+        let mut fields: Map<String, Value> =
+            serde_json::from_slice(&body).map_err(GatewayError::unwritable)?;
         fields.extend(options.clone());
-        Ok(serde_json::to_vec(&fields).map_err(broken)?.into())
+        Ok(serde_json::to_vec(&fields).map_err(GatewayError::unwritable)?.into())
     }
 
-    async fn send(&self, body: Bytes) -> Result<Response, GatewayError> {
+    fn own_options<'a>(&self, options: Option<&'a Map<String, Value>>) -> Option<&'a Map<String, Value>> {
+        options?.get(self.family)?.as_object()
+    }
+
+    /// Where a call goes.
+    fn endpoint(&self, call: &ProviderCall, stream: bool) -> Result<Cow<'_, Endpoint>, GatewayError> {
+        match self.wire.path_of(call, stream) {
+            None => Ok(Cow::Borrowed(&self.chat)),
+            Some(path) => self.below_base(&path).map(Cow::Owned),
+        }
+    }
+
+    fn below_base(&self, path: &str) -> Result<Endpoint, GatewayError> {
+        self.base.at(path).ok_or_else(|| GatewayError::unwritable(format_args!("no address ends in {path}")))
+    }
+
+    async fn send(&self, endpoint: &Endpoint, body: Bytes) -> Result<Response, GatewayError> {
         let name = &self.shared.name;
-        let response = self.client.post(name, &self.endpoint, body).await?;
+        let response = if W::SIGNS {
+            let mut signed = endpoint.clone();
+            self.wire.sign(&mut signed, &body)?;
+            self.client.request(name, &signed, body).await?
+        } else {
+            self.client.request(name, endpoint, body).await?
+        };
         let status = response.status;
         if status.is_success() {
             return Ok(response);
         }
-        let retry_after = retry_after(&response.headers, SystemTime::now());
-        let text = self.shared.secrets.redact(read_error(response).await);
-        Err(GatewayError { retry_after, ..GatewayError::from_http_status(name, status.as_u16(), &text) })
+        let asked = retry_after(&response.headers, SystemTime::now());
+        let text = read_error(response).await;
+        let retry_after = asked.or_else(|| self.wire.asked_wait(&text));
+        let status = self.wire.error_status(status.as_u16(), &text);
+        let text = self.shared.secrets.redact(text);
+        Err(GatewayError { retry_after, ..GatewayError::from_http_status(name, status, &text) })
+    }
+
+    /// Asks for what is no chat: sends `body`, reads the whole answer with `read`.
+    async fn ask<T>(
+        &self,
+        endpoint: &Endpoint,
+        deadline: Option<Instant>,
+        body: Bytes,
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<T, Failure> {
+        let shared = &self.shared;
+        let attempt = || {
+            let deadline = deadline_after(Some(shared.timeout), deadline);
+            within(&shared.name, deadline, async {
+                let response = self.send(endpoint, body.clone()).await?;
+                let status = response.status.as_u16();
+                let body = read_whole(&shared.name, response, shared.limit).await?;
+                Ok(read(&body).map_err(|problem| self.unusable(status, &body, problem, &read))?)
+            })
+        };
+        self.retry.run(deadline, attempt).await
+    }
+
+    async fn embed_some(
+        &self,
+        format: &dyn EmbeddingFormat,
+        call: &EmbedCall,
+        inputs: &[String],
+    ) -> Result<Vectors, Failure> {
+        let mut body = format.body(call, inputs);
+        body.extend(self.own_options(call.provider_options.as_ref()).cloned().unwrap_or_default());
+        let body = serde_json::to_vec(&body).map_err(GatewayError::unwritable)?;
+        let endpoint = self.below_base(&format.path(&call.model))?;
+        let read = |body: &[u8]| {
+            let answer = format.vectors(body)?;
+            match answer.vectors.len() {
+                given if given == inputs.len() => Ok(answer),
+                given => Err(format!("the answer has {given} vectors for {} texts", inputs.len())),
+            }
+        };
+        self.ask(&endpoint, call.deadline, body.into(), read).await
     }
 
     /// The error for an answer that cannot be read. Its message quotes the body, cut: secrets go before the cut.
-    fn unusable(&self, status: u16, body: &[u8], problem: String) -> GatewayError {
+    fn unusable<T>(
+        &self,
+        status: u16,
+        body: &[u8],
+        problem: String,
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> GatewayError {
         let clean = self.shared.secrets.redact(String::from_utf8_lossy(body).into_owned());
-        self.shared.refused(status, self.wire.answer(clean.as_bytes()).err().unwrap_or(problem))
+        self.shared.refused(status, read(clean.as_bytes()).err().unwrap_or(problem))
     }
 
-    async fn attempt_chat(&self, call: &ProviderCall, body: Bytes) -> Result<Answer, Failure> {
+    async fn attempt_chat(
+        &self,
+        call: &ProviderCall,
+        endpoint: &Endpoint,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
         let shared = &self.shared;
         within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
-            let response = self.send(body).await?;
+            let response = self.send(endpoint, body).await?;
             let status = response.status.as_u16();
             let body = read_whole(&shared.name, response, shared.limit).await?;
-            let mut answer =
-                self.wire.answer(&body).map_err(|problem| self.unusable(status, &body, problem))?;
+            let read = |body: &[u8]| self.wire.answer(body);
+            let mut answer = read(&body).map_err(|problem| self.unusable(status, &body, problem, read))?;
             if answer.model.is_empty() {
                 answer.model.clone_from(&call.model);
             }
-            if !W::KEEPS_FORMAT && call.request.response_format.is_some() && answer.tool_calls.is_empty() {
+            if call.request.response_format.is_some()
+                && answer.tool_calls.is_empty()
+                && !self.wire.keeps_format(call)
+            {
                 answer.content = json_alone(&answer.content).ok_or_else(|| {
                     shared.refused(status, "the answer is not the JSON that was asked for".to_owned())
                 })?;
@@ -145,19 +226,20 @@ impl<W: Wire> HttpProvider<W> {
     async fn attempt_stream(
         &self,
         call: &ProviderCall,
+        endpoint: &Endpoint,
         body: Bytes,
     ) -> Result<Box<dyn EventSource>, Failure> {
         let shared = &self.shared;
         let wait = call.timeout.unwrap_or(shared.timeout);
         let response = within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
-            Ok(self.send(body).await?)
+            Ok(self.send(endpoint, body).await?)
         })
         .await?;
         commit(Box::new(HttpEvents {
             shared: shared.clone(),
             status: response.status.as_u16(),
             body: Some(ChunkReader::new(response)),
-            sse: SseReader::new(usize::try_from(shared.limit.max).unwrap_or(usize::MAX)),
+            frames: self.wire.frames(usize::try_from(shared.limit.max).unwrap_or(usize::MAX)),
             decoder: self.wire.decoder(),
             wait,
             deadline: call.deadline,
@@ -183,14 +265,42 @@ impl<W: Wire> Provider for HttpProvider<W> {
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             let body = self.body(call, false)?;
-            self.retry.run(call.deadline, || self.attempt_chat(call, body.clone())).await
+            let endpoint = self.endpoint(call, false)?;
+            self.retry.run(call.deadline, || self.attempt_chat(call, &endpoint, body.clone())).await
         })
     }
 
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
         Box::pin(async move {
             let body = self.body(call, true)?;
-            self.retry.run(call.deadline, || self.attempt_stream(call, body.clone())).await
+            let endpoint = self.endpoint(call, true)?;
+            self.retry.run(call.deadline, || self.attempt_stream(call, &endpoint, body.clone())).await
+        })
+    }
+
+    fn embed<'a>(&'a self, call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
+        Box::pin(async move {
+            let format = self.wire.embeddings().ok_or_else(|| Feature::Embeddings.refused_by(self.name()))?;
+            let mut all = Vectors { input_tokens: Some(0), ..Vectors::default() };
+            for inputs in call.inputs.chunks(format.max_inputs().max(1)) {
+                let some = self.embed_some(format, call, inputs).await?;
+                all.vectors.extend(some.vectors);
+                // A count that is missing once cannot be told of the whole.
+                all.input_tokens = all.input_tokens.zip(some.input_tokens).map(|(sum, more)| sum + more);
+                all.model = some.model;
+            }
+            if all.model.is_empty() {
+                all.model.clone_from(&call.model);
+            }
+            Ok(all)
+        })
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Option<Vec<String>>, Failure>> {
+        Box::pin(async move {
+            let Some(path) = self.wire.models_path() else { return Ok(None) };
+            let endpoint = self.below_base(&path)?.read();
+            self.ask(&endpoint, None, Bytes::new(), |body| self.wire.models(body)).await.map(Some)
         })
     }
 }
@@ -201,7 +311,7 @@ struct HttpEvents {
     status: u16,
     /// `None` once the body has ended.
     body: Option<ChunkReader>,
-    sse: SseReader,
+    frames: Frames,
     decoder: Box<dyn StreamDecoder>,
     wait: Duration,
     deadline: Option<Instant>,
@@ -262,7 +372,8 @@ impl HttpEvents {
 
     /// Reads into `ready`; false at the end of the body.
     async fn fill(&mut self) -> Result<bool, Failure> {
-        let Self { shared, body: Some(body), sse, decoder, ready, failed, seen_bytes, seen_event, .. } = self
+        let Self { shared, body: Some(body), frames, decoder, ready, failed, seen_bytes, seen_event, .. } =
+            self
         else {
             return Ok(false);
         };
@@ -274,14 +385,14 @@ impl HttpEvents {
             if !*seen_event && seen_bytes.len() < QUOTED_START {
                 seen_bytes.extend_from_slice(&bytes[..bytes.len().min(QUOTED_START - seen_bytes.len())]);
             }
-            let fed = sse.feed(bytes, |event| {
+            let fed = frames.feed(bytes, |name, data| {
                 *seen_event = true;
                 if failed.is_none() && !decoder.is_done() {
-                    *failed = decoder.event(event.event, event.data, ready).err();
+                    *failed = decoder.event(name, data, ready).err();
                 }
             });
-            if fed.is_err() {
-                *failed = Some("one event of the stream is longer than maxResponseBytes".to_owned());
+            if let Err(problem) = fed {
+                *failed = Some(problem);
             }
         };
         within(&shared.name, deadline, async { Ok(body.read(&shared.name, feed).await?) }).await
@@ -290,9 +401,9 @@ impl HttpEvents {
     fn end_of_body(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
         let decoder = &mut self.decoder;
         let mut failed = None;
-        self.sse.finish(|event| {
+        self.frames.finish(|name, data| {
             self.seen_event = true;
-            failed = decoder.event(event.event, event.data, into).err();
+            failed = decoder.event(name, data, into).err();
         });
         let problem = match failed {
             Some(problem) => problem,

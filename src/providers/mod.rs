@@ -2,6 +2,8 @@
 
 mod anthropic;
 mod build;
+mod catalogue;
+mod embeddings;
 mod http;
 mod mock;
 mod openai;
@@ -15,9 +17,11 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::error::{Failure, GatewayError};
-use crate::model::{Answer, ChatRequest};
+use crate::model::{Answer, ChatRequest, Feature};
 
-pub use build::{FAMILIES, Setup, build, default_base_url};
+pub use build::{Setup, build, complete, families, variables};
+pub use catalogue::Service;
+pub use embeddings::{EmbedCall, Vectors};
 pub use http::HttpProvider;
 pub use mock::MockProvider;
 pub use stream::{EventSource, commit};
@@ -62,6 +66,16 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Opens a stream and waits for its first content: until then a failure is an ordinary failed attempt.
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>>;
+
+    /// A vector for each text.
+    fn embed<'a>(&'a self, _call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
+        Box::pin(async move { Err(Feature::Embeddings.refused_by(self.name()).into()) })
+    }
+
+    /// The ids of the models the service has now; `None`: it does not tell.
+    fn models(&self) -> BoxFuture<'_, Result<Option<Vec<String>>, Failure>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 /// Waits for `work`, but not past `deadline`.

@@ -3,23 +3,39 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::ProviderCall;
+use super::embeddings::EmbeddingFormat;
 use crate::error::GatewayError;
-use crate::model::{Answer, Feature, StreamEvent, TokenUsage};
+use crate::model::{Answer, Feature, ResponseFormat, StreamEvent, TokenUsage};
+use crate::transport::sse::SseReader;
+use crate::transport::{Endpoint, Frames};
 
-/// A wire format: JSON over HTTP, streamed as server-sent events.
+/// A wire format: JSON over HTTP, streamed as events.
 pub trait Wire: Send + Sync + 'static {
-    /// The path below the base URL.
-    const PATH: &'static str;
+    /// Each request is signed ([`Wire::sign`]).
+    const SIGNS: bool = false;
 
-    /// The format itself sees to a `responseFormat`; otherwise the model is asked in words, and its answer is checked.
-    const KEEPS_FORMAT: bool = true;
+    /// The path of chat calls below the base URL.
+    fn path(&self) -> Cow<'static, str>;
+
+    /// The path of this very call, for formats that name the model or the streaming in it.
+    fn path_of(&self, _call: &ProviderCall, _stream: bool) -> Option<String> {
+        None
+    }
+
+    /// The format itself sees to the call's `responseFormat`; otherwise the model is asked in words, and its answer is
+    /// checked.
+    fn keeps_format(&self, _call: &ProviderCall) -> bool {
+        true
+    }
 
     /// Whether the format has words for a feature; a request that needs others is refused before it is sent.
-    fn supports(_feature: Feature) -> bool {
+    fn supports(&self, _feature: Feature) -> bool {
         true
     }
 
@@ -29,6 +45,83 @@ pub trait Wire: Send + Sync + 'static {
     fn answer(&self, body: &[u8]) -> Result<Answer, String>;
 
     fn decoder(&self) -> Box<dyn StreamDecoder>;
+
+    /// How a streamed body is divided into events; `max_event_bytes` bounds each of them.
+    fn frames(&self, max_event_bytes: usize) -> Frames {
+        Frames::ServerSentEvents(SseReader::new(max_event_bytes))
+    }
+
+    /// Signs one attempt, in its headers.
+    fn sign(&self, _endpoint: &mut Endpoint, _body: &[u8]) -> Result<(), GatewayError> {
+        Ok(())
+    }
+
+    /// The status that an error means, where the body says more than the status it came with.
+    fn error_status(&self, status: u16, _body: &str) -> u16 {
+        status
+    }
+
+    /// The wait that an error's body asks for, where the headers ask for none.
+    fn asked_wait(&self, _body: &str) -> Option<Duration> {
+        None
+    }
+
+    /// How texts become vectors; `None`: the format has no such thing.
+    fn embeddings(&self) -> Option<&dyn EmbeddingFormat> {
+        None
+    }
+
+    /// The path of the list of models; `None`: the service has none.
+    fn models_path(&self) -> Option<Cow<'static, str>> {
+        None
+    }
+
+    /// Reads the ids of a list of models; the error says what is wrong with it.
+    fn models(&self, body: &[u8]) -> Result<Vec<String>, String> {
+        model_ids(body, "data", "id")
+    }
+}
+
+/// The field `id` of each object in the list `list`.
+pub(super) fn model_ids(body: &[u8], list: &str, id: &str) -> Result<Vec<String>, String> {
+    let whole: serde_json::Value =
+        serde_json::from_slice(body).map_err(|error| not_an_answer(body, &error))?;
+    // A few services answer with the bare list.
+    let models = whole.get(list).unwrap_or(&whole).as_array().ok_or("the list of models is missing")?;
+    Ok(models.iter().filter_map(|model| model.get(id)?.as_str().map(str::to_owned)).collect())
+}
+
+/// Why a 200 could not be read, for people: HTML, nothing, or cut JSON.
+pub(super) fn not_an_answer(body: &[u8], error: &serde_json::Error) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(120)]);
+    let begins = text.trim_start();
+    if begins.is_empty() {
+        "the answer is empty".to_owned()
+    } else if error.is_eof() {
+        "the answer's JSON is cut short".to_owned()
+    } else {
+        format!("the answer is not the JSON expected ({error}): {begins}")
+    }
+}
+
+/// Asks for the answer's form in words.
+pub(super) fn format_instruction(format: &ResponseFormat) -> String {
+    let only = "Answer with JSON alone: no other text, no code fence.";
+    match format {
+        ResponseFormat::Json => format!("{only} The answer is one JSON object."),
+        ResponseFormat::Schema { schema, .. } => {
+            format!(
+                "{only} The answer follows this JSON Schema: {}",
+                serde_json::Value::Object(schema.clone())
+            )
+        }
+    }
+}
+
+/// A model's name as one segment of a path: everything that has a meaning there is escaped.
+pub(super) fn path_segment(name: &str) -> String {
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(name, ESCAPED).to_string()
 }
 
 /// Turns the upstream's events into ours.

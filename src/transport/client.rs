@@ -1,4 +1,4 @@
-//! The HTTP client of one provider: posts a body, follows safe redirects, names what went wrong.
+//! The HTTP client of one provider: sends a body, follows safe redirects, names what went wrong.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use url::Url;
@@ -23,10 +23,11 @@ const MAX_REDIRECTS: usize = 5;
 /// Dead pooled connections that one request may meet.
 const MAX_LOST: usize = 64;
 
-/// Where requests go and with which headers; built once for each provider.
+/// Where requests go and with which headers; built once for each provider where the address does not depend on the call.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     url: Url,
+    method: Method,
     address: Uri,
     /// Of the address, what a server is asked for.
     path: Uri,
@@ -51,7 +52,34 @@ impl Endpoint {
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("ai-gateway-native/", env!("CARGO_PKG_VERSION"))));
         let origin = url.origin().ascii_serialization().into();
-        Some(Self { url, address, path, origin, headers })
+        Some(Self { url, method: Method::POST, address, path, origin, headers })
+    }
+
+    /// The endpoint at `path` (a query may follow) below this one, with the same headers.
+    pub fn at(&self, path: &str) -> Option<Self> {
+        let base = self.url[..url::Position::AfterPath].trim_end_matches('/');
+        Self::new(Url::parse(&format!("{base}{path}")).ok()?, self.headers.clone())
+    }
+
+    /// The same place, read instead of posted to.
+    pub fn read(self) -> Self {
+        Self { method: Method::GET, ..self }
+    }
+
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
     }
 
     /// Where a redirect leads: 307 and 308 alone, which repeat the request; the others turn a POST into a GET, which no
@@ -66,7 +94,7 @@ impl Endpoint {
         } else {
             HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))])
         };
-        Self::new(url, headers)
+        Some(Self { method: self.method.clone(), ..Self::new(url, headers)? })
     }
 }
 
@@ -90,7 +118,7 @@ impl HttpClient {
 
     /// Sends `body` and returns the answer's head. A request lost on a pooled connection is sent again, until one
     /// was sent on a connection of its own.
-    pub async fn post(
+    pub async fn request(
         &self,
         provider: &str,
         endpoint: &Endpoint,
@@ -111,7 +139,7 @@ impl HttpClient {
     }
 
     async fn send(&self, endpoint: &Endpoint, body: &Bytes) -> Result<Response, Lost> {
-        let mut request = self.request(endpoint, body);
+        let mut request = self.message(endpoint, body);
         for _ in 0..MAX_LOST {
             let Some(mut connection) = self.pool.take(&endpoint.origin) else { break };
             match connection.send(request).await {
@@ -119,7 +147,7 @@ impl HttpClient {
                 Err(mut failed) => {
                     request = match failed.take_message() {
                         Some(unsent) => unsent,
-                        None if lost_before_answer(failed.error()) => self.request(endpoint, body),
+                        None if lost_before_answer(failed.error()) => self.message(endpoint, body),
                         None => return Err(Lost::Asking(failed.into_error())),
                     }
                 }
@@ -133,9 +161,9 @@ impl HttpClient {
         }
     }
 
-    fn request(&self, endpoint: &Endpoint, body: &Bytes) -> Request {
+    fn message(&self, endpoint: &Endpoint, body: &Bytes) -> Request {
         let mut request = Request::new(Full::new(body.clone()));
-        *request.method_mut() = http::Method::POST;
+        *request.method_mut() = endpoint.method.clone();
         *request.headers_mut() = endpoint.headers.clone();
         *request.uri_mut() = match self.connector.via(&endpoint.address) {
             Via::Server => endpoint.path.clone(),

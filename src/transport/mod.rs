@@ -5,11 +5,13 @@ mod certificates;
 pub mod client;
 mod connect;
 mod connection;
+pub mod frames;
 pub mod network;
 mod pool;
 pub mod retry;
 pub mod sse;
 
 pub use client::{Endpoint, HttpClient, Response};
+pub use frames::Frames;
 pub use network::NetworkSettings;
 pub use retry::RetryPolicy;

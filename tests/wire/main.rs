@@ -1,4 +1,4 @@
-//! Replays recorded exchanges with OpenAI, Anthropic and OpenRouter, whole and in pieces: whatever way the bytes
+//! Replays recorded exchanges with each kind of service, whole and in pieces: whatever way the bytes
 //! arrive, the answers, events and errors are the same.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -26,17 +26,20 @@ use serde_json::{Value, json};
 const KEY: &str = "sk-replayed-0123456789";
 
 fn entry(scenario: &Scenario, url: &str) -> ProviderConfig {
-    // Anthropic's base has no version path, the others' has one.
-    let base = if scenario.family == "anthropic" { url.to_owned() } else { format!("{url}/v1") };
-    serde_json::from_value(json!({
-        "name": "replay", "provider": scenario.family, "baseUrl": base, "models": [scenario.model()],
+    let service = &scenario.service;
+    let base = format!("{url}{}", service.base_path);
+    let mut entry = json!({
+        "name": "replay", "provider": scenario.provider(), "baseUrl": base, "models": [scenario.model()],
         "timeoutMs": 20_000, "auth": {"type": "apiKey", "envVar": "REPLAY_KEY"},
-    }))
-    .unwrap()
+    });
+    entry.as_object_mut().unwrap().extend(service.entry.clone());
+    serde_json::from_value(entry).unwrap()
 }
 
 fn provider(entry: &ProviderConfig) -> Arc<dyn Provider> {
-    let var = |name: &str| (name == "REPLAY_KEY").then(|| KEY.to_owned());
+    // Every variable that an entry names is set.
+    let var =
+        |name: &str| Some(if name == "REPLAY_KEY" { KEY.to_owned() } else { format!("value of {name}") });
     let setup = Setup { var: &var, network: NetworkSettings::default() };
     build(&entry.provider, entry, &setup).unwrap().unwrap()
 }
@@ -114,14 +117,10 @@ fn check_sent(scenario: &Scenario, seen: &Seen) {
     assert_eq!(seen.body, scenario.expected.sent, "{title}: the request's body");
     let header = |name: &str| seen.headers.get(name).map(String::as_str);
     assert_eq!(header("content-type"), Some("application/json"), "{title}");
-    if scenario.family == "anthropic" {
-        assert_eq!(seen.path, "/v1/messages", "{title}");
-        assert_eq!(header("x-api-key"), Some(KEY), "{title}");
-        assert_eq!(header("anthropic-version"), Some("2023-06-01"), "{title}");
-        assert_eq!(header("authorization"), None, "{title}");
-    } else {
-        assert_eq!(seen.path, "/v1/chat/completions", "{title}");
-        assert_eq!(header("authorization"), Some(format!("Bearer {KEY}").as_str()), "{title}");
+    assert_eq!(seen.path, scenario.path(), "{title}");
+    for (name, value) in &scenario.service.headers {
+        let value = value.as_ref().map(|value| value.replace("KEY", KEY));
+        assert_eq!(header(name), value.as_deref(), "{title}: {name}");
     }
 }
 

@@ -16,12 +16,31 @@ use serde_json::{Map, Value, json};
 /// | `response.json`, `response.sse` | the reply's body |
 /// | `expected.json` | `sent`, the body that goes out; then `answer`, or `events` and `end`, or `error` |
 pub struct Scenario {
+    /// The directory above.
     pub family: String,
+    pub service: Service,
     pub name: String,
     pub request: Value,
     pub head: Head,
     pub body: Vec<u8>,
     pub expected: Expected,
+}
+
+/// `service.json` of a directory of scenarios: how the service is reached.
+#[derive(Deserialize, Clone)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// The family, where it is not the directory's name.
+    provider: Option<String>,
+    /// What the base URL has behind the host.
+    pub base_path: String,
+    /// Where calls go, unless `expected.json` says so; `MODEL` stands for the request's model.
+    path: String,
+    /// Headers that go out, and those that must not; `KEY` stands for the key.
+    pub headers: BTreeMap<String, Option<String>>,
+    /// Further fields of the provider's entry.
+    #[serde(default)]
+    pub entry: Map<String, Value>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -34,6 +53,8 @@ pub struct Head {
 #[derive(Deserialize)]
 pub struct Expected {
     pub sent: Value,
+    /// Where the call goes, where it is not the service's usual path.
+    path: Option<String>,
     pub answer: Option<Value>,
     pub events: Option<Vec<Value>>,
     pub end: Option<Value>,
@@ -43,13 +64,15 @@ pub struct Expected {
 impl Scenario {
     pub fn all() -> Vec<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-        let scenarios: Vec<Self> =
-            ["openai", "anthropic", "openrouter"].iter().flat_map(|family| of(&root, family)).collect();
+        let mut families: Vec<PathBuf> =
+            fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+        families.sort();
+        let scenarios: Vec<Self> = families.iter().flat_map(|family| of(family)).collect();
         assert!(scenarios.len() > 80, "{} scenarios", scenarios.len());
         scenarios
     }
 
-    fn read(family: &str, directory: &Path) -> Self {
+    fn read(family: &str, service: &Service, directory: &Path) -> Self {
         let file = |name: &str| fs::read(directory.join(name)).ok();
         let read = |name: &str| file(name).unwrap_or_else(|| panic!("{}: no {name}", directory.display()));
         let request: Value = serde_json::from_slice(&read("request.json")).unwrap();
@@ -62,6 +85,7 @@ impl Scenario {
         head.headers.insert("content-type".into(), kind.into());
         Self {
             family: family.to_owned(),
+            service: service.clone(),
             name: directory.file_name().unwrap().to_str().unwrap().to_owned(),
             request,
             head,
@@ -72,6 +96,15 @@ impl Scenario {
 
     pub fn title(&self) -> String {
         format!("{}/{}", self.family, self.name)
+    }
+
+    pub fn provider(&self) -> &str {
+        self.service.provider.as_deref().unwrap_or(&self.family)
+    }
+
+    /// The path that the call goes to.
+    pub fn path(&self) -> String {
+        self.expected.path.as_ref().unwrap_or(&self.service.path).replace("MODEL", &self.model())
     }
 
     pub fn streams(&self) -> bool {
@@ -108,11 +141,16 @@ impl Scenario {
     }
 }
 
-fn of(root: &Path, family: &str) -> Vec<Scenario> {
-    let mut directories: Vec<PathBuf> =
-        fs::read_dir(root.join(family)).unwrap().map(|entry| entry.unwrap().path()).collect();
+fn of(family: &Path) -> Vec<Scenario> {
+    let name = family.file_name().unwrap().to_str().unwrap();
+    let service = serde_json::from_slice(&fs::read(family.join("service.json")).unwrap()).unwrap();
+    let mut directories: Vec<PathBuf> = fs::read_dir(family)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
     directories.sort();
-    directories.iter().map(|directory| Scenario::read(family, directory)).collect()
+    directories.iter().map(|directory| Scenario::read(name, &service, directory)).collect()
 }
 
 /// What a call came to, in the form of `expected.json`.

@@ -1,0 +1,46 @@
+//! Texts as vectors: what is asked, what comes back, and what a wire format has to say about it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+/// One call's orders: the texts as the caller gave them, and what routing decided.
+#[derive(Debug, Clone)]
+pub struct EmbedCall {
+    pub inputs: Arc<[String]>,
+    pub model: String,
+    /// Length of the vectors, where the model can shorten them.
+    pub dimensions: Option<u64>,
+    /// The caller's user.
+    pub user_id: Option<String>,
+    /// By family: fields that go into the wire body as they are.
+    pub provider_options: Option<Map<String, Value>>,
+    /// Of the whole call.
+    pub deadline: Option<Instant>,
+}
+
+/// What a provider answered: a vector for each text, in their order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Vectors {
+    pub vectors: Vec<Vec<f64>>,
+    /// The model as the upstream reports it; empty where it does not.
+    pub model: String,
+    /// `None`: the provider gave no count.
+    pub input_tokens: Option<u64>,
+}
+
+/// How a wire format asks for vectors.
+pub trait EmbeddingFormat: Send + Sync {
+    /// Texts that one request may hold.
+    fn max_inputs(&self) -> usize;
+
+    /// The path below the base URL.
+    fn path(&self, model: &str) -> String;
+
+    /// The body of a request for some of the call's texts.
+    fn body(&self, call: &EmbedCall, inputs: &[String]) -> Map<String, Value>;
+
+    /// Reads an answer; the error says what is wrong with it.
+    fn vectors(&self, body: &[u8]) -> Result<Vectors, String>;
+}

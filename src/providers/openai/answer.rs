@@ -1,0 +1,138 @@
+//! Whole answers, and what streams share with them.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Dialect;
+use crate::model::{Answer, FinishReason, TokenUsage, ToolCallAssembly, ToolCallDelta, json};
+use crate::providers::wire::{Count, PlainText, error_text, not_an_answer, usage_of};
+
+pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, String> {
+    let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+    if let Some(error) = whole.error.filter(|error| !error.is_null()) {
+        return Err(error_text(&error));
+    }
+    let choice = whole.choices.unwrap_or_default().into_iter().next().ok_or("the answer has no choices")?;
+    let finish_reason = choice.finish_reason.word().map(str::to_owned);
+    let message = choice.message.ok_or("the answer has no choices")?;
+    let mut calls = ToolCallAssembly::default();
+    message.tool_calls.unwrap_or_default().into_iter().for_each(|call| calls.push(call.into()));
+    Ok(Answer {
+        content: message.content.map(PlainText::into_string).unwrap_or_default(),
+        model: whole.model.unwrap_or_default(),
+        finish_reason,
+        tool_calls: calls.finish(),
+        reasoning: message
+            .reasoning_content
+            .or(message.reasoning)
+            .map(PlainText::into_string)
+            .unwrap_or_default(),
+        reasoning_details: Vec::new(),
+        usage: whole.usage.and_then(|usage| usage.counts(dialect)),
+        total_tokens: None,
+    })
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    model: Option<String>,
+    choices: Option<Vec<Choice>>,
+    usage: Option<WireUsage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Option<WireMessage>,
+    #[serde(default)]
+    finish_reason: FinishReason,
+}
+
+#[derive(Deserialize)]
+struct WireMessage {
+    content: Option<PlainText>,
+    /// DeepSeek's name for reasoning; OpenRouter says `reasoning`.
+    reasoning_content: Option<PlainText>,
+    reasoning: Option<PlainText>,
+    tool_calls: Option<Vec<WireCall>>,
+}
+
+/// A call of a tool, whole or in part.
+#[derive(Deserialize)]
+pub struct WireCall {
+    index: Option<u64>,
+    id: Option<String>,
+    function: Option<WireFunction>,
+}
+
+#[derive(Deserialize)]
+struct WireFunction {
+    name: Option<String>,
+    /// JSON as text; a few services send the object itself.
+    arguments: Option<Value>,
+}
+
+impl From<WireCall> for ToolCallDelta {
+    fn from(call: WireCall) -> Self {
+        let (name, arguments) =
+            call.function.map_or((None, None), |function| (function.name, function.arguments));
+        Self {
+            index: call.index,
+            id: call.id,
+            name,
+            arguments: match arguments {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text,
+                Some(object) => object.to_string(),
+            },
+            signature: None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub struct WireUsage {
+    prompt_tokens: Option<Count>,
+    completion_tokens: Option<Count>,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+    /// DeepSeek's count of tokens read from its cache.
+    prompt_cache_hit_tokens: Option<Count>,
+    /// Moonshot's.
+    cached_tokens: Option<Count>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<Count>,
+    /// OpenRouter's, for models whose makers bill writing.
+    cache_write_tokens: Option<Count>,
+}
+
+#[derive(Deserialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<Count>,
+}
+
+impl WireUsage {
+    pub fn counts(&self, dialect: &Dialect) -> Option<TokenUsage> {
+        let usage = usage_of(self.prompt_tokens, self.completion_tokens)?;
+        let nonzero = |count: Option<Count>| count.map(Count::get).filter(|count| *count > 0);
+        let prompt = self.prompt_tokens_details.as_ref();
+        let reasoning =
+            nonzero(self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens));
+        let apart = reasoning.filter(|_| dialect.reasoning_apart).unwrap_or(0);
+        Some(TokenUsage {
+            output: usage.output + apart,
+            cache_read: nonzero(
+                prompt
+                    .and_then(|details| details.cached_tokens)
+                    .or(self.prompt_cache_hit_tokens)
+                    .or(self.cached_tokens),
+            ),
+            cache_write: nonzero(prompt.and_then(|details| details.cache_write_tokens)),
+            reasoning,
+            ..usage
+        })
+    }
+}
