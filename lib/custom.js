@@ -2,7 +2,7 @@
 
 // Calls providers that are objects of JavaScript, on behalf of the native core.
 
-const { GatewayError } = require('./errors.js');
+const { GatewayError, invalidRequest } = require('./errors.js');
 
 // Chunks a provider may be ahead of the reader before its iterator rests.
 const AHEAD = 256;
@@ -23,25 +23,34 @@ const REQUEST_FIELDS = [
   'providerOptions',
 ];
 
+const EMBED_FIELDS = ['dimensions', 'userId', 'metadata', 'providerOptions'];
+
 /** Streams of custom providers under way, by callback number. */
 const streams = new Map();
 
-/** `message` is `[kind, call, callback, provider, model, maxTokens, stream]`. */
-function callCustom(bridge, owner, [, , callback, index, model, maxTokens, stream]) {
+/** `message` is `[kind, call, callback, provider, model, maxTokens, method]`. */
+function callCustom(bridge, owner, [, , callback, index, model, maxTokens, method]) {
   const call = owner?.call ?? owner;
   if (call === undefined) return bridge.customFailed(callback, JSON.stringify({ id: 0, message: 'the call has ended' }));
   const provider = call.customs[index];
-  const { messages, temperature } = call.request;
-  const options = { model, messages, maxTokens: maxTokens ?? undefined, temperature: temperature ?? undefined };
-  for (const field of REQUEST_FIELDS) {
-    if (call.request[field] != null) options[field] = call.request[field];
-  }
-  if (stream) options.stream = true;
-  const run = stream ? runStream : runChat;
-  call.context.runInAsyncScope(run, undefined, bridge, callback, provider, options, call).catch((error) => {
+  const options = optionsOf(call.request, method, model, maxTokens ?? undefined);
+  call.context.runInAsyncScope(RUN[method], undefined, bridge, callback, provider, options, call).catch((error) => {
     const id = (call.thrown ??= []).push(error) - 1;
     bridge.customFailed(callback, JSON.stringify({ id, ...describeAnything(error) }));
   });
+}
+
+/** What the provider is given: exactly the original's fields, and those of ours that are set. */
+function optionsOf(request, method, model, maxTokens) {
+  const options =
+    method === 'embed'
+      ? { model, input: [request.input].flat() }
+      : { model, messages: request.messages, maxTokens, temperature: request.temperature ?? undefined };
+  for (const field of method === 'embed' ? EMBED_FIELDS : REQUEST_FIELDS) {
+    if (request[field] != null) options[field] = request[field];
+  }
+  if (method === 'chatStream') options.stream = true;
+  return options;
 }
 
 // What the core must know of an error to choose the next step; the error itself stays here.
@@ -66,6 +75,14 @@ Object.defineProperty(NotStreaming.prototype, 'name', { value: 'Error' });
 async function runChat(bridge, callback, provider, options, call) {
   const result = await provider.chat(options);
   call.answers?.set(provider, result);
+  bridge.customDone(callback, JSON.stringify(result) ?? 'null');
+}
+
+async function runEmbed(bridge, callback, provider, options) {
+  if (typeof provider.embed !== 'function') {
+    throw invalidRequest('request', `provider "${provider.name}" does not take requests for embeddings`);
+  }
+  const result = await provider.embed(options);
   bridge.customDone(callback, JSON.stringify(result) ?? 'null');
 }
 
@@ -102,6 +119,8 @@ async function runStream(bridge, callback, provider, options) {
     streams.delete(callback);
   }
 }
+
+const RUN = { chat: runChat, chatStream: runStream, embed: runEmbed };
 
 function endsInHalf(text) {
   const last = typeof text === 'string' ? text.charCodeAt(text.length - 1) : 0;

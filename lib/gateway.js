@@ -61,6 +61,20 @@ class Gateway {
     return new Call(this.#customs, this.#logger).start(this.#native, 'chat', request).then(answered);
   }
 
+  /** A vector for each text of `request.input`. */
+  async embed(request) {
+    const call = await new Call(this.#customs, this.#logger, true).start(this.#native, 'embed', request);
+    if (call.error !== undefined) throw await call.failure();
+    call.detach();
+    await call.log(call.entry);
+    return call.value;
+  }
+
+  /** The models of all providers; asks the services again where `refresh` is set. */
+  listModels(options) {
+    return new Call().run(this.#native, 'listModels', options);
+  }
+
   async chatStream(request) {
     const call = new Call(this.#customs, this.#logger, true);
     call.openStream = (head) => {

@@ -5,17 +5,14 @@ const { Call, bridge } = require('./bridge.js');
 const { configFault, stringify } = require('./errors.js');
 const { StreamReader } = require('./stream.js');
 
-// Read when a provider is built, as JavaScript sees them.
-const NETWORK_VARIABLES = ['HTTPS_PROXY', 'HTTP_PROXY', 'NO_PROXY', 'https_proxy', 'http_proxy', 'no_proxy', 'NODE_EXTRA_CA_CERTS'];
-
 /** The native provider behind an object of the built-in classes. */
 const natives = new WeakMap();
 
-function environment(config) {
-  const names = [...NETWORK_VARIABLES, config?.auth?.envVar, ...(config?.auth?.envVars ?? [])];
+/** What a provider reads of the environment when it is built, as JavaScript sees it. */
+function environment(family, entry) {
   const variables = {};
-  for (const name of names) {
-    if (typeof name === 'string' && process.env[name] !== undefined) variables[name] = process.env[name];
+  for (const name of native.providerVariables(family, entry)) {
+    if (process.env[name] !== undefined) variables[name] = process.env[name];
   }
   return JSON.stringify(variables);
 }
@@ -24,7 +21,8 @@ class BuiltInProvider {
   constructor(family, config) {
     this.name = config.name;
     this.family = family;
-    natives.set(this, new native.NativeProvider(family, stringify(config, 'provider', configFault), environment(config)));
+    const entry = stringify(config, 'provider', configFault);
+    natives.set(this, new native.NativeProvider(family, entry, environment(family, entry)));
   }
 
   async chat(options) {
@@ -35,6 +33,10 @@ class BuiltInProvider {
     const call = new Call();
     call.openStream = (head) => new StreamReader(call.id, head.model, toProviderChunk);
     return streamResult(await call.run(natives.get(this), 'stream', options));
+  }
+
+  async embed(options) {
+    return new Call().run(natives.get(this), 'embed', options);
   }
 }
 
@@ -72,26 +74,25 @@ class OpenRouterProvider extends BuiltInProvider {
   }
 }
 
-class MockProvider extends BuiltInProvider {
-  constructor(config) {
-    super('mock', config);
-  }
-}
+/** The classes of their own that families have; the others need none. */
+const CLASSES = { openai: OpenAIProvider, anthropic: AnthropicProvider, openrouter: OpenRouterProvider };
+
+const METHODS = ['chat', 'chatStream', 'embed'];
 
 /** The native provider that may answer in place of `provider`: its methods are the built-in ones. */
 function nativeOf(provider) {
   const own = natives.get(provider);
-  const { chat, chatStream } = BuiltInProvider.prototype;
-  return own !== undefined && provider.chat === chat && provider.chatStream === chatStream ? own : undefined;
+  const methods = BuiltInProvider.prototype;
+  return own !== undefined && METHODS.every((name) => provider[name] === methods[name]) ? own : undefined;
+}
+
+function factoryOf(family) {
+  const Class = CLASSES[family];
+  return Class === undefined ? (config) => new BuiltInProvider(family, config) : (config) => new Class(config);
 }
 
 class ProviderRegistry {
-  #factories = new Map([
-    ['openai', (config) => new OpenAIProvider(config)],
-    ['anthropic', (config) => new AnthropicProvider(config)],
-    ['openrouter', (config) => new OpenRouterProvider(config)],
-    ['mock', (config) => new MockProvider(config)],
-  ]);
+  #factories = new Map(native.families().map((family) => [family, factoryOf(family)]));
   #loaded = new Map();
 
   registerFactory(family, factory) {

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ValidationError;
 use super::fields::{AN_OBJECT, Fields, each, fault};
+use crate::providers;
 
 const AUTH_TYPES: [&str; 4] = ["apiKey", "bearer", "none", "customHeader"];
 const TRIGGERS: [&str; 5] = ["timeout", "rate_limit", "provider_error", "budget_exceeded", "manual"];
@@ -33,9 +34,12 @@ pub fn validate(raw: &Value) -> Vec<ValidationError> {
 fn provider(entry: &mut Fields<'_, '_>) {
     entry.required_string("name");
     entry.required_string_or("provider", "required string (e.g. 'openai', 'anthropic', 'openrouter')");
-    entry.strings("models");
+    let has_defaults = entry.get("provider").and_then(Value::as_str).is_some_and(providers::has_defaults);
+    if !has_defaults || entry.get("models").is_some_and(|models| *models != json!([])) {
+        entry.strings("models");
+    }
     if let Some(mut auth) = entry.required_object("auth", "required object with 'type' field") {
-        provider_auth(&mut auth);
+        provider_auth(&mut auth, has_defaults);
     }
     entry.optional("baseUrl", is_http_url, "must be an http or https URL");
     entry.optional("enabled", Value::is_boolean, "must be a boolean");
@@ -52,11 +56,14 @@ fn provider(entry: &mut Fields<'_, '_>) {
     }
 }
 
-fn provider_auth(auth: &mut Fields<'_, '_>) {
+/// `has_defaults`: the family knows the variable of its key.
+fn provider_auth(auth: &mut Fields<'_, '_>, has_defaults: bool) {
     auth.one_of("type", &AUTH_TYPES);
     let kind = auth.get("type");
     if auth.get("envVars").is_some() {
         auth.strings("envVars");
+    } else if has_defaults && auth.get("envVar").is_none() {
+        // The usual one is meant.
     } else if kind.and_then(Value::as_str) != Some("none") {
         let kind = kind.map_or(Cow::Borrowed("undefined"), as_javascript_prints);
         auth.required_string_or("envVar", &format!("required when auth.type is \"{kind}\""));

@@ -10,22 +10,60 @@ use crate::routing::RouteEstimate;
 /// Output assumed for a call that sets no `maxTokens`, where a rule bounds the cost.
 const ASSUMED_OUTPUT: u64 = 256;
 
+/// What goes in.
+#[derive(Clone)]
+enum Prompt {
+    Chat(Arc<ChatRequest>),
+    /// Texts to be made vectors of: nothing comes out but these.
+    Texts(Arc<[String]>),
+}
+
+impl Prompt {
+    fn upper_bound(&self) -> u64 {
+        match self {
+            Self::Chat(request) => tokens::prompt_upper_bound(&request.messages, &request.tools),
+            Self::Texts(texts) => tokens::texts_upper_bound(texts),
+        }
+    }
+
+    fn count(&self, model: &str) -> u64 {
+        match self {
+            Self::Chat(request) => tokens::count_prompt(model, &request.messages, &request.tools),
+            Self::Texts(texts) => tokens::count_texts(model, texts),
+        }
+    }
+
+    fn max_tokens(&self) -> Option<u64> {
+        match self {
+            Self::Chat(request) => request.max_tokens,
+            Self::Texts(_) => Some(0),
+        }
+    }
+}
+
 /// A prompt whose tokens are counted once, and only when a limit could be met.
 pub struct PromptEstimate {
-    request: Arc<ChatRequest>,
+    prompt: Prompt,
     upper_bound: u64,
 }
 
 impl PromptEstimate {
     pub fn new(request: Arc<ChatRequest>) -> Self {
-        let upper_bound = tokens::prompt_upper_bound(&request.messages, &request.tools);
-        Self { request, upper_bound }
+        Self::of(Prompt::Chat(request))
+    }
+
+    pub fn of_texts(texts: Arc<[String]>) -> Self {
+        Self::of(Prompt::Texts(texts))
+    }
+
+    fn of(prompt: Prompt) -> Self {
+        Self { upper_bound: prompt.upper_bound(), prompt }
     }
 
     /// The estimate for a call of this prompt to `model`.
     pub fn on(&self, family: &str, model: &str) -> ModelEstimate {
         ModelEstimate {
-            request: self.request.clone(),
+            prompt: self.prompt.clone(),
             upper_bound: self.upper_bound,
             counted: OnceLock::new(),
             family: family.to_owned(),
@@ -34,7 +72,7 @@ impl PromptEstimate {
     }
 
     fn count(&self, model: &str) -> u64 {
-        tokens::count_prompt(model, &self.request.messages, &self.request.tools)
+        self.prompt.count(model)
     }
 }
 
@@ -49,7 +87,7 @@ impl RouteEstimate for PromptEstimate {
     }
 
     fn cost_within(&self, family: &str, model: &str, max: f64) -> Result<(), f64> {
-        let output = self.request.max_tokens.unwrap_or(ASSUMED_OUTPUT);
+        let output = self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT);
         let cost = |input| pricing::cost(family, model, &TokenUsage::new(input, output)).dollars();
         if cost(self.upper_bound) <= max {
             return Ok(());
@@ -61,7 +99,7 @@ impl RouteEstimate for PromptEstimate {
 
 /// A prompt and the model it goes to.
 pub struct ModelEstimate {
-    request: Arc<ChatRequest>,
+    prompt: Prompt,
     upper_bound: u64,
     counted: OnceLock<u64>,
     family: String,
@@ -78,13 +116,11 @@ impl CallEstimate for ModelEstimate {
     }
 
     fn input_tokens(&self) -> u64 {
-        *self
-            .counted
-            .get_or_init(|| tokens::count_prompt(&self.model, &self.request.messages, &self.request.tools))
+        *self.counted.get_or_init(|| self.prompt.count(&self.model))
     }
 
     fn max_tokens(&self) -> Option<u64> {
-        self.request.max_tokens
+        self.prompt.max_tokens()
     }
 
     fn cost(&self, input: u64, output: u64) -> Usd {

@@ -1,6 +1,8 @@
 //! The pipeline of one call: check → route → reserve → run → settle → record.
 
+mod embed;
 mod estimate;
+mod models;
 mod stream;
 
 use std::sync::Arc;
@@ -17,7 +19,10 @@ use crate::routing::fallback::{Orders, execute};
 use crate::routing::{Decision, Providers, Routed, Router};
 use crate::usage::{CallRecord, Observer, Outcome, Start, latency_ms};
 
+use models::ModelLists;
+
 pub use estimate::{PromptEstimate, estimated_usage};
+pub use models::ListedModel;
 pub use stream::{GatewayStream, Leave};
 
 /// Routes calls to providers, within budgets.
@@ -25,6 +30,7 @@ pub struct Gateway {
     providers: Providers,
     router: Router,
     budgets: Arc<BudgetGuard>,
+    models: ModelLists,
 }
 
 /// What surrounds one call.
@@ -50,7 +56,12 @@ impl Gateway {
         chains: Vec<FallbackChain>,
         budgets: Vec<BudgetPolicy>,
     ) -> Self {
-        Self { providers, router: Router::new(rules, chains), budgets: Arc::new(BudgetGuard::new(budgets)) }
+        Self {
+            providers,
+            router: Router::new(rules, chains),
+            budgets: Arc::new(BudgetGuard::new(budgets)),
+            models: ModelLists::default(),
+        }
     }
 
     /// The budgets' guard: what is spent and reserved at this moment.
@@ -65,7 +76,10 @@ impl Gateway {
     /// otherwise the last attempt's failure. Each error of the gateway carries the request id of the log entry.
     pub async fn chat(&self, request: ChatRequest, context: CallContext) -> Result<GatewayResponse, Failure> {
         let cancel = context.cancel.clone();
-        let Admitted { decision, orders, record, request_id, started } = self.admit(request, context)?;
+        let request = Arc::new(request);
+        let estimate = PromptEstimate::new(request.clone());
+        let Admitted { decision, orders, record, request_id, started } =
+            self.admit(request, estimate, context)?;
         let run = async {
             let routed = execute(&decision, &self.providers, &orders, |step| async move {
                 step.provider.chat(&step.call).await
@@ -73,12 +87,7 @@ impl Gateway {
             .await?;
             Ok(outcome_of(routed, &orders.request).await)
         };
-        let result = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(GatewayError::aborted("the caller cancelled it").into()),
-            result = run => result,
-        };
-        match result {
+        match unless_cancelled(&cancel, run).await {
             Ok(mut outcome) => {
                 outcome.latency_ms = latency_ms(started);
                 record.end(&outcome, None);
@@ -98,30 +107,31 @@ impl Gateway {
         context: CallContext,
     ) -> Result<GatewayStream, Failure> {
         let cancel = context.cancel.clone();
-        let Admitted { decision, orders, record, request_id, started } = self.admit(request, context)?;
+        let request = Arc::new(request);
+        let estimate = PromptEstimate::new(request.clone());
+        let Admitted { decision, orders, record, request_id, started } =
+            self.admit(request, estimate, context)?;
         let open = execute(&decision, &self.providers, &orders, |step| async move {
             step.provider.stream(&step.call).await
         });
-        let result = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(GatewayError::aborted("the caller cancelled it").into()),
-            result = open => result,
-        };
-        match result {
+        match unless_cancelled(&cancel, open).await {
             Ok(routed) => Ok(GatewayStream::new(routed, record, orders.request, request_id, started, cancel)),
             Err(failure) => Err(failed(record, failure, &request_id)),
         }
     }
 
     /// Routes the request and reserves its estimate.
-    fn admit(&self, request: ChatRequest, context: CallContext) -> Result<Admitted, Failure> {
+    fn admit(
+        &self,
+        request: Arc<ChatRequest>,
+        estimate: PromptEstimate,
+        context: CallContext,
+    ) -> Result<Admitted, Failure> {
         let started = Instant::now();
         let request_id = new_request_id();
-        let request = Arc::new(request);
-        let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let decision = self
             .router
-            .resolve(&request, &self.providers, &*estimate)
+            .resolve(&request, &self.providers, &estimate)
             .map_err(|no_route| no_route.into_error().with_request_id(&request_id))?;
         let rule = self.router.rule(decision.rule);
         let loaded = self.providers.get(&decision.provider);
@@ -166,6 +176,18 @@ impl Gateway {
             request_id,
             started,
         })
+    }
+}
+
+/// Does the work, unless its caller no longer wants it.
+pub async fn unless_cancelled<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(GatewayError::aborted("the caller cancelled it").into()),
+        done = work => done,
     }
 }
 

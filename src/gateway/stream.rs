@@ -7,7 +7,8 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::estimate::{count_usage, estimated_usage};
-use crate::error::{ErrorKind, Failure, GatewayError};
+use super::unless_cancelled;
+use crate::error::{ErrorKind, Failure};
 use crate::model::{
     ChatRequest, GatewayResponse, StreamEvent, TokenUsage, ToolCallAssembly, UsageSource, output_text,
 };
@@ -115,11 +116,7 @@ impl GatewayStream {
         if let Some(source) = &mut self.source {
             let before = into.len();
             let cancel = &self.cancel;
-            let result = tokio::select! {
-                biased;
-                () = cancel.cancelled() => Err(GatewayError::aborted("the caller cancelled it").into()),
-                result = source.next(into) => result,
-            };
+            let result = unless_cancelled(cancel, source.next(into)).await;
             for event in &into[before..] {
                 self.keep(event);
             }

@@ -80,3 +80,19 @@ pub struct GatewayResponse {
     #[serde(skip_serializing_if = "UsageSource::is_reported")]
     pub usage_source: UsageSource,
 }
+
+/// What the caller of `embed` gets.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EmbedResponse {
+    pub request_id: String,
+    /// One for each text, in their order.
+    pub vectors: Vec<Vec<f64>>,
+    pub provider: String,
+    pub model: String,
+    pub input_tokens: u64,
+    /// US dollars.
+    pub estimated_cost_usd: f64,
+    #[serde(skip_serializing_if = "UsageSource::is_reported")]
+    pub usage_source: UsageSource,
+}

@@ -10,10 +10,10 @@ pub mod request;
 pub mod tools;
 pub mod usage;
 
-pub use answer::{Answer, GatewayResponse, output_text};
+pub use answer::{Answer, EmbedResponse, GatewayResponse, output_text};
 pub use event::{FinishReason, OtherContent, StreamEvent};
 pub use message::{Content, Message, Part, Role};
 pub use money::Usd;
-pub use request::{ChatRequest, Feature};
+pub use request::{ChatRequest, EmbedRequest, Feature};
 pub use tools::{ResponseFormat, Tool, ToolCall, ToolCallAssembly, ToolCallDelta, ToolChoice};
 pub use usage::{TokenUsage, UsageLog, UsageSource};

@@ -1,5 +1,6 @@
 //! The caller's request: read from JSON, checked field by field.
 
+mod embed;
 mod openai;
 mod options;
 mod parse;
@@ -12,6 +13,7 @@ use super::message::{Content, Message, Part};
 use super::tools::{ResponseFormat, Tool, ToolChoice};
 use crate::error::GatewayError;
 
+pub use embed::EmbedRequest;
 pub use openai::OpenAiMessages;
 
 /// What a caller asks. Fields that are absent or `null` are unset.

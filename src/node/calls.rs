@@ -32,7 +32,7 @@ pub mod message {
     pub const STREAM_END: u8 = 4;
     /// `[kind, call, figures]`
     pub const STREAM_FIGURES: u8 = 5;
-    /// `[kind, call, callback, provider, model, maxTokens, stream]`
+    /// `[kind, call, callback, provider, model, maxTokens, method]`
     pub const CUSTOM_CALL: u8 = 6;
     /// `[kind, callback]`
     pub const CUSTOM_CANCEL: u8 = 7;

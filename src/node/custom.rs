@@ -16,7 +16,9 @@ use crate::error::{ErrorKind, Failure, ForeignError, GatewayError};
 use crate::model::{
     Answer, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCall, ToolCallDelta, json,
 };
-use crate::providers::{EventSource, Provider, ProviderCall, commit, deadline_after, within};
+use crate::providers::{
+    EmbedCall, EventSource, Provider, ProviderCall, Vectors, commit, deadline_after, within,
+};
 
 /// Chunks a JavaScript stream may be ahead of its reader.
 const AHEAD: usize = 256;
@@ -81,6 +83,21 @@ impl Replies {
     }
 }
 
+/// What a provider object is asked; the rest of the request stays with the face.
+struct Asked<'a> {
+    caller: u32,
+    model: &'a str,
+    max_tokens: Option<u64>,
+    /// The method's name.
+    method: &'static str,
+}
+
+impl<'a> Asked<'a> {
+    fn of(call: &'a ProviderCall, method: &'static str) -> Self {
+        Self { caller: call.request.caller, model: &call.model, max_tokens: call.max_tokens, method }
+    }
+}
+
 /// One call of a provider object; dropping it tells the face that nobody waits any more.
 struct Exchange {
     calls: Arc<Calls>,
@@ -90,13 +107,12 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(provider: &CustomProvider, call: &ProviderCall, stream: bool) -> Result<Self, Failure> {
+    fn begin(provider: &CustomProvider, asked: &Asked<'_>) -> Result<Self, Failure> {
         let stopped = || Failure::from(GatewayError::aborted("the JavaScript thread is stopping"));
         let calls = provider.calls.upgrade().ok_or_else(stopped)?;
         let (id, replies) = calls.replies.open();
-        let caller = call.request.caller;
-        let max_tokens = call.max_tokens;
-        calls.outbox.send(&(message::CUSTOM_CALL, caller, id, provider.id, &call.model, max_tokens, stream));
+        let Asked { caller, model, max_tokens, method } = asked;
+        calls.outbox.send(&(message::CUSTOM_CALL, caller, id, provider.id, model, max_tokens, method));
         Ok(Self { calls, id, replies, ended: false })
     }
 
@@ -171,6 +187,15 @@ struct CustomCall {
     arguments: Option<Value>,
     raw_arguments: Option<String>,
     signature: Option<String>,
+}
+
+/// `EmbeddingResult` of the declarations.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object with `vectors`")]
+struct CustomVectors {
+    vectors: Vec<Vec<f64>>,
+    model: Option<String>,
+    input_tokens: Option<f64>,
 }
 
 impl CustomCall {
@@ -254,7 +279,7 @@ impl Provider for CustomProvider {
 
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
-            let mut exchange = Exchange::begin(self, call, false)?;
+            let mut exchange = Exchange::begin(self, &Asked::of(call, "chat"))?;
             let reply = within(&self.name, call.attempt_deadline(self.timeout), exchange.reply()).await?;
             let (Reply::Done(text) | Reply::Chunks(text) | Reply::Failed(text)) = reply;
             let whole: Whole =
@@ -274,7 +299,7 @@ impl Provider for CustomProvider {
 
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
         Box::pin(async move {
-            let exchange = Exchange::begin(self, call, true)?;
+            let exchange = Exchange::begin(self, &Asked::of(call, "chatStream"))?;
             let events = CustomEvents {
                 name: self.name.clone(),
                 wait: call.timeout.or(self.timeout),
@@ -283,6 +308,28 @@ impl Provider for CustomProvider {
                 exchange,
             };
             within(&self.name, call.attempt_deadline(self.timeout), commit(Box::new(events))).await
+        })
+    }
+
+    fn embed<'a>(&'a self, call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
+        Box::pin(async move {
+            let asked = Asked { caller: call.caller, model: &call.model, max_tokens: None, method: "embed" };
+            let mut exchange = Exchange::begin(self, &asked)?;
+            let deadline = deadline_after(call.timeout.or(self.timeout), call.deadline);
+            let reply = within(&self.name, deadline, exchange.reply()).await?;
+            let (Reply::Done(text) | Reply::Chunks(text) | Reply::Failed(text)) = reply;
+            let vectors: CustomVectors =
+                json::parse(text.as_bytes()).map_err(|error| unusable(&self.name, "answer", &error))?;
+            if vectors.vectors.len() != call.inputs.len() {
+                let (given, asked) = (vectors.vectors.len(), call.inputs.len());
+                let detail = format!("the custom provider gave {given} vectors for {asked} texts");
+                return Err(GatewayError::provider_response(&self.name, 200, &detail).into());
+            }
+            Ok(Vectors {
+                vectors: vectors.vectors,
+                model: vectors.model.unwrap_or_else(|| call.model.clone()),
+                input_tokens: vectors.input_tokens.map(count),
+            })
         })
     }
 }

@@ -5,18 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use napi_derive::napi;
+use serde::Deserialize;
 
 use super::bridge::Bridge;
+use super::calls::message;
 use super::provider::ProviderTable;
 use super::stream::{IDLE_LIMIT, drive};
 use crate::error::GatewayError;
-use crate::gateway::{CallContext, Gateway, new_request_id};
-use crate::model::ChatRequest;
+use crate::gateway::{CallContext, Gateway, new_request_id, unless_cancelled};
+use crate::model::{ChatRequest, EmbedRequest};
 
 #[napi]
 pub struct NativeGateway {
     gateway: Arc<Gateway>,
     idle: HashMap<String, Duration>,
+}
+
+#[derive(Default, Deserialize)]
+struct ListOptions {
+    refresh: Option<bool>,
 }
 
 fn read_request(id: u32, request: &str) -> Result<ChatRequest, GatewayError> {
@@ -52,6 +59,39 @@ impl NativeGateway {
                 let context = CallContext { observer: observer.clone(), cancel: open.cancel.clone() };
                 let response = gateway.chat(request, context).await?;
                 calls.answer(id, &response, &observer);
+                Ok(())
+            })
+        })
+    }
+
+    /// Answers with an `EmbeddingResponse`, as message of call `id`, and with a whole log entry.
+    #[napi(catch_unwind)]
+    pub fn embed(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
+        let (gateway, calls) = (self.gateway.clone(), bridge.calls.clone());
+        bridge.calls.spawn(id, aborted, move |open, observer| {
+            Box::pin(async move {
+                let read = EmbedRequest::from_json(&request);
+                let mut request = read.map_err(|error| error.with_request_id(&new_request_id()))?;
+                Arc::make_mut(&mut request.common).caller = id;
+                let context = CallContext { observer: observer.clone(), cancel: open.cancel.clone() };
+                let response = gateway.embed(request, context).await?;
+                calls.outbox.send(&(message::ANSWER, id, &response, observer.take_log()));
+                Ok(())
+            })
+        })
+    }
+
+    /// Answers with the models of all providers, as message of call `id`; `options` is `{refresh?}`.
+    #[napi(catch_unwind)]
+    pub fn list_models(&self, bridge: &Bridge, id: u32, aborted: bool, options: String) -> napi::Result<()> {
+        let (gateway, calls) = (self.gateway.clone(), bridge.calls.clone());
+        bridge.calls.spawn(id, aborted, move |open, _| {
+            Box::pin(async move {
+                let options: ListOptions = serde_json::from_str(&options).unwrap_or_default();
+                let refresh = options.refresh.unwrap_or_default();
+                let list = async { Ok(gateway.list_models(refresh).await) };
+                let models = unless_cancelled(&open.cancel, list).await?;
+                calls.outbox.send(&(message::ANSWER, id, &models));
                 Ok(())
             })
         })

@@ -11,10 +11,10 @@ use super::bridge::Bridge;
 use super::custom::CustomProvider;
 use super::stream::{IDLE_LIMIT, drive};
 use crate::error::Failure;
-use crate::gateway::{GatewayStream, estimated_usage};
+use crate::gateway::{GatewayStream, estimated_usage, unless_cancelled};
 use crate::model::config::ProviderConfig;
-use crate::model::{Answer, ChatRequest, UsageSource};
-use crate::providers::{self, Provider, ProviderCall, Setup};
+use crate::model::{Answer, ChatRequest, EmbedRequest, UsageSource};
+use crate::providers::{self, EmbedCall, Provider, ProviderCall, Setup};
 use crate::routing::{Loaded, Providers, Routed};
 use crate::transport::NetworkSettings;
 
@@ -23,6 +23,21 @@ use crate::transport::NetworkSettings;
 pub struct NativeProvider {
     pub(super) provider: Arc<dyn Provider>,
     entry: ProviderConfig,
+}
+
+/// The built-in families.
+#[napi(catch_unwind)]
+pub fn families() -> Vec<&'static str> {
+    providers::families().collect()
+}
+
+/// The environment variables that the provider of an entry (JSON) reads, those of the network included.
+#[napi(catch_unwind)]
+pub fn provider_variables(family: String, entry: String) -> napi::Result<Vec<String>> {
+    let mut entry = read_entry(&entry)?;
+    providers::complete(&family, &mut entry);
+    let network = NetworkSettings::VARIABLES.into_iter().map(str::to_owned);
+    Ok(network.chain(providers::variables(&family, &entry)).collect())
 }
 
 /// The idle limit of an entry's streams.
@@ -40,7 +55,8 @@ impl NativeProvider {
     /// `variables` is a JSON object of the environment variables that matter here.
     #[napi(constructor, catch_unwind)]
     pub fn new(family: String, entry: String, variables: String) -> napi::Result<Self> {
-        let entry = read_entry(&entry)?;
+        let mut entry = read_entry(&entry)?;
+        providers::complete(&family, &mut entry);
         let variables: HashMap<String, String> = serde_json::from_str(&variables).unwrap_or_default();
         let var = |name: &str| variables.get(name).cloned();
         let setup = Setup { var: &var, network: NetworkSettings::from_vars(var) };
@@ -58,11 +74,7 @@ impl NativeProvider {
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let order = call?;
-                let answer = tokio::select! {
-                    biased;
-                    () = open.cancel.cancelled() => return Err(cancelled()),
-                    answer = provider.chat(&order) => answer?,
-                };
+                let answer = unless_cancelled(&open.cancel, provider.chat(&order)).await?;
                 calls.answer(id, &provider_result(answer, &order).await, &observer);
                 Ok(())
             })
@@ -78,11 +90,7 @@ impl NativeProvider {
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let order = call?;
-                let source = tokio::select! {
-                    biased;
-                    () = open.cancel.cancelled() => return Err(cancelled()),
-                    source = provider.stream(&order) => source?,
-                };
+                let source = unless_cancelled(&open.cancel, provider.stream(&order)).await?;
                 let routed = Routed {
                     output: source,
                     entry: String::new(),
@@ -98,16 +106,37 @@ impl NativeProvider {
         })
     }
 
+    /// Answers with an `EmbeddingResult`, as message of call `id`.
+    #[napi(catch_unwind)]
+    pub fn embed(&self, bridge: &Bridge, id: u32, aborted: bool, options: String) -> napi::Result<()> {
+        let (provider, calls) = (self.provider.clone(), bridge.calls.clone());
+        let fallback_model = self.entry.fallback_model().unwrap_or_default().to_owned();
+        bridge.calls.spawn(id, aborted, move |open, observer| {
+            Box::pin(async move {
+                let EmbedRequest { inputs, dimensions, common } = EmbedRequest::from_json(&options)?;
+                let call = EmbedCall {
+                    inputs,
+                    model: common.model.clone().unwrap_or(fallback_model),
+                    dimensions,
+                    user_id: common.user_id.clone(),
+                    provider_options: common.provider_options.clone(),
+                    timeout: None,
+                    deadline: None,
+                    caller: id,
+                };
+                let vectors = unless_cancelled(&open.cancel, provider.embed(&call)).await?;
+                calls.answer(id, &vectors, &observer);
+                Ok(())
+            })
+        })
+    }
+
     fn order(&self, options: &str) -> Result<ProviderCall, Failure> {
         let request = ChatRequest::from_json(options)?;
         let model = request.model.as_deref().or(self.entry.fallback_model()).unwrap_or_default().to_owned();
         let max_tokens = request.max_tokens;
         Ok(ProviderCall { request: Arc::new(request), model, max_tokens, timeout: None, deadline: None })
     }
-}
-
-pub(super) fn cancelled() -> Failure {
-    crate::error::GatewayError::aborted("the caller cancelled it").into()
 }
 
 /// `ProviderResult` of the declarations.

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::bridge::Bridge;
 use super::errors::settled;
-use super::provider::{ProviderResult, ProviderTable, cancelled, provider_result};
+use super::provider::{ProviderResult, ProviderTable, provider_result};
 use super::stream::{IDLE_LIMIT, RouteHead, drive};
 use crate::error::GatewayError;
-use crate::gateway::{GatewayStream, PromptEstimate};
+use crate::gateway::{GatewayStream, PromptEstimate, unless_cancelled};
 use crate::model::ChatRequest;
 use crate::model::config::FallbackChain;
 use crate::routing::fallback::{Orders, execute};
@@ -102,11 +102,7 @@ impl NativeRouter {
                     let answer = step.provider.chat(&step.call).await?;
                     Ok(provider_result(answer, &step.call).await)
                 });
-                let routed = tokio::select! {
-                    biased;
-                    () = open.cancel.cancelled() => return Err(cancelled()),
-                    routed = run => routed?,
-                };
+                let routed = unless_cancelled(&open.cancel, run).await?;
                 let route = RouteHead {
                     entry: routed.entry,
                     fallback_triggered: routed.fallback_triggered,
@@ -137,11 +133,7 @@ impl NativeRouter {
                 let run = execute(&decision, &providers, &orders, |step| async move {
                     step.provider.stream(&step.call).await
                 });
-                let routed = tokio::select! {
-                    biased;
-                    () = open.cancel.cancelled() => return Err(cancelled()),
-                    routed = run => routed?,
-                };
+                let routed = unless_cancelled(&open.cancel, run).await?;
                 let route = RouteHead {
                     entry: routed.entry.clone(),
                     fallback_triggered: routed.fallback_triggered,

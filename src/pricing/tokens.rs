@@ -64,6 +64,17 @@ pub fn count_prompt(model: &str, messages: &[Message], tools: &[Tool]) -> u64 {
     scale(tokens.saturating_add(tools), tokenizer.factor).saturating_add(overhead(messages))
 }
 
+/// The tokens of texts on their own, as embedding models bill them.
+pub fn count_texts(model: &str, texts: &[String]) -> u64 {
+    let tokenizer = Tokenizer::of(model);
+    scale(texts.iter().map(|text| tokenizer.count(text)).sum(), tokenizer.factor)
+}
+
+/// No fewer than [`count_texts`] gives for any model, without counting.
+pub fn texts_upper_bound(texts: &[String]) -> u64 {
+    scale(texts.iter().map(|text| text.len() as u64).sum(), HIGHEST_FACTOR)
+}
+
 /// No fewer than [`count_prompt`] gives for any model, without counting: no vocabulary makes more tokens of a text than
 /// it has bytes.
 pub fn prompt_upper_bound(messages: &[Message], tools: &[Tool]) -> u64 {

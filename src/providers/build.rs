@@ -32,10 +32,15 @@ pub fn families() -> impl Iterator<Item = &'static str> {
     OWN_FORMATS.into_iter().chain(catalogue::SERVICES.iter().map(|service| service.family))
 }
 
+/// Whether an entry of this family may leave out its models, and where its key is.
+pub fn has_defaults(family: &str) -> bool {
+    catalogue::service(family).is_some_and(Service::has_defaults)
+}
+
 /// Fills in what an entry of the catalogue may leave out: its models, and where its key is. The original's own families
 /// must say it.
-pub fn complete(entry: &mut ProviderConfig) {
-    let Some(service) = catalogue::service(&entry.provider).filter(|service| service.has_defaults()) else {
+pub fn complete(family: &str, entry: &mut ProviderConfig) {
+    let Some(service) = catalogue::service(family).filter(|service| service.has_defaults()) else {
         return;
     };
     if entry.models.is_empty() {
@@ -47,7 +52,7 @@ pub fn complete(entry: &mut ProviderConfig) {
 }
 
 /// The environment variables that the provider of an entry reads, beside those of the network.
-pub fn variables(entry: &ProviderConfig) -> Vec<String> {
+pub fn variables(_family: &str, entry: &ProviderConfig) -> Vec<String> {
     let auth = &entry.auth;
     auth.env_var.iter().chain(&auth.env_vars).cloned().collect()
 }

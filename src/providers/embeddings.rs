@@ -1,7 +1,9 @@
 //! Texts as vectors: what is asked, what comes back, and what a wire format has to say about it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -16,17 +18,23 @@ pub struct EmbedCall {
     pub user_id: Option<String>,
     /// By family: fields that go into the wire body as they are.
     pub provider_options: Option<Map<String, Value>>,
+    /// In place of the provider's own timeout.
+    pub timeout: Option<Duration>,
     /// Of the whole call.
     pub deadline: Option<Instant>,
+    /// The caller's own number for this call, by which a custom provider finds it again.
+    pub caller: u32,
 }
 
 /// What a provider answered: a vector for each text, in their order.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Vectors {
     pub vectors: Vec<Vec<f64>>,
     /// The model as the upstream reports it; empty where it does not.
     pub model: String,
     /// `None`: the provider gave no count.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,
 }
 

@@ -145,13 +145,13 @@ impl<W: Wire> HttpProvider<W> {
     async fn ask<T>(
         &self,
         endpoint: &Endpoint,
-        deadline: Option<Instant>,
+        (timeout, deadline): (Option<Duration>, Option<Instant>),
         body: Bytes,
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, Failure> {
         let shared = &self.shared;
         let attempt = || {
-            let deadline = deadline_after(Some(shared.timeout), deadline);
+            let deadline = deadline_after(timeout.or(Some(shared.timeout)), deadline);
             within(&shared.name, deadline, async {
                 let response = self.send(endpoint, body.clone()).await?;
                 let status = response.status.as_u16();
@@ -179,7 +179,7 @@ impl<W: Wire> HttpProvider<W> {
                 given => Err(format!("the answer has {given} vectors for {} texts", inputs.len())),
             }
         };
-        self.ask(&endpoint, call.deadline, body.into(), read).await
+        self.ask(&endpoint, (call.timeout, call.deadline), body.into(), read).await
     }
 
     /// The error for an answer that cannot be read. Its message quotes the body, cut: secrets go before the cut.
@@ -300,7 +300,7 @@ impl<W: Wire> Provider for HttpProvider<W> {
         Box::pin(async move {
             let Some(path) = self.wire.models_path() else { return Ok(None) };
             let endpoint = self.below_base(&path)?.read();
-            self.ask(&endpoint, None, Bytes::new(), |body| self.wire.models(body)).await.map(Some)
+            self.ask(&endpoint, (None, None), Bytes::new(), |body| self.wire.models(body)).await.map(Some)
         })
     }
 }

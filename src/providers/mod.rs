@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::error::{Failure, GatewayError};
 use crate::model::{Answer, ChatRequest, Feature};
 
-pub use build::{Setup, build, complete, families, variables};
+pub use build::{Setup, build, complete, families, has_defaults, variables};
 pub use catalogue::Service;
 pub use embeddings::{EmbedCall, Vectors};
 pub use http::HttpProvider;

@@ -3,8 +3,9 @@
 pub mod fallback;
 pub mod matcher;
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use indexmap::IndexMap;
 
 use crate::error::{Failure, GatewayError};
 use crate::model::ChatRequest;
@@ -33,8 +34,8 @@ impl Loaded {
     }
 }
 
-/// Loaded providers by their entry's name.
-pub type Providers = HashMap<String, Loaded>;
+/// Loaded providers by their entry's name, in the order of the configuration.
+pub type Providers = IndexMap<String, Loaded>;
 
 /// What routing decided about a request.
 #[derive(Debug, Clone)]

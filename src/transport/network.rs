@@ -24,6 +24,17 @@ pub struct NetworkSettings {
 }
 
 impl NetworkSettings {
+    /// The environment variables that [`NetworkSettings::from_vars`] looks up.
+    pub const VARIABLES: [&str; 7] = [
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+        "https_proxy",
+        "http_proxy",
+        "no_proxy",
+        "NODE_EXTRA_CA_CERTS",
+    ];
+
     /// Reads the settings with `var`, which looks an environment variable up. Lower-case names win, as with curl.
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Self {
         let set =

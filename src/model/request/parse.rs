@@ -87,7 +87,7 @@ pub fn request(text: &str) -> Read<ChatRequest> {
 }
 
 #[allow(clippy::needless_pass_by_value)]
-fn not_json(error: serde_json::Error) -> Fault {
+pub(super) fn not_json(error: serde_json::Error) -> Fault {
     Fault { path: "request".to_owned(), problem: Cow::Owned(format!("is not valid JSON: {error}")) }
 }
 
@@ -103,13 +103,13 @@ fn number(path: &str, raw: Option<&RawValue>) -> Read<Option<f64>> {
     scalar(path, raw, "must be a number")
 }
 
-fn string(path: &str, raw: Option<&RawValue>) -> Read<Option<String>> {
+pub(super) fn string(path: &str, raw: Option<&RawValue>) -> Read<Option<String>> {
     scalar(path, raw, A_STRING)
 }
 
 /// JavaScript has one kind of number: `1e3` is whole.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn count(path: &str, raw: Option<&RawValue>) -> Read<Option<u64>> {
+pub(super) fn count(path: &str, raw: Option<&RawValue>) -> Read<Option<u64>> {
     let problem = "must be a whole number of 1 or more";
     match scalar::<f64>(path, raw, problem)? {
         Some(number) if number < 1.0 || number.fract() != 0.0 => Err(Fault::new(path, problem)),

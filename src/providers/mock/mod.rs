@@ -3,28 +3,52 @@
 //!
 //! | model | what happens |
 //! |---|---|
-//! | any other, as `mock` | answers from the prompt |
+//! | any other, as `mock` | answers from the prompt; calls a tool that it must call, or whose name's words are in the question, with arguments that fit its schema; gives JSON where that is asked for |
+//! | `mock-reasoning` | the same, after some reasoning |
 //! | `mock-429`, `mock-500`, `mock-NNN` | fails as an upstream with that HTTP status does |
 //! | `mock-timeout` | never answers: the call's timeout ends it |
 //! | `mock-network` | the connection is reset |
 //! | `mock-midstream-error` | a stream fails after half its text; a whole answer fails as a 500 |
 //! | `mock-cut` | a stream ends after half its text without a finish reason |
 //! | `mock-empty` | an answer without text |
+//!
+//! Vectors are made of the words of a text, so that texts which share words are near each other.
+
+mod reply;
+mod sample;
+mod vectors;
 
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
+use super::embeddings::{EmbedCall, Vectors};
 use super::stream::{EventSource, commit};
-use super::{Provider, ProviderCall, within};
+use super::{Provider, ProviderCall, deadline_after, within};
 use crate::error::{Failure, GatewayError};
 use crate::model::config::ProviderConfig;
-use crate::model::{Answer, FinishReason, Role, StreamEvent, TokenUsage};
+use crate::model::{Answer, FinishReason, OtherContent, StreamEvent, ToolCallDelta};
 use crate::pricing::tokens;
 use crate::transport::RetryPolicy;
 
+use reply::Reply;
+use vectors::vectors;
+
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Those that do more than answer.
+const MODELS: [&str; 9] = [
+    "mock",
+    "mock-reasoning",
+    "mock-429",
+    "mock-500",
+    "mock-timeout",
+    "mock-network",
+    "mock-midstream-error",
+    "mock-cut",
+    "mock-empty",
+];
 
 pub struct MockProvider {
     name: String,
@@ -86,40 +110,14 @@ impl MockProvider {
 
     async fn reply(&self, call: &ProviderCall, empty: bool) -> Result<Reply, Failure> {
         let (request, model, max_tokens) = (call.request.clone(), call.model.clone(), call.max_tokens);
-        // The first count loads a vocabulary.
-        let counted = tokio::task::spawn_blocking(move || {
-            let asked = request.messages.iter().rev().find(|message| message.role == Role::User);
-            let asked = asked.map(|message| message.content.text()).unwrap_or_default();
-            let text = if empty { String::new() } else { answer_to(&asked) };
-            let mut pieces: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
-            let mut cut = false;
-            let mut output = tokens::count_text(&model, &text);
-            while max_tokens.is_some_and(|max| output > max) && pieces.pop().is_some() {
-                cut = true;
-                output = tokens::count_text(&model, &pieces.concat());
-            }
-            let usage =
-                TokenUsage::new(tokens::count_prompt(&model, &request.messages, &request.tools), output);
-            Reply { model, pieces, usage, finish: if cut { "length" } else { "stop" } }
-        });
-        counted.await.map_err(|_| GatewayError::internal("the mock could not answer").into())
+        blocking(move || Reply::new(&request, model, max_tokens, empty)).await
     }
 }
 
-/// Says what was asked, so that a test can tell answers apart.
-fn answer_to(asked: &str) -> String {
-    let asked = asked.trim();
-    if asked.is_empty() {
-        return "This is the mock provider. Ask it something and it repeats your question.".to_owned();
-    }
-    format!("This is the mock provider; no model was asked. You said: {asked}")
-}
-
-struct Reply {
-    model: String,
-    pieces: Vec<String>,
-    usage: TokenUsage,
-    finish: &'static str,
+/// Runs what may have to load a vocabulary.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| GatewayError::internal("the mock could not answer").into())
 }
 
 impl Provider for MockProvider {
@@ -143,6 +141,8 @@ impl Provider for MockProvider {
                 content: reply.pieces.concat(),
                 model: reply.model,
                 finish_reason: Some(reply.finish.to_owned()),
+                tool_calls: reply.calls,
+                reasoning: reply.reasoning,
                 usage: Some(reply.usage),
                 ..Answer::default()
             })
@@ -168,6 +168,19 @@ impl Provider for MockProvider {
             .await
         }))
     }
+
+    fn embed<'a>(&'a self, call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
+        Box::pin(self.retry.run(call.deadline, move || async move {
+            let deadline = deadline_after(call.timeout.or(Some(self.timeout)), call.deadline);
+            self.fail_early(fault(&call.model).as_ref(), deadline).await?;
+            let call = call.clone();
+            blocking(move || vectors(&call)).await
+        }))
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Option<Vec<String>>, Failure>> {
+        Box::pin(async { Ok(Some(MODELS.iter().map(|&model| model.to_owned()).collect())) })
+    }
 }
 
 struct MockEvents {
@@ -186,6 +199,11 @@ impl EventSource for MockEvents {
             if !self.delay.is_zero() {
                 sleep(self.delay).await;
             }
+            if !self.reply.reasoning.is_empty() {
+                let reasoning = std::mem::take(&mut self.reply.reasoning);
+                into.push(StreamEvent::other(OtherContent { reasoning, ..OtherContent::default() }));
+                return Ok(true);
+            }
             if self.fails_at == Some(self.sent) {
                 let problem = if self.cut {
                     "the stream ended before the answer was complete"
@@ -202,6 +220,20 @@ impl EventSource for MockEvents {
                     finish_reason: FinishReason::Null,
                     ..StreamEvent::text(piece)
                 });
+                return Ok(true);
+            }
+            if !self.reply.calls.is_empty() {
+                let calls = std::mem::take(&mut self.reply.calls).into_iter().zip(0..);
+                let tool_calls = calls
+                    .map(|(call, index)| ToolCallDelta {
+                        index: Some(index),
+                        id: Some(call.id),
+                        name: Some(call.name),
+                        arguments: call.arguments,
+                        signature: call.signature,
+                    })
+                    .collect();
+                into.push(StreamEvent::other(OtherContent { tool_calls, ..OtherContent::default() }));
                 return Ok(true);
             }
             into.push(StreamEvent {
