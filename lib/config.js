@@ -11,6 +11,9 @@ const FILES = {
   budgets: 'gateway.budgets.json',
 };
 
+/** Families that a `cloudflareGateway` for all entries means. */
+const THROUGH_CLOUDFLARE = new Set(['openai', 'anthropic']);
+
 async function readJson(file) {
   let text;
   try {
@@ -30,9 +33,19 @@ function validateConfig(raw) {
   unwrap(native.checkConfig(stringify(raw, 'config', configFault)));
 }
 
+/** The entries of a providers file. What its object form says of all of them goes to each that has no say of its own. */
+function entriesOf(file) {
+  if (Array.isArray(file)) return file;
+  const { providers, cloudflareGateway } = file;
+  if (cloudflareGateway == null) return providers;
+  const goesThrough = ({ provider, cloudflareGateway: own }) => own === undefined && THROUGH_CLOUDFLARE.has(provider);
+  return providers.map((entry) => (goesThrough(entry) ? { ...entry, cloudflareGateway } : entry));
+}
+
 function loadConfigFromObjects(raw) {
-  const { providers, routes, budgets } = raw ?? {};
-  validateConfig({ providers, routes, budgets });
+  const { providers: file, routes, budgets } = raw ?? {};
+  validateConfig({ providers: file, routes, budgets });
+  const providers = entriesOf(file);
   return { providers, routes: routes.rules, fallbackChains: routes.fallbackChains ?? [], budgets };
 }
 

@@ -26,10 +26,20 @@ pub fn each(
     let Some(list) = list.and_then(Value::as_array) else { return fault(faults, path, AN_ARRAY) };
     for (index, element) in list.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        match element {
-            Value::Object(values) => check(&mut Fields { path, values, faults }),
-            _ => fault(faults, path, AN_OBJECT),
-        }
+        object(&path, element, faults, &mut check);
+    }
+}
+
+/// Calls `check` with the object at `path`.
+pub fn object(
+    path: &str,
+    value: &Value,
+    faults: &mut Vec<ValidationError>,
+    check: impl FnOnce(&mut Fields<'_, '_>),
+) {
+    match value {
+        Value::Object(values) => check(&mut Fields { path: path.to_owned(), values, faults }),
+        _ => fault(faults, path, AN_OBJECT),
     }
 }
 

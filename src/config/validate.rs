@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::ValidationError;
-use super::fields::{AN_OBJECT, Fields, each, fault};
+use super::fields::{AN_OBJECT, Fields, each, fault, object};
 use crate::providers;
 
 const AUTH_TYPES: [&str; 4] = ["apiKey", "bearer", "none", "customHeader"];
 const TRIGGERS: [&str; 5] = ["timeout", "rate_limit", "provider_error", "budget_exceeded", "manual"];
+const EXECUTIONS: [&str; 2] = ["gateway", "cloudflare"];
 const WINDOWS: [&str; 4] = ["request", "hour", "day", "month"];
 const ENFORCEMENTS: [&str; 3] = ["soft", "hard", "strict"];
 const SCOPES: [&str; 4] = ["global", "user", "feature", "model"];
@@ -17,7 +18,7 @@ const SCOPES: [&str; 4] = ["global", "user", "feature", "model"];
 /// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; none when it can be used.
 pub fn validate(raw: &Value) -> Vec<ValidationError> {
     let mut faults = Vec::new();
-    each("providers", raw.get("providers"), &mut faults, provider);
+    providers_file(raw.get("providers"), &mut faults);
     match raw.get("routes") {
         Some(Value::Object(routes)) => {
             each("rules", routes.get("rules"), &mut faults, rule);
@@ -29,6 +30,28 @@ pub fn validate(raw: &Value) -> Vec<ValidationError> {
     }
     each("budgets", raw.get("budgets"), &mut faults, budget);
     faults
+}
+
+/// A list of entries, or an object that holds the list and what all its entries share.
+fn providers_file(raw: Option<&Value>, faults: &mut Vec<ValidationError>) {
+    match raw.and_then(Value::as_object) {
+        None => each("providers", raw, faults, provider),
+        Some(file) => {
+            each("providers", file.get("providers"), faults, provider);
+            if let Some(gateway) = file.get("cloudflareGateway").filter(|gateway| !gateway.is_null()) {
+                object("cloudflareGateway", gateway, faults, cloudflare_gateway);
+            }
+        }
+    }
+}
+
+fn cloudflare_gateway(gateway: &mut Fields<'_, '_>) {
+    gateway.required_string("accountId");
+    gateway.required_string("gatewayId");
+    gateway.optional_strings(["tokenEnvVar"]);
+    gateway.optional_amounts(["cacheTtl"]);
+    gateway.optional("skipCache", Value::is_boolean, "must be a boolean");
+    gateway.optional("baseUrl", is_http_url, "must be an http or https URL");
 }
 
 fn provider(entry: &mut Fields<'_, '_>) {
@@ -53,6 +76,9 @@ fn provider(entry: &mut Fields<'_, '_>) {
     }
     if let Some(mut options) = entry.optional_object("options") {
         options.optional_amounts(["delayMs"]);
+    }
+    if let Some(mut gateway) = entry.optional_object("cloudflareGateway") {
+        cloudflare_gateway(&mut gateway);
     }
 }
 
@@ -91,6 +117,9 @@ fn rule(rule: &mut Fields<'_, '_>) {
 
 fn chain(chain: &mut Fields<'_, '_>) {
     chain.required_string("name");
+    if chain.get("execution").is_some() {
+        chain.one_of("execution", &EXECUTIONS);
+    }
     chain.each("steps", |step| {
         step.required_string("provider");
         match step.get("when") {

@@ -15,7 +15,7 @@ use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::model::config::{BudgetPolicy, FallbackChain, RouteRule};
 use crate::model::{Answer, ChatRequest, GatewayResponse};
 use crate::pricing;
-use crate::routing::fallback::{Orders, execute};
+use crate::routing::fallback::{self, Orders};
 use crate::routing::{Decision, Providers, Routed, Router};
 use crate::usage::{CallRecord, Observer, Outcome, Start, latency_ms};
 
@@ -81,10 +81,7 @@ impl Gateway {
         let Admitted { decision, orders, record, request_id, started } =
             self.admit(request, estimate, context)?;
         let run = async {
-            let routed = execute(&decision, &self.providers, &orders, |step| async move {
-                step.provider.chat(&step.call).await
-            })
-            .await?;
+            let routed = fallback::chat(&decision, &self.providers, &orders).await?;
             Ok(outcome_of(routed, &orders.request).await)
         };
         match unless_cancelled(&cancel, run).await {
@@ -111,9 +108,7 @@ impl Gateway {
         let estimate = PromptEstimate::new(request.clone());
         let Admitted { decision, orders, record, request_id, started } =
             self.admit(request, estimate, context)?;
-        let open = execute(&decision, &self.providers, &orders, |step| async move {
-            step.provider.stream(&step.call).await
-        });
+        let open = fallback::stream(&decision, &self.providers, &orders);
         match unless_cancelled(&cancel, open).await {
             Ok(routed) => Ok(GatewayStream::new(routed, record, orders.request, request_id, started, cancel)),
             Err(failure) => Err(failed(record, failure, &request_id)),

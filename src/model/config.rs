@@ -103,6 +103,9 @@ pub struct CloudflareGateway {
     /// Its cache is passed by.
     #[serde(default, deserialize_with = "null_as_default")]
     pub skip_cache: bool,
+    /// The address before the account, where it is not Cloudflare's own.
+    #[serde(default, deserialize_with = "filled")]
+    pub base_url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -196,6 +199,19 @@ pub struct FallbackChain {
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     pub steps: Vec<FallbackStep>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub execution: ChainExecution,
+}
+
+/// Who goes down a chain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChainExecution {
+    /// The gateway itself, step by step.
+    #[default]
+    Gateway,
+    /// Cloudflare's Universal Endpoint, in one call, where every step is reached through the same Cloudflare gateway.
+    Cloudflare,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

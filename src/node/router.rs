@@ -13,7 +13,7 @@ use crate::error::GatewayError;
 use crate::gateway::{GatewayStream, PromptEstimate, unless_cancelled};
 use crate::model::ChatRequest;
 use crate::model::config::FallbackChain;
-use crate::routing::fallback::{Orders, execute};
+use crate::routing::fallback::{self, Orders, execute};
 use crate::routing::{Decision, Router};
 
 #[napi]
@@ -130,9 +130,7 @@ impl NativeRouter {
             Box::pin(async move {
                 let decision = read_decision(&decision)?;
                 let orders = orders(id, &request)?;
-                let run = execute(&decision, &providers, &orders, |step| async move {
-                    step.provider.stream(&step.call).await
-                });
+                let run = fallback::stream(&decision, &providers, &orders);
                 let routed = unless_cancelled(&open.cancel, run).await?;
                 let route = RouteHead {
                     entry: routed.entry.clone(),

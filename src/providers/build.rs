@@ -9,6 +9,7 @@ use url::Url;
 
 use super::anthropic::{AnthropicWire, VERSION};
 use super::catalogue::{self, KeyHeader, Service};
+use super::cloudflare::Through;
 use super::http::{SECRET_LENGTH, Secrets, Shared};
 use super::openai::OpenAiWire;
 use super::wire::Wire;
@@ -54,7 +55,8 @@ pub fn complete(family: &str, entry: &mut ProviderConfig) {
 /// The environment variables that the provider of an entry reads, beside those of the network.
 pub fn variables(_family: &str, entry: &ProviderConfig) -> Vec<String> {
     let auth = &entry.auth;
-    auth.env_var.iter().chain(&auth.env_vars).cloned().collect()
+    let token = entry.cloudflare_gateway.as_ref().and_then(|gateway| gateway.token_env_var.as_ref());
+    auth.env_var.iter().chain(&auth.env_vars).chain(token).cloned().collect()
 }
 
 /// Builds the provider of `family` for an entry. The error is a sentence for people that names the entry;
@@ -121,8 +123,17 @@ impl Builder<'_> {
     fn http<W: Wire>(&self, place: Place, wire: W) -> Result<HttpProvider<W>, String> {
         let config = self.config;
         let key = self.key()?;
-        let headers = self.headers(&place, key.as_deref())?;
-        let base = config.base_url.as_deref().unwrap_or(&place.base_url).trim_end_matches('/');
+        let mut headers = self.headers(&place, key.as_deref())?;
+        let (through, token) = self.through(place.family)?;
+        if let Some(through) = &through {
+            headers.extend(through.headers.clone());
+        }
+        let base = match (&config.base_url, &through) {
+            (Some(own), _) => own,
+            (None, Some(through)) => through.base_url.as_str(),
+            (None, None) => &place.base_url,
+        };
+        let base = base.trim_end_matches('/');
         if base.is_empty() {
             return Err(self.fail(format_args!("baseUrl is required for family \"{}\"", place.family)));
         }
@@ -139,7 +150,7 @@ impl Builder<'_> {
                 name: config.name.clone(),
                 timeout: Duration::from_millis(config.timeout_ms.unwrap_or(place.timeout_ms)),
                 limit: config.max_response_bytes.map_or_else(BodyLimit::default, |max| BodyLimit { max }),
-                secrets: Secrets::new(key.into_iter().chain(own_headers)),
+                secrets: Secrets::new(key.into_iter().chain(token).chain(own_headers)),
             }),
             family: place.family,
             base: endpoint("")?,
@@ -147,7 +158,21 @@ impl Builder<'_> {
             wire,
             client: HttpClient::new(&self.setup.network).map_err(|problem| self.fail(problem))?,
             retry: config.retry.into(),
+            through,
         })
+    }
+
+    /// The way through Cloudflare AI Gateway, and the secret token for it.
+    fn through(&self, family: &str) -> Result<(Option<Through>, Option<String>), String> {
+        let Some(gateway) =
+            self.config.cloudflare_gateway.as_ref().filter(|_| self.config.base_url.is_none())
+        else {
+            return Ok((None, None));
+        };
+        let token = gateway.token_env_var.as_deref().map(|name| self.variable(name)).transpose()?;
+        let through =
+            Through::new(family, gateway, token.as_deref()).map_err(|problem| self.fail(problem))?;
+        Ok((Some(through), token))
     }
 
     /// `None` for `auth.type: "none"`.

@@ -6,9 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use url::Url;
 
+use super::cloudflare::{Through, UniversalStep};
 use super::embeddings::{EmbedCall, EmbeddingFormat, Vectors};
 use super::stream::{EventSource, commit};
 use super::wire::{StreamDecoder, Wire};
@@ -35,6 +38,8 @@ pub struct HttpProvider<W> {
     /// Where chat calls go, unless the call itself says so.
     pub(super) chat: Endpoint,
     pub(super) retry: RetryPolicy,
+    /// Set where calls go through Cloudflare AI Gateway.
+    pub(super) through: Option<Through>,
 }
 
 /// What a provider's open streams need of it.
@@ -129,16 +134,18 @@ impl<W: Wire> HttpProvider<W> {
         } else {
             self.client.request(name, endpoint, body).await?
         };
+        if response.status.is_success() { Ok(response) } else { Err(self.refusal(response).await) }
+    }
+
+    /// The error that an answer without success stands for.
+    async fn refusal(&self, response: Response) -> GatewayError {
         let status = response.status;
-        if status.is_success() {
-            return Ok(response);
-        }
         let asked = retry_after(&response.headers, SystemTime::now());
         let text = read_error(response).await;
         let retry_after = asked.or_else(|| self.wire.asked_wait(&text));
         let status = self.wire.error_status(status.as_u16(), &text);
         let text = self.shared.secrets.redact(text);
-        Err(GatewayError { retry_after, ..GatewayError::from_http_status(name, status, &text) })
+        GatewayError { retry_after, ..GatewayError::from_http_status(&self.shared.name, status, &text) }
     }
 
     /// Asks for what is no chat: sends `body`, reads the whole answer with `read`.
@@ -203,24 +210,29 @@ impl<W: Wire> HttpProvider<W> {
         let shared = &self.shared;
         within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
             let response = self.send(endpoint, body).await?;
-            let status = response.status.as_u16();
-            let body = read_whole(&shared.name, response, shared.limit).await?;
-            let read = |body: &[u8]| self.wire.answer(body);
-            let mut answer = read(&body).map_err(|problem| self.unusable(status, &body, problem, read))?;
-            if answer.model.is_empty() {
-                answer.model.clone_from(&call.model);
-            }
-            if call.request.response_format.is_some()
-                && answer.tool_calls.is_empty()
-                && !self.wire.keeps_format(call)
-            {
-                answer.content = json_alone(&answer.content).ok_or_else(|| {
-                    shared.refused(status, "the answer is not the JSON that was asked for".to_owned())
-                })?;
-            }
-            Ok(answer)
+            self.read_chat(call, response).await
         })
         .await
+    }
+
+    async fn read_chat(&self, call: &ProviderCall, response: Response) -> Result<Answer, Failure> {
+        let shared = &self.shared;
+        let status = response.status.as_u16();
+        let body = read_whole(&shared.name, response, shared.limit).await?;
+        let read = |body: &[u8]| self.wire.answer(body);
+        let mut answer = read(&body).map_err(|problem| self.unusable(status, &body, problem, read))?;
+        if answer.model.is_empty() {
+            answer.model.clone_from(&call.model);
+        }
+        if call.request.response_format.is_some()
+            && answer.tool_calls.is_empty()
+            && !self.wire.keeps_format(call)
+        {
+            answer.content = json_alone(&answer.content).ok_or_else(|| {
+                shared.refused(status, "the answer is not the JSON that was asked for".to_owned())
+            })?;
+        }
+        Ok(answer)
     }
 
     async fn attempt_stream(
@@ -230,18 +242,22 @@ impl<W: Wire> HttpProvider<W> {
         body: Bytes,
     ) -> Result<Box<dyn EventSource>, Failure> {
         let shared = &self.shared;
-        let wait = call.timeout.unwrap_or(shared.timeout);
         let response = within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
             Ok(self.send(endpoint, body).await?)
         })
         .await?;
+        self.open(call, response).await
+    }
+
+    async fn open(&self, call: &ProviderCall, response: Response) -> Result<Box<dyn EventSource>, Failure> {
+        let shared = &self.shared;
         commit(Box::new(HttpEvents {
             shared: shared.clone(),
             status: response.status.as_u16(),
             body: Some(ChunkReader::new(response)),
             frames: self.wire.frames(usize::try_from(shared.limit.max).unwrap_or(usize::MAX)),
             decoder: self.wire.decoder(),
-            wait,
+            wait: call.timeout.unwrap_or(shared.timeout),
             deadline: call.deadline,
             seen_bytes: Vec::new(),
             seen_event: false,
@@ -278,6 +294,10 @@ impl<W: Wire> Provider for HttpProvider<W> {
         })
     }
 
+    fn universal(&self) -> Option<&dyn UniversalStep> {
+        self.through.as_ref().map(|_| self as &dyn UniversalStep)
+    }
+
     fn embed<'a>(&'a self, call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
         Box::pin(async move {
             let format = self.wire.embeddings().ok_or_else(|| Feature::Embeddings.refused_by(self.name()))?;
@@ -302,6 +322,52 @@ impl<W: Wire> Provider for HttpProvider<W> {
             let endpoint = self.below_base(&path)?.read();
             self.ask(&endpoint, (None, None), Bytes::new(), |body| self.wire.models(body)).await.map(Some)
         })
+    }
+}
+
+impl<W: Wire> UniversalStep for HttpProvider<W> {
+    fn address(&self) -> &str {
+        self.through.as_ref().map_or("", |through| &through.address)
+    }
+
+    fn timeout(&self, call: &ProviderCall) -> Duration {
+        call.timeout.unwrap_or(self.shared.timeout)
+    }
+
+    fn step(&self, call: &ProviderCall, stream: bool) -> Result<Value, GatewayError> {
+        let through =
+            self.through.as_ref().ok_or_else(|| GatewayError::internal("not through Cloudflare"))?;
+        through.step(&*self.endpoint(call, stream)?, &self.body(call, stream)?)
+    }
+
+    fn post(&self, list: Bytes) -> BoxFuture<'_, Result<Response, GatewayError>> {
+        Box::pin(async move {
+            let headers = self.through.as_ref().map(|through| through.headers.clone()).unwrap_or_default();
+            let endpoint = Url::parse(self.address()).ok().and_then(|url| Endpoint::new(url, headers));
+            let mut endpoint = endpoint.ok_or_else(|| GatewayError::internal("not through Cloudflare"))?;
+            endpoint.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            self.client.request(&self.shared.name, &endpoint, list).await
+        })
+    }
+
+    fn refused(&self, response: Response) -> BoxFuture<'_, GatewayError> {
+        Box::pin(self.refusal(response))
+    }
+
+    fn read<'a>(
+        &'a self,
+        call: &'a ProviderCall,
+        response: Response,
+    ) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(self.read_chat(call, response))
+    }
+
+    fn open<'a>(
+        &'a self,
+        call: &'a ProviderCall,
+        response: Response,
+    ) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
+        Box::pin(self.open(call, response))
     }
 }
 

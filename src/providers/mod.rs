@@ -3,6 +3,7 @@
 mod anthropic;
 mod build;
 mod catalogue;
+mod cloudflare;
 mod embeddings;
 mod http;
 mod mock;
@@ -21,6 +22,7 @@ use crate::model::{Answer, ChatRequest, Feature};
 
 pub use build::{Setup, build, complete, families, has_defaults, variables};
 pub use catalogue::Service;
+pub use cloudflare::{UniversalCall, UniversalStep};
 pub use embeddings::{EmbedCall, Vectors};
 pub use http::HttpProvider;
 pub use mock::MockProvider;
@@ -66,6 +68,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Opens a stream and waits for its first content: until then a failure is an ordinary failed attempt.
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>>;
+
+    /// Set where the provider is reached through Cloudflare AI Gateway.
+    fn universal(&self) -> Option<&dyn UniversalStep> {
+        None
+    }
 
     /// A vector for each text.
     fn embed<'a>(&'a self, _call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {

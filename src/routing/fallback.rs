@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Decision, Providers, not_loaded};
-use crate::error::{ErrorKind, Failure};
-use crate::model::ChatRequest;
-use crate::model::config::{FallbackStep, FallbackTrigger};
-use crate::providers::{Provider, ProviderCall};
+use crate::error::{ErrorKind, Failure, GatewayError};
+use crate::model::config::{ChainExecution, FallbackStep, FallbackTrigger};
+use crate::model::{Answer, ChatRequest};
+use crate::providers::{EventSource, Provider, ProviderCall, UniversalCall};
 use tokio::time::Instant;
 
 /// What answered, and whether it was asked first.
@@ -47,6 +47,70 @@ impl Orders {
             deadline: self.deadline,
         }
     }
+}
+
+/// The chain as one call to Cloudflare's Universal Endpoint; `None` where it is gone down step by step.
+fn universal(
+    decision: &Decision,
+    providers: &Providers,
+    orders: &Orders,
+) -> Option<(UniversalCall, Vec<Routed<()>>)> {
+    let chain = decision.chain.as_ref().filter(|chain| chain.execution == ChainExecution::Cloudflare)?;
+    let mut steps = Vec::new();
+    let mut routes: Vec<Routed<()>> = Vec::new();
+    for step in &chain.steps {
+        let Some(loaded) = providers.get(&step.provider) else { continue };
+        let provider = loaded.provider.clone();
+        let model = step_model(step, decision, &orders.request, providers);
+        let call = orders.call(model.clone(), step.timeout_ms.map(Duration::from_millis));
+        routes.push(Routed {
+            output: (),
+            entry: step.provider.clone(),
+            provider: provider.clone(),
+            model,
+            fallback_from: routes.first().map(|first| first.provider.name().to_owned()),
+            fallback_triggered: !routes.is_empty(),
+        });
+        steps.push((provider, call));
+    }
+    Some((UniversalCall::new(steps)?, routes))
+}
+
+/// Answers a chat: through [`execute`], or in one call of Cloudflare's where the chain says so.
+pub async fn chat(
+    decision: &Decision,
+    providers: &Providers,
+    orders: &Orders,
+) -> Result<Routed<Answer>, Failure> {
+    match universal(decision, providers, orders) {
+        Some((call, routes)) => call.chat().await.and_then(|answered| answered_by(routes, answered)),
+        None => {
+            execute(decision, providers, orders, |step| async move { step.provider.chat(&step.call).await })
+                .await
+        }
+    }
+}
+
+/// Opens a stream, likewise.
+pub async fn stream(
+    decision: &Decision,
+    providers: &Providers,
+    orders: &Orders,
+) -> Result<Routed<Box<dyn EventSource>>, Failure> {
+    match universal(decision, providers, orders) {
+        Some((call, routes)) => call.stream().await.and_then(|answered| answered_by(routes, answered)),
+        None => {
+            execute(decision, providers, orders, |step| async move { step.provider.stream(&step.call).await })
+                .await
+        }
+    }
+}
+
+fn answered_by<T>(routes: Vec<Routed<()>>, (step, output): (usize, T)) -> Result<Routed<T>, Failure> {
+    let route =
+        routes.into_iter().nth(step).ok_or_else(|| GatewayError::internal("an unknown step answered"))?;
+    let Routed { entry, provider, model, fallback_from, fallback_triggered, .. } = route;
+    Ok(Routed { output, entry, provider, model, fallback_from, fallback_triggered })
 }
 
 /// Tries the decision's target, or its chain's steps in order: the first always, each next one when its `when` is
@@ -160,7 +224,7 @@ pub fn trigger(failure: &Failure) -> FallbackTrigger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ForeignError, GatewayError};
+    use crate::error::ForeignError;
 
     #[test]
     fn a_failure_maps_to_its_trigger() {

@@ -1,0 +1,79 @@
+/** The gateway. */
+
+import type { EmbeddingRequest, EmbeddingResponse, ListedModel } from "./embeddings.js";
+import type { Middleware } from "./around.js";
+import type { GatewayConfig } from "./config.js";
+import type { GatewayError } from "./errors.js";
+import type { ProviderFactory } from "./providers.js";
+import type { GatewayEventStreamResponse, GatewayRequest, GatewayResponse, RichGatewayRequest } from "./requests.js";
+import type { UsageLogHandler } from "./usage.js";
+
+/** What a {@link Gateway} is made of. */
+export interface GatewayOptions {
+  config: GatewayConfig;
+  /** Default: `console.log('[usage] ' + JSON)`. */
+  onUsageLog?: UsageLogHandler;
+  /** Factories by family; they win over the built-in families of the same name. */
+  customProviders?: Record<string, ProviderFactory>;
+}
+
+/**
+ * Routes calls to providers, with fallback, budgets and usage logs. Several gateways of one process do not touch.
+ *
+ * ```js
+ * const gateway = new Gateway({ config: await loadConfig("./config") });
+ * const { content } = await gateway.chat({ messages: [{ role: "user", content: "Hello" }], taskType: "chat" });
+ * ```
+ */
+export class Gateway {
+  /**
+   * Loads each provider whose `enabled` is not false; one whose key is missing is skipped with a `console.warn`.
+   *
+   * @throws Error when an entry's family has no factory.
+   */
+  constructor(options: GatewayOptions);
+
+  /**
+   * Answers a request.
+   *
+   * Rejects with a {@link GatewayError} (`route_not_found`, `budget_exceeded`, `invalid_request`, `provider_*`), with
+   * `signal.reason` when the signal fires, or with what a provider written in JavaScript threw.
+   */
+  chat(request: RichGatewayRequest): Promise<GatewayResponse>;
+  chat(request: GatewayRequest): Promise<GatewayResponse>;
+
+  /**
+   * Streams an answer. Resolves at its first content: a failure before that rejects, or falls back, as with
+   * {@link Gateway.chat}.
+   */
+  chatStream(request: RichGatewayRequest): Promise<GatewayEventStreamResponse>;
+  chatStream(request: GatewayRequest): Promise<GatewayEventStreamResponse>;
+
+  /**
+   * A vector for each text of `input`. Routed, budgeted and logged as {@link Gateway.chat}. A provider without embeddings is
+   * an `invalid_request` that names it; a chain passes it over.
+   */
+  embed(request: EmbeddingRequest): Promise<EmbeddingResponse>;
+
+  /**
+   * The models of all providers, in the order of the configuration: those that its entry lists, then those that the service tells
+   * of. A service that cannot be asked adds none. Lists are kept for five minutes; `refresh` asks again.
+   */
+  listModels(options?: { refresh?: boolean; signal?: AbortSignal }): Promise<ListedModel[]>;
+
+  /**
+   * Adds middleware around `chat`: it may change the request, the answer, or answer itself. What is added first is
+   * outermost. Returns the gateway.
+   */
+  use(middleware: Middleware): this;
+  /**
+   * `chat` on each request, through middleware, `concurrency` at once (8). Resolves to settled results in the requests' order;
+   * once `signal` fires, those not begun are rejected with its reason.
+   */
+  batch(
+    requests: RichGatewayRequest[],
+    options?: { concurrency?: number; signal?: AbortSignal },
+  ): Promise<PromiseSettledResult<GatewayResponse>[]>;
+  /** Names of the loaded providers, in the order of the configuration. */
+  listProviders(): string[];
+}
