@@ -94,7 +94,8 @@ async function runStream(bridge, callback, provider, options) {
   streams.set(callback, state);
   try {
     const result = await provider.chatStream(options);
-    const iterator = (state.iterator = result.stream[Symbol.asyncIterator]?.() ?? result.stream[Symbol.iterator]());
+    const source = result.stream ?? result.events;
+    const iterator = (state.iterator = source[Symbol.asyncIterator]?.() ?? source[Symbol.iterator]());
     // The call may have ended before there was anything to close.
     if (state.cancelled) return close(iterator);
     let half = '';

@@ -4,7 +4,7 @@ import type { EmbeddingRequest, EmbeddingResponse, ListedModel } from "./embeddi
 import type { Middleware } from "./around.js";
 import type { GatewayConfig } from "./config.js";
 import type { GatewayError } from "./errors.js";
-import type { ProviderFactory } from "./providers.js";
+import type { EventProviderFactory, ProviderFactory } from "./providers.js";
 import type { GatewayEventStreamResponse, GatewayRequest, GatewayResponse, RichGatewayRequest } from "./requests.js";
 import type { UsageLogHandler } from "./usage.js";
 
@@ -14,7 +14,7 @@ export interface GatewayOptions {
   /** Default: `console.log('[usage] ' + JSON)`. */
   onUsageLog?: UsageLogHandler;
   /** Factories by family; they win over the built-in families of the same name. */
-  customProviders?: Record<string, ProviderFactory>;
+  customProviders?: Record<string, ProviderFactory | EventProviderFactory>;
 }
 
 /**

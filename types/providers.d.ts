@@ -3,7 +3,7 @@
 import type { ProviderConfig } from "./config.js";
 import type { EmbeddingOptions, EmbeddingResult } from "./embeddings.js";
 import type { ChatMessage } from "./messages.js";
-import type { GenerationOptions, ToolCall, UsageSource } from "./requests.js";
+import type { GatewayStreamEvent, GenerationOptions, ToolCall, UsageSource } from "./requests.js";
 
 /** One call of a provider. */
 export interface ProviderRequestOptions extends GenerationOptions {
@@ -27,6 +27,13 @@ export interface ProviderResult {
   finishReason?: string;
   toolCalls?: ToolCall[];
   reasoning?: string;
+  reasoningDetails?: Record<string, unknown>[];
+  /** Part of `inputTokens`. */
+  cacheReadTokens?: number;
+  /** Part of `inputTokens`. */
+  cacheWriteTokens?: number;
+  /** Part of `outputTokens`. */
+  reasoningTokens?: number;
   /** Absent when the provider reported the counts. */
   usageSource?: UsageSource;
 }
@@ -48,6 +55,11 @@ export interface StreamResult {
   getUsage: () => Promise<ProviderResult>;
 }
 
+/** A streamed answer of a provider of your own, as typed events. */
+export interface EventStreamResult {
+  events: AsyncIterable<GatewayStreamEvent>;
+}
+
 /** A service that answers calls. An error that a provider of yours throws reaches the caller as the same object. */
 export interface Provider {
   readonly name: string;
@@ -58,6 +70,14 @@ export interface Provider {
   /** Without it, `embed` is refused for this provider, or goes on to the next step of its chain. */
   embed?(options: EmbeddingOptions): Promise<EmbeddingResult>;
 }
+
+/** A provider that streams typed events in place of chunks. */
+export interface EventProvider extends Omit<Provider, "chatStream"> {
+  chatStream(options: ProviderRequestOptions): Promise<StreamResult | EventStreamResult>;
+}
+
+/** As {@link ProviderFactory}. */
+export type EventProviderFactory = (config: ProviderConfig) => EventProvider;
 
 /** Builds the provider of a configuration entry. One that throws leaves the entry out, with a `console.warn`. */
 export type ProviderFactory = (config: ProviderConfig) => Provider;

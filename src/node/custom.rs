@@ -176,6 +176,9 @@ struct Whole {
     tool_calls: Option<Vec<CustomCall>>,
     reasoning: Option<String>,
     reasoning_details: Option<Vec<Value>>,
+    cache_read_tokens: Option<f64>,
+    cache_write_tokens: Option<f64>,
+    reasoning_tokens: Option<f64>,
 }
 
 /// `ToolCall` of the declarations.
@@ -230,9 +233,16 @@ fn count(number: f64) -> u64 {
 impl Whole {
     fn usage(&self) -> Option<TokenUsage> {
         let known = self.input_tokens.is_some() || self.output_tokens.is_some();
-        known.then(|| {
-            TokenUsage::new(count(self.input_tokens.unwrap_or(0.0)), count(self.output_tokens.unwrap_or(0.0)))
-        })
+        let usage = TokenUsage {
+            cache_read: self.cache_read_tokens.map(count),
+            cache_write: self.cache_write_tokens.map(count),
+            reasoning: self.reasoning_tokens.map(count),
+            ..TokenUsage::new(
+                count(self.input_tokens.unwrap_or(0.0)),
+                count(self.output_tokens.unwrap_or(0.0)),
+            )
+        };
+        known.then_some(usage)
     }
 }
 
@@ -246,19 +256,51 @@ struct Chunk {
     reasoning: Option<String>,
     /// Whole calls.
     tool_calls: Option<Vec<CustomCall>>,
+    /// Set where the provider gives typed events, as `events` of an answer does.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    input: Option<Value>,
+    raw_input: Option<String>,
+    signature: Option<String>,
+    usage: Option<Whole>,
 }
 
 impl Chunk {
+    /// A typed event as the chunk that says the same.
+    fn untyped(mut self) -> Self {
+        match self.kind.as_deref() {
+            Some("reasoning") => self.reasoning = self.delta.take(),
+            Some("tool_use") => {
+                self.tool_calls = Some(vec![CustomCall {
+                    id: self.id.take(),
+                    name: self.name.take().unwrap_or_default(),
+                    arguments: self.input.take(),
+                    raw_arguments: self.raw_input.take(),
+                    signature: self.signature.take(),
+                }]);
+            }
+            _ => {}
+        }
+        self
+    }
+
     fn into_event(self) -> StreamEvent {
-        let tool_calls: Vec<_> = self.tool_calls.into_iter().flatten().map(Into::into).collect();
-        let reasoning = self.reasoning.unwrap_or_default();
+        let chunk = self.untyped();
+        let tool_calls: Vec<_> = chunk.tool_calls.into_iter().flatten().map(Into::into).collect();
+        let reasoning = chunk.reasoning.unwrap_or_default();
+        let bookkeeping = !tool_calls.is_empty() || !reasoning.is_empty();
         let other = (!reasoning.is_empty() || !tool_calls.is_empty())
             .then(|| Box::new(OtherContent { reasoning, tool_calls, ..OtherContent::default() }));
+        let delta = chunk.delta.unwrap_or_default();
         StreamEvent {
-            model: self.model,
-            finish_reason: self.finish_reason,
+            model: chunk.model,
+            finish_reason: chunk.finish_reason,
+            usage: chunk.usage.and_then(|usage| usage.usage()),
+            bookkeeping: bookkeeping && delta.is_empty() && chunk.kind.is_some(),
             other,
-            ..StreamEvent::text(self.delta.unwrap_or_default())
+            ..StreamEvent::text(delta)
         }
     }
 }

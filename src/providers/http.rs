@@ -13,6 +13,7 @@ use url::Url;
 
 use super::cloudflare::{Through, UniversalStep};
 use super::embeddings::{EmbedCall, EmbeddingFormat, Vectors};
+use super::json_answer::{Fence, JsonStream, NOT_JSON, json_alone};
 use super::stream::{EventSource, commit};
 use super::wire::{StreamDecoder, Wire};
 use super::{Provider, ProviderCall, deadline_after, within};
@@ -228,9 +229,8 @@ impl<W: Wire> HttpProvider<W> {
             && answer.tool_calls.is_empty()
             && !self.wire.keeps_format(call)
         {
-            answer.content = json_alone(&answer.content).ok_or_else(|| {
-                shared.refused(status, "the answer is not the JSON that was asked for".to_owned())
-            })?;
+            answer.content =
+                json_alone(&answer.content).ok_or_else(|| shared.refused(status, NOT_JSON.to_owned()))?;
         }
         Ok(answer)
     }
@@ -251,9 +251,10 @@ impl<W: Wire> HttpProvider<W> {
 
     async fn open(&self, call: &ProviderCall, response: Response) -> Result<Box<dyn EventSource>, Failure> {
         let shared = &self.shared;
-        commit(Box::new(HttpEvents {
+        let status = response.status.as_u16();
+        let events = Box::new(HttpEvents {
             shared: shared.clone(),
-            status: response.status.as_u16(),
+            status,
             body: Some(ChunkReader::new(response)),
             frames: self.wire.frames(usize::try_from(shared.limit.max).unwrap_or(usize::MAX)),
             decoder: self.wire.decoder(),
@@ -264,6 +265,16 @@ impl<W: Wire> HttpProvider<W> {
             ready: Vec::new(),
             failed: None,
             open: true,
+        });
+        if call.request.response_format.is_none() || self.wire.keeps_format(call) {
+            return commit(events).await;
+        }
+        commit(Box::new(JsonStream {
+            source: events,
+            provider: shared.name.clone(),
+            status,
+            fence: Fence::default(),
+            calls: false,
         }))
         .await
     }
@@ -390,14 +401,6 @@ struct HttpEvents {
     failed: Option<String>,
     /// The body goes on.
     open: bool,
-}
-
-/// The JSON of an answer that was asked for it in words: models like to put it into a code fence.
-fn json_alone(text: &str) -> Option<String> {
-    let text = text.trim();
-    let inside = text.strip_prefix("```").and_then(|rest| rest.trim_end().strip_suffix("```"));
-    let text = inside.map_or(text, |inside| inside.strip_prefix("json").unwrap_or(inside).trim());
-    serde_json::from_str::<serde::de::IgnoredAny>(text).ok().map(|_| text.to_owned())
 }
 
 const QUOTED_START: usize = 4096;

@@ -6,6 +6,7 @@ mod catalogue;
 mod cloudflare;
 mod embeddings;
 mod http;
+mod json_answer;
 mod mock;
 mod openai;
 mod stream;
