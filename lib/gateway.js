@@ -6,6 +6,7 @@ const { Call } = require('./bridge.js');
 const { GatewayError, configFault, invalidRequest, stringify, unwrap } = require('./errors.js');
 const { ProviderRegistry, providerTable } = require('./providers.js');
 const { EventReader, toReadableStream } = require('./events.js');
+const { TASK_TYPES } = require('./internal.js');
 const { StreamReader } = require('./stream.js');
 const { UsageLogger, entryOf } = require('./usage.js');
 
@@ -14,6 +15,7 @@ class Gateway {
   #registry = new ProviderRegistry();
   #customs = [];
   #logger;
+  #taskTypes;
   /** The way of a call through middleware, outermost first; absent while there is none. */
   #through = undefined;
   #layers = [];
@@ -35,6 +37,11 @@ class Gateway {
     }));
     this.#native = new native.NativeGateway(text, providerTable(entries, this.#customs));
     this.#logger = new UsageLogger(options.onUsageLog);
+    this.#taskTypes = taskTypesOf(config);
+  }
+
+  [TASK_TYPES]() {
+    return this.#taskTypes;
   }
 
   // No async function: its suspended frame would be a third of what a call in flight costs.
@@ -88,6 +95,11 @@ class Gateway {
   listProviders() {
     return this.#registry.list();
   }
+}
+
+function taskTypesOf({ routes }) {
+  const rules = (routes ?? []).filter((rule) => rule.enabled !== false && rule.match?.taskType != null);
+  return new Set(rules.map((rule) => rule.match.taskType));
 }
 
 /** A streamed answer. */

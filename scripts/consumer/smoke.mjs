@@ -9,4 +9,12 @@ assert.equal(byDefault, required)
 assert.equal(byName.GatewayError, required.GatewayError)
 
 await smoke.exercise(byName)
+
+// Each sub-export loads both ways, with nothing else installed.
+for (const name of ['ai-gateway-native/allowlist', 'ai-gateway-native/ai-sdk']) {
+  const both = createRequire(import.meta.url)(name)
+  for (const [key, value] of Object.entries(await import(name))) {
+    if (key in both) assert.equal(value, both[key], `${name}: ${key}`)
+  }
+}
 console.log(`imported and called under Node ${process.version}`)
