@@ -2,7 +2,7 @@ import { APICallError, embed, embedMany } from 'ai'
 import { expect, test } from 'vitest'
 import { GatewayError } from '../../index.mjs'
 import { failureOf } from '../helpers/config.mjs'
-import { overStub } from './helpers.mjs'
+import { over, overStub } from './helpers.mjs'
 
 const embedding = ({ input }) => ({
   vectors: input.map((text, index) => [text.length, index]),
@@ -61,4 +61,20 @@ test('errors are the SDK\'s where an upstream failed', async () => {
   expect(error).toMatchObject({ statusCode: 429, isRetryable: true, cause, requestBodyValues: { model: 'm', input: ['a'] } })
   const none = overStub({})
   expect(await failureOf(embed({ model: none.ai.embeddingModel('m'), value: 'a' }))).toMatchObject({ functionality: 'embeddings' })
+})
+
+test('a real gateway embeds', async () => {
+  const vector = (index) => ({ object: 'embedding', index, embedding: [index, 0.5] })
+  const usage = { prompt_tokens: 4, total_tokens: 4 }
+  const body = { object: 'list', model: 'text-embedding-3-small', data: [vector(1), vector(0)], usage }
+  const { ai, up } = await over([{ body }])
+  const answer = await embedMany({
+    model: ai.embeddingModel('text-embedding-3-small'),
+    values: ['a', 'b'],
+    providerOptions: { gateway: { dimensions: 2 } },
+  })
+  expect(answer.embeddings).toEqual([[0, 0.5], [1, 0.5]])
+  expect(answer.usage).toEqual({ tokens: 4 })
+  expect(up.last().body).toMatchObject({ model: 'text-embedding-3-small', input: ['a', 'b'], dimensions: 2 })
+  expect(answer.providerMetadata.gateway).toMatchObject({ provider: 'main', requestId: expect.any(String) })
 })
