@@ -9,6 +9,7 @@ use url::Url;
 
 use super::anthropic::{AnthropicWire, VERSION};
 use super::catalogue::{self, KeyHeader, Service};
+use super::gemini::{self, GeminiWire};
 use super::http::{SECRET_LENGTH, Secrets, Shared};
 use super::openai::OpenAiWire;
 use super::wire::Wire;
@@ -18,7 +19,7 @@ use crate::transport::body::BodyLimit;
 use crate::transport::{Endpoint, HttpClient, NetworkSettings};
 
 /// Families with a wire format of their own; those of the catalogue speak OpenAI's.
-const OWN_FORMATS: [&str; 2] = ["anthropic", "mock"];
+const OWN_FORMATS: [&str; 3] = ["anthropic", "gemini", "mock"];
 
 /// What a provider takes from its surroundings, read when it is built.
 pub struct Setup<'a> {
@@ -32,17 +33,25 @@ pub fn families() -> impl Iterator<Item = &'static str> {
     OWN_FORMATS.into_iter().chain(catalogue::SERVICES.iter().map(|service| service.family))
 }
 
-/// Fills in what an entry of the catalogue may leave out: its models, and where its key is. The original's own families
-/// must say it.
+/// Fills in what an entry may leave out: its models, and where its key is. Those of the original's own families must say it.
 pub fn complete(entry: &mut ProviderConfig) {
-    let Some(service) = catalogue::service(&entry.provider).filter(|service| service.has_defaults()) else {
-        return;
-    };
+    let Some((key_variable, models)) = defaults(&entry.provider) else { return };
     if entry.models.is_empty() {
-        entry.models = service.models.iter().map(|&model| model.to_owned()).collect();
+        entry.models = models.iter().map(|&model| model.to_owned()).collect();
     }
-    if entry.auth.env_var.is_none() && !service.key_variable.is_empty() {
-        entry.auth.env_var = Some(service.key_variable.to_owned());
+    if entry.auth.env_var.is_none() && !key_variable.is_empty() {
+        entry.auth.env_var = Some(key_variable.to_owned());
+    }
+}
+
+/// A family's variable for its key (empty: it needs none) and its models, where entries may leave them out.
+fn defaults(family: &str) -> Option<(&'static str, &'static [&'static str])> {
+    match family {
+        "gemini" => Some((gemini::KEY_VARIABLE, gemini::MODELS)),
+        family => {
+            let service = catalogue::service(family).filter(|service| service.has_defaults())?;
+            Some((service.key_variable, service.models))
+        }
     }
 }
 
@@ -62,6 +71,7 @@ pub fn build(
     let build = Builder { config, setup };
     let provider: Arc<dyn Provider> = match family {
         "anthropic" => Arc::new(build.http(Place::anthropic(), AnthropicWire)?),
+        "gemini" => Arc::new(build.http(Place::gemini(), GeminiWire)?),
         "mock" => Arc::new(MockProvider::new(config)),
         family => match catalogue::service(family) {
             Some(service) => Arc::new(build.http(Place::of(service), OpenAiWire::new(service.dialect))?),
@@ -99,6 +109,16 @@ impl Place {
             key: KeyHeader::Named("x-api-key"),
             timeout_ms: 60_000,
             headers: vec![("anthropic-version", HeaderValue::from_static(VERSION))],
+        }
+    }
+
+    fn gemini() -> Self {
+        Self {
+            family: "gemini",
+            base_url: Cow::Borrowed("https://generativelanguage.googleapis.com/v1beta"),
+            key: KeyHeader::Named("x-goog-api-key"),
+            timeout_ms: 60_000,
+            headers: Vec::new(),
         }
     }
 }

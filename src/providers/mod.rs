@@ -4,6 +4,7 @@ mod anthropic;
 mod build;
 mod catalogue;
 mod embeddings;
+mod gemini;
 mod http;
 mod mock;
 mod openai;
