@@ -232,3 +232,32 @@ impl Builder<'_> {
         Ok(header)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_may_leave_out_what_its_family_knows() {
+        let completed = |entry: serde_json::Value| {
+            let mut entry: ProviderConfig = serde_json::from_value(entry).unwrap();
+            complete(&mut entry);
+            (entry.models, entry.auth.env_var)
+        };
+        let key = |name: &str| Some(name.to_owned());
+        let bare = json!({"name": "g", "provider": "gemini", "models": [], "auth": {"type": "apiKey"}});
+        assert_eq!(
+            completed(bare),
+            (gemini::MODELS.iter().map(|&model| model.to_owned()).collect(), key("GEMINI_API_KEY"))
+        );
+        let own = json!({"name": "g", "provider": "gemini", "models": ["gemini-3.5-flash-lite"],
+            "auth": {"type": "bearer", "envVar": "TOKEN"}});
+        assert_eq!(completed(own), (vec!["gemini-3.5-flash-lite".to_owned()], key("TOKEN")));
+        for family in ["openai", "anthropic", "unheard-of"] {
+            let bare = json!({"name": "o", "provider": family, "models": [], "auth": {"type": "apiKey"}});
+            assert_eq!(completed(bare), (Vec::new(), None), "{family}");
+        }
+    }
+}
