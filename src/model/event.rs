@@ -25,8 +25,8 @@ impl<'de> Deserialize<'de> for FinishReason {
 }
 
 impl FinishReason {
-    /// The same words for every vendor: `stop`, `length`, `tool_calls`, `content_filter`; what has no such meaning stays
-    /// as it is, in small letters.
+    /// The same words for every vendor: `stop`, `length`, `tool_calls`, `content_filter`, and `error` where the model wrote
+    /// what its own service could not read; what has no such meaning stays as it is, in small letters.
     pub fn normalised(word: &str) -> String {
         let word = word.to_ascii_lowercase();
         let known = match word.as_str() {
@@ -47,8 +47,16 @@ impl FinishReason {
             | "prohibited_content"
             | "spii"
             | "image_safety"
+            | "image_prohibited_content"
+            | "image_recitation"
+            | "model_armor"
             | "guardrail_intervened"
             | "sensitive" => "content_filter",
+            "malformed_function_call"
+            | "unexpected_tool_call"
+            | "too_many_tool_calls"
+            | "missing_thought_signature"
+            | "malformed_response" => "error",
             _ => return word,
         };
         known.to_owned()
@@ -101,5 +109,27 @@ impl StreamEvent {
     /// Whether the answer has begun with this event: a stream is committed to its provider here.
     pub fn is_content(&self) -> bool {
         !self.delta.is_empty() || self.other.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_all_vendors_mean_the_same() {
+        for (word, meaning) in [
+            ("end_turn", "stop"),
+            ("STOP", "stop"),
+            ("MAX_TOKENS", "length"),
+            ("tool_use", "tool_calls"),
+            ("PROHIBITED_CONTENT", "content_filter"),
+            ("IMAGE_RECITATION", "content_filter"),
+            ("MALFORMED_FUNCTION_CALL", "error"),
+            ("OTHER", "other"),
+            ("pause_turn", "pause_turn"),
+        ] {
+            assert_eq!(FinishReason::normalised(word), meaning, "{word}");
+        }
     }
 }

@@ -158,7 +158,7 @@ impl Part {
 }
 
 /// The MIME type, without its parameters, and the data of `data:MIME;base64,DATA`.
-fn base64_data_url(url: &str) -> Option<(&str, &str)> {
+pub(super) fn base64_data_url(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once(':')?;
     let (head, data) = rest.split_once(',')?;
     let (mime_type, encoding) = head.rsplit_once(';')?;

@@ -62,6 +62,8 @@ pub enum Feature {
     Files,
     Audio,
     Embeddings,
+    /// Parts of OpenAI's own form that mean nothing elsewhere: a file that lies with OpenAI, a video.
+    OpenAiParts,
 }
 
 impl Feature {
@@ -73,6 +75,7 @@ impl Feature {
             Self::Files => "file parts",
             Self::Audio => "audio parts",
             Self::Embeddings => "requests for embeddings",
+            Self::OpenAiParts => "parts that only OpenAI's own form has (file_id, video_url)",
         };
         let problem = format!("provider \"{provider}\" does not take {feature}");
         GatewayError {
@@ -94,6 +97,7 @@ impl ChatRequest {
             Part::ImageUrl { .. } | Part::ImageData { .. } => Some(Feature::Images),
             Part::File { .. } => Some(Feature::Files),
             Part::Audio { .. } => Some(Feature::Audio),
+            Part::Other { kind } if kind != "refusal" => Some(Feature::OpenAiParts),
             Part::Text { .. } | Part::Other { .. } => None,
         }))
     }

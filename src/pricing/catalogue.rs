@@ -29,7 +29,8 @@ const LOCAL_FAMILIES: [&str; 12] = [
 ];
 
 /// Families that the catalogue knows by another name.
-const VENDOR_NAMES: [(&str, &str); 2] = [("workers-ai", "cloudflare"), ("zhipu", "zhipuai")];
+const VENDOR_NAMES: [(&str, &str); 3] =
+    [("gemini", "google"), ("workers-ai", "cloudflare"), ("zhipu", "zhipuai")];
 
 pub(super) fn load() {
     let _ = Calculator::bundled();
@@ -40,6 +41,8 @@ pub(super) fn rates(family: &str, model: &str, at: SystemTime) -> Option<Rates> 
     if LOCAL_FAMILIES.contains(&family) {
         return None;
     }
+    // Google's own form of a name.
+    let model = model.strip_prefix("models/").unwrap_or(model);
     let vendor = VENDOR_NAMES.iter().find(|(ours, _)| *ours == family).map_or(family, |(_, theirs)| theirs);
     at_vendor(vendor, model, at)
         .or_else(|| model.split_once('/').and_then(|(vendor, model)| at_vendor(vendor, model, at)))

@@ -284,6 +284,22 @@ fn made_up_names_do_not_fill_the_memory() {
     assert!(cost("openai", &"x".repeat(1 << 20), &TokenUsage::new(1, 1)).is_zero());
 }
 
+#[test]
+fn gemini_is_googles() {
+    let prompt = usage(1_000_000, 400_000, 0, 100_000);
+    for model in ["gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-4-argon", "gemini-2.5-flash"] {
+        let at_google = cost("google", model, &prompt);
+        assert!(!at_google.is_zero(), "{model}");
+        assert_eq!(cost("gemini", model, &prompt), at_google, "{model}");
+        assert_eq!(cost("gemini", &format!("models/{model}"), &prompt), at_google, "{model}");
+    }
+    assert!(
+        cost("gemini", "gemini-3.8-flash", &usage(1_000_000, 0, 0, 0))
+            > cost("gemini", "gemini-3.8-flash", &usage(1_000_000, 500_000, 0, 0))
+    );
+    assert!(!cost("gemini", "gemini-embedding-001", &TokenUsage::new(1_000, 0)).is_zero());
+}
+
 /// The rates read off the catalogue's answers give the same sums as the catalogue itself.
 #[test]
 fn the_catalogues_own_sums() {

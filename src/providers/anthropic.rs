@@ -33,7 +33,7 @@ impl Wire for AnthropicWire {
     }
 
     fn supports(&self, feature: Feature) -> bool {
-        !matches!(feature, Feature::Audio | Feature::Embeddings)
+        !matches!(feature, Feature::Audio | Feature::Embeddings | Feature::OpenAiParts)
     }
 
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {

@@ -10,6 +10,7 @@ use url::Url;
 use super::anthropic::{AnthropicWire, VERSION};
 use super::catalogue::{self, KeyHeader, Service};
 use super::cloudflare::Through;
+use super::gemini::{self, GeminiWire};
 use super::http::{SECRET_LENGTH, Secrets, Shared};
 use super::openai::OpenAiWire;
 use super::wire::Wire;
@@ -19,7 +20,7 @@ use crate::transport::body::BodyLimit;
 use crate::transport::{Endpoint, HttpClient, NetworkSettings};
 
 /// Families with a wire format of their own; those of the catalogue speak OpenAI's.
-const OWN_FORMATS: [&str; 2] = ["anthropic", "mock"];
+const OWN_FORMATS: [&str; 3] = ["anthropic", "gemini", "mock"];
 
 /// What a provider takes from its surroundings, read when it is built.
 pub struct Setup<'a> {
@@ -35,20 +36,28 @@ pub fn families() -> impl Iterator<Item = &'static str> {
 
 /// Whether an entry of this family may leave out its models, and where its key is.
 pub fn has_defaults(family: &str) -> bool {
-    catalogue::service(family).is_some_and(Service::has_defaults)
+    defaults(family).is_some()
 }
 
-/// Fills in what an entry of the catalogue may leave out: its models, and where its key is. The original's own families
-/// must say it.
+/// Fills in what an entry may leave out: its models, and where its key is. Those of the original's own families must say it.
 pub fn complete(family: &str, entry: &mut ProviderConfig) {
-    let Some(service) = catalogue::service(family).filter(|service| service.has_defaults()) else {
-        return;
-    };
+    let Some((key_variable, models)) = defaults(family) else { return };
     if entry.models.is_empty() {
-        entry.models = service.models.iter().map(|&model| model.to_owned()).collect();
+        entry.models = models.iter().map(|&model| model.to_owned()).collect();
     }
-    if entry.auth.env_var.is_none() && !service.key_variable.is_empty() {
-        entry.auth.env_var = Some(service.key_variable.to_owned());
+    if entry.auth.env_var.is_none() && !key_variable.is_empty() {
+        entry.auth.env_var = Some(key_variable.to_owned());
+    }
+}
+
+/// A family's variable for its key (empty: it needs none) and its models, where entries may leave them out.
+fn defaults(family: &str) -> Option<(&'static str, &'static [&'static str])> {
+    match family {
+        "gemini" => Some((gemini::KEY_VARIABLE, gemini::MODELS)),
+        family => {
+            let service = catalogue::service(family).filter(|service| service.has_defaults())?;
+            Some((service.key_variable, service.models))
+        }
     }
 }
 
@@ -69,6 +78,7 @@ pub fn build(
     let build = Builder { config, setup };
     let provider: Arc<dyn Provider> = match family {
         "anthropic" => Arc::new(build.http(Place::anthropic(), AnthropicWire)?),
+        "gemini" => Arc::new(build.http(Place::gemini(), GeminiWire)?),
         "mock" => Arc::new(MockProvider::new(config)),
         family => match catalogue::service(family) {
             Some(service) => Arc::new(build.http(Place::of(service), OpenAiWire::new(service.dialect))?),
@@ -106,6 +116,16 @@ impl Place {
             key: KeyHeader::Named("x-api-key"),
             timeout_ms: 60_000,
             headers: vec![("anthropic-version", HeaderValue::from_static(VERSION))],
+        }
+    }
+
+    fn gemini() -> Self {
+        Self {
+            family: "gemini",
+            base_url: Cow::Borrowed("https://generativelanguage.googleapis.com/v1beta"),
+            key: KeyHeader::Named("x-goog-api-key"),
+            timeout_ms: 60_000,
+            headers: Vec::new(),
         }
     }
 }
@@ -240,5 +260,34 @@ impl Builder<'_> {
             .map_err(|_| self.fail(format_args!("{what} holds a character that no header may hold")))?;
         header.set_sensitive(true);
         Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_may_leave_out_what_its_family_knows() {
+        let completed = |entry: serde_json::Value| {
+            let mut entry: ProviderConfig = serde_json::from_value(entry).unwrap();
+            complete(&entry.provider.clone(), &mut entry);
+            (entry.models, entry.auth.env_var)
+        };
+        let key = |name: &str| Some(name.to_owned());
+        let bare = json!({"name": "g", "provider": "gemini", "models": [], "auth": {"type": "apiKey"}});
+        assert_eq!(
+            completed(bare),
+            (gemini::MODELS.iter().map(|&model| model.to_owned()).collect(), key("GEMINI_API_KEY"))
+        );
+        let own = json!({"name": "g", "provider": "gemini", "models": ["gemini-3.5-flash-lite"],
+            "auth": {"type": "bearer", "envVar": "TOKEN"}});
+        assert_eq!(completed(own), (vec!["gemini-3.5-flash-lite".to_owned()], key("TOKEN")));
+        for family in ["openai", "anthropic", "unheard-of"] {
+            let bare = json!({"name": "o", "provider": family, "models": [], "auth": {"type": "apiKey"}});
+            assert_eq!(completed(bare), (Vec::new(), None), "{family}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 /// One call's orders: the texts as the caller gave them, and what routing decided.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct EmbedCall {
     pub inputs: Arc<[String]>,
     pub model: String,

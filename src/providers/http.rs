@@ -489,13 +489,14 @@ impl HttpEvents {
 
 /// A 200 whose body is no event stream: an error object, a page, or nothing.
 fn not_a_stream(body: &str) -> String {
-    let text = body.trim();
+    let text = body.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return "the stream is empty".to_owned();
     }
+    // Google's errors may lie in a list.
     let reported = serde_json::from_str::<serde_json::Value>(text)
         .ok()
-        .and_then(|value| value.get("error").map(super::wire::error_text));
+        .and_then(|value| value.get(0).unwrap_or(&value).get("error").map(super::wire::error_text));
     reported.unwrap_or_else(|| {
         format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)])
     })

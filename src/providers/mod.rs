@@ -5,6 +5,7 @@ mod build;
 mod catalogue;
 mod cloudflare;
 mod embeddings;
+mod gemini;
 mod http;
 mod json_answer;
 mod mock;

@@ -35,8 +35,8 @@ pub trait Wire: Send + Sync + 'static {
     }
 
     /// Whether the format has words for a feature; a request that needs others is refused before it is sent.
-    fn supports(&self, _feature: Feature) -> bool {
-        true
+    fn supports(&self, feature: Feature) -> bool {
+        feature != Feature::OpenAiParts
     }
 
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError>;

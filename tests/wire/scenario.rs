@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ai_gateway_native::error::{Failure, GatewayError};
-use ai_gateway_native::model::{Answer, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCallDelta};
+use ai_gateway_native::model::{
+    Answer, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCall, ToolCallDelta,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -181,16 +183,21 @@ pub fn answer(answer: &Answer) -> Value {
         fields["finishReason"] = word.clone().into();
     }
     if !answer.tool_calls.is_empty() {
-        let calls = answer.tool_calls.iter();
-        fields["toolCalls"] = calls
-            .map(|call| json!({"id": call.id, "name": call.name, "arguments": call.arguments}))
-            .collect();
+        fields["toolCalls"] = answer.tool_calls.iter().map(call).collect();
     }
     if !answer.reasoning.is_empty() {
         fields["reasoning"] = answer.reasoning.clone().into();
     }
     if !answer.reasoning_details.is_empty() {
         fields["reasoningDetails"] = answer.reasoning_details.clone().into();
+    }
+    fields
+}
+
+fn call(call: &ToolCall) -> Value {
+    let mut fields = json!({"id": call.id, "name": call.name, "arguments": call.arguments});
+    if let Some(signature) = &call.signature {
+        fields["signature"] = signature.clone().into();
     }
     fields
 }
@@ -256,7 +263,7 @@ fn call_part(part: &ToolCallDelta) -> Value {
     if let Some(index) = part.index {
         fields.insert("index".into(), index.into());
     }
-    for (name, text) in [("id", &part.id), ("name", &part.name)] {
+    for (name, text) in [("id", &part.id), ("name", &part.name), ("signature", &part.signature)] {
         if let Some(text) = text {
             fields.insert(name.into(), text.clone().into());
         }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{ChatRequest, openai, options};
 use crate::error::GatewayError;
-use crate::model::message::{Content, Message, Part, Role};
+use crate::model::message::{Content, Message, Part, Role, base64_data_url};
 use crate::model::tools::ToolCall;
 
 const ROLES: &str = "must be one of: system, developer, user, assistant, tool";
@@ -273,13 +273,32 @@ fn part(value: &Value) -> Read<Part> {
             cache_control: cache_control(part)?,
         },
         "audio" => Part::Audio { data: base64(part)?, mime_type: text(part, "mimeType")?.to_owned() },
+        "input_audio" => wire_audio(part).unwrap_or_else(|| Part::Other { kind: kind.to_owned() }),
+        "file" => wire_file(part).unwrap_or_else(|| Part::Other { kind: kind.to_owned() }),
         _ if WIRE_PARTS.contains(&kind) => Part::Other { kind: kind.to_owned() },
         _ => return Err(Fault::new(".type", "must be one of: text, image, file, audio")),
     })
 }
 
 /// Parts of OpenAI's own form that have no meaning here.
-const WIRE_PARTS: [&str; 4] = ["input_audio", "file", "refusal", "video_url"];
+const WIRE_PARTS: [&str; 2] = ["refusal", "video_url"];
+
+/// Sound in OpenAI's form.
+fn wire_audio(part: &Map<String, Value>) -> Option<Part> {
+    let audio = part.get("input_audio")?;
+    let format = audio.get("format")?.as_str()?;
+    let mime_type = if format == "mp3" { "audio/mpeg".to_owned() } else { format!("audio/{format}") };
+    Some(Part::Audio { data: audio.get("data")?.as_str()?.to_owned(), mime_type })
+}
+
+/// A document in OpenAI's form, unless it lies with OpenAI already (`file_id`).
+fn wire_file(part: &Map<String, Value>) -> Option<Part> {
+    let file = part.get("file")?;
+    let (mime_type, data) = base64_data_url(file.get("file_data")?.as_str()?)?;
+    let name = file.get("filename").and_then(Value::as_str).map(str::to_owned);
+    let mime_type = mime_type.to_ascii_lowercase();
+    Some(Part::File { data: data.to_owned(), mime_type, name, cache_control: false })
+}
 
 fn url(part: &Map<String, Value>) -> Read<&str> {
     let url = part.get("url").and_then(Value::as_str);
