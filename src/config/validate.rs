@@ -49,6 +49,7 @@ fn provider(entry: &mut Fields<'_, '_>) {
     }
     if let Some(mut options) = entry.optional_object("options") {
         options.optional_amounts(["delayMs"]);
+        options.optional_strings(["region"]);
     }
 }
 

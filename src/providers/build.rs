@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVal
 use url::Url;
 
 use super::anthropic::{AnthropicWire, VERSION};
+use super::bedrock::{self, BedrockWire};
 use super::catalogue::{self, KeyHeader, Service};
 use super::http::{SECRET_LENGTH, Secrets, Shared};
 use super::openai::OpenAiWire;
@@ -18,7 +19,7 @@ use crate::transport::body::BodyLimit;
 use crate::transport::{Endpoint, HttpClient, NetworkSettings};
 
 /// Families with a wire format of their own; those of the catalogue speak OpenAI's.
-const OWN_FORMATS: [&str; 2] = ["anthropic", "mock"];
+const OWN_FORMATS: [&str; 3] = ["anthropic", "bedrock", "mock"];
 
 /// What a provider takes from its surroundings, read when it is built.
 pub struct Setup<'a> {
@@ -32,24 +33,37 @@ pub fn families() -> impl Iterator<Item = &'static str> {
     OWN_FORMATS.into_iter().chain(catalogue::SERVICES.iter().map(|service| service.family))
 }
 
-/// Fills in what an entry of the catalogue may leave out: its models, and where its key is. The original's own families
-/// must say it.
+/// Fills in what an entry may leave out: its models, and where its key is. The original's own families must say it.
 pub fn complete(entry: &mut ProviderConfig) {
-    let Some(service) = catalogue::service(&entry.provider).filter(|service| service.has_defaults()) else {
-        return;
-    };
+    let Some((key_variable, models)) = defaults(entry) else { return };
     if entry.models.is_empty() {
-        entry.models = service.models.iter().map(|&model| model.to_owned()).collect();
+        entry.models = models.iter().map(|&model| model.to_owned()).collect();
     }
-    if entry.auth.env_var.is_none() && !service.key_variable.is_empty() {
-        entry.auth.env_var = Some(service.key_variable.to_owned());
+    if entry.auth.env_var.is_none() && !key_variable.is_empty() {
+        entry.auth.env_var = Some(key_variable.to_owned());
+    }
+}
+
+/// The variable of an entry's key (empty: there is none) and its models, where its family knows them.
+fn defaults(entry: &ProviderConfig) -> Option<(&'static str, &'static [&'static str])> {
+    match entry.provider.as_str() {
+        "bedrock" => Some((bedrock::key_variable(entry.auth.kind), bedrock::MODELS)),
+        family => {
+            let service = catalogue::service(family).filter(|service| service.has_defaults())?;
+            Some((service.key_variable, service.models))
+        }
     }
 }
 
 /// The environment variables that the provider of an entry reads, beside those of the network.
 pub fn variables(entry: &ProviderConfig) -> Vec<String> {
     let auth = &entry.auth;
-    auth.env_var.iter().chain(&auth.env_vars).cloned().collect()
+    let keys = auth.env_var.iter().chain(&auth.env_vars).cloned();
+    let own = match entry.provider.as_str() {
+        "bedrock" => bedrock::variables(entry),
+        _ => Vec::new(),
+    };
+    keys.chain(own).collect()
 }
 
 /// Builds the provider of `family` for an entry. The error is a sentence for people that names the entry;
@@ -62,6 +76,7 @@ pub fn build(
     let build = Builder { config, setup };
     let provider: Arc<dyn Provider> = match family {
         "anthropic" => Arc::new(build.http(Place::anthropic(), AnthropicWire)?),
+        "bedrock" => Arc::new(build.bedrock()?),
         "mock" => Arc::new(MockProvider::new(config)),
         family => match catalogue::service(family) {
             Some(service) => Arc::new(build.http(Place::of(service), OpenAiWire::new(service.dialect))?),
@@ -101,6 +116,16 @@ impl Place {
             headers: vec![("anthropic-version", HeaderValue::from_static(VERSION))],
         }
     }
+
+    fn bedrock(region: &str) -> Self {
+        Self {
+            family: "bedrock",
+            base_url: Cow::Owned(format!("https://bedrock-runtime.{region}.amazonaws.com")),
+            key: KeyHeader::Unsent,
+            timeout_ms: 60_000,
+            headers: Vec::new(),
+        }
+    }
 }
 
 struct Builder<'a> {
@@ -114,6 +139,16 @@ impl Builder<'_> {
     }
 
     fn http<W: Wire>(&self, place: Place, wire: W) -> Result<HttpProvider<W>, String> {
+        self.http_with(place, wire, Vec::new())
+    }
+
+    /// `secrets`: what must show nowhere, beside the key and the entry's own headers.
+    fn http_with<W: Wire>(
+        &self,
+        place: Place,
+        wire: W,
+        secrets: Vec<String>,
+    ) -> Result<HttpProvider<W>, String> {
         let config = self.config;
         let key = self.key()?;
         let headers = self.headers(&place, key.as_deref())?;
@@ -134,7 +169,7 @@ impl Builder<'_> {
                 name: config.name.clone(),
                 timeout: Duration::from_millis(config.timeout_ms.unwrap_or(place.timeout_ms)),
                 limit: config.max_response_bytes.map_or_else(BodyLimit::default, |max| BodyLimit { max }),
-                secrets: Secrets::new(key.into_iter().chain(own_headers)),
+                secrets: Secrets::new(key.into_iter().chain(own_headers).chain(secrets)),
             }),
             family: place.family,
             base: endpoint("")?,
@@ -143,6 +178,25 @@ impl Builder<'_> {
             client: HttpClient::new(&self.setup.network).map_err(|problem| self.fail(problem))?,
             retry: config.retry.into(),
         })
+    }
+
+    /// A key pair of AWS signs; a Bedrock API key is a bearer token.
+    fn bedrock(&self) -> Result<HttpProvider<BedrockWire>, String> {
+        let (config, var) = (self.config, self.setup.var);
+        let region = bedrock::region(config, var).map_err(|problem| self.fail(problem))?;
+        let place = Place::bedrock(&region);
+        let (mut signer, mut secrets) = (None, Vec::new());
+        if config.auth.kind == AuthType::ApiKey
+            && let Some(key_id) = self.key()?
+        {
+            let name = config.auth.env_var.as_deref().unwrap_or_default();
+            let (secret, token) = bedrock::siblings(name).map_err(|problem| self.fail(problem))?;
+            let secret = self.variable(&secret)?;
+            let token = var(&token).map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+            secrets = std::iter::once(secret.clone()).chain(token.clone()).collect();
+            signer = Some(bedrock::Signer::new(key_id, secret, token, region));
+        }
+        self.http_with(place, BedrockWire { provider: config.name.clone(), signer }, secrets)
     }
 
     /// `None` for `auth.type: "none"`.
@@ -194,6 +248,7 @@ impl Builder<'_> {
                 }
             }
             (AuthType::ApiKey, KeyHeader::Named(name)) => name,
+            (AuthType::ApiKey, KeyHeader::Unsent) => return Ok(headers),
             _ => {
                 headers.insert(AUTHORIZATION, self.secret(&format!("Bearer {key}"), "the key")?);
                 return Ok(headers);
