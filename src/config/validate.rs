@@ -76,6 +76,7 @@ fn provider(entry: &mut Fields<'_, '_>) {
     }
     if let Some(mut options) = entry.optional_object("options") {
         options.optional_amounts(["delayMs"]);
+        options.optional_strings(["region"]);
     }
     if let Some(mut gateway) = entry.optional_object("cloudflareGateway") {
         cloudflare_gateway(&mut gateway);

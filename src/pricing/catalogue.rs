@@ -29,8 +29,8 @@ const LOCAL_FAMILIES: [&str; 12] = [
 ];
 
 /// Families that the catalogue knows by another name.
-const VENDOR_NAMES: [(&str, &str); 3] =
-    [("gemini", "google"), ("workers-ai", "cloudflare"), ("zhipu", "zhipuai")];
+const VENDOR_NAMES: [(&str, &str); 4] =
+    [("bedrock", "aws"), ("gemini", "google"), ("workers-ai", "cloudflare"), ("zhipu", "zhipuai")];
 
 pub(super) fn load() {
     let _ = Calculator::bundled();

@@ -162,10 +162,26 @@ fn names_of_other_forms() {
     assert_eq!(model_pricing("gpt-4o-2024-08-06"), Some(pricing(0.0025, 0.01)));
     let sonnet = cost("openrouter", "anthropic/claude-3.7-sonnet", &TokenUsage::new(1_000, 1_000));
     assert_eq!(sonnet, dollars(0.018));
-    assert_eq!(
-        cost("bedrock", "anthropic.claude-3-haiku-20240307-v1:0", &TokenUsage::new(1_000, 0)),
-        dollars(0.00025)
-    );
+}
+
+/// Dollars per million tokens of input, of output and of a cache read.
+#[test]
+fn models_on_bedrock_cost_what_aws_charges() {
+    let profile =
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-20250514-v1:0";
+    for (model, [input, output, cached]) in [
+        ("anthropic.claude-3-haiku-20240307-v1:0", [0.25, 1.25, 0.25]),
+        ("anthropic.claude-3-5-sonnet-20241022-v2:0", [3.0, 15.0, 0.3]),
+        ("us.anthropic.claude-sonnet-4-20250514-v1:0", [3.0, 15.0, 0.3]),
+        (profile, [3.0, 15.0, 0.3]),
+        ("amazon.nova-lite-v1:0", [0.06, 0.24, 0.015]),
+        ("amazon.titan-embed-text-v2:0", [0.02, 0.0, 0.02]),
+    ] {
+        let million = 1_000_000;
+        assert_eq!(cost("bedrock", model, &usage(million, 0, 0, 0)), dollars(input), "{model}");
+        assert_eq!(cost("bedrock", model, &usage(0, 0, 0, million)), dollars(output), "{model}");
+        assert_eq!(cost("bedrock", model, &usage(million, million, 0, 0)), dollars(cached), "{model}");
+    }
 }
 
 /// gpt-4o: 2.5 dollars per million tokens, cached ones 1.25, and 10 for output; writes cost nothing extra.

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::ProviderCall;
 use super::wire::{
-    Count, PlainText, StreamDecoder, Wire, error_text, format_instruction, not_an_answer, usage_of,
+    Count, DEFAULT_MAX_TOKENS, PlainText, StreamDecoder, Wire, error_text, format_instruction, not_an_answer,
+    thinking, usage_of,
 };
 use crate::error::GatewayError;
 use crate::model::{
@@ -18,8 +19,6 @@ use crate::model::{
 };
 
 pub const VERSION: &str = "2023-06-01";
-/// Anthropic requires a bound; this one stands in where the caller sets none.
-const DEFAULT_MAX_TOKENS: u64 = 4096;
 
 pub struct AnthropicWire;
 
@@ -41,6 +40,7 @@ impl Wire for AnthropicWire {
         let mut body = Map::new();
         body.insert("model".into(), json!(call.model));
         body.insert("messages".into(), Value::Array(turns(&request.messages)));
+        // A bound is required.
         body.insert("max_tokens".into(), json!(call.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS)));
         if stream {
             body.insert("stream".into(), json!(true));
@@ -129,10 +129,9 @@ fn options(request: &ChatRequest, body: &mut Map<String, Value>) {
     }
     if let Some(effort) = &request.reasoning_effort {
         let max_tokens = body["max_tokens"].as_u64().unwrap_or(DEFAULT_MAX_TOKENS);
-        if let Some(budget) = thinking_budget(effort) {
-            // The budget is part of `max_tokens`, which must leave room for the answer.
-            body.insert("max_tokens".into(), json!(max_tokens.max(budget + DEFAULT_MAX_TOKENS)));
-            body.insert("thinking".into(), json!({"type": "enabled", "budget_tokens": budget}));
+        if let Some((max_tokens, thinking)) = thinking(effort, max_tokens) {
+            body.insert("max_tokens".into(), json!(max_tokens));
+            body.insert("thinking".into(), thinking);
         }
     }
     if !request.tools.is_empty() {
@@ -144,16 +143,6 @@ fn options(request: &ChatRequest, body: &mut Map<String, Value>) {
     if let Some(user) = &request.user_id {
         body.insert("metadata".into(), json!({"user_id": user}));
     }
-}
-
-/// Tokens that a model may think, of which 1,024 is the least; none for `none` and `minimal`.
-fn thinking_budget(effort: &str) -> Option<u64> {
-    Some(match effort {
-        "none" | "minimal" => return None,
-        "low" => 1024,
-        "high" | "xhigh" => 16_384,
-        _ => 4096,
-    })
 }
 
 fn tool(tool: &Tool) -> Value {

@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVal
 use url::Url;
 
 use super::anthropic::{AnthropicWire, VERSION};
+use super::bedrock::{self, BedrockWire};
 use super::catalogue::{self, KeyHeader, Service};
 use super::cloudflare::Through;
 use super::gemini::{self, GeminiWire};
@@ -20,7 +21,7 @@ use crate::transport::body::BodyLimit;
 use crate::transport::{Endpoint, HttpClient, NetworkSettings};
 
 /// Families with a wire format of their own; those of the catalogue speak OpenAI's.
-const OWN_FORMATS: [&str; 3] = ["anthropic", "gemini", "mock"];
+const OWN_FORMATS: [&str; 4] = ["anthropic", "bedrock", "gemini", "mock"];
 
 /// What a provider takes from its surroundings, read when it is built.
 pub struct Setup<'a> {
@@ -36,12 +37,12 @@ pub fn families() -> impl Iterator<Item = &'static str> {
 
 /// Whether an entry of this family may leave out its models, and where its key is.
 pub fn has_defaults(family: &str) -> bool {
-    defaults(family).is_some()
+    defaults(family, AuthType::default()).is_some()
 }
 
 /// Fills in what an entry may leave out: its models, and where its key is. Those of the original's own families must say it.
 pub fn complete(family: &str, entry: &mut ProviderConfig) {
-    let Some((key_variable, models)) = defaults(family) else { return };
+    let Some((key_variable, models)) = defaults(family, entry.auth.kind) else { return };
     if entry.models.is_empty() {
         entry.models = models.iter().map(|&model| model.to_owned()).collect();
     }
@@ -50,9 +51,10 @@ pub fn complete(family: &str, entry: &mut ProviderConfig) {
     }
 }
 
-/// A family's variable for its key (empty: it needs none) and its models, where entries may leave them out.
-fn defaults(family: &str) -> Option<(&'static str, &'static [&'static str])> {
+/// A family's variable for its key (empty: there is none) and its models, where entries may leave them out.
+fn defaults(family: &str, auth: AuthType) -> Option<(&'static str, &'static [&'static str])> {
     match family {
+        "bedrock" => Some((bedrock::key_variable(auth), bedrock::MODELS)),
         "gemini" => Some((gemini::KEY_VARIABLE, gemini::MODELS)),
         family => {
             let service = catalogue::service(family).filter(|service| service.has_defaults())?;
@@ -62,10 +64,15 @@ fn defaults(family: &str) -> Option<(&'static str, &'static [&'static str])> {
 }
 
 /// The environment variables that the provider of an entry reads, beside those of the network.
-pub fn variables(_family: &str, entry: &ProviderConfig) -> Vec<String> {
+pub fn variables(family: &str, entry: &ProviderConfig) -> Vec<String> {
     let auth = &entry.auth;
     let token = entry.cloudflare_gateway.as_ref().and_then(|gateway| gateway.token_env_var.as_ref());
-    auth.env_var.iter().chain(&auth.env_vars).chain(token).cloned().collect()
+    let keys = auth.env_var.iter().chain(&auth.env_vars).chain(token).cloned();
+    let own = match family {
+        "bedrock" => bedrock::variables(entry),
+        _ => Vec::new(),
+    };
+    keys.chain(own).collect()
 }
 
 /// Builds the provider of `family` for an entry. The error is a sentence for people that names the entry;
@@ -78,6 +85,7 @@ pub fn build(
     let build = Builder { config, setup };
     let provider: Arc<dyn Provider> = match family {
         "anthropic" => Arc::new(build.http(Place::anthropic(), AnthropicWire)?),
+        "bedrock" => Arc::new(build.bedrock()?),
         "gemini" => Arc::new(build.http(Place::gemini(), GeminiWire)?),
         "mock" => Arc::new(MockProvider::new(config)),
         family => match catalogue::service(family) {
@@ -119,6 +127,16 @@ impl Place {
         }
     }
 
+    fn bedrock(region: &str) -> Self {
+        Self {
+            family: "bedrock",
+            base_url: Cow::Owned(format!("https://bedrock-runtime.{region}.amazonaws.com")),
+            key: KeyHeader::Unsent,
+            timeout_ms: 60_000,
+            headers: Vec::new(),
+        }
+    }
+
     fn gemini() -> Self {
         Self {
             family: "gemini",
@@ -141,6 +159,16 @@ impl Builder<'_> {
     }
 
     fn http<W: Wire>(&self, place: Place, wire: W) -> Result<HttpProvider<W>, String> {
+        self.http_with(place, wire, Vec::new())
+    }
+
+    /// `secrets`: what must show nowhere, beside the key and the entry's own headers.
+    fn http_with<W: Wire>(
+        &self,
+        place: Place,
+        wire: W,
+        secrets: Vec<String>,
+    ) -> Result<HttpProvider<W>, String> {
         let config = self.config;
         let key = self.key()?;
         let mut headers = self.headers(&place, key.as_deref())?;
@@ -170,7 +198,7 @@ impl Builder<'_> {
                 name: config.name.clone(),
                 timeout: Duration::from_millis(config.timeout_ms.unwrap_or(place.timeout_ms)),
                 limit: config.max_response_bytes.map_or_else(BodyLimit::default, |max| BodyLimit { max }),
-                secrets: Secrets::new(key.into_iter().chain(token).chain(own_headers)),
+                secrets: Secrets::new(key.into_iter().chain(token).chain(own_headers).chain(secrets)),
             }),
             family: place.family,
             base: endpoint("")?,
@@ -193,6 +221,25 @@ impl Builder<'_> {
         let through =
             Through::new(family, gateway, token.as_deref()).map_err(|problem| self.fail(problem))?;
         Ok((Some(through), token))
+    }
+
+    /// A key pair of AWS signs; a Bedrock API key is a bearer token.
+    fn bedrock(&self) -> Result<HttpProvider<BedrockWire>, String> {
+        let (config, var) = (self.config, self.setup.var);
+        let region = bedrock::region(config, var).map_err(|problem| self.fail(problem))?;
+        let place = Place::bedrock(&region);
+        let (mut signer, mut secrets) = (None, Vec::new());
+        if config.auth.kind == AuthType::ApiKey
+            && let Some(key_id) = self.key()?
+        {
+            let name = config.auth.env_var.as_deref().unwrap_or_default();
+            let (secret, token) = bedrock::siblings(name).map_err(|problem| self.fail(problem))?;
+            let secret = self.variable(&secret)?;
+            let token = var(&token).map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+            secrets = std::iter::once(secret.clone()).chain(token.clone()).collect();
+            signer = Some(bedrock::Signer::new(key_id, secret, token, region));
+        }
+        self.http_with(place, BedrockWire { provider: config.name.clone(), signer }, secrets)
     }
 
     /// `None` for `auth.type: "none"`.
@@ -244,6 +291,7 @@ impl Builder<'_> {
                 }
             }
             (AuthType::ApiKey, KeyHeader::Named(name)) => name,
+            (AuthType::ApiKey, KeyHeader::Unsent) => return Ok(headers),
             _ => {
                 headers.insert(AUTHORIZATION, self.secret(&format!("Bearer {key}"), "the key")?);
                 return Ok(headers);

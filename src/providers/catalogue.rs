@@ -28,6 +28,8 @@ pub enum KeyHeader {
     Bearer,
     /// A header that holds the key alone.
     Named(&'static str),
+    /// None: requests are signed with it.
+    Unsent,
 }
 
 /// What most rows have in common.

@@ -1,6 +1,7 @@
 //! The services that answer. One file for each wire format; [`HttpProvider`] does what they share.
 
 mod anthropic;
+mod bedrock;
 mod build;
 mod catalogue;
 mod cloudflare;

@@ -118,6 +118,23 @@ pub(super) fn format_instruction(format: &ResponseFormat) -> String {
     }
 }
 
+/// Bound of an answer by Claude where the caller sets none, and room for an answer beside its thinking.
+pub(super) const DEFAULT_MAX_TOKENS: u64 = 4096;
+
+/// Claude's `thinking` for a `reasoningEffort`, and the bound of the answer with it: the budget is part of that bound,
+/// which must leave room for the answer. `None` for `none` and `minimal`.
+pub(super) fn thinking(effort: &str, max_tokens: u64) -> Option<(u64, serde_json::Value)> {
+    // Of tokens; 1,024 is the least.
+    let budget = match effort {
+        "none" | "minimal" => return None,
+        "low" => 1024,
+        "high" | "xhigh" => 16_384,
+        _ => 4096,
+    };
+    let thinking = serde_json::json!({"type": "enabled", "budget_tokens": budget});
+    Some((max_tokens.max(budget + DEFAULT_MAX_TOKENS), thinking))
+}
+
 /// A model's name as one segment of a path: everything that has a meaning there is escaped.
 pub(super) fn path_segment(name: &str) -> String {
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -1,10 +1,13 @@
 //! A streamed body as events, however the service frames them.
 
+use super::event_stream::EventStreamReader;
 use super::sse::{EventTooLarge, SseReader};
 
 /// Turns the bytes of a body into events: a type, where the service names it, and data.
 pub enum Frames {
     ServerSentEvents(SseReader),
+    /// The binary frames of AWS.
+    EventStream(EventStreamReader),
 }
 
 impl Frames {
@@ -17,6 +20,7 @@ impl Frames {
             Self::ServerSentEvents(reader) => {
                 reader.feed(bytes, |event| on_event(event.event, event.data)).map_err(too_large)
             }
+            Self::EventStream(reader) => reader.feed(bytes, on_event),
         }
     }
 
@@ -24,6 +28,8 @@ impl Frames {
     pub fn finish(&mut self, mut on_event: impl FnMut(Option<&str>, &str)) {
         match self {
             Self::ServerSentEvents(reader) => reader.finish(|event| on_event(event.event, event.data)),
+            // A frame that is not whole is none.
+            Self::EventStream(_) => {}
         }
     }
 }

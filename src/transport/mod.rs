@@ -5,6 +5,7 @@ mod certificates;
 pub mod client;
 mod connect;
 mod connection;
+pub mod event_stream;
 pub mod frames;
 pub mod network;
 mod pool;

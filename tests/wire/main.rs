@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bedrock;
 mod replay;
 mod scenario;
 
@@ -20,7 +21,7 @@ use ai_gateway_native::{ErrorKind, Failure, GatewayError};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use replay::{Delivery, Framing, Replay, Seen};
-use scenario::{Outcome, Scenario};
+use scenario::{Form, Outcome, Scenario};
 use serde_json::{Value, json};
 
 const KEY: &str = "sk-replayed-0123456789";
@@ -188,7 +189,7 @@ async fn the_same_bytes_in_any_pieces_give_the_same() {
 #[tokio::test]
 async fn a_short_stream_may_be_cut_anywhere() {
     let scenarios = Scenario::all();
-    for title in ["openai/stream", "anthropic/stream-error-middle", "openrouter/stream"] {
+    for title in ["openai/stream", "anthropic/stream-error-middle", "openrouter/stream", "bedrock/stream"] {
         let scenario = scenarios.iter().find(|scenario| scenario.title() == title).unwrap();
         let replay = Replay::start().await;
         let provider = provider(&entry(scenario, &replay.url));
@@ -203,7 +204,7 @@ async fn a_short_stream_may_be_cut_anywhere() {
 #[tokio::test]
 async fn every_line_end_of_the_standard_gives_the_same() {
     for_each(|mut scenario| async move {
-        if !scenario.streams() || scenario.head.status != 200 {
+        if scenario.form != Form::ServerSentEvents {
             return;
         }
         let replay = Replay::start().await;
@@ -228,8 +229,7 @@ async fn a_connection_lost_on_the_way_keeps_what_came_before() {
         let replay = Replay::start().await;
         let provider = provider(&entry(&scenario, &replay.url));
         // What the transcript itself ends with is not reached.
-        let text = String::from_utf8(scenario.body.clone()).unwrap();
-        let last = text.trim_end().rfind("\n\n").map_or(text.len() - 2, |end| end + 2);
+        let last = scenario.last_event();
         let mut rng = SmallRng::seed_from_u64(11);
         for framing in [Framing::Chunked, Framing::Length] {
             for _ in 0..4 {

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 /// |---|---|
 /// | `request.json` | a `GatewayRequest`; `stream` chooses how it is asked |
 /// | `head.json` | status and headers of the reply, where they are not those of a plain 200 |
-/// | `response.json`, `response.sse` | the reply's body |
+/// | `response.json`, `response.sse`, `response.events.jsonl` | the reply's body; of the last, see [`frames`] |
 /// | `expected.json` | `sent`, the body that goes out; then `answer`, or `events` and `end`, or `error` |
 pub struct Scenario {
     /// The directory above.
@@ -24,8 +24,28 @@ pub struct Scenario {
     pub name: String,
     pub request: Value,
     pub head: Head,
+    pub form: Form,
     pub body: Vec<u8>,
     pub expected: Expected,
+}
+
+/// How the reply is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Json,
+    ServerSentEvents,
+    /// The binary frames of AWS.
+    EventStream,
+}
+
+impl Form {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::ServerSentEvents => "text/event-stream",
+            Self::EventStream => "application/vnd.amazon.eventstream",
+        }
+    }
 }
 
 /// `service.json` of a directory of scenarios: how the service is reached.
@@ -36,8 +56,10 @@ pub struct Service {
     provider: Option<String>,
     /// What the base URL has behind the host.
     pub base_path: String,
-    /// Where calls go, unless `expected.json` says so; `MODEL` stands for the request's model.
+    /// Where calls go, unless `expected.json` says so; `MODEL` stands for the request's model, escaped.
     path: String,
+    /// The same for streams, where it is another.
+    stream_path: Option<String>,
     /// Headers that go out, and those that must not; `KEY` stands for the key.
     pub headers: BTreeMap<String, Option<String>>,
     /// Further fields of the provider's entry.
@@ -78,20 +100,24 @@ impl Scenario {
         let file = |name: &str| fs::read(directory.join(name)).ok();
         let read = |name: &str| file(name).unwrap_or_else(|| panic!("{}: no {name}", directory.display()));
         let request: Value = serde_json::from_slice(&read("request.json")).unwrap();
-        let streamed = file("response.sse");
-        let kind = if streamed.is_some() { "text/event-stream" } else { "application/json" };
+        let (form, body) = match (file("response.sse"), file("response.events.jsonl")) {
+            (Some(events), _) => (Form::ServerSentEvents, events),
+            (None, Some(lines)) => (Form::EventStream, frames(&String::from_utf8(lines).unwrap())),
+            (None, None) => (Form::Json, read("response.json")),
+        };
         let mut head = match file("head.json") {
             Some(head) => serde_json::from_slice(&head).unwrap(),
             None => Head { status: 200, headers: BTreeMap::new() },
         };
-        head.headers.insert("content-type".into(), kind.into());
+        head.headers.insert("content-type".into(), form.content_type().into());
         Self {
             family: family.to_owned(),
             service: service.clone(),
             name: directory.file_name().unwrap().to_str().unwrap().to_owned(),
             request,
             head,
-            body: streamed.unwrap_or_else(|| read("response.json")),
+            form,
+            body,
             expected: serde_json::from_slice(&read("expected.json")).unwrap(),
         }
     }
@@ -106,7 +132,31 @@ impl Scenario {
 
     /// The path that the call goes to.
     pub fn path(&self) -> String {
-        self.expected.path.as_ref().unwrap_or(&self.service.path).replace("MODEL", &self.model())
+        let service = &self.service;
+        let usual = service.stream_path.as_ref().filter(|_| self.streams()).unwrap_or(&service.path);
+        let model = self.model().replace(':', "%3A").replace('/', "%2F");
+        self.expected.path.as_ref().unwrap_or(usual).replace("MODEL", &model)
+    }
+
+    /// Where the last event of the body begins; of a body that is no stream, where its last bytes do.
+    pub fn last_event(&self) -> usize {
+        match self.form {
+            Form::EventStream => {
+                let mut begin = 0;
+                loop {
+                    let length = u32::from_be_bytes(self.body[begin..begin + 4].try_into().unwrap());
+                    let end = begin + usize::try_from(length).unwrap();
+                    if end == self.body.len() {
+                        return begin;
+                    }
+                    begin = end;
+                }
+            }
+            Form::Json | Form::ServerSentEvents => {
+                let text = str::from_utf8(&self.body).unwrap();
+                text.trim_end().rfind("\n\n").map_or(text.len() - 2, |end| end + 2)
+            }
+        }
     }
 
     pub fn streams(&self) -> bool {
@@ -141,6 +191,45 @@ impl Scenario {
         let at_the_end = self.expected.end.as_ref().and_then(|end| end.get("error"));
         self.expected.error.as_ref().or(at_the_end)
     }
+}
+
+/// The frames that a line each stands for: `{"type": "event", "name": TYPE, "payload": {…}}`, or `exception` in place of
+/// `event`, or `{"type": "error", "name": CODE, "message": TEXT}`.
+fn frames(lines: &str) -> Vec<u8> {
+    lines.lines().flat_map(|line| frame(&serde_json::from_str(line).unwrap())).collect()
+}
+
+/// Source: the Smithy specification, "Amazon Event Stream".
+fn frame(line: &Value) -> Vec<u8> {
+    let text = |name: &str| line[name].as_str().unwrap();
+    let mut headers = Vec::new();
+    let mut header = |name: &str, value: &str| {
+        headers.push(u8::try_from(name.len()).unwrap());
+        headers.extend_from_slice(name.as_bytes());
+        // The type of a string.
+        headers.push(7);
+        headers.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        headers.extend_from_slice(value.as_bytes());
+    };
+    match text("type") {
+        "error" => {
+            header(":error-code", text("name"));
+            header(":error-message", text("message"));
+        }
+        kind => {
+            header(&format!(":{kind}-type"), text("name"));
+            header(":content-type", "application/json");
+        }
+    }
+    header(":message-type", text("type"));
+    let payload = line.get("payload").map_or(Vec::new(), |payload| serde_json::to_vec(payload).unwrap());
+    let number = |length: usize| u32::try_from(length).unwrap().to_be_bytes();
+    let mut frame = [number(16 + headers.len() + payload.len()), number(headers.len())].concat();
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame.extend_from_slice(&headers);
+    frame.extend_from_slice(&payload);
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame
 }
 
 fn of(family: &Path) -> Vec<Scenario> {
