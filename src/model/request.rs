@@ -92,6 +92,7 @@ impl ChatRequest {
             Part::ImageUrl { .. } | Part::ImageData { .. } => Some(Feature::Images),
             Part::File { .. } => Some(Feature::Files),
             Part::Audio { .. } => Some(Feature::Audio),
+            Part::Other { kind } if kind == "input_audio" => Some(Feature::Audio),
             Part::Text { .. } | Part::Other { .. } => None,
         }))
     }

@@ -8,9 +8,11 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVal
 use url::Url;
 
 use super::anthropic::{AnthropicWire, VERSION};
+use super::azure;
 use super::catalogue::{self, KeyHeader, Service};
 use super::http::{SECRET_LENGTH, Secrets, Shared};
 use super::openai::OpenAiWire;
+use super::responses::ResponsesWire;
 use super::wire::Wire;
 use super::{HttpProvider, MockProvider, Provider};
 use crate::model::config::{AuthType, ProviderConfig};
@@ -64,7 +66,13 @@ pub fn build(
         "anthropic" => Arc::new(build.http(Place::anthropic(), AnthropicWire)?),
         "mock" => Arc::new(MockProvider::new(config)),
         family => match catalogue::service(family) {
-            Some(service) => Arc::new(build.http(Place::of(service), OpenAiWire::new(service.dialect))?),
+            Some(service) if service.family == "azure" => {
+                let (base, wire) =
+                    azure::addressed(config, service.dialect).map_err(|problem| build.fail(problem))?;
+                let config = &ProviderConfig { base_url: Some(base), ..config.clone() };
+                Builder { config, setup }.openai(service, wire)?
+            }
+            Some(service) => build.openai(service, OpenAiWire::new(service.dialect))?,
             None => return Ok(None),
         },
     };
@@ -111,6 +119,28 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn fail(&self, problem: impl std::fmt::Display) -> String {
         format!("Provider \"{}\": {problem}", self.config.name)
+    }
+
+    /// A service that speaks OpenAI's formats, in the one that the entry chooses.
+    fn openai(&self, service: &'static Service, chat: OpenAiWire) -> Result<Arc<dyn Provider>, String> {
+        let place = Place::of(service);
+        match self.config.options.api.as_deref() {
+            None | Some("chat") => Ok(Arc::new(self.http(place, chat)?)),
+            Some("responses") if chat.deployment.is_some() => {
+                let problem = "options.api \"responses\" has no address by deployment: leave options.deployment out, and \
+                               name the deployment as the model";
+                Err(self.fail(problem))
+            }
+            Some("responses") => {
+                // OpenAI's word of today; services that follow it know the older one.
+                let newest = matches!(service.family, "openai" | "azure");
+                let user = if newest { "safety_identifier" } else { service.dialect.user };
+                Ok(Arc::new(self.http(place, ResponsesWire { chat, user })?))
+            }
+            Some(other) => {
+                Err(self.fail(format_args!("options.api must be \"chat\" or \"responses\", not \"{other}\"")))
+            }
+        }
     }
 
     fn http<W: Wire>(&self, place: Place, wire: W) -> Result<HttpProvider<W>, String> {

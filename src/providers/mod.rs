@@ -1,12 +1,14 @@
 //! The services that answer. One file for each wire format; [`HttpProvider`] does what they share.
 
 mod anthropic;
+mod azure;
 mod build;
 mod catalogue;
 mod embeddings;
 mod http;
 mod mock;
 mod openai;
+mod responses;
 mod stream;
 mod wire;
 

@@ -295,6 +295,11 @@ impl Count {
     }
 }
 
+/// A count that says something.
+pub(super) fn nonzero(count: Option<Count>) -> Option<u64> {
+    count.map(Count::get).filter(|count| *count > 0)
+}
+
 /// Input and output, once one of them is known.
 pub(super) fn usage_of(input: Option<Count>, output: Option<Count>) -> Option<TokenUsage> {
     (input.is_some() || output.is_some())

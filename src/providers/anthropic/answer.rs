@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::{Answer, TokenUsage, ToolCall, json};
-use crate::providers::wire::{Count, error_text, not_an_answer, usage_of};
+use crate::providers::wire::{Count, error_text, nonzero, not_an_answer, usage_of};
 
 pub fn answer(body: &[u8]) -> Result<Answer, String> {
     let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
@@ -54,19 +54,25 @@ pub struct WireUsage {
     output_tokens: Option<Count>,
     cache_read_input_tokens: Option<Count>,
     cache_creation_input_tokens: Option<Count>,
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+struct OutputDetails {
+    thinking_tokens: Option<Count>,
 }
 
 impl WireUsage {
     /// Anthropic's `input_tokens` leaves cached tokens out; ours has them in.
     pub fn counts(self) -> Option<TokenUsage> {
         let usage = usage_of(self.input_tokens, self.output_tokens)?;
-        let nonzero = |count: Option<Count>| count.map(Count::get).filter(|count| *count > 0);
         let (read, write) =
             (nonzero(self.cache_read_input_tokens), nonzero(self.cache_creation_input_tokens));
         Some(TokenUsage {
             input: usage.input + read.unwrap_or(0) + write.unwrap_or(0),
             cache_read: read,
             cache_write: write,
+            reasoning: nonzero(self.output_tokens_details.and_then(|details| details.thinking_tokens)),
             ..usage
         })
     }
@@ -80,6 +86,7 @@ impl WireUsage {
             cache_creation_input_tokens: later
                 .cache_creation_input_tokens
                 .or(self.cache_creation_input_tokens),
+            output_tokens_details: later.output_tokens_details.or(self.output_tokens_details),
         }
     }
 }

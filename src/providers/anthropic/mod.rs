@@ -5,6 +5,7 @@
 mod answer;
 mod request;
 mod stream;
+mod thinking;
 
 use std::borrow::Cow;
 

@@ -1,31 +1,36 @@
-//! What is asked: turns, blocks, tools, and where thinking stands among them.
+//! What is asked: turns, blocks, tools.
 
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value, json};
 
+use super::thinking::{Plan, version};
 use crate::error::GatewayError;
 use crate::model::{ChatRequest, Content, Message, Part, Role, Tool, ToolChoice};
 use crate::providers::ProviderCall;
 use crate::providers::wire::format_instruction;
 
-/// Anthropic requires a bound; this one stands in where the caller sets none.
-const DEFAULT_MAX_TOKENS: u64 = 4096;
+/// The first Claude that takes `strict` on a tool; older ones refuse the word.
+const STRICT_TOOLS: (u32, u32) = (4, 5);
 
 pub fn body(call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
     let request = &call.request;
     let mut body = Map::new();
     body.insert("model".into(), json!(call.model));
     body.insert("messages".into(), Value::Array(turns(&request.messages)));
-    body.insert("max_tokens".into(), json!(call.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS)));
+    let plan = Plan::new(&call.model, request.reasoning_effort.as_deref(), call.max_tokens);
+    body.insert("max_tokens".into(), json!(plan.max_tokens));
     if stream {
         body.insert("stream".into(), json!(true));
     }
-    if let Some(temperature) = request.temperature {
+    if let Some(temperature) = plan.temperature(request) {
         body.insert("temperature".into(), json!(temperature));
     }
     if let Some(system) = system(request) {
         body.insert("system".into(), system);
     }
-    options(request, &mut body);
+    options(call, &plan, &mut body);
     serde_json::to_vec(&body).map_err(GatewayError::unwritable)
 }
 
@@ -52,24 +57,19 @@ fn system(request: &ChatRequest) -> Option<Value> {
 }
 
 /// The fields that few requests set, in Anthropic's words and always in this order.
-fn options(request: &ChatRequest, body: &mut Map<String, Value>) {
-    if let Some(top_p) = request.top_p {
+fn options(call: &ProviderCall, plan: &Plan, body: &mut Map<String, Value>) {
+    let request = &call.request;
+    if let Some(top_p) = plan.top_p(request) {
         body.insert("top_p".into(), json!(top_p));
     }
     if !request.stop.is_empty() {
         body.insert("stop_sequences".into(), json!(request.stop));
     }
-    if let Some(effort) = &request.reasoning_effort {
-        let max_tokens = body["max_tokens"].as_u64().unwrap_or(DEFAULT_MAX_TOKENS);
-        if let Some(budget) = thinking_budget(effort) {
-            // The budget is part of `max_tokens`, which must leave room for the answer.
-            body.insert("max_tokens".into(), json!(max_tokens.max(budget + DEFAULT_MAX_TOKENS)));
-            body.insert("thinking".into(), json!({"type": "enabled", "budget_tokens": budget}));
-        }
-    }
+    plan.write(body);
     if !request.tools.is_empty() {
-        body.insert("tools".into(), request.tools.iter().map(tool).collect());
-        if let Some(choice) = &request.tool_choice {
+        let strict = version(&call.model) >= Some(STRICT_TOOLS);
+        body.insert("tools".into(), request.tools.iter().map(|tool| self::tool(tool, strict)).collect());
+        if let Some(choice) = request.tool_choice.as_ref().filter(|choice| plan.allows(choice)) {
             body.insert("tool_choice".into(), tool_choice(choice));
         }
     }
@@ -78,22 +78,16 @@ fn options(request: &ChatRequest, body: &mut Map<String, Value>) {
     }
 }
 
-/// Tokens that a model may think, of which 1,024 is the least; none for `none` and `minimal`.
-fn thinking_budget(effort: &str) -> Option<u64> {
-    Some(match effort {
-        "none" | "minimal" => return None,
-        "low" => 1024,
-        "high" | "xhigh" => 16_384,
-        _ => 4096,
-    })
-}
-
-fn tool(tool: &Tool) -> Value {
+/// `strict`: the model can keep to a schema to the letter.
+fn tool(tool: &Tool, strict: bool) -> Value {
     let mut wire = Map::from_iter([("name".to_owned(), json!(tool.name))]);
     if let Some(description) = &tool.description {
         wire.insert("description".into(), json!(description));
     }
     wire.insert("input_schema".into(), Value::Object(tool.parameters.clone()));
+    if strict && tool.strict == Some(true) {
+        wire.insert("strict".into(), json!(true));
+    }
     Value::Object(wire)
 }
 
@@ -186,8 +180,7 @@ fn block(part: &Part) -> Option<Value> {
             (json!({"type": "image", "source": source}), cache_control)
         }
         Part::File { data, mime_type, name, cache_control } => {
-            let source = json!({"type": "base64", "media_type": mime_type, "data": data});
-            let mut document = json!({"type": "document", "source": source});
+            let mut document = json!({"type": "document", "source": document_source(data, mime_type)});
             if let Some(name) = name {
                 document["title"] = json!(name);
             }
@@ -199,4 +192,16 @@ fn block(part: &Part) -> Option<Value> {
         block["cache_control"] = json!({"type": "ephemeral"});
     }
     Some(block)
+}
+
+/// Text goes out as text: in base64 Anthropic takes PDFs alone.
+fn document_source(data: &str, mime_type: &str) -> Value {
+    const EITHER_PADDING: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, EITHER_PADDING);
+    let text = || String::from_utf8(BASE64.decode(data.replace('-', "+").replace('_', "/")).ok()?).ok();
+    match mime_type.starts_with("text/").then(text).flatten() {
+        Some(text) => json!({"type": "text", "media_type": "text/plain", "data": text}),
+        None => json!({"type": "base64", "media_type": mime_type, "data": data}),
+    }
 }

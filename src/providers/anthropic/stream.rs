@@ -10,8 +10,10 @@ use crate::providers::wire::{PlainText, StreamDecoder, error_text};
 #[derive(Default)]
 pub struct AnthropicDecoder {
     usage: WireUsage,
-    /// The block of thinking under way, to be kept as a whole.
-    thinking: Option<Value>,
+    /// Blocks of thinking under way, each to be kept as a whole.
+    thinking: Vec<(Option<u64>, Value)>,
+    /// The caller's tools that are being called; the vendor's own write arguments, too.
+    calls: Vec<Option<u64>>,
     stopped: bool,
     done: bool,
 }
@@ -30,7 +32,9 @@ enum Event {
         index: Option<u64>,
         delta: BlockDelta,
     },
-    ContentBlockStop,
+    ContentBlockStop {
+        index: Option<u64>,
+    },
     MessageDelta {
         delta: Option<MessageChange>,
         usage: Option<WireUsage>,
@@ -73,6 +77,7 @@ impl AnthropicDecoder {
                 return;
             }
             Some("tool_use") => {
+                self.calls.push(index);
                 let call = ToolCallDelta {
                     index,
                     id: Some(text("id")),
@@ -83,26 +88,36 @@ impl AnthropicDecoder {
             }
             Some("thinking" | "redacted_thinking") => {
                 let reasoning = text("thinking");
-                self.thinking = Some(block);
+                self.thinking.push((index, block));
                 OtherContent { reasoning, ..OtherContent::default() }
             }
-            _ => OtherContent::default(),
+            // A tool of the vendor's own, its result, or what is not known yet.
+            _ => return,
         };
         into.push(StreamEvent::other(other));
     }
 
-    fn other(&mut self, index: Option<u64>, delta: BlockDelta) -> OtherContent {
+    /// What a part of a block holds beside text; none for blocks that are passed over.
+    fn other(&mut self, index: Option<u64>, delta: BlockDelta) -> Option<OtherContent> {
         let mut other = OtherContent::default();
         if let Some(arguments) = delta.partial_json {
+            if !self.calls.contains(&index) {
+                return None;
+            }
             other.tool_calls.push(ToolCallDelta { index, arguments, ..ToolCallDelta::default() });
+        } else if delta.thinking.is_none() && delta.signature.is_none() {
+            return None;
         }
-        for (field, text) in [("thinking", &delta.thinking), ("signature", &delta.signature)] {
-            if let (Some(text), Some(block)) = (text, &mut self.thinking) {
-                block[field] = json!(format!("{}{text}", block[field].as_str().unwrap_or_default()));
+        let block = self.thinking.iter_mut().find(|(of, _)| *of == index).map(|(_, block)| block);
+        if let Some(block) = block {
+            for (field, text) in [("thinking", &delta.thinking), ("signature", &delta.signature)] {
+                if let Some(text) = text {
+                    block[field] = json!(format!("{}{text}", block[field].as_str().unwrap_or_default()));
+                }
             }
         }
         other.reasoning = delta.thinking.unwrap_or_default();
-        other
+        Some(other)
     }
 }
 
@@ -126,10 +141,12 @@ impl StreamDecoder for AnthropicDecoder {
                 into.push(StreamEvent::text(text.into_string()));
             }
             Event::ContentBlockDelta { index, delta } => {
-                into.push(StreamEvent::other(self.other(index, delta)))
+                into.extend(self.other(index, delta).map(StreamEvent::other));
             }
-            Event::ContentBlockStop => {
-                if let Some(block) = self.thinking.take() {
+            Event::ContentBlockStop { index } => {
+                self.calls.retain(|of| *of != index);
+                if let Some(at) = self.thinking.iter().position(|(of, _)| *of == index) {
+                    let (_, block) = self.thinking.remove(at);
                     into.push(StreamEvent::other(OtherContent {
                         reasoning_details: vec![block],
                         ..OtherContent::default()
