@@ -242,3 +242,66 @@ impl Builder<'_> {
         Ok(header)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::model::ChatRequest;
+    use crate::providers::ProviderCall;
+
+    fn built(family: &str, options: &Value) -> Result<Arc<dyn Provider>, String> {
+        let entry = json!({
+            "name": "p", "provider": family, "baseUrl": "http://127.0.0.1:9", "options": options,
+            "auth": {"type": "apiKey", "envVar": "KEY"},
+        });
+        let entry: ProviderConfig = serde_json::from_value(entry).unwrap();
+        let setup = Setup { var: &|_| Some("0123456789".to_owned()), network: NetworkSettings::default() };
+        build(family, &entry, &setup).map(Option::unwrap)
+    }
+
+    #[test]
+    fn an_entry_chooses_among_the_apis_of_its_service() {
+        for family in ["openai", "azure", "openrouter"] {
+            for api in ["chat", "responses"] {
+                assert!(built(family, &json!({ "api": api })).is_ok(), "{family} {api}");
+            }
+            let problem = built(family, &json!({"api": "assistants"})).err().unwrap();
+            assert!(problem.contains("options.api") && problem.contains("\"assistants\""), "{problem}");
+        }
+        let problem = built("azure", &json!({"api": "responses", "deployment": "d"})).err().unwrap();
+        assert!(problem.contains("options.deployment"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn responses_refuse_audio_in_either_form() {
+        let provider = built("openai", &json!({"api": "responses"})).unwrap();
+        for part in [
+            json!({"type": "audio", "data": "AA==", "mimeType": "audio/mpeg"}),
+            json!({"type": "input_audio", "input_audio": {"data": "AA==", "format": "mp3"}}),
+        ] {
+            let request = json!({"messages": [{"role": "user", "content": [part]}]}).to_string();
+            let call = ProviderCall {
+                request: Arc::new(ChatRequest::from_json(&request).unwrap()),
+                model: "m".to_owned(),
+                max_tokens: None,
+                timeout: None,
+                deadline: None,
+            };
+            let failure = provider.chat(&call).await.unwrap_err();
+            assert_eq!(failure.kind(), Some(ErrorKind::InvalidRequest), "{failure}");
+        }
+    }
+
+    #[test]
+    fn an_azure_entry_may_leave_out_where_its_key_is() {
+        let mut entry: ProviderConfig =
+            serde_json::from_value(json!({"name": "p", "provider": "azure"})).unwrap();
+        complete(&mut entry);
+        assert_eq!(variables(&entry), ["AZURE_OPENAI_API_KEY"]);
+    }
+}
