@@ -54,7 +54,13 @@ pub struct WireUsage {
     output_tokens: Option<Count>,
     cache_read_input_tokens: Option<Count>,
     cache_creation_input_tokens: Option<Count>,
+    cache_creation: Option<CacheCreation>,
     output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+struct CacheCreation {
+    ephemeral_1h_input_tokens: Option<Count>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -72,6 +78,9 @@ impl WireUsage {
             input: usage.input + read.unwrap_or(0) + write.unwrap_or(0),
             cache_read: read,
             cache_write: write,
+            cache_write_1h: nonzero(
+                self.cache_creation.and_then(|written| written.ephemeral_1h_input_tokens),
+            ),
             reasoning: nonzero(self.output_tokens_details.and_then(|details| details.thinking_tokens)),
             ..usage
         })
@@ -86,6 +95,7 @@ impl WireUsage {
             cache_creation_input_tokens: later
                 .cache_creation_input_tokens
                 .or(self.cache_creation_input_tokens),
+            cache_creation: later.cache_creation.or(self.cache_creation),
             output_tokens_details: later.output_tokens_details.or(self.output_tokens_details),
         }
     }
