@@ -25,6 +25,8 @@ pub struct TokenUsage {
     pub output: u64,
     pub cache_read: Option<u64>,
     pub cache_write: Option<u64>,
+    /// Of the tokens written, those that the cache keeps for an hour, which cost more.
+    pub cache_write_1h: Option<u64>,
     pub reasoning: Option<u64>,
     pub source: UsageSource,
 }

@@ -106,12 +106,15 @@ impl Quote<'_> {
             let price = self.price([(UsageKey::INPUT_TOKENS, tokens), (key, tokens)])?;
             Some(per_token(price.input_price))
         };
+        let written = [UsageKey::INPUT_TOKENS, UsageKey::CACHE_WRITE_TOKENS, UsageKey::CACHE_WRITE_1H_TOKENS];
+        let hour = self.price(written.map(|key| (key, tokens)))?;
         let plain = self.price([(UsageKey::INPUT_TOKENS, tokens), (UsageKey::OUTPUT_TOKENS, tokens)])?;
         Some(Tier {
             input: per_token(plain.input_price),
             output: per_token(plain.output_price),
             cache_read: cached(UsageKey::CACHE_READ_TOKENS)?,
             cache_write: cached(UsageKey::CACHE_WRITE_TOKENS)?,
+            cache_write_1h: per_token(hour.input_price),
         })
     }
 }

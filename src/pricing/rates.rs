@@ -22,6 +22,8 @@ pub(super) struct Tier {
     pub output: Atto,
     pub cache_read: Atto,
     pub cache_write: Atto,
+    /// Writing what the cache keeps for an hour.
+    pub cache_write_1h: Atto,
 }
 
 /// What a model costs.
@@ -49,6 +51,7 @@ impl Rates {
             output: atto(pricing.output_per_1k_tokens / 1e3),
             cache_read: cached(|tier| tier.cache_read),
             cache_write: cached(|tier| tier.cache_write),
+            cache_write_1h: cached(|tier| tier.cache_write_1h),
         };
         Self { request: 0, base, long_prompts: Box::default() }
     }
@@ -59,12 +62,14 @@ impl Rates {
         let (input, output) = (usage.input.min(MAX_TOKENS), usage.output.min(MAX_TOKENS));
         let read = usage.cache_read.unwrap_or(0).min(input);
         let write = usage.cache_write.unwrap_or(0).min(input - read);
+        let write_1h = usage.cache_write_1h.unwrap_or(0).min(write);
         // No overflow: MAX_TOKENS × MAX_RATE, twice, is below the largest Atto.
         let part = |tokens: u64, rate: Atto| Atto::from(tokens) * rate;
         let total = self.request
             + part(input - read - write, tier.input)
             + part(read, tier.cache_read)
-            + part(write, tier.cache_write)
+            + part(write - write_1h, tier.cache_write)
+            + part(write_1h, tier.cache_write_1h)
             + part(output, tier.output);
         usd(total)
     }

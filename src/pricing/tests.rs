@@ -359,3 +359,24 @@ fn the_catalogues_own_sums() {
     }
     assert!(compared > 200);
 }
+
+#[test]
+fn what_the_cache_keeps_for_an_hour_costs_more_to_write() {
+    let written = |tokens: u64, hour: Option<u64>| TokenUsage {
+        cache_write: Some(tokens),
+        cache_write_1h: hour,
+        ..TokenUsage::new(100_000, 0)
+    };
+    let model = "claude-sonnet-4-5";
+    // 0.3 dollars: times 1.25 for five minutes, times 2 for an hour.
+    assert_eq!(cost("anthropic", model, &written(100_000, None)), dollars(0.375));
+    assert_eq!(cost("anthropic", model, &written(100_000, Some(100_000))), dollars(0.6));
+    assert_eq!(cost("anthropic", model, &written(50_000, Some(10_000))), dollars(0.15 + 0.15 + 0.06));
+    // More than was written at all is no more than that.
+    assert_eq!(cost("anthropic", model, &written(100_000, Some(u64::MAX))), dollars(0.6));
+    // The built-in prices know no caches: what the catalogue says of the same model holds in proportion.
+    assert_eq!(cost("anthropic", "claude-sonnet-4-20250514", &written(100_000, Some(100_000))), dollars(0.6));
+    // A vendor that makes no difference.
+    let (plain, hour) = (written(100_000, None), written(100_000, Some(100_000)));
+    assert_eq!(cost("openai", "gpt-4.1", &plain), cost("openai", "gpt-4.1", &hour));
+}

@@ -8,12 +8,14 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVal
 use url::Url;
 
 use super::anthropic::{AnthropicWire, VERSION};
+use super::azure;
 use super::bedrock::{self, BedrockWire};
 use super::catalogue::{self, KeyHeader, Service};
 use super::cloudflare::Through;
 use super::gemini::{self, GeminiWire};
 use super::http::{SECRET_LENGTH, Secrets, Shared};
 use super::openai::OpenAiWire;
+use super::responses::ResponsesWire;
 use super::wire::Wire;
 use super::{HttpProvider, MockProvider, Provider};
 use crate::model::config::{AuthType, ProviderConfig};
@@ -89,7 +91,13 @@ pub fn build(
         "gemini" => Arc::new(build.http(Place::gemini(), GeminiWire)?),
         "mock" => Arc::new(MockProvider::new(config)),
         family => match catalogue::service(family) {
-            Some(service) => Arc::new(build.http(Place::of(service), OpenAiWire::new(service.dialect))?),
+            Some(service) if service.family == "azure" => {
+                let (base, wire) =
+                    azure::addressed(config, service.dialect).map_err(|problem| build.fail(problem))?;
+                let config = &ProviderConfig { base_url: Some(base), ..config.clone() };
+                Builder { config, setup }.openai(service, wire)?
+            }
+            Some(service) => build.openai(service, OpenAiWire::new(service.dialect))?,
             None => return Ok(None),
         },
     };
@@ -156,6 +164,28 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn fail(&self, problem: impl std::fmt::Display) -> String {
         format!("Provider \"{}\": {problem}", self.config.name)
+    }
+
+    /// A service that speaks OpenAI's formats, in the one that the entry chooses.
+    fn openai(&self, service: &'static Service, chat: OpenAiWire) -> Result<Arc<dyn Provider>, String> {
+        let place = Place::of(service);
+        match self.config.options.api.as_deref() {
+            None | Some("chat") => Ok(Arc::new(self.http(place, chat)?)),
+            Some("responses") if chat.deployment.is_some() => {
+                let problem = "options.api \"responses\" has no address by deployment: leave options.deployment out, and \
+                               name the deployment as the model";
+                Err(self.fail(problem))
+            }
+            Some("responses") => {
+                // OpenAI's word of today; services that follow it know the older one.
+                let newest = matches!(service.family, "openai" | "azure");
+                let user = if newest { "safety_identifier" } else { service.dialect.user };
+                Ok(Arc::new(self.http(place, ResponsesWire { chat, user })?))
+            }
+            Some(other) => {
+                Err(self.fail(format_args!("options.api must be \"chat\" or \"responses\", not \"{other}\"")))
+            }
+        }
     }
 
     fn http<W: Wire>(&self, place: Place, wire: W) -> Result<HttpProvider<W>, String> {
@@ -313,15 +343,72 @@ impl Builder<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::error::ErrorKind;
+    use crate::model::ChatRequest;
+    use crate::providers::ProviderCall;
+
+    fn built(family: &str, options: &Value) -> Result<Arc<dyn Provider>, String> {
+        let entry = json!({
+            "name": "p", "provider": family, "baseUrl": "http://127.0.0.1:9", "options": options,
+            "auth": {"type": "apiKey", "envVar": "KEY"},
+        });
+        let entry: ProviderConfig = serde_json::from_value(entry).unwrap();
+        let setup = Setup { var: &|_| Some("0123456789".to_owned()), network: NetworkSettings::default() };
+        build(family, &entry, &setup).map(Option::unwrap)
+    }
+
+    #[test]
+    fn an_entry_chooses_among_the_apis_of_its_service() {
+        for family in ["openai", "azure", "openrouter"] {
+            for api in ["chat", "responses"] {
+                assert!(built(family, &json!({ "api": api })).is_ok(), "{family} {api}");
+            }
+            let problem = built(family, &json!({"api": "assistants"})).err().unwrap();
+            assert!(problem.contains("options.api") && problem.contains("\"assistants\""), "{problem}");
+        }
+        let problem = built("azure", &json!({"api": "responses", "deployment": "d"})).err().unwrap();
+        assert!(problem.contains("options.deployment"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn responses_refuse_audio_in_either_form() {
+        let provider = built("openai", &json!({"api": "responses"})).unwrap();
+        for part in [
+            json!({"type": "audio", "data": "AA==", "mimeType": "audio/mpeg"}),
+            json!({"type": "input_audio", "input_audio": {"data": "AA==", "format": "mp3"}}),
+        ] {
+            let request = json!({"messages": [{"role": "user", "content": [part]}]}).to_string();
+            let call = ProviderCall {
+                request: Arc::new(ChatRequest::from_json(&request).unwrap()),
+                model: "m".to_owned(),
+                max_tokens: None,
+                timeout: None,
+                deadline: None,
+            };
+            let failure = provider.chat(&call).await.unwrap_err();
+            assert_eq!(failure.kind(), Some(ErrorKind::InvalidRequest), "{failure}");
+        }
+    }
+
+    #[test]
+    fn an_azure_entry_may_leave_out_where_its_key_is() {
+        let mut entry: ProviderConfig =
+            serde_json::from_value(json!({"name": "p", "provider": "azure"})).unwrap();
+        complete("azure", &mut entry);
+        assert_eq!(variables("azure", &entry), ["AZURE_OPENAI_API_KEY"]);
+    }
 
     #[test]
     fn an_entry_may_leave_out_what_its_family_knows() {
         let completed = |entry: serde_json::Value| {
             let mut entry: ProviderConfig = serde_json::from_value(entry).unwrap();
-            complete(&entry.provider.clone(), &mut entry);
+            let family = entry.provider.clone();
+            complete(&family, &mut entry);
             (entry.models, entry.auth.env_var)
         };
         let key = |name: &str| Some(name.to_owned());

@@ -47,6 +47,14 @@ const SERVICE: Service = Service {
 /// In the order of their families' names.
 pub static SERVICES: &[Service] = &[
     Service {
+        family: "azure",
+        title: "Azure OpenAI",
+        key_variable: "AZURE_OPENAI_API_KEY",
+        key_header: KeyHeader::Named("api-key"),
+        dialect: Dialect::OPENAI,
+        ..SERVICE
+    },
+    Service {
         family: "deepseek",
         title: "DeepSeek",
         base_url: "https://api.deepseek.com/v1",

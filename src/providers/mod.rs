@@ -1,6 +1,7 @@
 //! The services that answer. One file for each wire format; [`HttpProvider`] does what they share.
 
 mod anthropic;
+mod azure;
 mod bedrock;
 mod build;
 mod catalogue;
@@ -11,6 +12,7 @@ mod http;
 mod json_answer;
 mod mock;
 mod openai;
+mod responses;
 mod stream;
 mod wire;
 

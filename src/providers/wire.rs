@@ -118,23 +118,6 @@ pub(super) fn format_instruction(format: &ResponseFormat) -> String {
     }
 }
 
-/// Bound of an answer by Claude where the caller sets none, and room for an answer beside its thinking.
-pub(super) const DEFAULT_MAX_TOKENS: u64 = 4096;
-
-/// Claude's `thinking` for a `reasoningEffort`, and the bound of the answer with it: the budget is part of that bound,
-/// which must leave room for the answer. `None` for `none` and `minimal`.
-pub(super) fn thinking(effort: &str, max_tokens: u64) -> Option<(u64, serde_json::Value)> {
-    // Of tokens; 1,024 is the least.
-    let budget = match effort {
-        "none" | "minimal" => return None,
-        "low" => 1024,
-        "high" | "xhigh" => 16_384,
-        _ => 4096,
-    };
-    let thinking = serde_json::json!({"type": "enabled", "budget_tokens": budget});
-    Some((max_tokens.max(budget + DEFAULT_MAX_TOKENS), thinking))
-}
-
 /// A model's name as one segment of a path: everything that has a meaning there is escaped.
 pub(super) fn path_segment(name: &str) -> String {
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -310,6 +293,11 @@ impl Count {
     pub fn get(self) -> u64 {
         self.0.max(0.0) as u64
     }
+}
+
+/// A count that says something.
+pub(super) fn nonzero(count: Option<Count>) -> Option<u64> {
+    count.map(Count::get).filter(|count| *count > 0)
 }
 
 /// Input and output, once one of them is known.

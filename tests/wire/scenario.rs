@@ -296,6 +296,7 @@ pub fn usage(counts: &TokenUsage) -> Value {
     let details = [
         ("cacheRead", counts.cache_read),
         ("cacheWrite", counts.cache_write),
+        ("cacheWrite1h", counts.cache_write_1h),
         ("reasoning", counts.reasoning),
     ];
     for (name, count) in details {

@@ -14,8 +14,9 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use super::ProviderCall;
+use super::anthropic::Plan;
 use super::embeddings::EmbeddingFormat;
-use super::wire::{DEFAULT_MAX_TOKENS, StreamDecoder, Wire, format_instruction, path_segment, thinking};
+use super::wire::{StreamDecoder, Wire, format_instruction, path_segment};
 use crate::error::GatewayError;
 use crate::model::{Answer, ChatRequest, Feature, Message, Role, Tool, ToolChoice};
 use crate::transport::event_stream::EventStreamReader;
@@ -74,19 +75,20 @@ impl Wire for BedrockWire {
         if !system.is_empty() {
             body.insert("system".into(), Value::Array(system));
         }
-        let reasoning = request.reasoning_effort.as_ref().filter(|_| vendor == Some("anthropic"));
-        let thinking =
-            reasoning.and_then(|effort| thinking(effort, call.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS)));
-        let max_tokens = thinking.as_ref().map(|(max_tokens, _)| *max_tokens).or(call.max_tokens);
-        let inference = inference(request, max_tokens);
+        let plan = (vendor == Some("anthropic")).then(|| Plan::new(&call.model, request, call.max_tokens));
+        let inference = inference(call, plan.as_ref());
         if !inference.is_empty() {
             body.insert("inferenceConfig".into(), Value::Object(inference));
         }
         if let Some(config) = tools.config {
             body.insert("toolConfig".into(), config);
         }
-        if let Some((_, thinking)) = thinking {
-            body.insert("additionalModelRequestFields".into(), json!({ "thinking": thinking }));
+        let mut additional = Map::new();
+        if let Some(plan) = &plan {
+            plan.write(&mut additional);
+        }
+        if !additional.is_empty() {
+            body.insert("additionalModelRequestFields".into(), Value::Object(additional));
         }
         let metadata = metadata(request);
         if !metadata.is_empty() {
@@ -149,15 +151,18 @@ fn system(
     Ok(blocks)
 }
 
-fn inference(request: &ChatRequest, max_tokens: Option<u64>) -> Map<String, Value> {
+fn inference(call: &ProviderCall, plan: Option<&Plan>) -> Map<String, Value> {
+    let request = &call.request;
     let mut config = Map::new();
-    if let Some(max_tokens) = max_tokens {
+    // Thinking needs a bound that leaves room for it.
+    let thinks = plan.filter(|_| request.reasoning_effort.is_some());
+    if let Some(max_tokens) = thinks.map(|plan| plan.max_tokens).or(call.max_tokens) {
         config.insert("maxTokens".into(), json!(max_tokens));
     }
-    if let Some(temperature) = request.temperature {
+    if let Some(temperature) = plan.map_or(request.temperature, |plan| plan.temperature(request)) {
         config.insert("temperature".into(), json!(temperature));
     }
-    if let Some(top_p) = request.top_p {
+    if let Some(top_p) = plan.map_or(request.top_p, |plan| plan.top_p(request)) {
         config.insert("topP".into(), json!(top_p));
     }
     if !request.stop.is_empty() {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Dialect;
 use crate::model::{Answer, FinishReason, TokenUsage, ToolCallAssembly, ToolCallDelta, json};
-use crate::providers::wire::{Count, PlainText, error_text, not_an_answer, usage_of};
+use crate::providers::wire::{Count, PlainText, error_text, nonzero, not_an_answer, usage_of};
 
 pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, String> {
     let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
@@ -117,7 +117,6 @@ struct CompletionDetails {
 impl WireUsage {
     pub fn counts(&self, dialect: &Dialect) -> Option<TokenUsage> {
         let usage = usage_of(self.prompt_tokens, self.completion_tokens)?;
-        let nonzero = |count: Option<Count>| count.map(Count::get).filter(|count| *count > 0);
         let prompt = self.prompt_tokens_details.as_ref();
         let reasoning =
             nonzero(self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens));

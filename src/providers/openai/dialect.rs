@@ -84,7 +84,7 @@ impl MaxTokens {
 }
 
 /// OpenAI's o-series and everything from GPT-5 on; a maker's name may stand before it.
-fn is_reasoning_model(model: &str) -> bool {
+pub fn is_reasoning_model(model: &str) -> bool {
     let name = model.rsplit('/').next().unwrap_or(model);
     let number = |prefix: &str| {
         let rest = name.strip_prefix(prefix)?;

@@ -14,7 +14,7 @@ impl EmbeddingFormat for OpenAiWire {
     }
 
     fn path(&self, _model: &str) -> String {
-        self.path_to("/embeddings").into_owned()
+        self.path_to_model("/embeddings").into_owned()
     }
 
     fn body(&self, call: &EmbedCall, inputs: &[String]) -> Map<String, Value> {

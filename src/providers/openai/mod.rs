@@ -14,33 +14,44 @@ use serde_json::{Map, Value, json};
 
 use super::ProviderCall;
 use super::embeddings::EmbeddingFormat;
-use super::wire::{StreamDecoder, Wire, format_instruction};
+use super::wire::{StreamDecoder, Wire, format_instruction, path_segment};
 use crate::error::GatewayError;
 use crate::model::{Answer, ChatRequest, Feature, ResponseFormat, Role, Tool, ToolChoice};
 
-pub use dialect::{Dialect, FormatSupport};
+pub use dialect::{Dialect, FormatSupport, is_reasoning_model};
 
 /// OpenAI's format as one service speaks it.
 pub struct OpenAiWire {
     pub dialect: Dialect,
     /// Azure's `api-version`, which stands in each address.
     pub api_version: Option<String>,
+    /// Azure's deployment, where its addresses name it.
+    pub deployment: Option<String>,
 }
 
 impl OpenAiWire {
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, api_version: None }
+        Self { dialect, api_version: None, deployment: None }
     }
 
-    fn path_to(&self, resource: &'static str) -> Cow<'static, str> {
+    pub fn path_to(&self, resource: &'static str) -> Cow<'static, str> {
         match &self.api_version {
             None => Cow::Borrowed(resource),
-            Some(version) => Cow::Owned(format!("{resource}?api-version={version}")),
+            Some(version) => Cow::Owned(format!("{resource}?api-version={}", path_segment(version))),
+        }
+    }
+
+    /// The path of what a model does.
+    fn path_to_model(&self, resource: &'static str) -> Cow<'static, str> {
+        let path = self.path_to(resource);
+        match &self.deployment {
+            None => path,
+            Some(name) => Cow::Owned(format!("/deployments/{}{path}", path_segment(name))),
         }
     }
 
     /// The words in which the answer's form is asked for, where the service has no field for it.
-    fn instruction(&self, request: &ChatRequest) -> Option<String> {
+    pub fn instruction(&self, request: &ChatRequest) -> Option<String> {
         let format = request.response_format.as_ref()?;
         let native = match format {
             ResponseFormat::Json => self.dialect.response_format != FormatSupport::None,
@@ -74,7 +85,7 @@ impl OpenAiWire {
 
 impl Wire for OpenAiWire {
     fn path(&self) -> Cow<'static, str> {
-        self.path_to("/chat/completions")
+        self.path_to_model("/chat/completions")
     }
 
     fn keeps_format(&self, call: &ProviderCall) -> bool {
@@ -189,7 +200,7 @@ impl OpenAiWire {
         body.optional(dialect.user, request.user_id.as_ref())
     }
 
-    fn tool_choice(&self, choice: &ToolChoice) -> Option<Value> {
+    pub fn tool_choice(&self, choice: &ToolChoice) -> Option<Value> {
         Some(match choice {
             ToolChoice::Auto => json!("auto"),
             ToolChoice::None => json!("none"),
@@ -199,7 +210,7 @@ impl OpenAiWire {
         })
     }
 
-    fn format(&self, format: &ResponseFormat) -> Option<Value> {
+    pub fn format(&self, format: &ResponseFormat) -> Option<Value> {
         match (format, self.dialect.response_format) {
             (_, FormatSupport::None) => None,
             (ResponseFormat::Schema { name, schema, strict }, FormatSupport::Schema) => {
@@ -215,7 +226,7 @@ impl OpenAiWire {
     }
 }
 
-fn tool(tool: &Tool) -> Value {
+pub fn tool(tool: &Tool) -> Value {
     let mut function = Map::from_iter([("name".to_owned(), json!(tool.name))]);
     if let Some(description) = &tool.description {
         function.insert("description".to_owned(), json!(description));
