@@ -86,6 +86,12 @@ impl<'v> Fields<'v, '_> {
         }
     }
 
+    pub fn optional_one_of(&mut self, key: &str, words: &[&str]) {
+        if self.get(key).is_some() {
+            self.one_of(key, words);
+        }
+    }
+
     /// The object at `key`, or a fault with `message`.
     pub fn required_object(&mut self, key: &str, message: &str) -> Option<Fields<'v, '_>> {
         match self.get(key) {
@@ -111,8 +117,13 @@ impl<'v> Fields<'v, '_> {
     }
 
     pub fn all_strings(&mut self) {
+        self.all(Value::is_string, A_STRING);
+    }
+
+    /// Every field, whatever its name.
+    pub fn all(&mut self, fits: impl Fn(&Value) -> bool, message: &str) {
         for key in self.values.keys() {
-            self.optional(key, Value::is_string, A_STRING);
+            self.optional(key, &fits, message);
         }
     }
 

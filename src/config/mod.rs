@@ -2,6 +2,7 @@
 
 mod fields;
 mod read;
+mod references;
 mod validate;
 
 use serde::Serialize;
@@ -25,7 +26,9 @@ pub struct ValidationError {
 /// # Errors
 /// One `config_invalid` that lists every fault.
 pub fn check(raw: &Value) -> Result<(), GatewayError> {
-    refuse(&validate(raw))
+    let mut faults = validate(raw);
+    references::check("rules", raw.get("providers"), raw.pointer("/routes/rules"), &mut faults);
+    refuse(&faults)
 }
 
 /// Reads `{providers, routes, fallbackChains, budgets}`, where `routes` is the list of rules. More is accepted than
@@ -36,6 +39,7 @@ pub fn check(raw: &Value) -> Result<(), GatewayError> {
 pub fn parse(raw: &Value) -> Result<GatewayConfig, GatewayError> {
     let mut faults = Vec::new();
     let config = read::config(raw, &mut faults);
+    references::check("routes", raw.get("providers"), raw.get("routes"), &mut faults);
     refuse(&faults).map(|()| config)
 }
 

@@ -16,6 +16,9 @@ pub fn config(raw: &Value, faults: &mut Vec<ValidationError>) -> GatewayConfig {
         fallback_chains: optional("fallbackChains")
             .map_or_else(Vec::new, |chains| list("fallbackChains", Some(chains), faults)),
         budgets: optional("budgets").map_or_else(Vec::new, |budgets| list("budgets", Some(budgets), faults)),
+        settings: optional("settings")
+            .and_then(|settings| one("settings", settings, faults))
+            .unwrap_or_default(),
     }
 }
 
@@ -38,21 +41,25 @@ pub fn list<T: DeserializeOwned>(
     };
     let mut read = Vec::with_capacity(list.len());
     for (index, entry) in list.iter().enumerate() {
-        let path = format!("{name}[{index}]");
-        // An array would be read as a structure's fields in their order.
-        if !entry.is_object() {
-            fault(faults, path, AN_OBJECT);
-            continue;
-        }
-        match serde_path_to_error::deserialize(entry) {
-            Ok(entry) => read.push(entry),
-            Err(error) => {
-                let (inner, message) = describe(&error);
-                fault(faults, path + &inner, message);
-            }
-        }
+        read.extend(one::<T>(&format!("{name}[{index}]"), entry, faults));
     }
     read
+}
+
+fn one<T: DeserializeOwned>(path: &str, value: &Value, faults: &mut Vec<ValidationError>) -> Option<T> {
+    // An array would be read as a structure's fields in their order.
+    if !value.is_object() {
+        fault(faults, path, AN_OBJECT);
+        return None;
+    }
+    match serde_path_to_error::deserialize(value) {
+        Ok(read) => Some(read),
+        Err(error) => {
+            let (inner, message) = describe(&error);
+            fault(faults, path.to_owned() + &inner, message);
+            None
+        }
+    }
 }
 
 /// Where in an entry something is wrong, and what. Serde's own words quote the value, which may be a secret.

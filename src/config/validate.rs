@@ -10,6 +10,9 @@ use crate::providers;
 
 const AUTH_TYPES: [&str; 4] = ["apiKey", "bearer", "none", "customHeader"];
 const TRIGGERS: [&str; 5] = ["timeout", "rate_limit", "provider_error", "budget_exceeded", "manual"];
+const JITTERS: [&str; 2] = ["small", "full"];
+const STRATEGIES: [&str; 8] =
+    ["priority", "weighted", "round_robin", "least_busy", "consistent_hash", "cost", "latency", "hybrid"];
 const EXECUTIONS: [&str; 2] = ["gateway", "cloudflare"];
 const WINDOWS: [&str; 4] = ["request", "hour", "day", "month"];
 const ENFORCEMENTS: [&str; 3] = ["soft", "hard", "strict"];
@@ -29,6 +32,9 @@ pub fn validate(raw: &Value) -> Vec<ValidationError> {
         _ => fault(&mut faults, "routes", AN_OBJECT),
     }
     each("budgets", raw.get("budgets"), &mut faults, budget);
+    if let Some(value) = raw.get("settings").filter(|settings| !settings.is_null()) {
+        object("settings", value, &mut faults, settings);
+    }
     faults
 }
 
@@ -67,9 +73,23 @@ fn provider(entry: &mut Fields<'_, '_>) {
     entry.optional("baseUrl", is_http_url, "must be an http or https URL");
     entry.optional("enabled", Value::is_boolean, "must be a boolean");
     entry.optional_strings(["defaultModel"]);
-    entry.optional_amounts(["timeoutMs", "maxResponseBytes", "streamIdleMs"]);
+    entry.optional_amounts(["timeoutMs", "maxResponseBytes", "streamIdleMs", "priority"]);
+    entry.optional("weight", is_weight, A_WEIGHT);
+    entry.optional("maxConcurrency", is_count, A_COUNT);
     if let Some(mut retry) = entry.optional_object("retry") {
         retry.optional_amounts(["maxAttempts", "backoffMs", "maxRetryAfterMs"]);
+        retry.optional_one_of("jitter", &JITTERS);
+    }
+    if let Some(mut limit) = entry.optional_object("rateLimit") {
+        rate_limit(&mut limit);
+    }
+    if let Some(mut breaker) = entry.optional_object("breaker") {
+        breaker.optional_amounts(["cooldownMs"]);
+        breaker.optional("failureThreshold", is_count, A_COUNT);
+        breaker.optional("halfOpenMaxRequests", is_count, A_COUNT);
+    }
+    if let Some(mut check) = entry.optional_object("healthCheck") {
+        check.optional("intervalMs", is_count, A_COUNT);
     }
     if let Some(mut headers) = entry.optional_object("headers") {
         headers.all_strings();
@@ -104,23 +124,100 @@ fn rule(rule: &mut Fields<'_, '_>) {
     rule.required_string("name");
     rule.required_number("priority");
     if let Some(mut target) = rule.required_object("target", "required object with 'provider' field") {
-        target.required_string("provider");
+        if target.get("pool").is_some() {
+            pool(&mut target);
+        } else {
+            target.required_string("provider");
+        }
         target.optional_strings(["model", "fallbackChain"]);
     }
     rule.optional("enabled", Value::is_boolean, "must be a boolean");
     if let Some(mut matches) = rule.optional_object("match") {
-        matches.optional_strings(["taskType", "userTier", "sensitivity", "feature"]);
+        matches.optional_strings(["taskType", "userTier", "sensitivity", "feature", "model"]);
+    }
+    if let Some(mut hedge) = rule.optional_object("hedge") {
+        let is_delay = |value: &Value| is_count(value) || value == "p95";
+        match hedge.get("afterMs") {
+            None => hedge.fault("afterMs", "required: milliseconds, or \"p95\""),
+            Some(_) => hedge.optional("afterMs", is_delay, "must be a number of 1 or more, or \"p95\""),
+        }
+        hedge.optional("maxExtra", is_count, A_COUNT);
     }
     if let Some(mut constraints) = rule.optional_object("constraints") {
         constraints.optional_amounts(["maxCostUsd", "maxInputTokens", "maxLatencyMs"]);
     }
 }
 
+fn pool(target: &mut Fields<'_, '_>) {
+    target.each("pool", |member| {
+        member.required_string("provider");
+        member.optional_strings(["model"]);
+        member.optional("weight", is_weight, A_WEIGHT);
+    });
+    target.optional_one_of("strategy", &STRATEGIES);
+    target.optional("hashKey", is_hash_key, A_HASH_KEY);
+    target.optional("maxAttempts", is_count, A_COUNT);
+    if let Some(mut weights) = target.optional_object("weights") {
+        let names = ["cost", "latency", "quality"];
+        weights.optional_amounts(names);
+        if names.iter().all(|name| weights.get(name).is_some_and(|weight| weight.as_f64() == Some(0.0))) {
+            weights.fault("cost", "one of the weights must be above 0");
+        }
+    }
+}
+
+fn rate_limit(limit: &mut Fields<'_, '_>) {
+    limit.optional("requestsPerMinute", is_count, A_COUNT);
+    limit.optional("tokensPerMinute", is_count, A_COUNT);
+}
+
+fn settings(settings: &mut Fields<'_, '_>) {
+    if let Some(mut cache) = settings.optional_object("cache") {
+        cache.optional("enabled", Value::is_boolean, "must be a boolean");
+        cache.optional("ttlMs", is_count, A_COUNT);
+        cache.optional("maxEntries", is_count, A_COUNT);
+    }
+    settings.optional("dedupe", Value::is_boolean, "must be a boolean");
+    if let Some(mut limits) = settings.optional_object("limits") {
+        rate_limit(&mut limits);
+    }
+    if let Some(mut budget) = settings.optional_object("retryBudget") {
+        budget.optional_amounts(["ratio", "reserve"]);
+    }
+    if let Some(mut quality) = settings.optional_object("quality") {
+        quality.all(is_fraction, "must be a number between 0 and 1");
+    }
+}
+
+fn is_fraction(value: &Value) -> bool {
+    value.as_f64().is_some_and(|number| (0.0..=1.0).contains(&number))
+}
+
+const A_COUNT: &str = "must be a number of 1 or more";
+
+fn is_count(value: &Value) -> bool {
+    value.as_f64().is_some_and(|number| number >= 1.0)
+}
+
+const A_WEIGHT: &str = "must be a number above 0";
+
+fn is_weight(value: &Value) -> bool {
+    value.as_f64().is_some_and(|number| number > 0.0)
+}
+
+const A_HASH_KEY: &str = "must be one of: userId, userTier, feature, taskType, model, metadata.NAME";
+
+fn is_hash_key(value: &Value) -> bool {
+    value.as_str().is_some_and(|key| {
+        ["userId", "userTier", "feature", "taskType", "model"].contains(&key)
+            || key.strip_prefix("metadata.").is_some_and(|name| !name.is_empty())
+    })
+}
+
 fn chain(chain: &mut Fields<'_, '_>) {
     chain.required_string("name");
-    if chain.get("execution").is_some() {
-        chain.one_of("execution", &EXECUTIONS);
-    }
+    chain.optional_one_of("execution", &EXECUTIONS);
+    chain.optional_strings(["degradedReply"]);
     chain.each("steps", |step| {
         step.required_string("provider");
         match step.get("when") {
@@ -150,7 +247,6 @@ fn budget(policy: &mut Fields<'_, '_>) {
     }
     if let Some(mut limits) = policy.optional_object("limits") {
         limits.optional_amounts(["maxInputTokens", "maxOutputTokens", "maxTotalTokens", "maxCostUsd"]);
-        let is_fraction = |value: &Value| value.as_f64().is_some_and(|number| (0.0..=1.0).contains(&number));
         limits.optional("warnAt", is_fraction, "must be a number between 0 and 1");
     }
     policy.optional_amounts(["maxOutputTokensPerCall"]);

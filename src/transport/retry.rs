@@ -8,7 +8,7 @@ use rand::Rng;
 use tokio::time::Instant;
 
 use crate::error::{ErrorKind, Failure, GatewayError};
-use crate::model::config::RetryConfig;
+use crate::model::config::{Jitter, RetryConfig};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -17,6 +17,7 @@ pub struct RetryPolicy {
     pub backoff: Duration,
     /// A longer `Retry-After` ends the attempts.
     pub max_retry_after: Duration,
+    pub jitter: Jitter,
 }
 
 impl From<Option<RetryConfig>> for RetryPolicy {
@@ -26,6 +27,7 @@ impl From<Option<RetryConfig>> for RetryPolicy {
             max_attempts: config.max_attempts.unwrap_or(1).max(1),
             backoff: Duration::from_millis(config.backoff_ms.unwrap_or(500)),
             max_retry_after: Duration::from_millis(config.max_retry_after_ms.unwrap_or(60_000)),
+            jitter: config.jitter,
         }
     }
 }
@@ -63,7 +65,10 @@ impl RetryPolicy {
         match error.retry_after {
             Some(asked) => (asked <= self.max_retry_after).then_some(asked),
             None => {
-                let jitter = rand::rng().random_range(0.85..=1.15);
+                let jitter = match self.jitter {
+                    Jitter::Small => rand::rng().random_range(0.85..=1.15),
+                    Jitter::Full => rand::rng().random_range(0.0..=1.0),
+                };
                 Some(self.backoff.saturating_mul(1 << (made - 1).min(16)).mul_f64(jitter))
             }
         }
@@ -103,7 +108,7 @@ mod tests {
     use super::*;
 
     fn policy(max_attempts: u32) -> RetryPolicy {
-        RetryConfig { max_attempts: Some(max_attempts), backoff_ms: Some(500), max_retry_after_ms: None }
+        RetryConfig { max_attempts: Some(max_attempts), backoff_ms: Some(500), ..RetryConfig::default() }
             .into_policy()
     }
 
@@ -137,6 +142,18 @@ mod tests {
         assert_eq!(made, 4);
         let base = Duration::from_millis(500 + 1000 + 2000);
         assert!(waited >= base.mul_f64(0.85) && waited <= base.mul_f64(1.16), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn full_jitter_waits_no_longer_than_the_whole() {
+        let policy = RetryConfig { max_attempts: Some(4), jitter: Jitter::Full, ..RetryConfig::default() };
+        let mut waits = Vec::new();
+        for _ in 0..20 {
+            let (_, waited) = attempts(policy.into_policy(), None, GatewayError::provider_timeout("p")).await;
+            assert!(waited <= Duration::from_millis(500 + 1000 + 2000), "{waited:?}");
+            waits.push(waited);
+        }
+        assert!(waits.iter().max() > waits.iter().min());
     }
 
     #[tokio::test(start_paused = true)]

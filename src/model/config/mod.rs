@@ -1,0 +1,35 @@
+//! Configuration as it is used: what the files hold, once checked.
+
+mod budget;
+mod provider;
+mod route;
+mod settings;
+mod values;
+
+use serde::Deserialize;
+
+use values::null_as_default;
+
+pub use budget::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
+pub use provider::{
+    AuthConfig, AuthType, BreakerConfig, CloudflareGateway, HealthCheck, Jitter, ProviderConfig,
+    ProviderOptions, RetryConfig,
+};
+pub use route::{
+    ChainExecution, FallbackChain, FallbackStep, FallbackTrigger, HedgeConfig, HedgeDelay, HybridWeights,
+    PoolConfig, PoolMember, RouteConstraints, RouteMatch, RouteRule, RouteTarget, StrategyKind,
+};
+pub use settings::{CacheSettings, RateLimit, RetryBudget, Settings};
+
+/// The whole configuration of a gateway.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct GatewayConfig {
+    pub providers: Vec<ProviderConfig>,
+    pub routes: Vec<RouteRule>,
+    #[serde(rename = "fallbackChains", default, deserialize_with = "null_as_default")]
+    pub fallback_chains: Vec<FallbackChain>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub budgets: Vec<BudgetPolicy>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub settings: Settings,
+}

@@ -1,0 +1,189 @@
+//! Providers: `gateway.providers.json`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::settings::RateLimit;
+use super::values::{
+    filled, header_values, null_as_default, number, small_number, unless_false, whole_number,
+};
+
+/// One provider entry.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderConfig {
+    pub name: String,
+    /// The family: `openai`, `anthropic`, …
+    pub provider: String,
+    #[serde(default, deserialize_with = "filled")]
+    pub base_url: Option<String>,
+    #[serde(default, deserialize_with = "unless_false")]
+    pub enabled: Option<bool>,
+    pub default_model: Option<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub models: Vec<String>,
+    /// Milliseconds for one attempt; for a stream, for the wait for each next byte.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub timeout_ms: Option<u64>,
+    pub retry: Option<RetryConfig>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub auth: AuthConfig,
+    #[serde(default, deserialize_with = "header_values")]
+    pub headers: BTreeMap<String, String>,
+    /// Bytes; longer answers are refused while reading. 32 MiB by default.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub max_response_bytes: Option<u64>,
+    /// Milliseconds after which a stream that nobody reads is closed. Five minutes by default.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub stream_idle_ms: Option<u64>,
+    /// What only one family understands.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub options: ProviderOptions,
+    /// Sends the entry's calls through Cloudflare AI Gateway; an explicit `baseUrl` wins.
+    #[serde(default)]
+    pub cloudflare_gateway: Option<CloudflareGateway>,
+    /// Its share of a pool's traffic beside the others'; 1 by default.
+    #[serde(default, deserialize_with = "number")]
+    pub weight: Option<f64>,
+    /// In pools of strategy `priority`: lower numbers come first; 0 by default.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub priority: Option<u64>,
+    /// Calls at once; further ones wait in turn. No bound by default.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub max_concurrency: Option<u64>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub rate_limit: RateLimit,
+    /// Set: the breaker guards every call. Pools guard their targets in any case.
+    #[serde(default)]
+    pub breaker: Option<BreakerConfig>,
+    #[serde(default)]
+    pub health_check: Option<HealthCheck>,
+}
+
+/// When a provider is let alone, and for how long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BreakerConfig {
+    /// Failures in a row that open it; 5 by default.
+    #[serde(default, deserialize_with = "small_number")]
+    pub failure_threshold: Option<u32>,
+    /// Milliseconds until the first probe; 60,000 by default.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub cooldown_ms: Option<u64>,
+    /// Probes, one at a time, that must succeed to close it; 3 by default.
+    #[serde(default, deserialize_with = "small_number")]
+    pub half_open_max_requests: Option<u32>,
+}
+
+/// Looks after a provider while nobody calls it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// Milliseconds between two checks; 30,000 by default.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub interval_ms: Option<u64>,
+}
+
+impl ProviderConfig {
+    /// The model of a call that names none: the entry's default, else the first it lists.
+    pub fn fallback_model(&self) -> Option<&str> {
+        self.default_model.as_deref().or_else(|| self.models.first().map(String::as_str))
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderOptions {
+    /// `mock`: milliseconds before each token of a stream; 0 by default.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub delay_ms: Option<u64>,
+    /// `openai`, `azure`: `"responses"` asks through the Responses API instead of chat completions.
+    #[serde(default, deserialize_with = "filled")]
+    pub api: Option<String>,
+    /// `azure`: the `api-version` of each address; none by default, as the `/openai/v1` addresses need none.
+    #[serde(default, deserialize_with = "filled")]
+    pub api_version: Option<String>,
+    /// `azure`: the deployment that the older addresses (`/openai/deployments/NAME/…`) name in place of a model.
+    #[serde(default, deserialize_with = "filled")]
+    pub deployment: Option<String>,
+    /// `azure`: the resource's name, where there is no `baseUrl`.
+    #[serde(default, deserialize_with = "filled")]
+    pub resource: Option<String>,
+    /// `bedrock`: the AWS region; otherwise `AWS_REGION`, `AWS_DEFAULT_REGION`, `us-east-1`.
+    #[serde(default, deserialize_with = "filled")]
+    pub region: Option<String>,
+    /// `workers-ai`: the Cloudflare account.
+    #[serde(default, deserialize_with = "filled")]
+    pub account_id: Option<String>,
+}
+
+/// Where Cloudflare AI Gateway stands in for the vendor's own address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudflareGateway {
+    pub account_id: String,
+    pub gateway_id: String,
+    /// The environment variable of the token of an authenticated gateway.
+    #[serde(default, deserialize_with = "filled")]
+    pub token_env_var: Option<String>,
+    /// Seconds that answers are kept in its cache.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub cache_ttl: Option<u64>,
+    /// Its cache is passed by.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub skip_cache: bool,
+    /// The address before the account, where it is not Cloudflare's own.
+    #[serde(default, deserialize_with = "filled")]
+    pub base_url: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryConfig {
+    /// Attempts in all; 1 by default.
+    #[serde(default, deserialize_with = "small_number")]
+    pub max_attempts: Option<u32>,
+    /// Milliseconds before the second attempt, doubled for each one after; 500 by default.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub backoff_ms: Option<u64>,
+    /// Milliseconds; a longer `Retry-After` ends the attempt. 60,000 by default.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub max_retry_after_ms: Option<u64>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub jitter: Jitter,
+}
+
+/// How waits between attempts are spread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Jitter {
+    /// By 15 % up or down, as the original does.
+    #[default]
+    Small,
+    /// Anything from no wait to the whole.
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AuthType {
+    #[default]
+    ApiKey,
+    Bearer,
+    None,
+    CustomHeader,
+}
+
+/// Where the key of a provider is found. Families of a program's own need none of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthConfig {
+    #[serde(rename = "type", default, deserialize_with = "null_as_default")]
+    pub kind: AuthType,
+    /// The environment variable of the key; where only `envVars` is written, its first.
+    pub env_var: Option<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub env_vars: Vec<String>,
+    pub header_name: Option<String>,
+}

@@ -1,0 +1,218 @@
+//! Rules and chains: `gateway.routes.json`.
+
+use serde::{Deserialize, Serialize};
+
+use super::values::{null_as_default, number, number_or_zero, small_number, unless_false, whole_number};
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteRule {
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub name: String,
+    /// Rules are tried from the highest to the lowest; 0 by default.
+    #[serde(default, deserialize_with = "number_or_zero")]
+    pub priority: f64,
+    #[serde(default, deserialize_with = "unless_false")]
+    pub enabled: Option<bool>,
+    #[serde(rename = "match", default, deserialize_with = "null_as_default")]
+    pub matches: RouteMatch,
+    pub target: RouteTarget,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub constraints: RouteConstraints,
+    #[serde(default)]
+    pub hedge: Option<HedgeConfig>,
+}
+
+/// Asks a second target where the first one takes long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HedgeConfig {
+    pub after_ms: HedgeDelay,
+    /// Further targets that are asked; 1 by default.
+    #[serde(default, deserialize_with = "small_number")]
+    pub max_extra: Option<u32>,
+}
+
+/// How long a target is waited for before another is asked, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum HedgeDelay {
+    /// Milliseconds.
+    Fixed(u64),
+    /// The time within which 95 % of the target's answers begin; hedges nothing until that is known.
+    Learnt(LearntDelay),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum LearntDelay {
+    #[serde(rename = "p95")]
+    P95,
+}
+
+/// A rule matches when each field that is set equals the request's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteMatch {
+    pub task_type: Option<String>,
+    pub user_tier: Option<String>,
+    pub sensitivity: Option<String>,
+    pub feature: Option<String>,
+    /// A pattern for the request's model: `*` stands for any text, `?` for one character.
+    pub model: Option<String>,
+}
+
+/// Where a rule's calls go: one provider, or a pool of them.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", try_from = "TargetFields")]
+pub struct RouteTarget {
+    /// Empty for a pool.
+    pub provider: String,
+    pub model: Option<String>,
+    /// Goes on where the target, or the whole pool, has failed.
+    pub fallback_chain: Option<String>,
+    pub pool: Option<PoolConfig>,
+}
+
+/// Several targets, of which a strategy picks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolConfig {
+    pub members: Vec<PoolMember>,
+    pub strategy: StrategyKind,
+    /// For `consistent_hash`: the request's field whose value chooses (`userId` by default), or `metadata.NAME`.
+    pub hash_key: Option<String>,
+    /// For `hybrid`.
+    pub weights: HybridWeights,
+    /// Targets that one call may be tried at; all of them by default.
+    pub max_attempts: Option<u32>,
+}
+
+/// A target as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetFields {
+    provider: Option<String>,
+    model: Option<String>,
+    fallback_chain: Option<String>,
+    pool: Option<Vec<PoolMember>>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    strategy: StrategyKind,
+    hash_key: Option<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    weights: HybridWeights,
+    #[serde(default, deserialize_with = "small_number")]
+    max_attempts: Option<u32>,
+}
+
+impl TryFrom<TargetFields> for RouteTarget {
+    type Error = &'static str;
+
+    fn try_from(fields: TargetFields) -> Result<Self, Self::Error> {
+        let TargetFields { provider, model, fallback_chain, pool, strategy, hash_key, weights, max_attempts } =
+            fields;
+        let pool = pool.map(|members| PoolConfig { members, strategy, hash_key, weights, max_attempts });
+        if provider.is_none() && pool.is_none() {
+            return Err("missing field `provider`");
+        }
+        Ok(Self { provider: provider.unwrap_or_default(), model, fallback_chain, pool })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PoolMember {
+    pub provider: String,
+    /// By default the request's model where the provider lists it, else the provider's own.
+    pub model: Option<String>,
+    /// In place of the entry's.
+    #[serde(default, deserialize_with = "number")]
+    pub weight: Option<f64>,
+}
+
+/// How a pool picks. `docs/routing.md` says when to use which.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrategyKind {
+    /// The entries' priorities, by weight among equals.
+    #[default]
+    Priority,
+    Weighted,
+    RoundRobin,
+    LeastBusy,
+    ConsistentHash,
+    Cost,
+    Latency,
+    Hybrid,
+}
+
+/// How much each matters to `hybrid`, beside the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+pub struct HybridWeights {
+    /// 1 by default, as the others are.
+    #[serde(default, deserialize_with = "number")]
+    pub cost: Option<f64>,
+    #[serde(default, deserialize_with = "number")]
+    pub latency: Option<f64>,
+    #[serde(default, deserialize_with = "number")]
+    pub quality: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteConstraints {
+    /// US dollars: the rule is passed over when the estimate is higher.
+    #[serde(default, deserialize_with = "number")]
+    pub max_cost_usd: Option<f64>,
+    /// The rule is passed over when the prompt is longer.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub max_input_tokens: Option<u64>,
+    /// Milliseconds for the whole call, retries and fallbacks included.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub max_latency_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FallbackChain {
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub name: String,
+    pub steps: Vec<FallbackStep>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub execution: ChainExecution,
+    /// Answers in the providers' place when all steps have failed.
+    pub degraded_reply: Option<String>,
+}
+
+/// Who goes down a chain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChainExecution {
+    /// The gateway itself, step by step.
+    #[default]
+    Gateway,
+    /// Cloudflare's Universal Endpoint, in one call, where every step is reached through the same Cloudflare gateway.
+    Cloudflare,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FallbackStep {
+    pub provider: String,
+    pub model: Option<String>,
+    /// Failures of the step before that lead here; empty: any.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub when: Vec<FallbackTrigger>,
+    /// Milliseconds, in place of the provider's own timeout.
+    #[serde(default, deserialize_with = "whole_number")]
+    pub timeout_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FallbackTrigger {
+    Timeout,
+    RateLimit,
+    ProviderError,
+    BudgetExceeded,
+    /// Never raised by a failure; so is any word that is not known.
+    #[serde(other)]
+    Manual,
+}
