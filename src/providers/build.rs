@@ -11,14 +11,15 @@ use super::anthropic::{AnthropicWire, VERSION};
 use super::catalogue::{self, KeyHeader, Service};
 use super::http::{SECRET_LENGTH, Secrets, Shared};
 use super::openai::OpenAiWire;
-use super::wire::Wire;
+use super::wire::{Wire, path_segment};
+use super::workers_ai::WorkersAiWire;
 use super::{HttpProvider, MockProvider, Provider};
 use crate::model::config::{AuthType, ProviderConfig};
 use crate::transport::body::BodyLimit;
 use crate::transport::{Endpoint, HttpClient, NetworkSettings};
 
 /// Families with a wire format of their own; those of the catalogue speak OpenAI's.
-const OWN_FORMATS: [&str; 2] = ["anthropic", "mock"];
+const OWN_FORMATS: [&str; 3] = ["anthropic", "mock", "workers-ai"];
 
 /// What a provider takes from its surroundings, read when it is built.
 pub struct Setup<'a> {
@@ -29,12 +30,15 @@ pub struct Setup<'a> {
 
 /// Every family there is a provider for.
 pub fn families() -> impl Iterator<Item = &'static str> {
-    OWN_FORMATS.into_iter().chain(catalogue::SERVICES.iter().map(|service| service.family))
+    OWN_FORMATS.into_iter().chain(catalogue::services().map(|service| service.family))
 }
 
 /// Fills in what an entry of the catalogue may leave out: its models, and where its key is. The original's own families
 /// must say it.
 pub fn complete(entry: &mut ProviderConfig) {
+    if entry.provider == "workers-ai" && entry.auth.env_var.is_none() {
+        entry.auth.env_var = Some("CLOUDFLARE_API_TOKEN".to_owned());
+    }
     let Some(service) = catalogue::service(&entry.provider).filter(|service| service.has_defaults()) else {
         return;
     };
@@ -63,6 +67,7 @@ pub fn build(
     let provider: Arc<dyn Provider> = match family {
         "anthropic" => Arc::new(build.http(Place::anthropic(), AnthropicWire)?),
         "mock" => Arc::new(MockProvider::new(config)),
+        "workers-ai" => Arc::new(build.http(build.workers_ai()?, WorkersAiWire)?),
         family => match catalogue::service(family) {
             Some(service) => Arc::new(build.http(Place::of(service), OpenAiWire::new(service.dialect))?),
             None => return Ok(None),
@@ -111,6 +116,24 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn fail(&self, problem: impl std::fmt::Display) -> String {
         format!("Provider \"{}\": {problem}", self.config.name)
+    }
+
+    fn workers_ai(&self) -> Result<Place, String> {
+        let config = self.config;
+        let account = match (&config.options.account_id, &config.base_url) {
+            (Some(account), _) => path_segment(account),
+            (None, Some(_)) => String::new(),
+            (None, None) => {
+                return Err(self.fail("options.accountId is required for family \"workers-ai\""));
+            }
+        };
+        Ok(Place {
+            family: "workers-ai",
+            base_url: Cow::Owned(format!("https://api.cloudflare.com/client/v4/accounts/{account}/ai")),
+            key: KeyHeader::Bearer,
+            timeout_ms: 60_000,
+            headers: Vec::new(),
+        })
     }
 
     fn http<W: Wire>(&self, place: Place, wire: W) -> Result<HttpProvider<W>, String> {

@@ -424,9 +424,8 @@ fn not_a_stream(body: &str) -> String {
     if text.is_empty() {
         return "the stream is empty".to_owned();
     }
-    let reported = serde_json::from_str::<serde_json::Value>(text)
-        .ok()
-        .and_then(|value| value.get("error").map(super::wire::error_text));
+    let reported =
+        serde_json::from_str::<serde_json::Value>(text).ok().and_then(|value| super::wire::reported(&value));
     reported.unwrap_or_else(|| {
         format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)])
     })

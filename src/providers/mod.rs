@@ -9,6 +9,7 @@ mod mock;
 mod openai;
 mod stream;
 mod wire;
+mod workers_ai;
 
 use std::sync::Arc;
 use std::time::Duration;
