@@ -308,6 +308,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::providers::{Setup, build, complete};
+    use crate::transport::NetworkSettings;
 
     fn body(request: &Value, stream: bool) -> Value {
         let request = ChatRequest::from_json(&request.to_string()).unwrap();
@@ -381,5 +383,22 @@ mod tests {
         assert!(WorkersAiWire.vectors(nothing.to_string().as_bytes()).unwrap_err().contains("no data"));
         let models = json!({"result": [{"id": "0", "name": "@cf/baai/bge-m3"}], "success": true});
         assert_eq!(WorkersAiWire.models(models.to_string().as_bytes()).unwrap(), ["@cf/baai/bge-m3"]);
+    }
+
+    #[test]
+    fn an_entry_says_whose_account_it_is() {
+        let built = |options: Value| {
+            let mut entry = json!({"name": "it", "provider": "workers-ai", "auth": {}});
+            entry.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+            let mut entry = serde_json::from_value(entry).unwrap();
+            complete(&mut entry);
+            let var = |name: &str| (name == "CLOUDFLARE_API_TOKEN").then(|| "sk-0123456789".to_owned());
+            let setup = Setup { var: &var, network: NetworkSettings::default() };
+            build("workers-ai", &entry, &setup).map(|provider| provider.unwrap().family().to_owned())
+        };
+        assert_eq!(built(json!({"options": {"accountId": "a"}})), Ok("workers-ai".to_owned()));
+        assert_eq!(built(json!({"baseUrl": "https://host/ai"})), Ok("workers-ai".to_owned()));
+        let missing = "Provider \"it\": options.accountId is required for family \"workers-ai\"";
+        assert_eq!(built(json!({})), Err(missing.to_owned()));
     }
 }
