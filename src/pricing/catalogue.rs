@@ -13,8 +13,14 @@ use super::rates::{Atto, Rates, Tier, atto};
 const LONGEST_PROMPT: u64 = 1 << 24;
 
 /// Servers one runs oneself: what a model costs at a vendor says nothing about them.
-const LOCAL_FAMILIES: [&str; 12] = [
+const LOCAL_FAMILIES: [&str; 18] = [
     "mock",
+    "docker-model-runner",
+    "gpt4all",
+    "jan",
+    "koboldcpp",
+    "llamafile",
+    "xinference",
     "ollama",
     "lmstudio",
     "lm-studio",
@@ -29,8 +35,24 @@ const LOCAL_FAMILIES: [&str; 12] = [
 ];
 
 /// Families that the catalogue knows by another name.
-const VENDOR_NAMES: [(&str, &str); 4] =
-    [("bedrock", "aws"), ("gemini", "google"), ("workers-ai", "cloudflare"), ("zhipu", "zhipuai")];
+const VENDOR_NAMES: [(&str, &str); 5] = [
+    ("bedrock", "aws"),
+    ("gemini", "google"),
+    ("minimax-intl", "minimax"),
+    ("workers-ai", "cloudflare"),
+    ("zhipu", "zhipuai"),
+];
+
+/// Makers that the catalogue knows by what OpenRouter sells of theirs, at their prices, under these names.
+const RESOLD: [(&str, &str); 7] = [
+    ("inception", "inception"),
+    ("morph", "morph"),
+    ("qwen", "qwen"),
+    ("qwen-intl", "qwen"),
+    ("stepfun", "stepfun"),
+    ("stepfun-intl", "stepfun"),
+    ("xiaomi", "xiaomi"),
+];
 
 pub(super) fn load() {
     let _ = Calculator::bundled();
@@ -45,11 +67,17 @@ pub(super) fn rates(family: &str, model: &str, at: SystemTime) -> Option<Rates> 
     let model = model.strip_prefix("models/").unwrap_or(model);
     let vendor = VENDOR_NAMES.iter().find(|(ours, _)| *ours == family).map_or(family, |(_, theirs)| theirs);
     at_vendor(vendor, model, at)
+        .or_else(|| resold(family, model, at))
         .or_else(|| model.split_once('/').and_then(|(vendor, model)| at_vendor(vendor, model, at)))
         .or_else(|| Quote { vendor: None, model, at }.rates())
         .or_else(|| {
             if family.is_empty() && model.contains('/') { at_vendor("openrouter", model, at) } else { None }
         })
+}
+
+fn resold(family: &str, model: &str, at: SystemTime) -> Option<Rates> {
+    let (_, maker) = RESOLD.iter().find(|(ours, _)| *ours == family)?;
+    at_vendor("openrouter", &format!("{maker}/{model}"), at)
 }
 
 /// `None` also when the catalogue does not know the vendor.

@@ -16,14 +16,15 @@ use super::gemini::{self, GeminiWire};
 use super::http::{SECRET_LENGTH, Secrets, Shared};
 use super::openai::OpenAiWire;
 use super::responses::ResponsesWire;
-use super::wire::Wire;
+use super::wire::{Wire, path_segment};
+use super::workers_ai::{self, WorkersAiWire};
 use super::{HttpProvider, MockProvider, Provider};
 use crate::model::config::{AuthType, ProviderConfig};
 use crate::transport::body::BodyLimit;
 use crate::transport::{Endpoint, HttpClient, NetworkSettings};
 
 /// Families with a wire format of their own; those of the catalogue speak OpenAI's.
-const OWN_FORMATS: [&str; 4] = ["anthropic", "bedrock", "gemini", "mock"];
+const OWN_FORMATS: [&str; 5] = ["anthropic", "bedrock", "gemini", "mock", "workers-ai"];
 
 /// What a provider takes from its surroundings, read when it is built.
 pub struct Setup<'a> {
@@ -34,7 +35,7 @@ pub struct Setup<'a> {
 
 /// Every family there is a provider for.
 pub fn families() -> impl Iterator<Item = &'static str> {
-    OWN_FORMATS.into_iter().chain(catalogue::SERVICES.iter().map(|service| service.family))
+    OWN_FORMATS.into_iter().chain(catalogue::services().map(|service| service.family))
 }
 
 /// Whether an entry of this family may leave out its models, and where its key is.
@@ -58,6 +59,7 @@ fn defaults(family: &str, auth: AuthType) -> Option<(&'static str, &'static [&'s
     match family {
         "bedrock" => Some((bedrock::key_variable(auth), bedrock::MODELS)),
         "gemini" => Some((gemini::KEY_VARIABLE, gemini::MODELS)),
+        "workers-ai" => Some((workers_ai::KEY_VARIABLE, workers_ai::MODELS)),
         family => {
             let service = catalogue::service(family).filter(|service| service.has_defaults())?;
             Some((service.key_variable, service.models))
@@ -90,6 +92,7 @@ pub fn build(
         "bedrock" => Arc::new(build.bedrock()?),
         "gemini" => Arc::new(build.http(Place::gemini(), GeminiWire)?),
         "mock" => Arc::new(MockProvider::new(config)),
+        "workers-ai" => Arc::new(build.http(build.workers_ai()?, WorkersAiWire)?),
         family => match catalogue::service(family) {
             Some(service) if service.family == "azure" => {
                 let (base, wire) =
@@ -186,6 +189,24 @@ impl Builder<'_> {
                 Err(self.fail(format_args!("options.api must be \"chat\" or \"responses\", not \"{other}\"")))
             }
         }
+    }
+
+    fn workers_ai(&self) -> Result<Place, String> {
+        let config = self.config;
+        let account = match (&config.options.account_id, &config.base_url) {
+            (Some(account), _) => path_segment(account),
+            (None, Some(_)) => String::new(),
+            (None, None) => {
+                return Err(self.fail("options.accountId is required for family \"workers-ai\""));
+            }
+        };
+        Ok(Place {
+            family: "workers-ai",
+            base_url: Cow::Owned(format!("https://api.cloudflare.com/client/v4/accounts/{account}/ai")),
+            key: KeyHeader::Bearer,
+            timeout_ms: 60_000,
+            headers: Vec::new(),
+        })
     }
 
     fn http<W: Wire>(&self, place: Place, wire: W) -> Result<HttpProvider<W>, String> {

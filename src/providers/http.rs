@@ -496,7 +496,7 @@ fn not_a_stream(body: &str) -> String {
     // Google's errors may lie in a list.
     let reported = serde_json::from_str::<serde_json::Value>(text)
         .ok()
-        .and_then(|value| value.get(0).unwrap_or(&value).get("error").map(super::wire::error_text));
+        .and_then(|value| super::wire::reported(value.get(0).unwrap_or(&value)));
     reported.unwrap_or_else(|| {
         format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)])
     })

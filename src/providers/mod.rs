@@ -15,6 +15,7 @@ mod openai;
 mod responses;
 mod stream;
 mod wire;
+mod workers_ai;
 
 use std::sync::Arc;
 use std::time::Duration;

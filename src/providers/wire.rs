@@ -160,13 +160,26 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// Text that is a string, or a list of parts with `text` in some of them; anything else reads as none.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct PlainText(String);
+/// Text that is a string, or a list of parts with `text` in some of them. A number or a truth value is the text that
+/// some service's JSON writer took for one; anything else reads as none.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct PlainText {
+    text: String,
+    thinking: String,
+}
 
 impl PlainText {
     pub fn into_string(self) -> String {
-        self.0
+        self.text
+    }
+
+    /// What its parts hold under `thinking` (Mistral's reasoning models).
+    pub fn take_thinking(&mut self) -> String {
+        std::mem::take(&mut self.thinking)
+    }
+
+    fn of(text: impl Into<String>) -> Self {
+        Self { text: text.into(), thinking: String::new() }
     }
 }
 
@@ -175,29 +188,51 @@ impl<'de> Deserialize<'de> for PlainText {
         #[derive(serde::Deserialize)]
         struct Part {
             text: Option<String>,
+            thinking: Option<PlainText>,
         }
         struct StringOrParts;
         impl<'de> Visitor<'de> for StringOrParts {
-            type Value = String;
+            type Value = PlainText;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("a string or a list of parts")
             }
-            fn visit_str<E>(self, text: &str) -> Result<String, E> {
-                Ok(text.to_owned())
+            fn visit_unit<E>(self) -> Result<PlainText, E> {
+                Ok(PlainText::default())
             }
-            fn visit_string<E>(self, text: String) -> Result<String, E> {
-                Ok(text)
+            fn visit_str<E>(self, text: &str) -> Result<PlainText, E> {
+                Ok(PlainText::of(text))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<String, A::Error> {
-                let mut all = String::new();
+            fn visit_string<E>(self, text: String) -> Result<PlainText, E> {
+                Ok(PlainText::of(text))
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<PlainText, E> {
+                Ok(PlainText::of(value.to_string()))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<PlainText, E> {
+                Ok(PlainText::of(number.to_string()))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<PlainText, E> {
+                Ok(PlainText::of(number.to_string()))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<PlainText, E> {
+                // As JSON writes it: `1.0` stays so.
+                Ok(PlainText::of(serde_json::Value::from(number).to_string()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<PlainText, A::Error> {
+                let mut all = PlainText::default();
                 while let Some(part) = parts.next_element::<Part>()? {
-                    all.push_str(part.text.as_deref().unwrap_or_default());
+                    all.text.push_str(part.text.as_deref().unwrap_or_default());
+                    all.thinking.push_str(part.thinking.as_ref().map_or("", |thinking| &thinking.text));
                 }
                 Ok(all)
             }
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<PlainText, A::Error> {
+                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(PlainText::default())
+            }
         }
-        input.deserialize_any(StringOrParts).map(PlainText)
+        input.deserialize_any(StringOrParts)
     }
 }
 
@@ -314,5 +349,80 @@ pub(super) fn error_text(error: &serde_json::Value) -> String {
             Some(message) => message.to_owned(),
             None => other.to_string(),
         },
+    }
+}
+
+/// The failure that a body of status 200 reports, in whichever of the shapes services have for it; `None`: it reports
+/// none. Asked only where an answer has nothing else to say.
+pub(super) fn reported(body: &serde_json::Value) -> Option<String> {
+    let filled = |name: &str| body.get(name).filter(|value| !value.is_null());
+    if let Some(error) = filled("error") {
+        return Some(error_text(error));
+    }
+    // Cloudflare's list.
+    if let Some(errors) = filled("errors").and_then(serde_json::Value::as_array).filter(|all| !all.is_empty())
+    {
+        return Some(errors.iter().map(error_text).collect::<Vec<_>>().join("; "));
+    }
+    // MiniMax says 0 where all went well.
+    let status = body.pointer("/base_resp/status_code").and_then(serde_json::Value::as_i64);
+    if status.is_some_and(|status| status != 0) {
+        return body.pointer("/base_resp/status_msg").map(error_text);
+    }
+    // vLLM: `{"object":"error","message":…,"code":400}`. DashScope: `{"code":"…","message":…,"request_id":…}`.
+    let is_error = filled("object").is_some_and(|object| object == "error") || filled("code").is_some();
+    if let Some(message) = filled("message").filter(|message| is_error && message.is_string()) {
+        return Some(error_text(message));
+    }
+    // FastAPI's servers.
+    filled("detail").map(error_text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn text_comes_in_many_forms() {
+        let read = |json: serde_json::Value| {
+            let mut text: PlainText = serde_json::from_value(json).unwrap();
+            (text.take_thinking(), text.into_string())
+        };
+        let plain = |text: &str| (String::new(), text.to_owned());
+        assert_eq!(read(json!("a")), plain("a"));
+        assert_eq!(read(json!([{"text": "a"}, {"type": "x"}, {"text": "b"}])), plain("ab"));
+        assert_eq!(read(json!(42)), plain("42"));
+        assert_eq!(read(json!(-1)), plain("-1"));
+        assert_eq!(read(json!(1.0)), plain("1.0"));
+        assert_eq!(read(json!(true)), plain("true"));
+        assert_eq!(read(json!(null)), plain(""));
+        assert_eq!(read(json!({"a": [1]})), plain(""));
+        let thought =
+            json!([{"type": "thinking", "thinking": [{"type": "text", "text": "t"}]}, {"text": "a"}]);
+        assert_eq!(read(thought), ("t".to_owned(), "a".to_owned()));
+    }
+
+    #[test]
+    fn failures_are_reported_in_many_shapes() {
+        for body in [
+            json!({"error": {"message": "no"}}),
+            json!({"error": "no"}),
+            json!({"success": false, "errors": [{"code": 5007, "message": "no"}]}),
+            json!({"base_resp": {"status_code": 1004, "status_msg": "no"}, "choices": null}),
+            json!({"object": "error", "message": "no", "type": "BadRequestError", "param": null, "code": 400}),
+            json!({"code": "InvalidApiKey", "message": "no", "request_id": "1"}),
+            json!({"detail": "no"}),
+        ] {
+            assert_eq!(reported(&body).as_deref(), Some("no"), "{body}");
+        }
+        for body in [
+            json!({"object": "chat.completion", "message": "fine"}),
+            json!({"base_resp": {"status_code": 0, "status_msg": ""}}),
+            json!({"error": null, "errors": [], "code": null, "message": "fine"}),
+            json!([]),
+        ] {
+            assert_eq!(reported(&body), None, "{body}");
+        }
     }
 }

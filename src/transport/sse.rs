@@ -127,10 +127,21 @@ impl SseReader {
     }
 
     /// Ends the stream. The standard drops an event without its closing blank line, but some services close the
-    /// connection without one: an event whose lines are all complete is yielded here. A line that was cut is dropped.
+    /// connection without one, or even without the last line's end: what there is is yielded here. Whether a line was
+    /// cut shows in its data.
     pub fn finish(&mut self, mut on_event: impl FnMut(SseEvent<'_>)) {
-        self.line.clear();
+        self.keep_line();
         self.pending.dispatch(Borrowed::default(), &mut on_event);
+    }
+
+    /// A line that is complete becomes part of its event.
+    fn keep_line(&mut self) {
+        match field(&self.line) {
+            Field::Data(value) => self.pending.keep_data(Some(value)),
+            Field::Event(value) => self.pending.keep_event(value),
+            Field::Ignored => {}
+        }
+        self.line.clear();
     }
 
     fn skip_byte_order_mark<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
@@ -157,12 +168,7 @@ impl SseReader {
         self.line.extend_from_slice(piece);
         if found.is_some() {
             self.count(self.line.len());
-            match field(&self.line) {
-                Field::Data(value) => self.pending.keep_data(Some(value)),
-                Field::Event(value) => self.pending.keep_event(value),
-                Field::Ignored => {}
-            }
-            self.line.clear();
+            self.keep_line();
         }
         Ok(found.map(|(_, after)| after))
     }
@@ -235,7 +241,7 @@ impl Borrowed<'_> {
     }
 }
 
-/// Reads a line that is not empty.
+/// Reads a line.
 fn field(line: &[u8]) -> Field<'_> {
     if let Some(value) = line.strip_prefix(b"data:") {
         return Field::Data(without_space(value));

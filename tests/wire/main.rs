@@ -189,7 +189,14 @@ async fn the_same_bytes_in_any_pieces_give_the_same() {
 #[tokio::test]
 async fn a_short_stream_may_be_cut_anywhere() {
     let scenarios = Scenario::all();
-    for title in ["openai/stream", "anthropic/stream-error-middle", "openrouter/stream", "bedrock/stream"] {
+    for title in [
+        "openai/stream",
+        "anthropic/stream-error-middle",
+        "openrouter/stream",
+        "bedrock/stream",
+        "vllm/stream-odd",
+        "workers-ai/stream",
+    ] {
         let scenario = scenarios.iter().find(|scenario| scenario.title() == title).unwrap();
         let replay = Replay::start().await;
         let provider = provider(&entry(scenario, &replay.url));

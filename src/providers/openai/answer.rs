@@ -4,33 +4,44 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Dialect;
-use crate::model::{Answer, FinishReason, TokenUsage, ToolCallAssembly, ToolCallDelta, json};
-use crate::providers::wire::{Count, PlainText, error_text, nonzero, not_an_answer, usage_of};
+use crate::model::{Answer, FinishReason, TokenUsage, ToolCall, ToolCallAssembly, ToolCallDelta, json};
+use crate::providers::wire::{Count, PlainText, error_text, nonzero, not_an_answer, reported, usage_of};
 
 pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, String> {
     let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
-    if let Some(error) = whole.error.filter(|error| !error.is_null()) {
+    let Some(choice) = whole.choices.unwrap_or_default().into_iter().next() else {
+        let reported = json::parse(body).ok().and_then(|body| reported(&body));
+        return Err(reported.unwrap_or_else(|| "the answer has no choices".to_owned()));
+    };
+    if let Some(error) = whole.error.or(choice.error).filter(|error| !error.is_null()) {
         return Err(error_text(&error));
     }
-    let choice = whole.choices.unwrap_or_default().into_iter().next().ok_or("the answer has no choices")?;
     let finish_reason = choice.finish_reason.word().map(str::to_owned);
     let message = choice.message.ok_or("the answer has no choices")?;
-    let mut calls = ToolCallAssembly::default();
-    message.tool_calls.unwrap_or_default().into_iter().for_each(|call| calls.push(call.into()));
+    let mut content = message.content.unwrap_or_default();
+    let reasoning = match message.reasoning_content.or(message.reasoning) {
+        Some(reasoning) => reasoning.into_string(),
+        None => content.take_thinking(),
+    };
     Ok(Answer {
-        content: message.content.map(PlainText::into_string).unwrap_or_default(),
+        content: content.into_string(),
         model: whole.model.unwrap_or_default(),
         finish_reason,
-        tool_calls: calls.finish(),
-        reasoning: message
-            .reasoning_content
-            .or(message.reasoning)
-            .map(PlainText::into_string)
-            .unwrap_or_default(),
-        reasoning_details: Vec::new(),
-        usage: whole.usage.and_then(|usage| usage.counts(dialect)),
+        tool_calls: calls(message.tool_calls.unwrap_or_default()),
+        reasoning,
+        reasoning_details: message.reasoning_details.unwrap_or_default(),
+        usage: whole.usage.or(choice.usage).and_then(|usage| usage.counts(dialect)),
         total_tokens: None,
     })
+}
+
+/// Whole calls. Each is one of its own, whatever its number says.
+pub fn calls(calls: Vec<WireCall>) -> Vec<ToolCall> {
+    let mut assembly = ToolCallAssembly::default();
+    for (index, call) in (0..).zip(calls) {
+        assembly.push(ToolCallDelta { index: Some(index), ..call.into() });
+    }
+    assembly.finish()
 }
 
 #[derive(Deserialize)]
@@ -46,6 +57,9 @@ struct Choice {
     message: Option<WireMessage>,
     #[serde(default)]
     finish_reason: FinishReason,
+    usage: Option<WireUsage>,
+    /// OpenRouter's word on a model that failed half-way.
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +68,8 @@ struct WireMessage {
     /// DeepSeek's name for reasoning; OpenRouter says `reasoning`.
     reasoning_content: Option<PlainText>,
     reasoning: Option<PlainText>,
+    /// OpenRouter's blocks of it.
+    reasoning_details: Option<Vec<Value>>,
     tool_calls: Option<Vec<WireCall>>,
 }
 
@@ -63,6 +79,9 @@ pub struct WireCall {
     index: Option<u64>,
     id: Option<String>,
     function: Option<WireFunction>,
+    /// Workers AI's own calls have no `function` around these.
+    name: Option<String>,
+    arguments: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -74,8 +93,10 @@ struct WireFunction {
 
 impl From<WireCall> for ToolCallDelta {
     fn from(call: WireCall) -> Self {
-        let (name, arguments) =
-            call.function.map_or((None, None), |function| (function.name, function.arguments));
+        let (name, arguments) = match call.function {
+            Some(function) => (function.name, function.arguments),
+            None => (call.name, call.arguments),
+        };
         Self {
             index: call.index,
             id: call.id,
@@ -107,6 +128,8 @@ struct PromptDetails {
     cached_tokens: Option<Count>,
     /// OpenRouter's, for models whose makers bill writing.
     cache_write_tokens: Option<Count>,
+    /// DashScope's.
+    cache_creation_input_tokens: Option<Count>,
 }
 
 #[derive(Deserialize)]
@@ -129,7 +152,9 @@ impl WireUsage {
                     .or(self.prompt_cache_hit_tokens)
                     .or(self.cached_tokens),
             ),
-            cache_write: nonzero(prompt.and_then(|details| details.cache_write_tokens)),
+            cache_write: nonzero(
+                prompt.and_then(|details| details.cache_write_tokens.or(details.cache_creation_input_tokens)),
+            ),
             reasoning,
             ..usage
         })

@@ -5,6 +5,7 @@
 mod answer;
 mod dialect;
 mod embeddings;
+mod reasoning;
 mod stream;
 
 use std::borrow::Cow;
@@ -18,7 +19,11 @@ use super::wire::{StreamDecoder, Wire, format_instruction, path_segment};
 use crate::error::GatewayError;
 use crate::model::{Answer, ChatRequest, Feature, ResponseFormat, Role, Tool, ToolChoice};
 
+use dialect::ChoiceSupport;
+
+pub use answer::{WireCall, WireUsage, answer as read_answer, calls};
 pub use dialect::{Dialect, FormatSupport, is_reasoning_model};
+pub use stream::OpenAiDecoder;
 
 /// OpenAI's format as one service speaks it.
 pub struct OpenAiWire {
@@ -53,11 +58,7 @@ impl OpenAiWire {
     /// The words in which the answer's form is asked for, where the service has no field for it.
     pub fn instruction(&self, request: &ChatRequest) -> Option<String> {
         let format = request.response_format.as_ref()?;
-        let native = match format {
-            ResponseFormat::Json => self.dialect.response_format != FormatSupport::None,
-            ResponseFormat::Schema { .. } => self.dialect.response_format == FormatSupport::Schema,
-        };
-        (!native).then(|| format_instruction(format))
+        (!self.dialect.response_format.has(format)).then(|| format_instruction(format))
     }
 
     /// The messages, where they cannot go out as they came in.
@@ -65,11 +66,20 @@ impl OpenAiWire {
         let instruction = self.instruction(request);
         let renames = !self.dialect.developer_role
             && request.messages.iter().any(|message| message.role == Role::Developer);
-        if instruction.is_none() && !renames {
+        let details = self.dialect.reasoning_details;
+        let reasons = !details.is_empty()
+            && request.messages.iter().any(|message| reasoning::blocks(message).next().is_some());
+        if instruction.is_none() && !renames && !reasons {
             return None;
         }
         let mut messages = request.openai_messages_value();
         if let Value::Array(messages) = &mut messages {
+            for (message, wire) in request.messages.iter().zip(messages.iter_mut()).filter(|_| reasons) {
+                let blocks: Vec<&Value> = reasoning::blocks(message).collect();
+                if !blocks.is_empty() {
+                    wire[details] = json!(blocks);
+                }
+            }
             for message in messages.iter_mut().filter(|message| renames && message["role"] == "developer") {
                 message["role"] = json!("system");
             }
@@ -181,18 +191,18 @@ impl OpenAiWire {
         body.optional("top_p", request.top_p)?;
         body.optional("stop", (!request.stop.is_empty()).then_some(&request.stop))?;
         body.optional(dialect.seed, request.seed)?;
-        body.optional("presence_penalty", request.presence_penalty)?;
-        body.optional("frequency_penalty", request.frequency_penalty)?;
+        if dialect.penalties {
+            body.optional("presence_penalty", request.presence_penalty)?;
+            body.optional("frequency_penalty", request.frequency_penalty)?;
+        }
         if dialect.reasoning_effort {
             body.optional("reasoning_effort", request.reasoning_effort.as_ref())?;
         }
-        if !request.tools.is_empty() {
-            body.field("tools", &request.tools.iter().map(tool).collect::<Value>())?;
+        let (tools, choice) = self.tools(request);
+        if !tools.is_empty() {
+            body.field("tools", &tools.into_iter().map(tool).collect::<Value>())?;
         }
-        body.optional(
-            "tool_choice",
-            request.tool_choice.as_ref().and_then(|choice| self.tool_choice(choice)),
-        )?;
+        body.optional("tool_choice", choice)?;
         body.optional(
             "response_format",
             request.response_format.as_ref().and_then(|format| self.format(format)),
@@ -200,20 +210,37 @@ impl OpenAiWire {
         body.optional(dialect.user, request.user_id.as_ref())
     }
 
-    pub fn tool_choice(&self, choice: &ToolChoice) -> Option<Value> {
-        Some(match choice {
-            ToolChoice::Auto => json!("auto"),
-            ToolChoice::None => json!("none"),
-            ToolChoice::Required if self.dialect.required_choice.is_empty() => return None,
-            ToolChoice::Required => json!(self.dialect.required_choice),
-            ToolChoice::Named(name) => json!({ "type": "function", "function": { "name": name } }),
-        })
+    /// The tools that are offered, and the word on them.
+    pub fn tools<'a>(&self, request: &'a ChatRequest) -> (Vec<&'a Tool>, Option<Value>) {
+        let all: Vec<&Tool> = request.tools.iter().collect();
+        let required = Some(self.dialect.required_choice).filter(|word| !word.is_empty()).map(Value::from);
+        match (&request.tool_choice, self.dialect.tool_choice) {
+            (None, _) => (all, None),
+            (Some(ToolChoice::Auto), _) => (all, Some(json!("auto"))),
+            (Some(ToolChoice::None), ChoiceSupport::Auto) => (Vec::new(), None),
+            (Some(ToolChoice::None), _) => (all, Some(json!("none"))),
+            (Some(ToolChoice::Required), _) => (all, required),
+            (Some(ToolChoice::Named(name)), ChoiceSupport::Full) => {
+                (all, Some(json!({ "type": "function", "function": { "name": name } })))
+            }
+            (Some(ToolChoice::Named(name)), _) => {
+                (all.into_iter().filter(|tool| tool.name == *name).collect(), required)
+            }
+        }
     }
 
     pub fn format(&self, format: &ResponseFormat) -> Option<Value> {
-        match (format, self.dialect.response_format) {
-            (_, FormatSupport::None) => None,
-            (ResponseFormat::Schema { name, schema, strict }, FormatSupport::Schema) => {
+        let support = self.dialect.response_format;
+        match format {
+            // An object, at least.
+            _ if !support.has(format) => {
+                (support == FormatSupport::Object).then(|| json!({ "type": "json_object" }))
+            }
+            ResponseFormat::Json => Some(json!({ "type": "json_object" })),
+            ResponseFormat::Schema { schema, .. } if support == FormatSupport::BareSchema => {
+                Some(json!({ "type": "json_schema", "json_schema": { "schema": schema } }))
+            }
+            ResponseFormat::Schema { name, schema, strict } => {
                 let mut json_schema = Map::from_iter([("name".to_owned(), json!(name))]);
                 json_schema.insert("schema".to_owned(), Value::Object(schema.clone()));
                 if let Some(strict) = strict {
@@ -221,11 +248,11 @@ impl OpenAiWire {
                 }
                 Some(json!({ "type": "json_schema", "json_schema": json_schema }))
             }
-            _ => Some(json!({ "type": "json_object" })),
         }
     }
 }
 
+/// A tool in OpenAI's form.
 pub fn tool(tool: &Tool) -> Value {
     let mut function = Map::from_iter([("name".to_owned(), json!(tool.name))]);
     if let Some(description) = &tool.description {
@@ -237,3 +264,6 @@ pub fn tool(tool: &Tool) -> Value {
     }
     json!({ "type": "function", "function": function })
 }
+
+#[cfg(test)]
+mod dialect_tests;

@@ -5,19 +5,22 @@ use serde_json::Value;
 
 use super::Dialect;
 use super::answer::{WireCall, WireUsage};
+use super::reasoning::BlockAssembly;
 use crate::model::{FinishReason, OtherContent, StreamEvent, json};
-use crate::providers::wire::{First, PlainText, Presence, StreamDecoder, Text, error_text};
+use crate::providers::wire::{First, PlainText, Presence, StreamDecoder, Text, error_text, reported};
 
 pub struct OpenAiDecoder {
     dialect: Dialect,
     model: String,
+    /// Blocks of reasoning that are handed on whole, when the answer ends.
+    blocks: BlockAssembly,
     finished: bool,
     done: bool,
 }
 
 impl OpenAiDecoder {
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, model: String::new(), finished: false, done: false }
+        Self { dialect, model: String::new(), blocks: BlockAssembly::default(), finished: false, done: false }
     }
 }
 
@@ -29,6 +32,7 @@ struct Chunk<'a> {
     choices: First<ChunkChoice>,
     usage: Option<WireUsage>,
     error: Option<Value>,
+    x_groq: Option<GroqNotes>,
 }
 
 #[derive(Deserialize)]
@@ -36,6 +40,16 @@ struct ChunkChoice {
     delta: Option<Delta>,
     #[serde(default)]
     finish_reason: FinishReason,
+    /// Moonshot's place for it.
+    usage: Option<WireUsage>,
+    error: Option<Value>,
+}
+
+/// What Groq adds to its first chunk and to its last.
+#[derive(Deserialize)]
+struct GroqNotes {
+    usage: Option<WireUsage>,
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +57,7 @@ struct Delta {
     content: Option<PlainText>,
     reasoning_content: Option<PlainText>,
     reasoning: Option<PlainText>,
+    reasoning_details: Option<Vec<Value>>,
     tool_calls: Option<Vec<WireCall>>,
     #[serde(default)]
     refusal: Presence,
@@ -50,8 +65,10 @@ struct Delta {
 
 impl Delta {
     fn other_content(&mut self) -> Option<Box<OtherContent>> {
-        let reasoning = self.reasoning_content.take().or(self.reasoning.take()).map(PlainText::into_string);
-        let reasoning = reasoning.unwrap_or_default();
+        let reasoning = match self.reasoning_content.take().or(self.reasoning.take()) {
+            Some(reasoning) => reasoning.into_string(),
+            None => self.content.as_mut().map(PlainText::take_thinking).unwrap_or_default(),
+        };
         let tool_calls = self.tool_calls.take().unwrap_or_default();
         if reasoning.is_empty() && tool_calls.is_empty() && !self.refusal.0 {
             return None;
@@ -65,6 +82,10 @@ impl StreamDecoder for OpenAiDecoder {
     fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
         if data == "[DONE]" {
             self.done = true;
+            let reasoning_details = self.blocks.take();
+            if !reasoning_details.is_empty() {
+                into.push(StreamEvent::other(OtherContent { reasoning_details, ..OtherContent::default() }));
+            }
             return Ok(());
         }
         let replaced;
@@ -79,25 +100,44 @@ impl StreamDecoder for OpenAiDecoder {
             // Stray lines between good events are passed over, but a named error is one whatever its shape.
             return if name == Some("error") { Err(data.to_owned()) } else { Ok(()) };
         };
-        if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
+        let (groq_usage, groq_error) = chunk.x_groq.map_or((None, None), |notes| (notes.usage, notes.error));
+        let (choice_usage, choice_error, choice) = match chunk.choices.0 {
+            Some(mut choice) => (choice.usage.take(), choice.error.take(), Some(choice)),
+            None => (None, None, None),
+        };
+        if let Some(error) = chunk.error.or(choice_error).or(groq_error).filter(|error| !error.is_null()) {
             return Err(error_text(&error));
         }
-        let mut event = StreamEvent {
-            usage: chunk.usage.and_then(|usage| usage.counts(&self.dialect)),
-            ..StreamEvent::default()
-        };
+        let usage = chunk.usage.or(choice_usage).or(groq_usage);
+        let usage = usage.and_then(|usage| usage.counts(&self.dialect));
+        if choice.is_none()
+            && usage.is_none()
+            && let Some(problem) = serde_json::from_str(data).ok().and_then(|body| reported(&body))
+        {
+            return Err(problem);
+        }
+        let mut event = StreamEvent { usage, ..StreamEvent::default() };
         if let Some(Text(model)) = chunk.model
             && model != self.model
         {
             self.model = model.into_owned();
             event.model = Some(self.model.clone());
         }
-        if let First(Some(choice)) = chunk.choices {
+        if let Some(choice) = choice {
             if let Some(mut delta) = choice.delta {
                 event.other = delta.other_content();
+                for part in delta.reasoning_details.unwrap_or_default() {
+                    self.blocks.push(part);
+                }
                 event.delta = delta.content.map(PlainText::into_string).unwrap_or_default();
             }
-            self.finished |= choice.finish_reason.word().is_some();
+            if choice.finish_reason.word().is_some() {
+                self.finished = true;
+                let reasoning_details = self.blocks.take();
+                if !reasoning_details.is_empty() {
+                    event.other.get_or_insert_default().reasoning_details = reasoning_details;
+                }
+            }
             event.finish_reason = choice.finish_reason;
         }
         into.push(event);

@@ -31,8 +31,8 @@ impl ResponsesWire {
         field("temperature", request.temperature.map(|temperature| json!(temperature)));
         field("top_p", request.top_p.map(|top_p| json!(top_p)));
         field("reasoning", self.reasoning(request));
-        field("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(tool).collect()));
-        let choice = request.tool_choice.as_ref().and_then(|choice| self.chat.tool_choice(choice));
+        let (tools, choice) = self.chat.tools(request);
+        field("tools", (!tools.is_empty()).then(|| tools.into_iter().map(tool).collect()));
         field("tool_choice", choice.map(|choice| flat(choice, "function")));
         let format = request.response_format.as_ref().and_then(|format| self.chat.format(format));
         field("text", format.map(|format| json!({ "format": flat(format, "json_schema") })));

@@ -26,9 +26,10 @@ fn reference(stream: &[u8], finish: bool) -> Vec<Owned> {
     let text = String::from_utf8_lossy(stream).replace("\r\n", "\n").replace('\r', "\n");
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut lines: Vec<&str> = text.split('\n').collect();
-    lines.pop();
     if finish {
         lines.push("");
+    } else {
+        lines.pop();
     }
     let (mut events, mut name, mut data) = (Vec::new(), String::new(), String::new());
     for line in lines {
@@ -90,11 +91,12 @@ fn an_event_has_the_last_type_it_is_given() {
 }
 
 #[test]
-fn an_event_without_its_blank_line_comes_at_the_end_if_its_lines_are_complete() {
+fn an_event_without_its_blank_line_comes_at_the_end() {
     assert_eq!(data("data: a\n"), [""; 0]);
     assert_eq!(read([&b"event: e\ndata: a\n"[..]], true), [(Some("e".to_owned()), "a".to_owned())]);
-    assert_eq!(read([&b"data: a\ndata: {\"cut"[..]], true), [(None, "a".to_owned())]);
-    assert_eq!(read([&b"data: {\"cut"[..]], true), []);
+    assert_eq!(read([&b"data: a\ndata: [DONE]"[..]], true), [(None, "a\n[DONE]".to_owned())]);
+    assert_eq!(read([&b"data: a\n\nda"[..], b"ta: [DONE]"], true)[1], (None, "[DONE]".to_owned()));
+    assert_eq!(read([&b": comment"[..]], true), []);
 }
 
 #[test]
