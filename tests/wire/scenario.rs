@@ -56,7 +56,8 @@ pub struct Service {
     provider: Option<String>,
     /// What the base URL has behind the host.
     pub base_path: String,
-    /// Where calls go, unless `expected.json` says so; `MODEL` stands for the request's model, escaped.
+    /// Where calls go, unless `expected.json` says so; `MODEL` stands for the request's model, escaped, `MODEL_PATH` for
+    /// one whose slashes stay.
     path: String,
     /// The same for streams, where it is another.
     stream_path: Option<String>,
@@ -135,7 +136,8 @@ impl Scenario {
         let service = &self.service;
         let usual = service.stream_path.as_ref().filter(|_| self.streams()).unwrap_or(&service.path);
         let model = self.model().replace(':', "%3A").replace('/', "%2F");
-        self.expected.path.as_ref().unwrap_or(usual).replace("MODEL", &model)
+        let path = self.expected.path.as_ref().unwrap_or(usual);
+        path.replace("MODEL_PATH", &self.model()).replace("MODEL", &model)
     }
 
     /// Where the last event of the body begins; of a body that is no stream, where its last bytes do.

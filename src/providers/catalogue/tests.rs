@@ -11,7 +11,7 @@ use crate::providers::{Setup, build, complete, families, variables};
 use crate::transport::NetworkSettings;
 
 /// Which models there are is the account's business.
-const MODELS_OF_ONES_OWN: [&str; 4] = ["databricks", "litellm", "portkey", "snowflake"];
+const MODELS_OF_ONES_OWN: [&str; 5] = ["azure", "databricks", "litellm", "portkey", "snowflake"];
 
 fn is_loopback(service: &Service) -> bool {
     service.base_url.starts_with("http://127.0.0.1:")
