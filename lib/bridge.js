@@ -19,6 +19,7 @@ const CUSTOM_CALL = 6;
 const CUSTOM_CANCEL = 7;
 const CUSTOM_RESUME = 8;
 const WARNING = 9;
+const FURTHER_LOG = 10;
 
 /** Calls that messages may still come for; `{reader, call}` once a stream is open. */
 const open = new Slots();
@@ -84,6 +85,9 @@ function deliver() {
       case WARNING:
         warn(message[1]);
         break;
+      case FURTHER_LOG:
+        furtherLog(message[1], message[2]);
+        break;
     }
   }
 }
@@ -93,6 +97,11 @@ function warn(line) {
   try {
     console.warn(line);
   } catch {}
+}
+
+function furtherLog(id, entry) {
+  const call = open.get(id);
+  (call?.call ?? call)?.log(entry);
 }
 
 function settle(id, error, value, log) {

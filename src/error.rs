@@ -24,6 +24,9 @@ pub enum ErrorKind {
     ConfigInvalid,
     /// The caller's request is at fault; nothing was sent.
     InvalidRequest,
+    /// A limit of the gateway's own.
+    RateLimited,
+    ProviderUnavailable,
     /// The call was stopped before its end.
     Aborted,
     Internal,
@@ -42,6 +45,8 @@ impl ErrorKind {
             Self::BudgetExceeded => "BUDGET_EXCEEDED",
             Self::ConfigInvalid => "CONFIG_INVALID",
             Self::InvalidRequest => "INVALID_REQUEST",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
             Self::Aborted => "ABORTED",
             Self::Internal => "INTERNAL",
         }
@@ -56,6 +61,8 @@ impl ErrorKind {
             Self::ProviderResponse | Self::ProviderNetwork => 502,
             Self::RouteNotFound => 404,
             Self::InvalidRequest => 400,
+            Self::RateLimited => 429,
+            Self::ProviderUnavailable => 503,
             Self::Aborted => 499,
             Self::ConfigInvalid | Self::Internal => 500,
         }
@@ -168,6 +175,11 @@ impl GatewayError {
             .with_detail("path", json!(path))
     }
 
+    pub fn provider_unavailable(provider: &str, why: &str, retry_after: Option<Duration>) -> Self {
+        let _ = retry_after;
+        Self::of_provider(ErrorKind::ProviderUnavailable, provider, why.to_owned())
+    }
+
     pub fn aborted(reason: &str) -> Self {
         Self::new(ErrorKind::Aborted, format!("The call was aborted: {reason}"))
     }
@@ -179,6 +191,11 @@ impl GatewayError {
 
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
+    }
+
+    /// The HTTP status of a `provider_response`.
+    pub fn upstream_status(&self) -> Option<u64> {
+        self.details.as_ref()?.get("upstreamStatus")?.as_u64()
     }
 
     #[must_use]

@@ -191,11 +191,9 @@ fn prices() {
 }
 
 fn gateway(scripts: Arc<Vec<Script>>, budgets: &[BudgetPolicy]) -> Gateway {
-    let loaded = |step| Loaded {
-        provider: Arc::new(Scripted { step, scripts: scripts.clone() }),
-        default_model: None,
-        models: MODELS.map(str::to_owned).to_vec(),
-    };
+    let entry = json!({"name": "scripted", "provider": "scripted", "models": MODELS});
+    let entry = serde_json::from_value(entry).unwrap();
+    let loaded = |step| Arc::new(Loaded::new(Arc::new(Scripted { step, scripts: scripts.clone() }), &entry));
     let providers: Providers = [("first".to_owned(), loaded(0)), ("second".to_owned(), loaded(1))].into();
     let rules: Vec<RouteRule> = serde_json::from_value(json!([
         {"name": "chain", "priority": 1, "match": {"taskType": "chain"}, "target": {"provider": "first", "fallbackChain": "both"}},

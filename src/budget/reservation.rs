@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::amount::{Amount, BudgetUsage};
 use super::call::{CallEstimate, Estimate};
-use super::guard::BudgetGuard;
+use super::guard::{BudgetGuard, State};
 
 /// The policy that refused a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,17 @@ impl Reservation {
     /// The `max_tokens` to send upstream: set where a strict policy applies and the request has none of its own.
     pub fn output_cap(&self) -> Option<u64> {
         self.output_cap
+    }
+
+    /// Counts what the call has used beside what it is settled with.
+    pub fn record_further(&self, usage: BudgetUsage) {
+        let Some(id) = self.flight else { return };
+        let now = self.guard.clock.now();
+        let mut state = self.guard.state();
+        let State { flights, buckets, .. } = &mut *state;
+        for hold in flights.get(&id).iter().flat_map(|flight| &flight.holds) {
+            buckets[hold.policy].current(Arc::clone(&hold.key), now).spent += Amount::from(usage);
+        }
     }
 
     /// `[POLICY] REASON` for each soft limit that was exceeded at admission.

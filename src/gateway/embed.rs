@@ -18,7 +18,7 @@ impl Gateway {
     pub async fn embed(&self, request: EmbedRequest, context: CallContext) -> Result<EmbedResponse, Failure> {
         let EmbedRequest { inputs, dimensions, common } = request;
         let cancel = context.cancel.clone();
-        let estimate = PromptEstimate::of_texts(inputs.clone());
+        let estimate = Arc::new(PromptEstimate::of_texts(inputs.clone()));
         let Admitted { decision, orders, record, request_id, started } =
             self.admit(common, estimate, context)?;
         let run = execute(&decision, &self.providers, &orders, |step| {
@@ -51,6 +51,7 @@ impl Gateway {
             latency_ms: latency_ms(started),
             fallback_triggered: routed.fallback_triggered,
             fallback_from: routed.fallback_from,
+            attempts: orders.attempts.told(),
             ..Outcome::default()
         };
         record.end(&outcome, None);

@@ -6,6 +6,7 @@ use crate::budget::CallEstimate;
 use crate::model::{ChatRequest, TokenUsage, UsageSource, Usd};
 use crate::pricing::{self, tokens};
 use crate::routing::RouteEstimate;
+use crate::routing::run::Estimates;
 
 /// Output assumed for a call that sets no `maxTokens`, where a rule bounds the cost.
 const ASSUMED_OUTPUT: u64 = 256;
@@ -73,6 +74,18 @@ impl PromptEstimate {
 
     fn count(&self, model: &str) -> u64 {
         self.prompt.count(model)
+    }
+}
+
+impl Estimates for PromptEstimate {
+    fn tokens(&self, model: &str) -> u64 {
+        let output = self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT);
+        self.count(model).saturating_add(output)
+    }
+
+    fn cost(&self, family: &str, model: &str) -> f64 {
+        let output = self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT);
+        pricing::cost(family, model, &TokenUsage::new(self.count(model), output)).dollars()
     }
 }
 

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::{BudgetGuard, Refusal, Scope};
 use crate::error::{ErrorKind, Failure, GatewayError};
-use crate::model::config::{BudgetPolicy, FallbackChain, RouteRule};
+use crate::model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use crate::model::{Answer, ChatRequest, GatewayResponse};
 use crate::pricing;
-use crate::routing::fallback::{self, Orders};
-use crate::routing::{Decision, Providers, Routed, Router};
+use crate::routing::fallback;
+use crate::routing::run::Overtaken;
+use crate::routing::{Decision, Hedge, Orders, Providers, RetryBudget, RoutePool, Routed, Router};
 use crate::usage::{CallRecord, Observer, Outcome, Start, latency_ms};
 
 use models::ModelLists;
@@ -31,6 +32,9 @@ pub struct Gateway {
     router: Router,
     budgets: Arc<BudgetGuard>,
     models: ModelLists,
+    /// By rule.
+    pools: Vec<Option<Arc<RoutePool>>>,
+    retry_budget: Arc<RetryBudget>,
 }
 
 /// What surrounds one call.
@@ -56,7 +60,23 @@ impl Gateway {
         chains: Vec<FallbackChain>,
         budgets: Vec<BudgetPolicy>,
     ) -> Self {
+        Self::with_settings(providers, rules, chains, budgets, &Settings::default())
+    }
+
+    pub fn with_settings(
+        providers: Providers,
+        rules: Vec<RouteRule>,
+        chains: Vec<FallbackChain>,
+        budgets: Vec<BudgetPolicy>,
+        settings: &Settings,
+    ) -> Self {
+        let pool = |rule: &RouteRule| {
+            let config = rule.target.pool.as_ref()?;
+            Some(Arc::new(RoutePool::new(config, &providers, settings)))
+        };
         Self {
+            pools: rules.iter().map(pool).collect(),
+            retry_budget: Arc::new(RetryBudget::new(&settings.retry_budget)),
             providers,
             router: Router::new(rules, chains),
             budgets: Arc::new(BudgetGuard::new(budgets)),
@@ -77,12 +97,13 @@ impl Gateway {
     pub async fn chat(&self, request: ChatRequest, context: CallContext) -> Result<GatewayResponse, Failure> {
         let cancel = context.cancel.clone();
         let request = Arc::new(request);
-        let estimate = PromptEstimate::new(request.clone());
+        let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let Admitted { decision, orders, record, request_id, started } =
             self.admit(request, estimate, context)?;
         let run = async {
-            let routed = fallback::chat(&decision, &self.providers, &orders).await?;
-            Ok(outcome_of(routed, &orders.request).await)
+            let mut routed = fallback::chat(&decision, &self.providers, &orders).await?;
+            bill_overtaken(&record, std::mem::take(&mut routed.overtaken), &orders.request).await;
+            Ok(outcome_of(routed, &orders).await)
         };
         match unless_cancelled(&cancel, run).await {
             Ok(mut outcome) => {
@@ -105,12 +126,16 @@ impl Gateway {
     ) -> Result<GatewayStream, Failure> {
         let cancel = context.cancel.clone();
         let request = Arc::new(request);
-        let estimate = PromptEstimate::new(request.clone());
+        let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let Admitted { decision, orders, record, request_id, started } =
             self.admit(request, estimate, context)?;
-        let open = fallback::stream(&decision, &self.providers, &orders);
+        let open = async {
+            let mut routed = fallback::stream(&decision, &self.providers, &orders).await?;
+            bill_overtaken(&record, std::mem::take(&mut routed.overtaken), &orders.request).await;
+            Ok(routed)
+        };
         match unless_cancelled(&cancel, open).await {
-            Ok(routed) => Ok(GatewayStream::new(routed, record, orders.request, request_id, started, cancel)),
+            Ok(routed) => Ok(GatewayStream::new(routed, record, orders, request_id, started, cancel)),
             Err(failure) => Err(failed(record, failure, &request_id)),
         }
     }
@@ -119,16 +144,21 @@ impl Gateway {
     fn admit(
         &self,
         request: Arc<ChatRequest>,
-        estimate: PromptEstimate,
+        estimate: Arc<PromptEstimate>,
         context: CallContext,
     ) -> Result<Admitted, Failure> {
         let started = Instant::now();
         let request_id = new_request_id();
         let decision = self
             .router
-            .resolve(&request, &self.providers, &estimate)
+            .resolve(&request, &self.providers, &*estimate)
             .map_err(|no_route| no_route.into_error().with_request_id(&request_id))?;
         let rule = self.router.rule(decision.rule);
+        let decision = Decision {
+            pool: self.pools.get(decision.rule).cloned().flatten(),
+            hedge: rule.hedge.map(Hedge::from),
+            ..decision
+        };
         let loaded = self.providers.get(&decision.provider);
         let reservation = if self.budgets.is_empty() {
             None
@@ -152,6 +182,16 @@ impl Gateway {
             request.max_tokens.or_else(|| reservation.as_ref().and_then(|held| held.output_cap()));
         let deadline = [rule.constraints.max_latency_ms, request.timeout_ms].into_iter().flatten().min();
         let deadline = deadline.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
+        let orders = Orders {
+            max_tokens,
+            deadline,
+            // The original repeats and falls back as often as its configuration says.
+            retry_budget: decision.pool.is_some().then(|| self.retry_budget.clone()),
+            ..Orders::new(request.clone(), estimate)
+        };
+        if let Some(budget) = &orders.retry_budget {
+            budget.deposit();
+        }
         let record = CallRecord::open(Start {
             request_id: request_id.clone(),
             started,
@@ -164,13 +204,7 @@ impl Gateway {
             feature: request.feature.clone(),
             user_tier: request.user_tier.clone(),
         });
-        Ok(Admitted {
-            decision,
-            orders: Orders { request, max_tokens, deadline },
-            record,
-            request_id,
-            started,
-        })
+        Ok(Admitted { decision, orders, record, request_id, started })
     }
 }
 
@@ -207,8 +241,18 @@ fn failed(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
     failure.with_request_id(request_id)
 }
 
-async fn outcome_of(routed: Routed<Answer>, request: &Arc<ChatRequest>) -> Outcome {
-    let Routed { output: answer, provider, model, fallback_from, fallback_triggered, .. } = routed;
+/// What attempts have cost that another one overtook: their prompts, which their providers have read.
+async fn bill_overtaken(record: &CallRecord, overtaken: Vec<Overtaken>, request: &Arc<ChatRequest>) {
+    for Overtaken { provider, model } in overtaken {
+        let usage = estimated_usage(&model, request, "").await;
+        let cost = pricing::cost(provider.family(), &model, &usage);
+        record.overtaken(provider.name(), &model, usage, cost);
+    }
+}
+
+async fn outcome_of(routed: Routed<Answer>, orders: &Orders) -> Outcome {
+    let Routed { output: answer, provider, model, fallback_from, fallback_triggered, degraded, .. } = routed;
+    let request = &orders.request;
     let usage = match answer.usage {
         Some(usage) => usage,
         None => estimated_usage(&model, request, &answer.output_text()).await,
@@ -227,5 +271,8 @@ async fn outcome_of(routed: Routed<Answer>, request: &Arc<ChatRequest>) -> Outco
         latency_ms: 0,
         fallback_triggered,
         fallback_from,
+        degraded,
+        cached: false,
+        attempts: orders.attempts.told(),
     }
 }

@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::pricing;
 use crate::providers::EventSource;
-use crate::routing::Routed;
+use crate::routing::{Orders, Routed};
 use crate::usage::{CallRecord, Outcome, latency_ms};
 
 /// A committed stream. Dropping it closes the upstream's connection and bills what came up to then.
@@ -50,17 +50,26 @@ impl GatewayStream {
     pub(super) fn new(
         routed: Routed<Box<dyn EventSource>>,
         record: CallRecord,
-        request: Arc<ChatRequest>,
+        orders: Orders,
         request_id: String,
         started: Instant,
         cancel: CancellationToken,
     ) -> Self {
-        let Routed { output: source, entry, provider, model, fallback_from, fallback_triggered } = routed;
+        let Routed {
+            output: source,
+            entry,
+            provider,
+            model,
+            fallback_from,
+            fallback_triggered,
+            degraded,
+            ..
+        } = routed;
         Self {
             source: Some(source),
             record: Some(record),
             cancel,
-            request,
+            request: orders.request,
             request_id,
             started,
             entry,
@@ -70,6 +79,8 @@ impl GatewayStream {
                 model: model.clone(),
                 fallback_triggered,
                 fallback_from,
+                degraded,
+                attempts: orders.attempts.told(),
                 ..Outcome::default()
             },
             asked_model: model,
@@ -80,12 +91,8 @@ impl GatewayStream {
     }
 
     /// A stream outside of a gateway: nothing is budgeted, nothing is logged.
-    pub fn detached(
-        routed: Routed<Box<dyn EventSource>>,
-        request: Arc<ChatRequest>,
-        cancel: CancellationToken,
-    ) -> Self {
-        Self::new(routed, CallRecord::detached(), request, String::new(), Instant::now(), cancel)
+    pub fn detached(routed: Routed<Box<dyn EventSource>>, orders: Orders, cancel: CancellationToken) -> Self {
+        Self::new(routed, CallRecord::detached(), orders, String::new(), Instant::now(), cancel)
     }
 
     pub fn request_id(&self) -> &str {

@@ -44,6 +44,19 @@ pub fn output_text<'a>(content: &'a str, reasoning: &str, calls: &[ToolCall]) ->
     Cow::Owned(texts.join("\n"))
 }
 
+/// One attempt, as an answer's `attempts` tell of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptRecord {
+    pub provider: String,
+    pub model: String,
+    /// Absent where it answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    /// Milliseconds.
+    pub latency_ms: u64,
+}
+
 /// What the caller of `chat` gets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,6 +92,20 @@ pub struct GatewayResponse {
     pub reasoning_tokens: Option<u64>,
     #[serde(skip_serializing_if = "UsageSource::is_reported")]
     pub usage_source: UsageSource,
+    /// It was answered from the cache, or shared with an identical call.
+    #[serde(skip_serializing_if = "is_false")]
+    pub cached: bool,
+    /// It is a chain's fixed reply: nobody answered.
+    #[serde(skip_serializing_if = "is_false")]
+    pub degraded: bool,
+    /// Where it took more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptRecord>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What the caller of `embed` gets.

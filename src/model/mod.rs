@@ -10,7 +10,7 @@ pub mod request;
 pub mod tools;
 pub mod usage;
 
-pub use answer::{Answer, EmbedResponse, GatewayResponse, output_text};
+pub use answer::{Answer, AttemptRecord, EmbedResponse, GatewayResponse, output_text};
 pub use event::{FinishReason, OtherContent, StreamEvent};
 pub use message::{Content, Message, Part, Role};
 pub use money::Usd;

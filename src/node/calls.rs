@@ -40,6 +40,8 @@ pub mod message {
     pub const CUSTOM_RESUME: u8 = 8;
     /// `[kind, line]`
     pub const WARNING: u8 = 9;
+    /// `[kind, call, log]`
+    pub const FURTHER_LOG: u8 = 10;
 }
 
 /// Everything one JavaScript thread has under way.
@@ -89,7 +91,7 @@ impl Calls {
             call.cancel.cancel();
         }
         self.open().insert(id, call.clone());
-        let observer = Arc::new(CallObserver { calls: self.clone(), log: Mutex::default() });
+        let observer = Arc::new(CallObserver { calls: self.clone(), id, log: Mutex::default() });
         let work = run(call, observer.clone());
         let calls = self.clone();
         runtime()?.spawn(async move {
@@ -133,6 +135,7 @@ struct LogRest<'a> {
 /// Keeps a call's log entry until the call's end is told, and passes warnings on at once.
 pub struct CallObserver {
     calls: Arc<Calls>,
+    id: u32,
     log: Mutex<Option<UsageLog>>,
 }
 
@@ -145,6 +148,10 @@ impl CallObserver {
 impl Observer for CallObserver {
     fn usage(&self, entry: UsageLog) {
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+    }
+
+    fn further_usage(&self, entry: UsageLog) {
+        self.calls.outbox.send(&(message::FURTHER_LOG, self.id, entry));
     }
 
     fn warning(&self, line: String) {

@@ -11,11 +11,11 @@ use super::bridge::Bridge;
 use super::custom::CustomProvider;
 use super::stream::{IDLE_LIMIT, drive};
 use crate::error::Failure;
-use crate::gateway::{GatewayStream, estimated_usage, unless_cancelled};
+use crate::gateway::{GatewayStream, PromptEstimate, estimated_usage, unless_cancelled};
 use crate::model::config::ProviderConfig;
 use crate::model::{Answer, ChatRequest, EmbedRequest, UsageSource};
 use crate::providers::{self, EmbedCall, Provider, ProviderCall, Setup};
-use crate::routing::{Loaded, Providers, Routed};
+use crate::routing::{Loaded, Orders, Providers, Routed};
 use crate::transport::NetworkSettings;
 
 /// A built-in provider. Its keys stay on this side.
@@ -91,15 +91,11 @@ impl NativeProvider {
             Box::pin(async move {
                 let order = call?;
                 let source = unless_cancelled(&open.cancel, provider.stream(&order)).await?;
-                let routed = Routed {
-                    output: source,
-                    entry: String::new(),
-                    provider,
-                    model: order.model,
-                    fallback_from: None,
-                    fallback_triggered: false,
-                };
-                let stream = GatewayStream::detached(routed, order.request, open.cancel.clone());
+                let model = order.model.clone();
+                let routed = Routed::new(source, String::new(), provider, model);
+                let estimates = Arc::new(PromptEstimate::new(order.request.clone()));
+                let orders = Orders::new(order.request, estimates);
+                let stream = GatewayStream::detached(routed, orders, open.cancel.clone());
                 drive(stream, id, open, calls, observer, idle_limit, None).await;
                 Ok(())
             })
@@ -135,7 +131,14 @@ impl NativeProvider {
         let request = ChatRequest::from_json(options)?;
         let model = request.model.as_deref().or(self.entry.fallback_model()).unwrap_or_default().to_owned();
         let max_tokens = request.max_tokens;
-        Ok(ProviderCall { request: Arc::new(request), model, max_tokens, timeout: None, deadline: None })
+        Ok(ProviderCall {
+            request: Arc::new(request),
+            model,
+            max_tokens,
+            timeout: None,
+            deadline: None,
+            gate: None,
+        })
     }
 }
 
@@ -194,7 +197,7 @@ impl ProviderTable {
     #[napi(catch_unwind)]
     pub fn add_native(&mut self, name: String, provider: &NativeProvider) {
         self.idle.insert(name.clone(), idle_limit(&provider.entry));
-        self.providers.insert(name, Loaded::new(provider.provider.clone(), &provider.entry));
+        self.providers.insert(name, Arc::new(Loaded::new(provider.provider.clone(), &provider.entry)));
     }
 
     /// Adds an object of JavaScript: `object` is `{id, name, family}`, `entry` the configuration it was made from.
@@ -217,7 +220,7 @@ impl ProviderTable {
             timeout: entry.timeout_ms.map(Duration::from_millis),
         };
         self.idle.insert(name.clone(), idle_limit(&entry));
-        self.providers.insert(name, Loaded::new(Arc::new(provider), &entry));
+        self.providers.insert(name, Arc::new(Loaded::new(Arc::new(provider), &entry)));
         Ok(())
     }
 }

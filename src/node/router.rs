@@ -13,8 +13,7 @@ use crate::error::GatewayError;
 use crate::gateway::{GatewayStream, PromptEstimate, unless_cancelled};
 use crate::model::ChatRequest;
 use crate::model::config::FallbackChain;
-use crate::routing::fallback::{self, Orders, execute};
-use crate::routing::{Decision, Router};
+use crate::routing::{Decision, Orders, Router, fallback};
 
 #[napi]
 pub struct NativeRouter {
@@ -51,7 +50,7 @@ fn read_decision(json: &str) -> Result<Decision, GatewayError> {
         GatewayError::invalid_request("decision", format_args!("cannot be used: {error}"))
     })?;
     let Decided { provider, model, chain } = decided;
-    Ok(Decision { rule: 0, provider, model, chain: chain.map(Arc::new) })
+    Ok(Decision { rule: 0, provider, model, chain: chain.map(Arc::new), pool: None, hedge: None })
 }
 
 #[napi]
@@ -98,17 +97,16 @@ impl NativeRouter {
             Box::pin(async move {
                 let decision = read_decision(&decision)?;
                 let orders = orders(id, &request)?;
-                let run = execute(&decision, &providers, &orders, |step| async move {
-                    let answer = step.provider.chat(&step.call).await?;
-                    Ok(provider_result(answer, &step.call).await)
-                });
+                let run = fallback::chat(&decision, &providers, &orders);
                 let routed = unless_cancelled(&open.cancel, run).await?;
+                let order = orders.call(routed.model.clone(), None);
                 let route = RouteHead {
                     entry: routed.entry,
                     fallback_triggered: routed.fallback_triggered,
                     fallback_from: routed.fallback_from,
                 };
-                calls.answer(id, &Executed { result: routed.output, route }, &observer);
+                let result = provider_result(routed.output, &order).await;
+                calls.answer(id, &Executed { result, route }, &observer);
                 Ok(())
             })
         })
@@ -138,7 +136,7 @@ impl NativeRouter {
                     fallback_from: routed.fallback_from.clone(),
                 };
                 let idle_limit = idle.get(&routed.entry).copied().unwrap_or(IDLE_LIMIT);
-                let stream = GatewayStream::detached(routed, orders.request, open.cancel.clone());
+                let stream = GatewayStream::detached(routed, orders, open.cancel.clone());
                 drive(stream, id, open, calls, observer, idle_limit, Some(route)).await;
                 Ok(())
             })
@@ -148,6 +146,6 @@ impl NativeRouter {
 
 fn orders(id: u32, request: &str) -> Result<Orders, GatewayError> {
     let request = ChatRequest { caller: id, ..ChatRequest::from_json(request)? };
-    let max_tokens = request.max_tokens;
-    Ok(Orders { request: Arc::new(request), max_tokens, deadline: None })
+    let request = Arc::new(request);
+    Ok(Orders::new(request.clone(), Arc::new(PromptEstimate::new(request))))
 }

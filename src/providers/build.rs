@@ -410,6 +410,7 @@ mod tests {
                 max_tokens: None,
                 timeout: None,
                 deadline: None,
+                gate: None,
             };
             let failure = provider.chat(&call).await.unwrap_err();
             assert_eq!(failure.kind(), Some(ErrorKind::InvalidRequest), "{failure}");

@@ -167,7 +167,7 @@ impl<W: Wire> HttpProvider<W> {
                 Ok(read(&body).map_err(|problem| self.unusable(status, &body, problem, &read))?)
             })
         };
-        self.retry.run(deadline, attempt).await
+        self.retry.run(deadline, |_| true, attempt).await
     }
 
     async fn embed_some(
@@ -293,7 +293,13 @@ impl<W: Wire> Provider for HttpProvider<W> {
         Box::pin(async move {
             let body = self.body(call, false)?;
             let endpoint = self.endpoint(call, false)?;
-            self.retry.run(call.deadline, || self.attempt_chat(call, &endpoint, body.clone())).await
+            self.retry
+                .run(
+                    call.deadline,
+                    |error| call.allows_retry(error),
+                    || self.attempt_chat(call, &endpoint, body.clone()),
+                )
+                .await
         })
     }
 
@@ -301,7 +307,13 @@ impl<W: Wire> Provider for HttpProvider<W> {
         Box::pin(async move {
             let body = self.body(call, true)?;
             let endpoint = self.endpoint(call, true)?;
-            self.retry.run(call.deadline, || self.attempt_stream(call, &endpoint, body.clone())).await
+            self.retry
+                .run(
+                    call.deadline,
+                    |error| call.allows_retry(error),
+                    || self.attempt_stream(call, &endpoint, body.clone()),
+                )
+                .await
         })
     }
 

@@ -45,9 +45,21 @@ pub struct ProviderCall {
     pub timeout: Option<Duration>,
     /// Of the whole call, retries and fallbacks included.
     pub deadline: Option<Instant>,
+    /// Asked before an attempt is repeated.
+    pub gate: Option<Arc<dyn RetryGate>>,
+}
+
+/// Hears of each failed attempt that could be repeated, and may forbid it.
+pub trait RetryGate: Send + Sync + std::fmt::Debug {
+    fn allows(&self, error: &GatewayError) -> bool;
 }
 
 impl ProviderCall {
+    /// Whether an attempt that failed like this may be repeated.
+    pub fn allows_retry(&self, error: &GatewayError) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.allows(error))
+    }
+
     /// When an attempt begun now is over, given the provider's own timeout.
     pub fn attempt_deadline(&self, own: Option<Duration>) -> Option<Instant> {
         deadline_after(self.timeout.or(own), self.deadline)
@@ -75,6 +87,10 @@ pub trait Provider: Send + Sync + 'static {
     /// Opens a stream and waits for its first content: until then a failure is an ordinary failed attempt.
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>>;
 
+    fn keys(&self) -> Vec<KeyState> {
+        Vec::new()
+    }
+
     /// Set where the provider is reached through Cloudflare AI Gateway.
     fn universal(&self) -> Option<&dyn UniversalStep> {
         None
@@ -89,6 +105,12 @@ pub trait Provider: Send + Sync + 'static {
     fn models(&self) -> BoxFuture<'_, Result<Option<Vec<String>>, Failure>> {
         Box::pin(async { Ok(None) })
     }
+}
+
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyState {
+    pub variable: String,
 }
 
 /// Waits for `work`, but not past `deadline`.

@@ -323,6 +323,7 @@ mod tests {
             model: "@cf/meta/llama-3.1-8b-instruct".to_owned(),
             timeout: None,
             deadline: None,
+            gate: None,
         };
         serde_json::from_slice(&Wire::body(&WorkersAiWire, &call, stream).unwrap()).unwrap()
     }

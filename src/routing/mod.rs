@@ -1,27 +1,49 @@
 //! Which provider answers: the rules that pick a target, and the chain that is followed when it fails.
 
+mod candidates;
 pub mod fallback;
+pub mod health;
 pub mod matcher;
+pub mod pool;
+mod retry_budget;
+mod route_pool;
+pub mod run;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use health::EntryHealth;
+
 use crate::error::{Failure, GatewayError};
+use crate::limits::EntryLimits;
 use crate::model::ChatRequest;
-use crate::model::config::{FallbackChain, ProviderConfig, RouteRule};
+use crate::model::config::{FallbackChain, ProviderConfig, RouteRule, RouteTarget};
 use crate::providers::Provider;
 
-pub use fallback::{Routed, Step};
+pub use candidates::{step_model, trigger};
 pub use matcher::{Excluded, Matcher};
+pub use retry_budget::RetryBudget;
+pub use route_pool::RoutePool;
+pub use run::{Hedge, Orders, Routed, Step};
 
 /// A loaded provider and the entry it was loaded for.
-#[derive(Clone)]
 pub struct Loaded {
     pub provider: Arc<dyn Provider>,
     /// The entry's default model, or the first it lists.
     pub default_model: Option<String>,
     pub models: Vec<String>,
+    /// Its share of a pool's traffic.
+    pub weight: f64,
+    /// Lower numbers come first.
+    pub priority: u64,
+    /// Failed attempts may be repeated.
+    pub retries: bool,
+    pub health: Arc<EntryHealth>,
+    /// `None`: nothing is limited.
+    pub limits: Option<EntryLimits>,
+    pub health_check: Option<Duration>,
 }
 
 impl Loaded {
@@ -30,15 +52,23 @@ impl Loaded {
             provider,
             default_model: entry.fallback_model().map(str::to_owned),
             models: entry.models.clone(),
+            weight: entry.weight.unwrap_or(1.0),
+            priority: entry.priority.unwrap_or(0),
+            retries: entry.retry.and_then(|retry| retry.max_attempts).unwrap_or(1) > 1,
+            health: Arc::new(EntryHealth::of(entry)),
+            limits: EntryLimits::of(entry),
+            health_check: entry
+                .health_check
+                .map(|check| Duration::from_millis(check.interval_ms.unwrap_or(30_000))),
         }
     }
 }
 
 /// Loaded providers by their entry's name, in the order of the configuration.
-pub type Providers = IndexMap<String, Loaded>;
+pub type Providers = IndexMap<String, Arc<Loaded>>;
 
 /// What routing decided about a request.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Decision {
     /// Place of the rule among the configured ones.
     pub rule: usize,
@@ -46,6 +76,8 @@ pub struct Decision {
     pub provider: String,
     pub model: String,
     pub chain: Option<Arc<FallbackChain>>,
+    pub pool: Option<Arc<RoutePool>>,
+    pub hedge: Option<Hedge>,
 }
 
 /// Why no rule was left for a request.
@@ -105,13 +137,14 @@ impl Router {
         for index in self.matcher.matching(request) {
             let rule = self.matcher.rule(index);
             let target = &rule.target;
-            let loaded = providers.get(&target.provider);
+            let (name, own_model) = representative(target, providers);
+            let loaded = providers.get(name);
             let model = request
                 .model
                 .as_deref()
-                .or(target.model.as_deref())
+                .or(own_model)
                 .or(loaded.and_then(|loaded| loaded.default_model.as_deref()))
-                .unwrap_or(&target.provider);
+                .unwrap_or(name);
             let family = loaded.map_or("", |loaded| loaded.provider.family());
             if let Some(excluded) = matcher::exceeded(rule, family, model, estimate) {
                 no_route.excluded.push(excluded);
@@ -119,14 +152,16 @@ impl Router {
             }
             let chain = target.fallback_chain.as_ref().and_then(|name| self.chain(name));
             if loaded.is_none() && chain.is_none() {
-                no_route.missing = Some(target.provider.clone());
+                no_route.missing = Some(name.to_owned());
                 return Err(no_route);
             }
             return Ok(Decision {
                 rule: index,
-                provider: target.provider.clone(),
+                provider: name.to_owned(),
                 model: model.to_owned(),
                 chain,
+                pool: None,
+                hedge: None,
             });
         }
         Err(no_route)
@@ -134,6 +169,16 @@ impl Router {
 
     fn chain(&self, name: &str) -> Option<Arc<FallbackChain>> {
         self.chains.iter().find(|chain| chain.name == name).cloned()
+    }
+}
+
+/// Who stands for a target before anybody is asked, and the model it names: of a pool, its first member that is loaded.
+fn representative<'a>(target: &'a RouteTarget, providers: &Providers) -> (&'a str, Option<&'a str>) {
+    let Some(pool) = &target.pool else { return (&target.provider, target.model.as_deref()) };
+    let loaded = pool.members.iter().find(|member| providers.contains_key(&member.provider));
+    match loaded.or(pool.members.first()) {
+        Some(member) => (&member.provider, member.model.as_deref()),
+        None => ("", None),
     }
 }
 

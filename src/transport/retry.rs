@@ -33,10 +33,12 @@ impl From<Option<RetryConfig>> for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Runs `attempt` until it succeeds, fails for good, or the next wait would pass `deadline`.
+    /// Runs `attempt` until it succeeds, fails for good, or the next wait would pass `deadline`. `allows` is asked
+    /// before each further one.
     pub async fn run<T, F>(
         &self,
         deadline: Option<Instant>,
+        allows: impl Fn(&GatewayError) -> bool,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T, Failure>
     where
@@ -50,7 +52,8 @@ impl RetryPolicy {
             };
             made += 1;
             let Some(wait) = self.wait_after(&error, made) else { return Err(Failure::Gateway(error)) };
-            if deadline.is_some_and(|deadline| Instant::now() + wait >= deadline) {
+            let late = deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
+            if late || !allows(&error) {
                 return Err(Failure::Gateway(error));
             }
             tokio::time::sleep(wait).await;
@@ -80,8 +83,7 @@ fn is_transient(error: &GatewayError) -> bool {
     match error.kind {
         ErrorKind::ProviderRateLimit | ErrorKind::ProviderTimeout | ErrorKind::ProviderNetwork => true,
         ErrorKind::ProviderResponse => {
-            let status = error.details.as_ref().and_then(|details| details.get("upstreamStatus")?.as_u64());
-            matches!(status, Some(502 | 503))
+            matches!(error.upstream_status(), Some(502 | 503))
         }
         _ => false,
     }
@@ -126,11 +128,15 @@ mod tests {
         let started = Instant::now();
         let mut made = 0;
         let result: Result<(), _> = policy
-            .run(deadline, || {
-                made += 1;
-                let error = error.clone();
-                async { Err(error.into()) }
-            })
+            .run(
+                deadline,
+                |_| true,
+                || {
+                    made += 1;
+                    let error = error.clone();
+                    async { Err(error.into()) }
+                },
+            )
             .await;
         assert!(result.is_err());
         (made, started.elapsed())

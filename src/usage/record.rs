@@ -10,7 +10,12 @@ use serde_json::Value;
 use super::Observer;
 use crate::budget::{BudgetUsage, Reservation};
 use crate::error::{ErrorKind, Failure};
-use crate::model::{FinishReason, GatewayResponse, TokenUsage, ToolCall, UsageLog, UsageSource, Usd};
+use crate::model::{
+    AttemptRecord, FinishReason, GatewayResponse, TokenUsage, ToolCall, UsageLog, UsageSource, Usd,
+};
+
+/// The `errorCode` of an attempt that another one has overtaken.
+const OVERTAKEN: &str = "HEDGE_LOST";
 
 /// What is known of a call before it runs.
 pub struct Start {
@@ -43,6 +48,9 @@ pub struct Outcome {
     pub latency_ms: u64,
     pub fallback_triggered: bool,
     pub fallback_from: Option<String>,
+    pub degraded: bool,
+    pub cached: bool,
+    pub attempts: Vec<AttemptRecord>,
 }
 
 impl Outcome {
@@ -80,6 +88,9 @@ impl Outcome {
             cache_write_tokens: self.usage.cache_write,
             reasoning_tokens: self.usage.reasoning,
             usage_source: self.usage.source,
+            cached: self.cached,
+            degraded: self.degraded,
+            attempts: self.attempts,
         }
     }
 }
@@ -104,6 +115,28 @@ impl CallRecord {
         if let Some(start) = self.start.take() {
             start.settle(outcome, error_code);
         }
+    }
+
+    /// Tells of an attempt that another one has overtaken: what it has cost is billed, too.
+    pub fn overtaken(&self, provider: &str, model: &str, usage: TokenUsage, cost: Usd) {
+        let Some(start) = &self.start else { return };
+        if let Some(reservation) = &start.reservation {
+            reservation.record_further(BudgetUsage {
+                input_tokens: usage.input,
+                output_tokens: usage.output,
+                cost,
+            });
+        }
+        start.observer.further_usage(UsageLog {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            total_tokens: usage.total(),
+            estimated_cost_usd: cost.dollars(),
+            usage_source: usage.source,
+            ..start.failure(OVERTAKEN)
+        });
     }
 
     /// Ends a call that was refused before any provider was asked: it has no entry.
@@ -165,14 +198,18 @@ impl Start {
 
     fn fail(self, error_code: &str) {
         // The reservation goes back as `self` is dropped.
-        self.observer.usage(UsageLog {
+        self.observer.usage(self.failure(error_code));
+    }
+
+    fn failure(&self, error_code: &str) -> UsageLog {
+        UsageLog {
             timestamp: timestamp(),
-            request_id: self.request_id,
-            provider: self.provider,
-            model: self.model,
-            route_rule: self.route_rule,
-            feature: self.feature,
-            user_tier: self.user_tier,
+            request_id: self.request_id.clone(),
+            provider: self.provider.clone(),
+            model: self.model.clone(),
+            route_rule: self.route_rule.clone(),
+            feature: self.feature.clone(),
+            user_tier: self.user_tier.clone(),
             success: false,
             input_tokens: 0,
             output_tokens: 0,
@@ -185,7 +222,7 @@ impl Start {
             fallback_from: None,
             error_code: Some(error_code.to_owned()),
             usage_source: UsageSource::Reported,
-        });
+        }
     }
 }
 

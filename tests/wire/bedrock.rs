@@ -65,6 +65,7 @@ async fn each_attempt_is_signed_anew() {
         max_tokens: None,
         timeout: None,
         deadline: None,
+        gate: None,
     };
     assert_eq!(provider.chat(&call).await.unwrap().content, "Hello!");
     let (first, second) = (signature(&replay.seen().await), signature(&replay.seen().await));

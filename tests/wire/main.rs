@@ -58,6 +58,7 @@ fn call(scenario: &Scenario) -> ProviderCall {
         max_tokens,
         timeout: None,
         deadline: None,
+        gate: None,
     }
 }
 
@@ -296,7 +297,7 @@ impl Observer for Notes {
 }
 
 fn gateway(entry: &ProviderConfig) -> Gateway {
-    let providers: Providers = [("replay".to_owned(), Loaded::new(provider(entry), entry))].into();
+    let providers: Providers = [("replay".to_owned(), Arc::new(Loaded::new(provider(entry), entry)))].into();
     let rule: RouteRule =
         serde_json::from_value(json!({"name": "all", "match": {}, "target": {"provider": "replay"}}))
             .unwrap();

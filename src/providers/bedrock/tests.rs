@@ -17,6 +17,7 @@ fn refusal(content: Value) -> GatewayError {
         max_tokens: None,
         timeout: None,
         deadline: None,
+        gate: None,
     };
     Wire::body(&wire(), &call, false).unwrap_err()
 }

@@ -130,52 +130,66 @@ impl Provider for MockProvider {
     }
 
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
-        Box::pin(self.retry.run(call.deadline, move || async move {
-            let fault = fault(&call.model);
-            self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
-            if matches!(fault, Some(Fault::MidStreamError | Fault::Cut)) {
-                return Err(GatewayError::provider_response(&self.name, 500, "mock fails half-way").into());
-            }
-            let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
-            Ok(Answer {
-                content: reply.pieces.concat(),
-                model: reply.model,
-                finish_reason: Some(reply.finish.to_owned()),
-                tool_calls: reply.calls,
-                reasoning: reply.reasoning,
-                usage: Some(reply.usage),
-                ..Answer::default()
-            })
-        }))
+        Box::pin(self.retry.run(
+            call.deadline,
+            |error| call.allows_retry(error),
+            move || async move {
+                let fault = fault(&call.model);
+                self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
+                if matches!(fault, Some(Fault::MidStreamError | Fault::Cut)) {
+                    return Err(
+                        GatewayError::provider_response(&self.name, 500, "mock fails half-way").into()
+                    );
+                }
+                let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
+                Ok(Answer {
+                    content: reply.pieces.concat(),
+                    model: reply.model,
+                    finish_reason: Some(reply.finish.to_owned()),
+                    tool_calls: reply.calls,
+                    reasoning: reply.reasoning,
+                    usage: Some(reply.usage),
+                    ..Answer::default()
+                })
+            },
+        ))
     }
 
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
-        Box::pin(self.retry.run(call.deadline, move || async move {
-            let fault = fault(&call.model);
-            self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
-            let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
-            let fails_at = matches!(fault, Some(Fault::MidStreamError | Fault::Cut))
-                .then(|| reply.pieces.len().div_ceil(2));
-            let cut = matches!(fault, Some(Fault::Cut));
-            commit(Box::new(MockEvents {
-                name: self.name.clone(),
-                delay: self.delay,
-                reply,
-                sent: 0,
-                fails_at,
-                cut,
-            }))
-            .await
-        }))
+        Box::pin(self.retry.run(
+            call.deadline,
+            |error| call.allows_retry(error),
+            move || async move {
+                let fault = fault(&call.model);
+                self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
+                let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
+                let fails_at = matches!(fault, Some(Fault::MidStreamError | Fault::Cut))
+                    .then(|| reply.pieces.len().div_ceil(2));
+                let cut = matches!(fault, Some(Fault::Cut));
+                commit(Box::new(MockEvents {
+                    name: self.name.clone(),
+                    delay: self.delay,
+                    reply,
+                    sent: 0,
+                    fails_at,
+                    cut,
+                }))
+                .await
+            },
+        ))
     }
 
     fn embed<'a>(&'a self, call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
-        Box::pin(self.retry.run(call.deadline, move || async move {
-            let deadline = deadline_after(call.timeout.or(Some(self.timeout)), call.deadline);
-            self.fail_early(fault(&call.model).as_ref(), deadline).await?;
-            let call = call.clone();
-            blocking(move || vectors(&call)).await
-        }))
+        Box::pin(self.retry.run(
+            call.deadline,
+            |_| true,
+            move || async move {
+                let deadline = deadline_after(call.timeout.or(Some(self.timeout)), call.deadline);
+                self.fail_early(fault(&call.model).as_ref(), deadline).await?;
+                let call = call.clone();
+                blocking(move || vectors(&call)).await
+            },
+        ))
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Option<Vec<String>>, Failure>> {

@@ -28,6 +28,7 @@ fn whole(family: &str, request: &Value, stream: bool) -> Value {
         model: "m".to_owned(),
         timeout: None,
         deadline: None,
+        gate: None,
     };
     serde_json::from_slice(&wire(family).body(&call, stream).unwrap()).unwrap()
 }

@@ -1,0 +1,309 @@
+//! A circuit breaker: lets a failing target alone, and probes it now and then.
+//!
+//! ```text
+//!            failures in a row            cooldown over
+//!  closed ───────────────────▶ open ─────────────────────▶ half open
+//!    ▲                          ▲        a probe failed        │
+//!    │                          └──────────────────────────────┤
+//!    └─────────────────────────────────────────────────────────┘
+//!                         enough probes succeeded
+//! ```
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::model::config::BreakerConfig;
+
+/// What a breaker does at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    Closed,
+    HalfOpen,
+    Open,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct BreakerSettings {
+    /// Failures in a row that open it.
+    pub failure_threshold: u32,
+    /// Until the first probe.
+    pub cooldown: Duration,
+    /// Probes, one at a time, that must succeed to close it.
+    pub probes: u32,
+}
+
+impl From<Option<BreakerConfig>> for BreakerSettings {
+    fn from(config: Option<BreakerConfig>) -> Self {
+        let config = config.unwrap_or_default();
+        Self {
+            failure_threshold: config.failure_threshold.unwrap_or(5).max(1),
+            cooldown: Duration::from_millis(config.cooldown_ms.unwrap_or(60_000)),
+            probes: config.half_open_max_requests.unwrap_or(3).max(1),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Instant },
+    HalfOpen { successes: u32, probing: bool },
+}
+
+#[derive(Debug)]
+pub struct Breaker {
+    settings: BreakerSettings,
+    state: Mutex<State>,
+}
+
+impl Breaker {
+    pub fn new(settings: BreakerSettings) -> Self {
+        Self { settings, state: Mutex::new(State::Closed { failures: 0 }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn state(&self) -> BreakerState {
+        match *self.lock() {
+            State::Closed { .. } => BreakerState::Closed,
+            State::Open { .. } => BreakerState::Open,
+            State::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+
+    /// How long nobody is let through; `None`: somebody is, now. Changes nothing.
+    pub fn blocked(&self) -> Option<Duration> {
+        match *self.lock() {
+            State::Closed { .. } | State::HalfOpen { probing: false, .. } => None,
+            State::Open { until } => {
+                let left = until.saturating_duration_since(Instant::now());
+                (!left.is_zero()).then_some(left)
+            }
+            // The probe under way will tell.
+            State::HalfOpen { probing: true, .. } => Some(Duration::ZERO),
+        }
+    }
+
+    /// Lets a call through, or says how long none is.
+    pub fn admit(self: &Arc<Self>) -> Result<Ticket, Duration> {
+        let mut state = self.lock();
+        let probe = match &mut *state {
+            State::Closed { .. } => false,
+            State::Open { until } => {
+                let left = until.saturating_duration_since(Instant::now());
+                if !left.is_zero() {
+                    return Err(left);
+                }
+                *state = State::HalfOpen { successes: 0, probing: true };
+                true
+            }
+            State::HalfOpen { probing, .. } if *probing => return Err(Duration::ZERO),
+            State::HalfOpen { probing, .. } => {
+                *probing = true;
+                true
+            }
+        };
+        drop(state);
+        Ok(Ticket { breaker: self.clone(), probe })
+    }
+
+    /// A success that no ticket was taken for, as of a check of its health: a probe that has succeeded.
+    pub fn check_succeeded(&self) {
+        let mut state = self.lock();
+        match &mut *state {
+            State::Closed { failures } => *failures = 0,
+            State::Open { .. } => *state = State::HalfOpen { successes: 1, probing: false },
+            State::HalfOpen { successes, .. } => *successes += 1,
+        }
+        self.close_if_well(&mut state);
+    }
+
+    /// A failure that no ticket was taken for.
+    pub fn check_failed(&self) {
+        let mut state = self.lock();
+        self.count_failure(&mut state);
+    }
+
+    fn close_if_well(&self, state: &mut State) {
+        if matches!(*state, State::HalfOpen { successes, .. } if successes >= self.settings.probes) {
+            *state = State::Closed { failures: 0 };
+        }
+    }
+
+    fn count_failure(&self, state: &mut State) {
+        match state {
+            State::Closed { failures } => {
+                *failures += 1;
+                if *failures >= self.settings.failure_threshold {
+                    self.open(state);
+                }
+            }
+            State::HalfOpen { .. } => self.open(state),
+            State::Open { .. } => {}
+        }
+    }
+
+    fn open(&self, state: &mut State) {
+        *state = State::Open { until: Instant::now() + self.settings.cooldown };
+    }
+}
+
+/// A call that was let through. Dropped without a word, it counts for nothing, and another probe may start.
+#[derive(Debug)]
+pub struct Ticket {
+    breaker: Arc<Breaker>,
+    probe: bool,
+}
+
+impl Ticket {
+    pub fn succeeded(mut self) {
+        let probe = std::mem::take(&mut self.probe);
+        let mut state = self.breaker.lock();
+        match &mut *state {
+            State::Closed { failures } => *failures = 0,
+            State::HalfOpen { successes, probing } if probe => {
+                *probing = false;
+                *successes += 1;
+            }
+            // A call from before it opened says nothing about now.
+            State::HalfOpen { .. } | State::Open { .. } => {}
+        }
+        self.breaker.close_if_well(&mut state);
+    }
+
+    pub fn failed(mut self) {
+        let probe = std::mem::take(&mut self.probe);
+        let mut state = self.breaker.lock();
+        if probe || matches!(*state, State::Closed { .. }) {
+            self.breaker.count_failure(&mut state);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.probe
+            && let State::HalfOpen { probing, .. } = &mut *self.breaker.lock()
+        {
+            *probing = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn breaker() -> Arc<Breaker> {
+        let settings = BreakerSettings { failure_threshold: 3, cooldown: Duration::from_secs(10), probes: 2 };
+        Arc::new(Breaker::new(settings))
+    }
+
+    fn opened() -> Arc<Breaker> {
+        let breaker = breaker();
+        for _ in 0..3 {
+            breaker.admit().unwrap().failed();
+        }
+        assert_eq!(breaker.state(), BreakerState::Open);
+        breaker
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_in_a_row_open_it_and_a_success_between_them_does_not() {
+        let breaker = breaker();
+        for _ in 0..5 {
+            breaker.admit().unwrap().failed();
+            breaker.admit().unwrap().failed();
+            breaker.admit().unwrap().succeeded();
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert_eq!(opened().admit().unwrap_err(), Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn probes_go_one_at_a_time_and_close_it_when_enough_succeed() {
+        let breaker = opened();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(breaker.blocked(), None);
+        let probe = breaker.admit().unwrap();
+        assert!(breaker.admit().is_err() && breaker.blocked().is_some());
+        probe.succeeded();
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        breaker.admit().unwrap().succeeded();
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_fails_opens_it_again_and_one_that_is_given_up_makes_room() {
+        let breaker = opened();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        drop(breaker.admit().unwrap());
+        breaker.admit().unwrap().failed();
+        assert_eq!(breaker.state(), BreakerState::Open);
+        assert_eq!(breaker.blocked(), Some(Duration::from_secs(10)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_from_before_it_opened_change_nothing() {
+        let breaker = breaker();
+        let early: Vec<_> = (0..3).map(|_| breaker.admit().unwrap()).collect();
+        for _ in 0..3 {
+            breaker.admit().unwrap().failed();
+        }
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let probe = breaker.admit().unwrap();
+        for ticket in early {
+            ticket.failed();
+        }
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        probe.succeeded();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn checks_of_its_health_count_as_probes() {
+        let breaker = opened();
+        breaker.check_succeeded();
+        breaker.check_succeeded();
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        for _ in 0..3 {
+            breaker.check_failed();
+        }
+        assert_eq!(breaker.state(), BreakerState::Open);
+    }
+
+    #[test]
+    fn threads_never_probe_at_once_and_no_probe_is_lost() {
+        let settings = BreakerSettings { failure_threshold: 1, cooldown: Duration::ZERO, probes: 1_000_000 };
+        let breaker = Arc::new(Breaker::new(settings));
+        let running = std::sync::atomic::AtomicUsize::new(0);
+        let probes = std::sync::atomic::AtomicUsize::new(0);
+        breaker.check_failed();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let (breaker, running, probes) = (&breaker, &running, &probes);
+                scope.spawn(move || {
+                    for round in 0..5_000 {
+                        let Ok(ticket) = breaker.admit() else { continue };
+                        use std::sync::atomic::Ordering::SeqCst;
+                        assert_eq!(running.fetch_add(1, SeqCst), 0);
+                        probes.fetch_add(1, SeqCst);
+                        running.fetch_sub(1, SeqCst);
+                        match (round + thread) % 3 {
+                            0 => ticket.succeeded(),
+                            1 => ticket.failed(),
+                            _ => drop(ticket),
+                        }
+                    }
+                });
+            }
+        });
+        assert!(probes.into_inner() > 0);
+        assert_eq!(breaker.blocked(), None, "a probe was never given back");
+    }
+}

@@ -1,0 +1,8 @@
+//! How providers are doing: one account for each target, which is an entry and a model.
+
+mod breaker;
+mod latency;
+mod target;
+
+pub use breaker::{Breaker, BreakerSettings, BreakerState};
+pub use target::{Attempt, EntryHealth, EntryReport, Fault, TargetHealth, fault};

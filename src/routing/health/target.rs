@@ -1,0 +1,407 @@
+//! One target's account: who is let through, how long it takes, how often it fails.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, BreakerSettings, BreakerState, Ticket};
+use super::latency::Latency;
+use crate::error::{ErrorKind, Failure, GatewayError};
+use crate::model::config::ProviderConfig;
+use crate::providers::KeyState;
+
+/// Models are the callers' input: beyond so many, an entry's models share one account.
+const MAX_MODELS: usize = 256;
+/// A target that limits its callers without saying for how long is let alone for this long.
+const REST: Duration = Duration::from_secs(1);
+/// Longer than this a limit keeps no target from being asked.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// Outcomes that the error rate is made of.
+const OUTCOMES: u32 = 32;
+
+/// An entry's targets.
+#[derive(Debug)]
+pub struct EntryHealth {
+    settings: BreakerSettings,
+    /// The entry asks for a breaker on every call; pools have one in any case.
+    pub guarded: bool,
+    models: Mutex<HashMap<Box<str>, Arc<TargetHealth>>>,
+}
+
+impl EntryHealth {
+    pub fn of(entry: &ProviderConfig) -> Self {
+        Self { settings: entry.breaker.into(), guarded: entry.breaker.is_some(), models: Mutex::default() }
+    }
+
+    fn models(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<TargetHealth>>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn target(&self, model: &str) -> Arc<TargetHealth> {
+        let mut models = self.models();
+        if let Some(target) = models.get(model) {
+            return target.clone();
+        }
+        let name = if models.len() < MAX_MODELS { model } else { "" };
+        models.entry(name.into()).or_insert_with(|| Arc::new(TargetHealth::new(self.settings))).clone()
+    }
+
+    /// A check of the service as a whole went well, or did not.
+    pub fn checked(&self, well: bool) {
+        for target in self.models().values() {
+            if well { target.breaker.check_succeeded() } else { target.breaker.check_failed() }
+        }
+    }
+
+    pub fn report(&self, provider: &str, keys: Vec<KeyState>) -> EntryReport {
+        let mut targets: Vec<TargetReport> =
+            self.models().iter().map(|(model, target)| target.report(model)).collect();
+        targets.sort_by(|a, b| a.model.cmp(&b.model));
+        let (p50, p95) =
+            (worst(&targets, |target| target.latency_ms.p50), worst(&targets, |t| t.latency_ms.p95));
+        let rated: Vec<f64> = targets.iter().filter_map(|target| target.error_rate).collect();
+        #[allow(clippy::cast_precision_loss)]
+        let error_rate = (!rated.is_empty()).then(|| rated.iter().sum::<f64>() / rated.len() as f64);
+        EntryReport {
+            provider: provider.to_owned(),
+            state: targets.iter().map(|target| target.state).max().unwrap_or(BreakerState::Closed),
+            latency_ms: LatencyReport { p50, p95 },
+            error_rate: error_rate.unwrap_or(0.0),
+            in_flight: targets.iter().map(|target| target.in_flight).sum(),
+            targets,
+            keys,
+        }
+    }
+}
+
+fn worst(targets: &[TargetReport], of: impl Fn(&TargetReport) -> Option<f64>) -> Option<f64> {
+    targets.iter().filter_map(of).max_by(f64::total_cmp)
+}
+
+/// What `health()` says of a provider.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EntryReport {
+    pub provider: String,
+    /// The worst of its targets.
+    pub state: BreakerState,
+    pub latency_ms: LatencyReport,
+    /// Of the last calls, 0 to 1.
+    pub error_rate: f64,
+    pub in_flight: usize,
+    pub targets: Vec<TargetReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyState>,
+}
+
+/// Milliseconds to the first content.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct LatencyReport {
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetReport {
+    pub model: String,
+    pub state: BreakerState,
+    pub latency_ms: LatencyReport,
+    pub error_rate: Option<f64>,
+    pub in_flight: usize,
+    /// Milliseconds until it may be asked again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+pub struct TargetHealth {
+    breaker: Arc<Breaker>,
+    latency: Latency,
+    in_flight: AtomicUsize,
+    /// The last outcomes, a bit each: set where it failed.
+    outcomes: AtomicU32,
+    outcome_count: AtomicU32,
+    /// It has said that it wants no calls until then.
+    rests_until: Mutex<Option<Instant>>,
+}
+
+impl TargetHealth {
+    pub fn new(settings: BreakerSettings) -> Self {
+        Self {
+            breaker: Arc::new(Breaker::new(settings)),
+            latency: Latency::default(),
+            in_flight: AtomicUsize::new(0),
+            outcomes: AtomicU32::new(0),
+            outcome_count: AtomicU32::new(0),
+            rests_until: Mutex::new(None),
+        }
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    pub fn state(&self) -> BreakerState {
+        self.breaker.state()
+    }
+
+    /// How long no call of a pool goes here; `None`: one may, now.
+    pub fn blocked(&self) -> Option<Duration> {
+        let rests = self.rests_until();
+        match (self.breaker.blocked(), rests) {
+            (Some(blocked), Some(rests)) => Some(blocked.max(rests)),
+            (blocked, rests) => blocked.or(rests),
+        }
+    }
+
+    fn rests_until(&self) -> Option<Duration> {
+        let until = (*self.rests_until.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Begins an attempt. `guarded`: the breaker is asked, and hears how it goes.
+    ///
+    /// # Errors
+    /// How long the breaker lets nobody through.
+    pub fn begin(self: &Arc<Self>, guarded: bool) -> Result<Attempt, Duration> {
+        let ticket = if guarded { Some(self.breaker.admit()?) } else { None };
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Ok(Attempt { target: self.clone(), ticket, guarded, started: Instant::now() })
+    }
+
+    fn outcome(&self, failed: bool) {
+        let shift = |outcomes: u32| Some(outcomes << 1 | u32::from(failed));
+        let _ = self.outcomes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, shift);
+        self.outcome_count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn error_rate(&self) -> Option<f64> {
+        let count = self.outcome_count.load(Ordering::Relaxed).min(OUTCOMES);
+        let failed = self.outcomes.load(Ordering::Relaxed).count_ones();
+        (count > 0).then(|| f64::from(failed) / f64::from(count))
+    }
+
+    fn rest(&self, asked: Option<Duration>) {
+        let until = Instant::now() + asked.unwrap_or(REST).min(LONGEST_REST);
+        let mut rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *rests = (*rests).max(Some(until));
+    }
+
+    fn report(&self, model: &str) -> TargetReport {
+        let (p50, p95) = self.latency.percentiles();
+        TargetReport {
+            model: model.to_owned(),
+            state: self.state(),
+            latency_ms: LatencyReport { p50, p95 },
+            error_rate: self.error_rate(),
+            in_flight: self.in_flight(),
+            #[allow(clippy::cast_possible_truncation)]
+            blocked_ms: self.blocked().map(|blocked| blocked.as_millis() as u64),
+        }
+    }
+}
+
+impl crate::routing::pool::TargetState for TargetHealth {
+    fn is_available(&self) -> bool {
+        self.blocked().is_none()
+    }
+
+    fn in_flight(&self) -> usize {
+        Self::in_flight(self)
+    }
+
+    fn first_content_ms(&self) -> Option<f64> {
+        self.latency.median()
+    }
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The request is at fault: whoever is asked would refuse it.
+    Caller,
+    /// The target has no such model, say: it says nothing about its health, and others may do better.
+    Neutral,
+    /// The target wants no calls for some time.
+    Limit(Option<Duration>),
+    Target,
+}
+
+/// Attributes a failure.
+pub fn fault(failure: &Failure) -> Fault {
+    let Failure::Gateway(error) = failure else {
+        return match failure.kind() {
+            Some(ErrorKind::InvalidRequest) => Fault::Caller,
+            Some(ErrorKind::ProviderRateLimit) => Fault::Limit(None),
+            Some(ErrorKind::Aborted) => Fault::Neutral,
+            _ => Fault::Target,
+        };
+    };
+    match error.kind {
+        ErrorKind::ProviderRateLimit => Fault::Limit(error.retry_after),
+        // Refused by the provider itself, before anything was sent: another one may take it.
+        ErrorKind::InvalidRequest => Fault::Neutral,
+        ErrorKind::Aborted => Fault::Neutral,
+        ErrorKind::ProviderResponse => match error.upstream_status() {
+            Some(400 | 413 | 422) => Fault::Caller,
+            Some(404) => Fault::Neutral,
+            _ => Fault::Target,
+        },
+        _ => Fault::Target,
+    }
+}
+
+/// An attempt under way. Dropped without a word, it counts for nothing.
+#[derive(Debug)]
+pub struct Attempt {
+    target: Arc<TargetHealth>,
+    ticket: Option<Ticket>,
+    guarded: bool,
+    started: Instant,
+}
+
+impl Attempt {
+    /// The answer has begun, or is there as a whole.
+    pub fn answered(&mut self) {
+        self.target.latency.record(self.started.elapsed().as_secs_f64() * 1e3);
+        self.target.outcome(false);
+        if let Some(ticket) = self.ticket.take() {
+            ticket.succeeded();
+        }
+    }
+
+    pub fn failed(&mut self, failure: &Failure) {
+        match fault(failure) {
+            Fault::Caller | Fault::Neutral => {}
+            Fault::Limit(asked) => {
+                self.target.outcome(true);
+                if self.guarded {
+                    self.target.rest(asked);
+                }
+            }
+            Fault::Target => {
+                self.target.outcome(true);
+                match self.ticket.take() {
+                    Some(ticket) => ticket.failed(),
+                    // After the answer had begun.
+                    None if self.guarded => self.target.breaker.check_failed(),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Goes on with another attempt at the same target; false: its breaker says no.
+    pub fn again(&mut self, error: &GatewayError) -> bool {
+        self.failed(&error.clone().into());
+        self.started = Instant::now();
+        if !self.guarded {
+            return true;
+        }
+        if self.ticket.is_none() {
+            self.ticket = self.target.breaker.admit().ok();
+        }
+        self.ticket.is_some()
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.target.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> Arc<TargetHealth> {
+        let settings = BreakerSettings { failure_threshold: 2, cooldown: Duration::from_secs(9), probes: 1 };
+        Arc::new(TargetHealth::new(settings))
+    }
+
+    fn status(status: u16) -> Failure {
+        GatewayError::from_http_status("p", status, "").into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_callers_own_faults_trip_nothing() {
+        let target = health();
+        for code in [400, 404, 413, 422] {
+            for _ in 0..4 {
+                target.begin(true).unwrap().failed(&status(code));
+            }
+        }
+        assert_eq!((target.state(), target.error_rate()), (BreakerState::Closed, None));
+        for code in [500, 503] {
+            target.begin(true).unwrap().failed(&status(code));
+        }
+        assert_eq!((target.state(), target.error_rate()), (BreakerState::Open, Some(1.0)));
+        assert_eq!(target.blocked(), Some(Duration::from_secs(9)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_makes_it_rest_and_trips_nothing() {
+        let target = health();
+        let limit = GatewayError {
+            retry_after: Some(Duration::from_secs(7)),
+            ..GatewayError::provider_rate_limit("p")
+        };
+        for _ in 0..3 {
+            target.begin(true).unwrap().failed(&limit.clone().into());
+        }
+        assert_eq!((target.state(), target.blocked()), (BreakerState::Closed, Some(Duration::from_secs(7))));
+        tokio::time::advance(Duration::from_secs(7)).await;
+        assert_eq!(target.blocked(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_guard_nobody_is_kept_out() {
+        let target = health();
+        for _ in 0..9 {
+            target.begin(false).unwrap().failed(&status(500));
+        }
+        assert_eq!(target.state(), BreakerState::Closed);
+        assert!(target.begin(false).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_breaker_is_asked_again_before_each_retry() {
+        let target = health();
+        let mut attempt = target.begin(true).unwrap();
+        let error = GatewayError::from_http_status("p", 503, "");
+        assert!(attempt.again(&error));
+        assert!(!attempt.again(&error), "two failures have opened it");
+        assert_eq!(target.in_flight(), 1);
+        drop(attempt);
+        assert_eq!(target.in_flight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn models_have_accounts_of_their_own_up_to_a_bound() {
+        let entry = serde_json::json!({"name": "p", "provider": "mock", "breaker": {"failureThreshold": 1}});
+        let health = EntryHealth::of(&serde_json::from_value(entry).unwrap());
+        health.target("a").begin(true).unwrap().failed(&status(500));
+        assert_eq!(health.target("a").state(), BreakerState::Open);
+        assert_eq!(health.target("b").state(), BreakerState::Closed);
+        for model in 0..1_000 {
+            health.target(&model.to_string());
+        }
+        assert!(health.models().len() <= MAX_MODELS + 1);
+        assert_eq!(health.report("p", Vec::new()).state, BreakerState::Open);
+        health.checked(true);
+        health.checked(true);
+        health.checked(true);
+        assert_eq!(health.target("a").state(), BreakerState::Closed);
+    }
+}
