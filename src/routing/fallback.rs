@@ -204,7 +204,7 @@ fn step_model(
 pub fn trigger(failure: &Failure) -> FallbackTrigger {
     match failure.kind() {
         Some(ErrorKind::ProviderTimeout) => FallbackTrigger::Timeout,
-        Some(ErrorKind::ProviderRateLimit) => FallbackTrigger::RateLimit,
+        Some(ErrorKind::ProviderRateLimit | ErrorKind::RateLimited) => FallbackTrigger::RateLimit,
         Some(ErrorKind::BudgetExceeded) => FallbackTrigger::BudgetExceeded,
         Some(_) => FallbackTrigger::ProviderError,
         None => {
@@ -238,6 +238,10 @@ mod tests {
         };
         assert_eq!(trigger(&GatewayError::provider_timeout("p").into()), FallbackTrigger::Timeout);
         assert_eq!(trigger(&GatewayError::provider_rate_limit("p").into()), FallbackTrigger::RateLimit);
+        assert_eq!(
+            trigger(&GatewayError::rate_limited("p", Duration::ZERO).into()),
+            FallbackTrigger::RateLimit
+        );
         assert_eq!(trigger(&GatewayError::budget_exceeded("b").into()), FallbackTrigger::BudgetExceeded);
         assert_eq!(
             trigger(&GatewayError::provider_network("p", "reset").into()),
