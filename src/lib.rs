@@ -8,6 +8,7 @@ pub mod budget;
 pub mod config;
 pub mod error;
 pub mod gateway;
+pub mod limits;
 pub mod model;
 // Its functions are called from JavaScript alone: `__test__/` is their test.
 #[cfg(all(feature = "napi", not(test)))]
