@@ -7,6 +7,9 @@ const error = (message, fields) => Object.assign(new Error(message), fields)
 test.each([
   ['provider_auth', gatewayError('provider_auth', false), 'Authentication', false],
   ['provider_rate_limit', gatewayError('provider_rate_limit', true), 'RateLimit', true],
+  ['rate_limited', gatewayError('rate_limited', true), 'RateLimit', true],
+  ['unauthorized', gatewayError('unauthorized', false), 'Authentication', false],
+  ['provider_unavailable', gatewayError('provider_unavailable', true), 'ServerError', true],
   ['budget_exceeded', gatewayError('budget_exceeded', false), 'RateLimit', false],
   ['provider_timeout', gatewayError('provider_timeout', true), 'Timeout', true],
   ['provider_network', gatewayError('provider_network', true), 'Network', true],
@@ -54,5 +57,9 @@ test("the error's own hint is the wait", () => {
   expect(classifyError({ status: 429, headers: { 'retry-after': '2' } }).backoffMs).toBe(2000)
   expect(classifyError({ status: 503, headers: { 'retry-after': new Date(0).toUTCString() } }).backoffMs).toBe(0)
   expect(classifyError(gatewayError('provider_rate_limit', true, { retryAfterMs: 7 })).backoffMs).toBe(7)
+  expect(classifyError(gatewayError('rate_limited', true, { retryAfterMs: 12_000 })).backoffMs).toBe(12_000)
+  expect(classifyError(gatewayError('provider_unavailable', true, { retryAfterMs: 30_000 })).backoffMs).toBe(30_000)
+  expect(classifyError(gatewayError('rate_limited', true)).backoffMs).toBe(5000)
+  expect(classifyError(gatewayError('provider_unavailable', true)).backoffMs).toBe(1000)
   expect(classifyError({ status: 429 }).backoffMs).toBe(5000)
 })

@@ -19,14 +19,17 @@ pub enum ErrorKind {
     ProviderResponse,
     /// The connection was refused, reset or lost.
     ProviderNetwork,
+    /// Its breaker is open, or no target of a pool is left.
+    ProviderUnavailable,
     RouteNotFound,
     BudgetExceeded,
+    /// A limit of the gateway's own: of calls or tokens in a minute, or of calls at once.
+    RateLimited,
+    /// The caller of a server shows no valid key.
+    Unauthorized,
     ConfigInvalid,
     /// The caller's request is at fault; nothing was sent.
     InvalidRequest,
-    /// A limit of the gateway's own.
-    RateLimited,
-    ProviderUnavailable,
     /// The call was stopped before its end.
     Aborted,
     Internal,
@@ -41,12 +44,13 @@ impl ErrorKind {
             Self::ProviderRateLimit => "PROVIDER_RATE_LIMIT",
             Self::ProviderResponse => "PROVIDER_RESPONSE",
             Self::ProviderNetwork => "PROVIDER_NETWORK",
+            Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
             Self::RouteNotFound => "ROUTE_NOT_FOUND",
             Self::BudgetExceeded => "BUDGET_EXCEEDED",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Unauthorized => "UNAUTHORIZED",
             Self::ConfigInvalid => "CONFIG_INVALID",
             Self::InvalidRequest => "INVALID_REQUEST",
-            Self::RateLimited => "RATE_LIMITED",
-            Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
             Self::Aborted => "ABORTED",
             Self::Internal => "INTERNAL",
         }
@@ -55,21 +59,27 @@ impl ErrorKind {
     /// The status an HTTP server answers with for errors of this kind.
     pub fn http_status(self) -> u16 {
         match self {
-            Self::ProviderAuth => 401,
+            Self::ProviderAuth | Self::Unauthorized => 401,
             Self::ProviderTimeout => 504,
-            Self::ProviderRateLimit | Self::BudgetExceeded => 429,
+            Self::ProviderRateLimit | Self::BudgetExceeded | Self::RateLimited => 429,
             Self::ProviderResponse | Self::ProviderNetwork => 502,
+            Self::ProviderUnavailable => 503,
             Self::RouteNotFound => 404,
             Self::InvalidRequest => 400,
-            Self::RateLimited => 429,
-            Self::ProviderUnavailable => 503,
             Self::Aborted => 499,
             Self::ConfigInvalid | Self::Internal => 500,
         }
     }
 
     fn retryable(self) -> bool {
-        matches!(self, Self::ProviderTimeout | Self::ProviderRateLimit | Self::ProviderNetwork)
+        matches!(
+            self,
+            Self::ProviderTimeout
+                | Self::ProviderRateLimit
+                | Self::ProviderNetwork
+                | Self::ProviderUnavailable
+                | Self::RateLimited
+        )
     }
 }
 
@@ -89,7 +99,7 @@ pub struct GatewayError {
     pub request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Map<String, Value>>,
-    /// How long the upstream asked us to wait; not shown to callers.
+    /// How long to wait, as the upstream or one of our own limits says. Callers see only our own, in `details`.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
 }
@@ -165,6 +175,24 @@ impl GatewayError {
             .with_detail("policy", json!(policy))
     }
 
+    /// `what` names the limit of the gateway's own that is reached.
+    pub fn rate_limited(what: &str, retry_after: Duration) -> Self {
+        let message = format!("Rate limited: {what}; try again in {}", readable(retry_after));
+        Self::new(ErrorKind::RateLimited, message).with_retry_after(retry_after)
+    }
+
+    /// `provider_or_pool` was not asked; `why` says what keeps it away. `provider` is left unset, as a pool is none.
+    pub fn provider_unavailable(provider_or_pool: &str, why: &str, retry_after: Option<Duration>) -> Self {
+        let message = format!("\"{provider_or_pool}\" is unavailable: {why}");
+        match retry_after {
+            None => Self::new(ErrorKind::ProviderUnavailable, message),
+            Some(wait) => {
+                let message = format!("{message}; try again in {}", readable(wait));
+                Self::new(ErrorKind::ProviderUnavailable, message).with_retry_after(wait)
+            }
+        }
+    }
+
     pub fn config_invalid(detail: impl std::fmt::Display) -> Self {
         Self::new(ErrorKind::ConfigInvalid, format!("Invalid configuration: {detail}"))
     }
@@ -173,11 +201,6 @@ impl GatewayError {
     pub fn invalid_request(path: &str, problem: impl std::fmt::Display) -> Self {
         Self::new(ErrorKind::InvalidRequest, format!("Invalid request: {path}: {problem}"))
             .with_detail("path", json!(path))
-    }
-
-    pub fn provider_unavailable(provider: &str, why: &str, retry_after: Option<Duration>) -> Self {
-        let _ = retry_after;
-        Self::of_provider(ErrorKind::ProviderUnavailable, provider, why.to_owned())
     }
 
     pub fn aborted(reason: &str) -> Self {
@@ -205,9 +228,30 @@ impl GatewayError {
     }
 
     #[must_use]
+    pub fn with_provider(self, provider: &str) -> Self {
+        Self { provider: Some(provider.to_owned()), ..self }
+    }
+
+    fn with_retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self.with_detail("retryAfterMs", json!(whole_ms(wait))) }
+    }
+
+    #[must_use]
     pub fn with_request_id(mut self, request_id: &str) -> Self {
         self.request_id.get_or_insert_with(|| request_id.to_owned());
         self
+    }
+}
+
+/// Rounded up, so that whoever waits that long has waited long enough.
+fn whole_ms(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+fn readable(wait: Duration) -> String {
+    match whole_ms(wait) {
+        ms @ 0..1_000 => format!("{ms} ms"),
+        ms => format!("{} s", ms.div_ceil(1_000)),
     }
 }
 
@@ -286,6 +330,41 @@ mod tests {
         let error = GatewayError::from_http_status("p", 500, &"é".repeat(400));
         assert_eq!(error.message, format!("Provider \"p\" returned 500: {}", "é".repeat(300)));
         assert!(error.retryable);
+    }
+
+    #[test]
+    fn an_own_limit_tells_the_wait() {
+        let error = GatewayError::rate_limited("limits.tokensPerMinute (9)", Duration::from_micros(1_500));
+        assert_eq!(error.message, "Rate limited: limits.tokensPerMinute (9); try again in 2 ms");
+        assert_eq!(error.retry_after, Some(Duration::from_micros(1_500)));
+        assert_eq!((&*error.code, error.http_status, error.retryable), ("RATE_LIMITED", 429, true));
+        let shown = serde_json::to_value(error).unwrap();
+        assert_eq!(
+            (&shown["kind"], &shown["details"]),
+            (&json!("rate_limited"), &json!({ "retryAfterMs": 2 }))
+        );
+    }
+
+    #[test]
+    fn what_is_unavailable_says_why() {
+        let error = GatewayError::provider_unavailable(
+            "p",
+            "its breaker is open",
+            Some(Duration::from_millis(4_001)),
+        );
+        assert_eq!(error.message, "\"p\" is unavailable: its breaker is open; try again in 5 s");
+        assert_eq!(error.details.unwrap()["retryAfterMs"], 4_001);
+        assert_eq!((&*error.code, error.http_status, error.retryable), ("PROVIDER_UNAVAILABLE", 503, true));
+        let error = GatewayError::provider_unavailable("a, b", "all targets are down", None);
+        assert_eq!(error.message, "\"a, b\" is unavailable: all targets are down");
+        assert_eq!((error.details, error.retry_after), (None, None));
+    }
+
+    #[test]
+    fn a_caller_without_a_key_is_not_a_provider_without_one() {
+        let error = GatewayError::new(ErrorKind::Unauthorized, "no key");
+        assert_eq!((&*error.code, error.http_status, error.retryable), ("UNAUTHORIZED", 401, false));
+        assert_eq!(serde_json::to_value(error.kind).unwrap(), "unauthorized");
     }
 
     #[test]

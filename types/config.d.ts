@@ -149,8 +149,8 @@ export interface RouteRule {
 }
 
 /**
- * What makes a chain go on: `timeout` (`provider_timeout`), `rate_limit` (`provider_rate_limit`), `budget_exceeded`,
- * `provider_error` (any other failure). `manual` is never raised.
+ * What makes a chain go on: `timeout` (`provider_timeout`), `rate_limit` (`provider_rate_limit`, `rate_limited`),
+ * `budget_exceeded`, `provider_error` (any other failure). `manual` is never raised.
  */
 export type FallbackTrigger = "timeout" | "rate_limit" | "provider_error" | "budget_exceeded" | "manual";
 

@@ -2,8 +2,9 @@
 
 /**
  * What sort of failure a {@link GatewayError} is. `provider_network`: the connection was refused, reset or lost (502);
- * `invalid_request`: the request is at fault, nothing was sent (400); `aborted`: the gateway itself stopped the call
- * (499).
+ * `provider_unavailable`: its breaker is open, or all targets of a pool are down (503); `rate_limited`: a limit of the
+ * gateway's own is reached (429); `unauthorized`: a server's caller shows no valid key (401); `invalid_request`: the
+ * request is at fault, nothing was sent (400); `aborted`: the gateway itself stopped the call (499).
  */
 export type GatewayErrorKind =
   | "provider_auth"
@@ -11,8 +12,11 @@ export type GatewayErrorKind =
   | "provider_rate_limit"
   | "provider_response"
   | "provider_network"
+  | "provider_unavailable"
   | "route_not_found"
   | "budget_exceeded"
+  | "rate_limited"
+  | "unauthorized"
   | "config_invalid"
   | "invalid_request"
   | "aborted"

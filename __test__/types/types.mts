@@ -91,3 +91,4 @@ export function statusOf(error: unknown): number {
   return GatewayError.isInstance(error) ? error.httpStatus : 500;
 }
 expectTypeOf<"provider_network" | "invalid_request" | "aborted">().toExtend<t.GatewayErrorKind>();
+expectTypeOf<"rate_limited" | "unauthorized" | "provider_unavailable">().toExtend<t.GatewayErrorKind>();

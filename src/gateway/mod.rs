@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::{BudgetGuard, Refusal, Scope};
 use crate::error::{ErrorKind, Failure, GatewayError};
+use crate::limits::UserLimits;
 use crate::model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use crate::model::{Answer, ChatRequest, GatewayResponse};
 use crate::pricing;
 use crate::routing::fallback;
-use crate::routing::run::Overtaken;
+use crate::routing::run::{Estimates, Overtaken};
 use crate::routing::{Decision, Hedge, Orders, Providers, RetryBudget, RoutePool, Routed, Router};
 use crate::usage::{CallRecord, Observer, Outcome, Start, latency_ms};
 
@@ -35,6 +36,7 @@ pub struct Gateway {
     /// By rule.
     pools: Vec<Option<Arc<RoutePool>>>,
     retry_budget: Arc<RetryBudget>,
+    user_limits: Option<UserLimits>,
 }
 
 /// What surrounds one call.
@@ -77,6 +79,7 @@ impl Gateway {
         Self {
             pools: rules.iter().map(pool).collect(),
             retry_budget: Arc::new(RetryBudget::new(&settings.retry_budget)),
+            user_limits: UserLimits::of(&settings.limits),
             providers,
             router: Router::new(rules, chains),
             budgets: Arc::new(BudgetGuard::new(budgets)),
@@ -154,6 +157,11 @@ impl Gateway {
             .resolve(&request, &self.providers, &*estimate)
             .map_err(|no_route| no_route.into_error().with_request_id(&request_id))?;
         let rule = self.router.rule(decision.rule);
+        if let Some(limits) = &self.user_limits {
+            limits
+                .admit(request.user_id.as_deref(), || estimate.tokens(&decision.model))
+                .map_err(|error| error.with_request_id(&request_id))?;
+        }
         let decision = Decision {
             pool: self.pools.get(decision.rule).cloned().flatten(),
             hedge: rule.hedge.map(Hedge::from),

@@ -279,6 +279,8 @@ mod tests {
         };
         assert_eq!(trigger(&GatewayError::provider_timeout("p").into()), FallbackTrigger::Timeout);
         assert_eq!(trigger(&GatewayError::provider_rate_limit("p").into()), FallbackTrigger::RateLimit);
+        let limited = GatewayError::rate_limited("p", Duration::ZERO);
+        assert_eq!(trigger(&limited.into()), FallbackTrigger::RateLimit);
         assert_eq!(trigger(&GatewayError::budget_exceeded("b").into()), FallbackTrigger::BudgetExceeded);
         assert_eq!(
             trigger(&GatewayError::provider_network("p", "reset").into()),

@@ -41,8 +41,7 @@ pub struct Loaded {
     /// Failed attempts may be repeated.
     pub retries: bool,
     pub health: Arc<EntryHealth>,
-    /// `None`: nothing is limited.
-    pub limits: Option<EntryLimits>,
+    pub limits: EntryLimits,
     pub health_check: Option<Duration>,
 }
 

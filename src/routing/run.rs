@@ -301,17 +301,15 @@ where
     };
     let begun = target.begin(guarded).map_err(|wait| {
         let why = "its breaker is open after repeated failures";
-        failed(GatewayError::provider_unavailable(provider.name(), why, Some(wait)).into())
+        let error = GatewayError::provider_unavailable(provider.name(), why, Some(wait));
+        failed(error.with_provider(provider.name()).into())
     })?;
-    let permit = match &loaded.limits {
-        Some(limits) => {
-            let tokens = orders.estimates.tokens(&model);
-            limits
-                .admit(provider.name(), tokens, orders.deadline)
-                .await
-                .map_err(|error| failed(error.into()))?
-        }
-        None => None,
+    let permit = if loaded.limits.is_empty() {
+        None
+    } else {
+        let tokens = || orders.estimates.tokens(&model);
+        let admitted = loaded.limits.admit(provider.name(), tokens, orders.deadline).await;
+        admitted.map_err(|error| failed(error.into()))?
     };
     let mut call = orders.call(model.clone(), timeout);
     let (result, begun, since) = if loaded.retries {
