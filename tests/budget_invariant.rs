@@ -324,7 +324,7 @@ fn check(plans: Vec<Plan>, budgets: &[BudgetPolicy]) -> Result<(), TestCaseError
     let spent = gateway.budgets().spent();
     prop_assert_eq!(spent.len(), budgets.len());
     for (policy, (name, spent)) in budgets.iter().zip(spent) {
-        prop_assert_eq!(&policy.name, name);
+        prop_assert_eq!(&policy.name, &name);
         let logged = sum(entries.iter().filter(|entry| applies(policy, entry)));
         prop_assert_eq!(spent, logged, "{}", name);
         check_strict(policy, &entries)?;

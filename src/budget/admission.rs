@@ -43,28 +43,25 @@ impl BudgetGuard {
         scope: &Scope<'_>,
         call: Arc<dyn CallEstimate>,
     ) -> Result<Reservation, Refusal> {
-        if !self.policies.iter().any(|policy| policy.scope_key(scope).is_some()) {
+        let policies = self.policies();
+        if !policies.iter().any(|policy| policy.scope_key(scope).is_some()) {
             return Ok(Reservation::new(Arc::clone(self), call, None, None, Vec::new()));
         }
-        let (outputs, output_cap) = self.outputs(scope, &*call);
+        let (outputs, output_cap) = self.outputs(&policies, scope, &*call);
         let mut own = Estimate::cheap(&*call, outputs);
         let mut found: Vec<(u64, Estimate)> = Vec::new();
         loop {
             let now = self.clock.now();
             let mut state = self.state();
             for (flight, estimate) in found.drain(..) {
-                state.replace(&self.policies, flight, estimate);
+                state.replace(flight, estimate);
             }
-            let uncounted = match self.decide(&mut state, scope, &own, now) {
+            let uncounted = match decide(&policies, &mut state, scope, &own, now) {
                 Decision::Refused(refusal) => return Err(refusal),
                 Decision::Unsure(uncounted) => uncounted,
                 Decision::Admitted { holds, warnings } => {
-                    let flight = (!holds.is_empty()).then(|| {
-                        state.take_off(
-                            &self.policies,
-                            Flight { call: Arc::clone(&call), estimate: own, holds },
-                        )
-                    });
+                    let flight = (!holds.is_empty())
+                        .then(|| state.take_off(Flight { call: Arc::clone(&call), estimate: own, holds }));
                     drop(state);
                     return Ok(Reservation::new(Arc::clone(self), call, flight, output_cap, warnings));
                 }
@@ -79,57 +76,71 @@ impl BudgetGuard {
     }
 
     /// What output to reckon with, and the cap to send upstream where only a cap bounds it.
-    fn outputs(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> (Outputs, Option<u64>) {
+    fn outputs(
+        &self,
+        policies: &[Policy],
+        scope: &Scope<'_>,
+        call: &dyn CallEstimate,
+    ) -> (Outputs, Option<u64>) {
         if let Some(max) = call.max_tokens() {
             return (Outputs { expected: max, bound: max }, None);
         }
-        let strict = self.policies.iter().filter(|policy| policy.enforcement == Enforcement::Strict);
+        let strict = policies.iter().filter(|policy| policy.enforcement == Enforcement::Strict);
         let cap =
             strict.filter(|policy| policy.scope_key(scope).is_some()).map(|policy| policy.output_cap).min();
         let mean = self.means().of(call.model());
         let expected = cap.map_or(mean, |cap| mean.min(cap));
         (Outputs { expected, bound: cap.unwrap_or(expected) }, cap)
     }
+}
 
-    fn decide(&self, state: &mut State, scope: &Scope<'_>, own: &Estimate, now: Instant) -> Decision {
-        let mut holds = Vec::new();
-        let mut warnings = Vec::new();
-        for (index, policy) in self.policies.iter().enumerate() {
-            let Some(name) = policy.scope_key(scope) else { continue };
-            let asked = own.under(policy.enforcement);
-            let (projected, hold) = match policy.subject {
-                Subject::Request => (asked, None),
-                Subject::Window => {
-                    let buckets = &mut state.buckets[index];
-                    let key = buckets.key(name);
-                    let bucket = buckets.current(Arc::clone(&key), now);
-                    let held = Range::from(bucket.spent) + bucket.reserved;
-                    let strict = policy.enforcement == Enforcement::Strict;
-                    (if strict { held + asked } else { held }, Some(Hold { policy: index, key }))
-                }
-            };
-            match policy.limits.judge(policy.subject, &projected) {
-                Verdict::Within => {}
-                Verdict::Unsure => return Decision::Unsure(state.uncounted(hold.as_ref())),
-                Verdict::Exceeded(metric) => {
-                    let reason = policy.limits.reason(policy.subject, metric, &projected.low);
-                    warnings.push(policy.warning(&reason));
-                    if policy.enforcement != Enforcement::Soft {
-                        return Decision::Refused(Refusal { policy: policy.name.clone(), warnings });
-                    }
+fn decide(
+    policies: &[Policy],
+    state: &mut State,
+    scope: &Scope<'_>,
+    own: &Estimate,
+    now: Instant,
+) -> Decision {
+    let mut holds = Vec::new();
+    let mut warnings = Vec::new();
+    for policy in policies {
+        let Some(name) = policy.scope_key(scope) else { continue };
+        let asked = own.under(policy.enforcement);
+        let (projected, hold) = match policy.subject {
+            Subject::Request => (asked, None),
+            Subject::Window => {
+                let buckets = &mut state.buckets[policy.slot];
+                let key = buckets.key(name);
+                let bucket = buckets.current(Arc::clone(&key), now);
+                let held = Range::from(bucket.spent) + bucket.reserved;
+                let strict = policy.enforcement == Enforcement::Strict;
+                (
+                    if strict { held + asked } else { held },
+                    Some(Hold { slot: policy.slot, key, enforcement: policy.enforcement }),
+                )
+            }
+        };
+        match policy.limits.judge(policy.subject, &projected) {
+            Verdict::Within => {}
+            Verdict::Unsure => return Decision::Unsure(state.uncounted(hold.as_ref())),
+            Verdict::Exceeded(metric) => {
+                let reason = policy.limits.reason(policy.subject, metric, &projected.low);
+                warnings.push(policy.warning(&reason));
+                if policy.enforcement != Enforcement::Soft {
+                    return Decision::Refused(Refusal { policy: policy.name.clone(), warnings });
                 }
             }
-            holds.extend(hold);
         }
-        Decision::Admitted { holds, warnings }
+        holds.extend(hold);
     }
+    Decision::Admitted { holds, warnings }
 }
 
 impl State {
     /// The calls in flight that hold an upper bound in the same bucket as `hold`.
     fn uncounted(&mut self, hold: Option<&Hold>) -> Vec<Uncounted> {
         let Some(hold) = hold else { return Vec::new() };
-        let count = self.buckets[hold.policy].get_mut(&hold.key).map_or(0, |bucket| bucket.uncounted);
+        let count = self.buckets[hold.slot].get_mut(&hold.key).map_or(0, |bucket| bucket.uncounted);
         let flights = self.flights.iter();
         flights
             .filter(|(_, flight)| !flight.estimate.counted && flight.holds.contains(hold))
@@ -143,25 +154,23 @@ impl State {
     }
 
     /// Puts a counted estimate in place of bounds, unless the call has ended or was counted meanwhile.
-    fn replace(&mut self, policies: &[Policy], flight: u64, estimate: Estimate) {
+    fn replace(&mut self, flight: u64, estimate: Estimate) {
         let Some(flight) = self.flights.get_mut(&flight).filter(|flight| !flight.estimate.counted) else {
             return;
         };
         for hold in &flight.holds {
-            if let Some(bucket) = self.buckets[hold.policy].get_mut(&hold.key) {
-                let enforcement = policies[hold.policy].enforcement;
-                bucket.release(flight.estimate.under(enforcement), false);
-                bucket.hold(estimate.under(enforcement), true);
+            if let Some(bucket) = self.buckets[hold.slot].get_mut(&hold.key) {
+                bucket.release(flight.estimate.under(hold.enforcement), false);
+                bucket.hold(estimate.under(hold.enforcement), true);
             }
         }
         flight.estimate = estimate;
     }
 
-    fn take_off(&mut self, policies: &[Policy], flight: Flight) -> u64 {
+    fn take_off(&mut self, flight: Flight) -> u64 {
         for hold in &flight.holds {
-            if let Some(bucket) = self.buckets[hold.policy].get_mut(&hold.key) {
-                bucket
-                    .hold(flight.estimate.under(policies[hold.policy].enforcement), flight.estimate.counted);
+            if let Some(bucket) = self.buckets[hold.slot].get_mut(&hold.key) {
+                bucket.hold(flight.estimate.under(hold.enforcement), flight.estimate.counted);
             }
         }
         self.last_flight += 1;

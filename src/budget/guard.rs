@@ -1,7 +1,7 @@
 //! All policies of a gateway, and which of them apply to a request.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -40,6 +40,8 @@ pub struct GuardCheck {
 /// A policy that has limits.
 #[derive(Debug)]
 pub(super) struct Policy {
+    /// The place of its counts in [`State::buckets`].
+    pub slot: usize,
     pub name: String,
     scope: ScopeKind,
     only: Option<String>,
@@ -51,9 +53,10 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    fn new(policy: BudgetPolicy) -> Self {
+    fn new(slot: usize, policy: BudgetPolicy) -> Self {
         let window = policy.window.duration();
         Self {
+            slot,
             limits: Limits::from(&policy.limits),
             name: policy.name,
             scope: policy.scope.kind,
@@ -83,6 +86,12 @@ impl Policy {
         Some(value.unwrap_or("default"))
     }
 
+    /// Whether it counts the same calls, over the same time, as `other`.
+    fn counts_as(&self, other: &Self) -> bool {
+        (&self.name, self.scope, &self.only, self.window)
+            == (&other.name, other.scope, &other.only, other.window)
+    }
+
     pub fn warning(&self, text: &str) -> String {
         format!("[{}] {text}", self.name)
     }
@@ -91,7 +100,7 @@ impl Policy {
 /// What changes with every call.
 #[derive(Default)]
 pub(super) struct State {
-    /// In the policies' order; those of request windows stay empty.
+    /// By the policies' slots; those of request windows stay empty.
     pub buckets: Vec<Buckets<Arc<str>>>,
     pub flights: HashMap<u64, Flight>,
     pub last_flight: u64,
@@ -100,7 +109,7 @@ pub(super) struct State {
 /// Compares requests with every policy that applies to them.
 #[derive(Default)]
 pub struct BudgetGuard {
-    pub(super) policies: Vec<Policy>,
+    policies: RwLock<Arc<[Policy]>>,
     state: Mutex<State>,
     means: Mutex<MeanOutput>,
     pub(super) clock: Clock,
@@ -112,16 +121,35 @@ impl BudgetGuard {
     }
 
     pub(super) fn with_clock(policies: Vec<BudgetPolicy>, clock: Clock) -> Self {
-        let policies: Vec<Policy> =
-            policies.into_iter().map(Policy::new).filter(|policy| !policy.limits.is_empty()).collect();
-        let now = clock.now();
-        let buckets = policies.iter().map(|policy| Buckets::new(policy.window, now)).collect();
-        Self { policies, state: Mutex::new(State { buckets, ..State::default() }), clock, ..Self::default() }
+        let guard = Self { clock, ..Self::default() };
+        guard.replace_policies(policies);
+        guard
+    }
+
+    pub(super) fn policies(&self) -> Arc<[Policy]> {
+        self.policies.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts other policies in place of these. Those that stay, by name, scope and window, keep their counts, and what
+    /// calls in flight hold of them.
+    pub fn replace_policies(&self, policies: Vec<BudgetPolicy>) {
+        let now = self.clock.now();
+        let mut current = self.policies.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        let placed = policies.into_iter().map(|policy| {
+            let mut policy = Policy::new(state.buckets.len(), policy);
+            match current.iter().find(|before| policy.counts_as(before)) {
+                Some(before) => policy.slot = before.slot,
+                None => state.buckets.push(Buckets::new(policy.window, now)),
+            }
+            policy
+        });
+        *current = placed.filter(|policy| !policy.limits.is_empty()).collect();
     }
 
     /// No policy limits anything.
     pub fn is_empty(&self) -> bool {
-        self.policies.is_empty()
+        self.policies.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Compares what was spent and `estimated` with the policies, in order up to the first that blocks. Calls in
@@ -130,7 +158,8 @@ impl BudgetGuard {
         let now = self.clock.now();
         let mut state = self.state();
         let mut warnings = Vec::new();
-        for (policy, buckets) in self.policies.iter().zip(&mut state.buckets) {
+        for policy in self.policies().iter() {
+            let buckets = &mut state.buckets[policy.slot];
             let Some(name) = policy.scope_key(scope) else { continue };
             let spent = match policy.subject {
                 Subject::Window => buckets.current(buckets.key(name), now).spent,
@@ -150,7 +179,8 @@ impl BudgetGuard {
     pub fn record(&self, scope: &Scope<'_>, usage: BudgetUsage) {
         let now = self.clock.now();
         let mut state = self.state();
-        for (policy, buckets) in self.policies.iter().zip(&mut state.buckets) {
+        for policy in self.policies().iter() {
+            let buckets = &mut state.buckets[policy.slot];
             if let (Some(name), Subject::Window) = (policy.scope_key(scope), policy.subject) {
                 buckets.current(buckets.key(name), now).spent += Amount::from(usage);
             }
@@ -158,19 +188,21 @@ impl BudgetGuard {
     }
 
     /// What calls in flight hold, for each policy that has limits: its name and the sum over its scope values.
-    pub fn reserved(&self) -> Vec<(&str, BudgetUsage)> {
+    pub fn reserved(&self) -> Vec<(String, BudgetUsage)> {
+        let policies = self.policies();
         let state = self.state();
-        let sums = state.buckets.iter().map(|buckets| buckets.reserved().into());
-        self.policies.iter().map(|policy| policy.name.as_str()).zip(sums).collect()
+        let sum = |policy: &Policy| (policy.name.clone(), state.buckets[policy.slot].reserved().into());
+        policies.iter().map(sum).collect()
     }
 
     /// What was spent in the windows that are running, for each policy that has limits: its name and the sum over its
     /// scope values.
-    pub fn spent(&self) -> Vec<(&str, BudgetUsage)> {
+    pub fn spent(&self) -> Vec<(String, BudgetUsage)> {
         let now = self.clock.now();
+        let policies = self.policies();
         let state = self.state();
-        let sums = state.buckets.iter().map(|buckets| buckets.spent(now).into());
-        self.policies.iter().map(|policy| policy.name.as_str()).zip(sums).collect()
+        let sum = |policy: &Policy| (policy.name.clone(), state.buckets[policy.slot].spent(now).into());
+        policies.iter().map(sum).collect()
     }
 
     /// Every update of the state is complete before anything in it can panic: what a poisoned lock guards is sound.
@@ -201,7 +233,7 @@ mod tests {
     fn policies_apply_by_scope() {
         let free = Scope { user_tier: Some("free"), ..Scope::default() };
         let key =
-            |kind, only, scope| Policy::new(scoped("p", kind, only, Enforcement::Hard)).scope_key(scope);
+            |kind, only, scope| Policy::new(0, scoped("p", kind, only, Enforcement::Hard)).scope_key(scope);
         assert_eq!(key(ScopeKind::Global, Some("anything"), &free), Some("global"));
         assert_eq!(key(ScopeKind::User, None, &free), Some("free"));
         assert_eq!(key(ScopeKind::User, Some(""), &free), Some("free"));
@@ -240,5 +272,31 @@ mod tests {
     fn a_policy_without_limits_is_none() {
         assert!(BudgetGuard::new(vec![policy("p", BudgetWindow::Day, Enforcement::Hard)]).is_empty());
         assert!(!BudgetGuard::new(vec![scoped("p", ScopeKind::Global, None, Enforcement::Soft)]).is_empty());
+    }
+
+    #[test]
+    fn policies_that_stay_keep_their_counts_and_what_calls_hold() {
+        use super::super::testing::FakeCall;
+        let day = |name: &str, limit: u64| BudgetPolicy {
+            limits: BudgetLimits { max_total_tokens: Some(limit), ..BudgetLimits::default() },
+            ..policy(name, BudgetWindow::Day, Enforcement::Hard)
+        };
+        let guard = Arc::new(BudgetGuard::new(vec![day("a", 100), day("b", 100)]));
+        let scope = Scope::default();
+        guard.record(&scope, usage(30, 0, 0.0));
+        let held = guard.admit(&scope, FakeCall::new(10, Some(5))).unwrap();
+        let reserved = |guard: &BudgetGuard| guard.reserved()[0].1.input_tokens;
+        let before = reserved(&guard);
+        assert!(before > 0);
+
+        guard.replace_policies(vec![day("c", 100), day("a", 40)]);
+        let spent = |name: &str| {
+            guard.spent().into_iter().find(|(policy, _)| policy == name).map(|(_, sum)| sum.input_tokens)
+        };
+        assert_eq!((spent("a"), spent("b"), spent("c")), (Some(30), None, Some(0)));
+        assert_eq!(guard.reserved()[1].1.input_tokens, before);
+        let _ = held.settle(usage(11, 0, 0.0));
+        assert_eq!((spent("a"), guard.reserved()[1].1.input_tokens), (Some(41), 0));
+        assert!(guard.admit(&scope, FakeCall::new(1, Some(1))).is_err(), "the new limit holds");
     }
 }

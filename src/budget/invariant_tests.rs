@@ -148,7 +148,7 @@ impl Run {
 
     fn strict_limits_hold(&self) -> bool {
         let state = self.guard.state();
-        self.guard.policies.iter().zip(&state.buckets).all(|(policy, buckets)| {
+        self.guard.policies().iter().zip(&state.buckets).all(|(policy, buckets)| {
             policy.enforcement != Enforcement::Strict
                 || buckets.values().all(|bucket| {
                     let spent = super::amount::Range::from(bucket.spent);
@@ -169,7 +169,7 @@ impl Run {
 fn sum_settled<'a>(
     guard: &'a BudgetGuard,
     settled: &[(Scope<'static>, BudgetUsage)],
-) -> Vec<(&'a str, BudgetUsage)> {
+) -> Vec<(String, BudgetUsage)> {
     let window = super::limits::Subject::Window;
     let sum = |policy: &super::guard::Policy| {
         let mut sum = BudgetUsage::default();
@@ -181,7 +181,7 @@ fn sum_settled<'a>(
         }
         sum
     };
-    guard.policies.iter().map(|policy| (policy.name.as_str(), sum(policy))).collect()
+    guard.policies().iter().map(|policy| (policy.name.clone(), sum(policy))).collect()
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::amount::{Amount, BudgetUsage};
 use super::call::{CallEstimate, Estimate};
 use super::guard::{BudgetGuard, State};
+use crate::model::config::Enforcement;
 
 /// The policy that refused a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +19,11 @@ pub struct Refusal {
 /// A bucket that a call reserves in.
 #[derive(PartialEq, Eq)]
 pub(super) struct Hold {
-    pub policy: usize,
+    /// Of the policy whose bucket it is.
+    pub slot: usize,
     pub key: Arc<str>,
+    /// By which the held amount was chosen.
+    pub enforcement: Enforcement,
 }
 
 /// A call in flight.
@@ -62,7 +66,7 @@ impl Reservation {
         let mut state = self.guard.state();
         let State { flights, buckets, .. } = &mut *state;
         for hold in flights.get(&id).iter().flat_map(|flight| &flight.holds) {
-            buckets[hold.policy].current(Arc::clone(&hold.key), now).spent += Amount::from(usage);
+            buckets[hold.slot].current(Arc::clone(&hold.key), now).spent += Amount::from(usage);
         }
     }
 
@@ -86,20 +90,22 @@ impl Reservation {
         let mut warnings = Vec::new();
         let Some(id) = self.flight.take() else { return warnings };
         let now = self.guard.clock.now();
+        let policies = self.guard.policies();
         let mut state = self.guard.state();
         let flight = state.flights.remove(&id);
         for hold in flight.iter().flat_map(|flight| &flight.holds) {
-            let policy = &self.guard.policies[hold.policy];
-            let buckets = &mut state.buckets[hold.policy];
+            let buckets = &mut state.buckets[hold.slot];
             if let (Some(bucket), Some(Flight { estimate, .. })) = (buckets.get_mut(&hold.key), &flight) {
-                bucket.release(estimate.under(policy.enforcement), estimate.counted);
+                bucket.release(estimate.under(hold.enforcement), estimate.counted);
             }
             if let Some(usage) = usage {
                 let bucket = buckets.current(Arc::clone(&hold.key), now);
                 let before = bucket.spent;
                 bucket.spent += Amount::from(usage);
-                let crossing = policy.limits.crossing(&before, &bucket.spent);
-                warnings.extend(crossing.map(|text| policy.warning(&text)));
+                let policy = policies.iter().find(|policy| policy.slot == hold.slot);
+                let crossing =
+                    policy.and_then(|policy| Some((policy, policy.limits.crossing(&before, &bucket.spent)?)));
+                warnings.extend(crossing.map(|(policy, text)| policy.warning(&text)));
             }
         }
         // What a call owns is not ours to free under the lock.
