@@ -15,6 +15,11 @@ export interface ProviderAuth {
    * a usual one (`docs/providers.md`).
    */
   envVar?: string;
+  /**
+   * In place of `envVar`: variables of several keys, which take turns. A key that is refused rests, and the call goes on
+   * with the next; those that are not set are passed over. Not for the key pairs of `bedrock`.
+   */
+  envVars?: string[];
   /** For `customHeader`. */
   headerName?: string;
 }

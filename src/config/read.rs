@@ -23,11 +23,7 @@ pub fn config(raw: &Value, faults: &mut Vec<ValidationError>) -> GatewayConfig {
 }
 
 pub fn providers(entries: &Value, faults: &mut Vec<ValidationError>) -> Vec<ProviderConfig> {
-    let mut providers: Vec<ProviderConfig> = list("providers", Some(entries), faults);
-    for auth in providers.iter_mut().map(|provider| &mut provider.auth) {
-        auth.env_var = auth.env_var.take().or_else(|| auth.env_vars.first().cloned());
-    }
-    providers
+    list("providers", Some(entries), faults)
 }
 
 pub fn list<T: DeserializeOwned>(

@@ -14,6 +14,7 @@ use super::catalogue::{self, KeyHeader, Service};
 use super::cloudflare::Through;
 use super::gemini::{self, GeminiWire};
 use super::http::{SECRET_LENGTH, Secrets, Shared};
+use super::keys::{Key, KeyRing};
 use super::openai::OpenAiWire;
 use super::responses::ResponsesWire;
 use super::wire::{Wire, path_segment};
@@ -21,7 +22,7 @@ use super::workers_ai::{self, WorkersAiWire};
 use super::{HttpProvider, MockProvider, Provider};
 use crate::model::config::{AuthType, ProviderConfig};
 use crate::transport::body::BodyLimit;
-use crate::transport::{Endpoint, HttpClient, NetworkSettings};
+use crate::transport::{Endpoint, HttpClient, NetworkSettings, RetryPolicy};
 
 /// Families with a wire format of their own; those of the catalogue speak OpenAI's.
 const OWN_FORMATS: [&str; 5] = ["anthropic", "bedrock", "gemini", "mock", "workers-ai"];
@@ -49,7 +50,7 @@ pub fn complete(family: &str, entry: &mut ProviderConfig) {
     if entry.models.is_empty() {
         entry.models = models.iter().map(|&model| model.to_owned()).collect();
     }
-    if entry.auth.env_var.is_none() && !key_variable.is_empty() {
+    if entry.auth.env_var.is_none() && entry.auth.env_vars.is_empty() && !key_variable.is_empty() {
         entry.auth.env_var = Some(key_variable.to_owned());
     }
 }
@@ -69,9 +70,8 @@ fn defaults(family: &str, auth: AuthType) -> Option<(&'static str, &'static [&'s
 
 /// The environment variables that the provider of an entry reads, beside those of the network.
 pub fn variables(family: &str, entry: &ProviderConfig) -> Vec<String> {
-    let auth = &entry.auth;
     let token = entry.cloudflare_gateway.as_ref().and_then(|gateway| gateway.token_env_var.as_ref());
-    let keys = auth.env_var.iter().chain(&auth.env_vars).chain(token).cloned();
+    let keys = entry.auth.variables().into_iter().chain(token.map(String::as_str)).map(str::to_owned);
     let own = match family {
         "bedrock" => bedrock::variables(entry),
         _ => Vec::new(),
@@ -159,6 +159,14 @@ impl Place {
     }
 }
 
+/// The keys of an entry: variable and value.
+#[derive(Default)]
+struct Keys {
+    found: Vec<(String, String)>,
+    /// Variables without a value.
+    unset: Vec<String>,
+}
+
 struct Builder<'a> {
     config: &'a ProviderConfig,
     setup: &'a Setup<'a>,
@@ -221,8 +229,17 @@ impl Builder<'_> {
         secrets: Vec<String>,
     ) -> Result<HttpProvider<W>, String> {
         let config = self.config;
-        let key = self.key()?;
-        let mut headers = self.headers(&place, key.as_deref())?;
+        let Keys { found, unset } = self.keys()?;
+        let mut keys = Vec::new();
+        for (variable, key) in &found {
+            keys.push(Key::new(variable.clone(), self.key_header(&place, variable, key)?));
+        }
+        let retry: RetryPolicy = config.retry.into();
+        let keys = KeyRing::new(keys, unset, retry.max_retry_after);
+        let mut headers = self.headers(&place)?;
+        if let Some((name, value)) = keys.first_header() {
+            headers.insert(name, value);
+        }
         let (through, token) = self.through(place.family)?;
         if let Some(through) = &through {
             headers.extend(through.headers.clone());
@@ -249,14 +266,17 @@ impl Builder<'_> {
                 name: config.name.clone(),
                 timeout: Duration::from_millis(config.timeout_ms.unwrap_or(place.timeout_ms)),
                 limit: config.max_response_bytes.map_or_else(BodyLimit::default, |max| BodyLimit { max }),
-                secrets: Secrets::new(key.into_iter().chain(token).chain(own_headers).chain(secrets)),
+                secrets: Secrets::new(
+                    found.into_iter().map(|(_, key)| key).chain(token).chain(own_headers).chain(secrets),
+                ),
             }),
             family: place.family,
             base: endpoint("")?,
             chat: endpoint(&wire.path())?,
             wire,
             client: HttpClient::new(&self.setup.network).map_err(|problem| self.fail(problem))?,
-            retry: config.retry.into(),
+            keys,
+            retry,
             through,
         })
     }
@@ -280,11 +300,14 @@ impl Builder<'_> {
         let region = bedrock::region(config, var).map_err(|problem| self.fail(problem))?;
         let place = Place::bedrock(&region);
         let (mut signer, mut secrets) = (None, Vec::new());
-        if config.auth.kind == AuthType::ApiKey
-            && let Some(key_id) = self.key()?
-        {
-            let name = config.auth.env_var.as_deref().unwrap_or_default();
-            let (secret, token) = bedrock::siblings(name).map_err(|problem| self.fail(problem))?;
+        let is_pair = config.auth.kind == AuthType::ApiKey;
+        if is_pair && config.auth.variables().len() > 1 {
+            let problem = "auth.envVars: key pairs do not take turns: name one ACCESS_KEY_ID in auth.envVar, and give each \
+                           pair an entry of its own";
+            return Err(self.fail(problem));
+        }
+        if is_pair && let Some((name, key_id)) = self.keys()?.found.into_iter().next() {
+            let (secret, token) = bedrock::siblings(&name).map_err(|problem| self.fail(problem))?;
             let secret = self.variable(&secret)?;
             let token = var(&token).map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
             secrets = std::iter::once(secret.clone()).chain(token.clone()).collect();
@@ -293,19 +316,27 @@ impl Builder<'_> {
         self.http_with(place, BedrockWire { provider: config.name.clone(), signer }, secrets)
     }
 
-    /// `None` for `auth.type: "none"`.
-    fn key(&self) -> Result<Option<String>, String> {
+    /// The keys of the entry that are set; none for `auth.type: "none"`.
+    fn keys(&self) -> Result<Keys, String> {
         let auth = &self.config.auth;
         let kind = match auth.kind {
-            AuthType::None => return Ok(None),
+            AuthType::None => return Ok(Keys::default()),
             AuthType::ApiKey => "apiKey",
             AuthType::Bearer => "bearer",
             AuthType::CustomHeader => "customHeader",
         };
-        let variable = auth.env_var.as_deref().filter(|name| !name.is_empty());
-        let variable =
-            variable.ok_or_else(|| self.fail(format_args!("auth.envVar is required for type \"{kind}\"")))?;
-        self.variable(variable).map(Some)
+        let variables = auth.variables();
+        let Some(first) = variables.first() else {
+            return Err(self.fail(format_args!("auth.envVar is required for type \"{kind}\"")));
+        };
+        let mut keys = Keys::default();
+        for name in &variables {
+            match self.variable(name) {
+                Ok(key) => keys.found.push(((*name).to_owned(), key)),
+                Err(_) => keys.unset.push((*name).to_owned()),
+            }
+        }
+        if keys.found.is_empty() { self.variable(first).map(|_| keys) } else { Ok(keys) }
     }
 
     /// An environment variable that must be set.
@@ -316,42 +347,50 @@ impl Builder<'_> {
             .ok_or_else(|| self.fail(format_args!("environment variable {name} is not set")))
     }
 
-    fn headers(&self, place: &Place, key: Option<&str>) -> Result<HeaderMap, String> {
-        let auth = &self.config.auth;
+    /// What every call sends, but for its key.
+    fn headers(&self, place: &Place) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in &place.headers {
             headers.insert(*name, value.clone());
-        }
-        // Anthropic's key comes before the entry's headers, which may replace it; the others' after them.
-        let anthropic = place.family == "anthropic";
-        if let (Some(key), true) = (key, anthropic) {
-            headers.insert("x-api-key", self.secret(key, "the key")?);
         }
         for (name, value) in &self.config.headers {
             let header = HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| self.fail(format_args!("headers: \"{name}\" is not a header name")))?;
             headers.insert(header, self.secret(value, &format!("headers.{name}"))?);
         }
-        let Some(key) = key.filter(|_| !anthropic) else { return Ok(headers) };
-        let key_header = match (auth.kind, place.key) {
+        Ok(headers)
+    }
+
+    /// What carries a key; `None`: no header does.
+    fn key_header(
+        &self,
+        place: &Place,
+        variable: &str,
+        key: &str,
+    ) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+        let auth = &self.config.auth;
+        let secret = |value: &str| self.secret(value, &format!("the key in {variable}"));
+        let name = match (auth.kind, place.key) {
+            // An entry's own header replaces Anthropic's key; the others' keys replace it.
+            _ if place.family == "anthropic" => {
+                let own = self.config.headers.keys().any(|name| name.eq_ignore_ascii_case("x-api-key"));
+                let carried = (HeaderName::from_static("x-api-key"), secret(key)?);
+                return Ok(Some(carried).filter(|_| !own));
+            }
             (AuthType::CustomHeader, _) => {
                 match auth.header_name.as_deref().filter(|name| !name.is_empty()) {
                     Some(name) => name,
-                    None => return Ok(headers),
+                    None => return Ok(None),
                 }
             }
             (AuthType::ApiKey, KeyHeader::Named(name)) => name,
-            (AuthType::ApiKey, KeyHeader::Unsent) => return Ok(headers),
-            _ => {
-                headers.insert(AUTHORIZATION, self.secret(&format!("Bearer {key}"), "the key")?);
-                return Ok(headers);
-            }
+            (AuthType::ApiKey, KeyHeader::Unsent) => return Ok(None),
+            _ => return Ok(Some((AUTHORIZATION, secret(&format!("Bearer {key}"))?))),
         };
-        let name = HeaderName::from_bytes(key_header.as_bytes())
-            .map_err(|_| self.fail(format_args!("auth.headerName \"{key_header}\" is not a header name")))?;
-        headers.insert(name, self.secret(key, "the key")?);
-        Ok(headers)
+        let header = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| self.fail(format_args!("auth.headerName \"{name}\" is not a header name")))?;
+        Ok(Some((header, secret(key)?)))
     }
 
     fn secret(&self, value: &str, what: &str) -> Result<HeaderValue, String> {

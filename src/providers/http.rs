@@ -14,6 +14,7 @@ use url::Url;
 use super::cloudflare::{Through, UniversalStep};
 use super::embeddings::{EmbedCall, EmbeddingFormat, Vectors};
 use super::json_answer::{Fence, JsonStream, NOT_JSON, json_alone};
+use super::keys::{KeyRing, KeyState};
 use super::stream::{EventSource, commit};
 use super::wire::{StreamDecoder, Wire};
 use super::{Provider, ProviderCall, deadline_after, within};
@@ -34,10 +35,11 @@ pub struct HttpProvider<W> {
     pub(super) family: &'static str,
     pub(super) wire: W,
     pub(super) client: HttpClient,
-    /// The base URL.
+    /// The base URL, with the first of the keys.
     pub(super) base: Endpoint,
     /// Where chat calls go, unless the call itself says so.
     pub(super) chat: Endpoint,
+    pub(super) keys: KeyRing,
     pub(super) retry: RetryPolicy,
     /// Set where calls go through Cloudflare AI Gateway.
     pub(super) through: Option<Through>,
@@ -126,7 +128,25 @@ impl<W: Wire> HttpProvider<W> {
         self.base.at(path).ok_or_else(|| GatewayError::unwritable(format_args!("no address ends in {path}")))
     }
 
-    async fn send(&self, endpoint: &Endpoint, body: Bytes) -> Result<Response, GatewayError> {
+    /// Asks with one key after the other, until one is not refused. `model` is empty where it is about none.
+    async fn send(&self, endpoint: &Endpoint, body: Bytes, model: &str) -> Result<Response, GatewayError> {
+        if !self.keys.rotates() {
+            return self.send_once(endpoint, body).await;
+        }
+        let mut round = self.keys.round(model);
+        while let Some(turn) = round.next() {
+            match self.send_once(&turn.at(endpoint), body.clone()).await {
+                Ok(response) => {
+                    round.accepted(&turn);
+                    return Ok(response);
+                }
+                Err(error) => round.refused(&turn, error)?,
+            }
+        }
+        Err(round.failed(&self.shared.name))
+    }
+
+    async fn send_once(&self, endpoint: &Endpoint, body: Bytes) -> Result<Response, GatewayError> {
         let name = &self.shared.name;
         let response = if W::SIGNS {
             let mut signed = endpoint.clone();
@@ -149,10 +169,11 @@ impl<W: Wire> HttpProvider<W> {
         GatewayError { retry_after, ..GatewayError::from_http_status(&self.shared.name, status, &text) }
     }
 
-    /// Asks for what is no chat: sends `body`, reads the whole answer with `read`.
+    /// Asks for what is no chat: sends `body`, reads the whole answer with `read`. `model`: as for [`Self::send`].
     async fn ask<T>(
         &self,
         endpoint: &Endpoint,
+        model: &str,
         (timeout, deadline): (Option<Duration>, Option<Instant>),
         body: Bytes,
         read: impl Fn(&[u8]) -> Result<T, String>,
@@ -161,7 +182,7 @@ impl<W: Wire> HttpProvider<W> {
         let attempt = || {
             let deadline = deadline_after(timeout.or(Some(shared.timeout)), deadline);
             within(&shared.name, deadline, async {
-                let response = self.send(endpoint, body.clone()).await?;
+                let response = self.send(endpoint, body.clone(), model).await?;
                 let status = response.status.as_u16();
                 let body = read_whole(&shared.name, response, shared.limit).await?;
                 Ok(read(&body).map_err(|problem| self.unusable(status, &body, problem, &read))?)
@@ -187,7 +208,7 @@ impl<W: Wire> HttpProvider<W> {
                 given => Err(format!("the answer has {given} vectors for {} texts", inputs.len())),
             }
         };
-        self.ask(&endpoint, (call.timeout, call.deadline), body.into(), read).await
+        self.ask(&endpoint, &call.model, (call.timeout, call.deadline), body.into(), read).await
     }
 
     /// The error for an answer that cannot be read. Its message quotes the body, cut: secrets go before the cut.
@@ -210,7 +231,7 @@ impl<W: Wire> HttpProvider<W> {
     ) -> Result<Answer, Failure> {
         let shared = &self.shared;
         within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
-            let response = self.send(endpoint, body).await?;
+            let response = self.send(endpoint, body, &call.model).await?;
             self.read_chat(call, response).await
         })
         .await
@@ -243,7 +264,7 @@ impl<W: Wire> HttpProvider<W> {
     ) -> Result<Box<dyn EventSource>, Failure> {
         let shared = &self.shared;
         let response = within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
-            Ok(self.send(endpoint, body).await?)
+            Ok(self.send(endpoint, body, &call.model).await?)
         })
         .await?;
         self.open(call, response).await
@@ -343,8 +364,12 @@ impl<W: Wire> Provider for HttpProvider<W> {
         Box::pin(async move {
             let Some(path) = self.wire.models_path() else { return Ok(None) };
             let endpoint = self.below_base(&path)?.read();
-            self.ask(&endpoint, (None, None), Bytes::new(), |body| self.wire.models(body)).await.map(Some)
+            self.ask(&endpoint, "", (None, None), Bytes::new(), |body| self.wire.models(body)).await.map(Some)
         })
+    }
+
+    fn keys(&self) -> Vec<KeyState> {
+        self.keys.states()
     }
 }
 
@@ -360,7 +385,9 @@ impl<W: Wire> UniversalStep for HttpProvider<W> {
     fn step(&self, call: &ProviderCall, stream: bool) -> Result<Value, GatewayError> {
         let through =
             self.through.as_ref().ok_or_else(|| GatewayError::internal("not through Cloudflare"))?;
-        through.step(&*self.endpoint(call, stream)?, &self.body(call, stream)?)
+        // Which of the steps was refused, and by whom, the gateway does not tell: no key goes to rest for it.
+        let endpoint = self.endpoint(call, stream)?;
+        through.step(&self.keys.take_turn(&endpoint, &call.model), &self.body(call, stream)?)
     }
 
     fn post(&self, list: Bytes) -> BoxFuture<'_, Result<Response, GatewayError>> {

@@ -10,6 +10,7 @@ mod embeddings;
 mod gemini;
 mod http;
 mod json_answer;
+mod keys;
 mod mock;
 mod openai;
 mod responses;
@@ -31,6 +32,7 @@ pub use catalogue::Service;
 pub use cloudflare::{UniversalCall, UniversalStep};
 pub use embeddings::{EmbedCall, Vectors};
 pub use http::HttpProvider;
+pub use keys::{KeyState, KeyTrouble};
 pub use mock::MockProvider;
 pub use stream::{EventSource, commit};
 
@@ -104,6 +106,11 @@ pub trait Provider: Send + Sync + 'static {
     /// The ids of the models the service has now; `None`: it does not tell.
     fn models(&self) -> BoxFuture<'_, Result<Option<Vec<String>>, Failure>> {
         Box::pin(async { Ok(None) })
+    }
+
+    /// The entry's keys: which of them rest, and why. Empty: it has none.
+    fn keys(&self) -> Vec<KeyState> {
+        Vec::new()
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bedrock;
+#[path = "../common/replay.rs"]
 mod replay;
 mod scenario;
 

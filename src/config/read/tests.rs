@@ -89,7 +89,7 @@ fn what_javascript_takes_is_taken() {
     assert_eq!((&*provider.headers["A"], &*provider.headers["B"], provider.headers.len()), ("1", "true", 2));
     let retry = provider.retry.unwrap();
     assert_eq!((retry.max_attempts, retry.backoff_ms), (Some(u32::MAX), None));
-    assert_eq!((provider.auth.env_var.as_deref(), provider.auth.env_vars.len()), (Some("A"), 2));
+    assert_eq!(provider.auth.variables(), ["A", "B"]);
     assert_eq!(config.routes[0].priority, 10.0);
     assert_eq!(config.fallback_chains[0].steps[0].when, [FallbackTrigger::Manual]);
 }

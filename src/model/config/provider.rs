@@ -181,9 +181,29 @@ pub enum AuthType {
 pub struct AuthConfig {
     #[serde(rename = "type", default, deserialize_with = "null_as_default")]
     pub kind: AuthType,
-    /// The environment variable of the key; where only `envVars` is written, its first.
+    /// The environment variable of the key.
     pub env_var: Option<String>,
+    /// In its place: those of several keys, which take turns.
     #[serde(default, deserialize_with = "null_as_default")]
     pub env_vars: Vec<String>,
     pub header_name: Option<String>,
+}
+
+impl AuthConfig {
+    /// The environment variables that the keys come from, each once; none for an entry that sends no key or does not
+    /// say where it is.
+    pub fn variables(&self) -> Vec<&str> {
+        let named = match &*self.env_vars {
+            _ if self.kind == AuthType::None => &[],
+            [] => self.env_var.as_slice(),
+            several => several,
+        };
+        let mut variables: Vec<&str> = Vec::new();
+        for name in named.iter().map(String::as_str).filter(|name| !name.is_empty()) {
+            if !variables.contains(&name) {
+                variables.push(name);
+            }
+        }
+        variables
+    }
 }

@@ -42,7 +42,7 @@ pub fn variables(entry: &ProviderConfig) -> Vec<String> {
         names.extend(REGION_VARIABLES.map(str::to_owned));
     }
     if entry.auth.kind == AuthType::ApiKey {
-        let key_id = entry.auth.env_var.as_deref().unwrap_or(key_variable(AuthType::ApiKey));
+        let key_id = entry.auth.variables().first().copied().unwrap_or(key_variable(AuthType::ApiKey));
         names.extend(siblings(key_id).into_iter().flat_map(|(secret, token)| [secret, token]));
     }
     names
