@@ -136,15 +136,18 @@ impl BudgetGuard {
         let now = self.clock.now();
         let mut current = self.policies.write().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
-        let placed = policies.into_iter().map(|policy| {
-            let mut policy = Policy::new(state.buckets.len(), policy);
-            match current.iter().find(|before| policy.counts_as(before)) {
-                Some(before) => policy.slot = before.slot,
-                None => state.buckets.push(Buckets::new(policy.window, now)),
-            }
+        let limiting = policies.into_iter().map(|policy| Policy::new(0, policy));
+        let placed = limiting.filter(|policy| !policy.limits.is_empty()).map(|mut policy| {
+            policy.slot = match current.iter().find(|before| policy.counts_as(before)) {
+                Some(before) => before.slot,
+                None => {
+                    state.buckets.push(Buckets::new(policy.window, now));
+                    state.buckets.len() - 1
+                }
+            };
             policy
         });
-        *current = placed.filter(|policy| !policy.limits.is_empty()).collect();
+        *current = placed.collect();
     }
 
     /// No policy limits anything.
