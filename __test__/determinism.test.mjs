@@ -195,6 +195,6 @@ test.each(['openai', 'azure', 'deepseek', 'groq', 'mistral', 'ollama', 'vllm'])(
   ]
   const up = await upstream(openai.answer(JSON_TEXT))
   const { gateway } = gatewayOf({ providers: [provider('main', up.url, { provider: family, models: ['m'] })] })
-  await gateway.chat({ messages, tools: TOOLS, temperature: 0.1, responseFormat: 'json', userId: 'u' })
+  await gateway.chat({ messages, tools: TOOLS, temperature: 0.1, responseFormat: 'json', userId: 'u', providerOptions: { [family]: { x: 1.5 } } })
   expect(up.last().text).toContain(`"messages":${JSON.stringify(messages)}`)
 })
