@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { ask, collect, failureOf, gatewayOf, provider } from './helpers/config.mjs'
-import { anthropic, openai, upstream } from './helpers/upstream.mjs'
+import { anthropic, openai, sse, upstream } from './helpers/upstream.mjs'
 
 const SCHEMA = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] }
 const JSON_TEXT = '{"city":"Rome"}'
@@ -46,6 +46,19 @@ describe('where it has none, the model is asked in words', () => {
     expect(text).toBe(JSON_TEXT)
     expect((await getUsageSummary()).content).toBe(JSON_TEXT)
     expect(logs[0].success).toBe(true)
+  })
+
+  test('Workers AI has a field for whole answers alone: its streams lose their fence, too', async () => {
+    const events = [...FENCED.map((response) => ({ response, p: 'ab' })), { response: '', usage: { prompt_tokens: 9, completion_tokens: 6, total_tokens: 15 } }]
+    const up = await upstream(sse([...events.map((event) => JSON.stringify(event)), '[DONE]']), sse([JSON.stringify({ response: 'Sure!' }), '[DONE]']))
+    const { gateway } = gatewayOf({ providers: [provider('main', up.url, { provider: 'workers-ai', models: ['@cf/meta/llama-3.3-70b-instruct-fp8-fast'] })] })
+    const request = ask({ responseFormat: { jsonSchema: SCHEMA } })
+    const { stream } = await gateway.chatStream(request)
+    expect((await collect(stream)).map(({ delta }) => delta).join('')).toBe(JSON_TEXT)
+    expect(up.last().body.messages[0].content).toContain(JSON.stringify(SCHEMA))
+    expect(up.last().body).not.toHaveProperty('response_format')
+    const other = await gateway.chatStream(request)
+    expect((await failureOf(collect(other.stream))).message).toContain('not the JSON that was asked for')
   })
 
   test('a stream whose text was no JSON fails at its end', async () => {

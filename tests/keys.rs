@@ -121,6 +121,7 @@ fn call(model: &str) -> ProviderCall {
         max_tokens: None,
         timeout: None,
         deadline: None,
+        gate: None,
     }
 }
 

@@ -6,8 +6,8 @@ import type { GatewayOptions } from "./gateway.js";
 /** How a provider is authenticated. Keys live in environment variables and are read when the provider is built. */
 export interface ProviderAuth {
   /**
-   * `apiKey` and `bearer` send the key as the family does; `customHeader` sends it in `headerName` alone (OpenAI
-   * family); `none` sends no key.
+   * `apiKey` sends the key as the family does, `bearer` as `Authorization: Bearer`, `customHeader` in `headerName` alone;
+   * `anthropic` keeps `x-api-key` in each case. `none` sends no key.
    */
   type: "apiKey" | "bearer" | "none" | "customHeader";
   /**
@@ -57,7 +57,7 @@ export interface ProviderConfig {
   models: string[];
   /**
    * Milliseconds for one attempt, its whole answer included; for a stream, for the wait for each next byte.
-   * Default: 30,000 for `openai`, 60,000 for `anthropic` and `openrouter`, none for providers written in JavaScript.
+   * Default: 30,000 for `openai` and `mock`, 60,000 for all others, none for providers written in JavaScript.
    */
   timeoutMs?: number;
   retry?: ProviderRetry;

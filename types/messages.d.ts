@@ -16,9 +16,8 @@ export type OpenAIContentPart =
       /** `url` is an `https:` or a base64 `data:` URL. */
       image_url: { url: string; detail?: "auto" | "low" | "high" };
     }
-  /** Reaches OpenAI-like services as it is; other families are not given it. */
   | { type: "input_audio"; input_audio: { data: string; format: "wav" | "mp3" } }
-  /** Reaches OpenAI-like services as it is; other families are not given it. */
+  /** `file_id`, a file that lies with OpenAI, is refused with `invalid_request` by other families. */
   | { type: "file"; file: { file_data?: string; file_id?: string; filename?: string } }
   /** Reaches OpenAI-like services as it is; other families are not given it. */
   | { type: "refusal"; refusal: string };
@@ -55,10 +54,10 @@ export type ContentPart =
   | { type: "image"; url: string; cacheControl?: "ephemeral" }
   | { type: "image"; data: string; mimeType: string; cacheControl?: "ephemeral" }
   | { type: "file"; data: string; mimeType: string; name?: string; cacheControl?: "ephemeral" }
-  /** Refused with `invalid_request` by providers without hearing: Anthropic. */
+  /** Refused with `invalid_request` by wire formats without it: Anthropic's, Bedrock's, Workers AI's, OpenAI's Responses. */
   | { type: "audio"; data: string; mimeType: string };
 
-/** A message of several parts, or one that is marked for prompt caching (Anthropic; others ignore the mark). */
+/** A message of several parts, or one that is marked for prompt caching (Anthropic and Bedrock; others ignore the mark). */
 export interface PartsMessage {
   role: "system" | "developer" | "user" | "assistant";
   content: string | ContentPart[];

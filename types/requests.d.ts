@@ -39,8 +39,8 @@ export interface GenerationOptions {
   /** `required`: some tool; `{name}`: this one. Default: `auto`. */
   toolChoice?: "auto" | "none" | "required" | { name: string };
   /**
-   * The form of the answer's text. Where a provider cannot see to it itself (Anthropic), the model is asked in words, and
-   * an answer to `chat` that is not JSON is a `provider_response` error. Default: `text`.
+   * The form of the answer's text. Where a provider has no field for it (Anthropic, Bedrock), the model is asked in words,
+   * and an answer that is not JSON is a `provider_response` error. Default: `text`.
    */
   responseFormat?: ResponseFormat;
   /** Nucleus sampling, 0 to 1. */
@@ -55,7 +55,7 @@ export interface GenerationOptions {
   reasoningEffort?: "none" | "minimal" | "low" | "medium" | "high" | (string & {});
   /** The caller's user; providers are told it. */
   userId?: string;
-  /** Notes of the caller's own; not sent. */
+  /** Notes of the caller's own. Sent to Amazon Bedrock and OpenAI's Responses API, which keep such notes; to nobody else. */
   metadata?: Record<string, unknown>;
   /** Fields for the wire body as they are, by family: `{openai: {logprobs: true}}`. They have the last word. */
   providerOptions?: Record<string, Record<string, unknown>>;

@@ -248,7 +248,7 @@ impl<W: Wire> HttpProvider<W> {
         }
         if call.request.response_format.is_some()
             && answer.tool_calls.is_empty()
-            && !self.wire.keeps_format(call)
+            && !self.wire.keeps_format(call, false)
         {
             answer.content =
                 json_alone(&answer.content).ok_or_else(|| shared.refused(status, NOT_JSON.to_owned()))?;
@@ -287,7 +287,7 @@ impl<W: Wire> HttpProvider<W> {
             failed: None,
             open: true,
         });
-        if call.request.response_format.is_none() || self.wire.keeps_format(call) {
+        if call.request.response_format.is_none() || self.wire.keeps_format(call, true) {
             return commit(events).await;
         }
         commit(Box::new(JsonStream {

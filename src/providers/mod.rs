@@ -89,10 +89,6 @@ pub trait Provider: Send + Sync + 'static {
     /// Opens a stream and waits for its first content: until then a failure is an ordinary failed attempt.
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>>;
 
-    fn keys(&self) -> Vec<KeyState> {
-        Vec::new()
-    }
-
     /// Set where the provider is reached through Cloudflare AI Gateway.
     fn universal(&self) -> Option<&dyn UniversalStep> {
         None
@@ -112,12 +108,6 @@ pub trait Provider: Send + Sync + 'static {
     fn keys(&self) -> Vec<KeyState> {
         Vec::new()
     }
-}
-
-#[derive(Debug, Clone, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyState {
-    pub variable: String,
 }
 
 /// Waits for `work`, but not past `deadline`.

@@ -30,7 +30,7 @@ pub trait Wire: Send + Sync + 'static {
 
     /// The format itself sees to the call's `responseFormat`; otherwise the model is asked in words, and its answer is
     /// checked.
-    fn keeps_format(&self, _call: &ProviderCall) -> bool {
+    fn keeps_format(&self, _call: &ProviderCall, _stream: bool) -> bool {
         true
     }
 

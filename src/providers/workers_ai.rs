@@ -48,6 +48,11 @@ impl Wire for WorkersAiWire {
         Some(run(&call.model))
     }
 
+    /// JSON mode does not stream.
+    fn keeps_format(&self, _call: &ProviderCall, stream: bool) -> bool {
+        !stream
+    }
+
     fn supports(&self, feature: Feature) -> bool {
         !matches!(feature, Feature::Files | Feature::Audio | Feature::OpenAiParts)
     }
@@ -55,8 +60,7 @@ impl Wire for WorkersAiWire {
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
         let request = &call.request;
         let mut body = Map::new();
-        // JSON mode does not stream: the form is asked for in words then.
-        let in_words = request.response_format.as_ref().filter(|_| stream);
+        let in_words = request.response_format.as_ref().filter(|_| !self.keeps_format(call, stream));
         body.insert("messages".into(), messages(request, in_words));
         if stream {
             body.insert("stream".into(), json!(true));
@@ -82,7 +86,7 @@ impl Wire for WorkersAiWire {
             body.insert("stop".into(), json!(request.stop));
         }
         offer_tools(request, &mut body);
-        if let Some(format) = request.response_format.as_ref().filter(|_| !stream) {
+        if let Some(format) = request.response_format.as_ref().filter(|_| self.keeps_format(call, stream)) {
             body.insert("response_format".into(), response_format(format));
         }
         serde_json::to_vec(&body).map_err(GatewayError::unwritable)

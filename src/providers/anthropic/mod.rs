@@ -25,7 +25,7 @@ impl Wire for AnthropicWire {
         Cow::Borrowed("/v1/messages")
     }
 
-    fn keeps_format(&self, _: &ProviderCall) -> bool {
+    fn keeps_format(&self, _: &ProviderCall, _stream: bool) -> bool {
         false
     }
 

@@ -107,7 +107,9 @@ fn turns(messages: &[Message]) -> Vec<Value> {
     for message in messages.iter().filter(|message| !message.role.is_instruction()) {
         if message.role == Role::Tool {
             let content = match &message.content {
-                Content::Parts(parts) if parts.iter().any(|part| !matches!(part, Part::Text { .. })) => {
+                Content::Parts(parts)
+                    if parts.iter().any(|part| !matches!(part, Part::Text { cache_control: false, .. })) =>
+                {
                     parts.iter().filter_map(block).collect()
                 }
                 content => json!(content.text()),

@@ -51,7 +51,7 @@ impl Wire for BedrockWire {
         Some(format!("/model/{}/{operation}", path_segment(&call.model)))
     }
 
-    fn keeps_format(&self, _: &ProviderCall) -> bool {
+    fn keeps_format(&self, _: &ProviderCall, _stream: bool) -> bool {
         false
     }
 

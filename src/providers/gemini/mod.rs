@@ -52,7 +52,7 @@ impl Wire for GeminiWire {
         Some(format!("/{}:{method}", resource(&call.model)))
     }
 
-    fn keeps_format(&self, call: &ProviderCall) -> bool {
+    fn keeps_format(&self, call: &ProviderCall, _stream: bool) -> bool {
         request::has_format(call)
     }
 

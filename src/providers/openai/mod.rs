@@ -98,7 +98,7 @@ impl Wire for OpenAiWire {
         self.path_to_model("/chat/completions")
     }
 
-    fn keeps_format(&self, call: &ProviderCall) -> bool {
+    fn keeps_format(&self, call: &ProviderCall, _stream: bool) -> bool {
         self.instruction(&call.request).is_none()
     }
 

@@ -28,8 +28,8 @@ impl Wire for ResponsesWire {
         self.chat.path_to("/responses")
     }
 
-    fn keeps_format(&self, call: &ProviderCall) -> bool {
-        self.chat.keeps_format(call)
+    fn keeps_format(&self, call: &ProviderCall, stream: bool) -> bool {
+        self.chat.keeps_format(call, stream)
     }
 
     fn supports(&self, feature: Feature) -> bool {
