@@ -11,14 +11,19 @@ const FILES = {
   budgets: 'gateway.budgets.json',
 };
 
+/** May be missing. */
+const SETTINGS_FILE = 'gateway.settings.json';
+
 /** Families that a `cloudflareGateway` for all entries means. */
 const THROUGH_CLOUDFLARE = new Set(['openai', 'anthropic']);
 
-async function readJson(file) {
+/** `optional`: `undefined` where there is no such file. */
+async function readJson(file, optional = false) {
   let text;
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
+    if (optional && error.code === 'ENOENT') return undefined;
     throw GatewayError.configInvalid(`Failed to read "${file}": ${error.message}`);
   }
   try {
@@ -43,16 +48,23 @@ function entriesOf(file) {
 }
 
 function loadConfigFromObjects(raw) {
-  const { providers: file, routes, budgets } = raw ?? {};
-  validateConfig({ providers: file, routes, budgets });
+  const { providers: file, routes, budgets, settings } = raw ?? {};
+  validateConfig({ providers: file, routes, budgets, settings });
   const providers = entriesOf(file);
-  return { providers, routes: routes.rules, fallbackChains: routes.fallbackChains ?? [], budgets };
+  const config = { providers, routes: routes.rules, fallbackChains: routes.fallbackChains ?? [], budgets };
+  return settings == null ? config : { ...config, settings };
 }
 
 async function loadConfig(dir, paths = {}) {
   const file = (name) => path.resolve(dir, paths?.[name] ?? FILES[name]);
-  const [providers, routes, budgets] = await Promise.all(['providers', 'routes', 'budgets'].map((name) => readJson(file(name))));
-  return loadConfigFromObjects({ providers, routes, budgets });
+  const settingsFile = path.resolve(dir, paths?.settings ?? SETTINGS_FILE);
+  const [providers, routes, budgets, settings] = await Promise.all([
+    readJson(file('providers')),
+    readJson(file('routes')),
+    readJson(file('budgets')),
+    readJson(settingsFile, paths?.settings === undefined),
+  ]);
+  return loadConfigFromObjects({ providers, routes, budgets, settings });
 }
 
 module.exports = { loadConfig, loadConfigFromObjects, validateConfig };

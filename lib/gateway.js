@@ -12,8 +12,10 @@ const { UsageLogger, entryOf } = require('./usage.js');
 
 class Gateway {
   #native;
-  #registry = new ProviderRegistry();
-  #customs = [];
+  #registry;
+  #customs;
+  /** Factories of the program's own, by family. */
+  #factories;
   #logger;
   #taskTypes;
   /** The way of a call through middleware, outermost first; absent while there is none. */
@@ -21,23 +23,51 @@ class Gateway {
   #layers = [];
 
   constructor(options) {
-    const config = options?.config;
+    this.#factories = Object.entries(options?.customProviders ?? {});
+    this.#configure(options?.config, (text, table) => {
+      this.#native = new native.NativeGateway(text, table);
+    });
+    this.#logger = new UsageLogger(options.onUsageLog);
+  }
+
+  /** Takes a configuration once it is found right, its providers are built, and `install` has taken them. */
+  #configure(config, install) {
     if (config === null || typeof config !== 'object') throw GatewayError.configInvalid('config: must be an object');
     const text = stringify(config, 'config', configFault);
     unwrap(native.checkGatewayConfig(text));
 
-    for (const [family, factory] of Object.entries(options.customProviders ?? {})) {
-      this.#registry.registerFactory(family, factory);
-    }
-    this.#registry.load(config.providers);
-    const entries = this.#registry.list().map((name) => ({
+    const registry = new ProviderRegistry();
+    for (const [family, factory] of this.#factories) registry.registerFactory(family, factory);
+    registry.load(config.providers);
+    const entries = registry.list().map((name) => ({
       name,
-      provider: this.#registry.get(name),
-      config: ProviderRegistry.configOf(this.#registry, name),
+      provider: registry.get(name),
+      config: ProviderRegistry.configOf(registry, name),
     }));
-    this.#native = new native.NativeGateway(text, providerTable(entries, this.#customs));
-    this.#logger = new UsageLogger(options.onUsageLog);
+    // Calls in flight keep the objects that they began with.
+    const customs = [];
+    install(text, providerTable(entries, customs));
+    this.#registry = registry;
+    this.#customs = customs;
     this.#taskTypes = taskTypesOf(config);
+  }
+
+  /**
+   * Puts another configuration in place of this one, at once, or throws and leaves everything as it is. Calls in flight
+   * finish on the old one; budgets, breakers and limits of what stays keep their counts.
+   */
+  async reload(config) {
+    this.#configure(config, (text, table) => this.#native.reload(text, table));
+  }
+
+  /** How each provider is doing. */
+  health() {
+    return JSON.parse(this.#native.health());
+  }
+
+  /** What would become of a request; nobody is asked. */
+  explain(request) {
+    return unwrap(this.#native.explain(stringify(request ?? {}, 'request')));
   }
 
   [TASK_TYPES]() {

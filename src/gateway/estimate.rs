@@ -78,6 +78,10 @@ impl PromptEstimate {
 }
 
 impl Estimates for PromptEstimate {
+    fn input_tokens(&self, model: &str) -> u64 {
+        self.count(model)
+    }
+
     fn tokens(&self, model: &str) -> u64 {
         let output = self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT);
         self.count(model).saturating_add(output)

@@ -2,6 +2,8 @@
 
 mod embed;
 mod estimate;
+mod explain;
+mod health;
 mod models;
 mod stream;
 
@@ -18,12 +20,13 @@ use crate::model::{Answer, ChatRequest, GatewayResponse};
 use crate::pricing;
 use crate::routing::fallback;
 use crate::routing::run::{Estimates, Overtaken};
-use crate::routing::{Decision, Hedge, Orders, Providers, RetryBudget, RoutePool, Routed, Router};
+use crate::routing::{Decision, Hedge, Loaded, Orders, Providers, RetryBudget, RoutePool, Routed, Router};
 use crate::usage::{CallRecord, Observer, Outcome, Start, latency_ms};
 
 use models::ModelLists;
 
 pub use estimate::{PromptEstimate, estimated_usage};
+pub use explain::Explanation;
 pub use models::ListedModel;
 pub use stream::{GatewayStream, Leave};
 
@@ -36,7 +39,40 @@ pub struct Gateway {
     /// By rule.
     pools: Vec<Option<Arc<RoutePool>>>,
     retry_budget: Arc<RetryBudget>,
-    user_limits: Option<UserLimits>,
+    user_limits: Option<Arc<UserLimits>>,
+    settings: Settings,
+}
+
+impl Gateway {
+    /// A gateway of another configuration in this one's place: what stays keeps its counts, breakers and lists. Calls in
+    /// flight finish on this one, against the same budgets.
+    pub fn succeeded_by(
+        &self,
+        providers: Providers,
+        rules: Vec<RouteRule>,
+        chains: Vec<FallbackChain>,
+        budgets: Vec<BudgetPolicy>,
+        settings: &Settings,
+    ) -> Self {
+        let kept = |(name, loaded): (String, Arc<Loaded>)| {
+            let loaded = match self.providers.get(&name) {
+                Some(before) => Arc::new(loaded.keeping(before)),
+                None => loaded,
+            };
+            (name, loaded)
+        };
+        let providers = providers.into_iter().map(kept).collect();
+        let mut next = Self::with_settings(providers, rules, chains, Vec::new(), settings);
+        self.budgets.replace_policies(budgets);
+        next.budgets = self.budgets.clone();
+        if settings.limits == self.settings.limits {
+            next.user_limits = self.user_limits.clone();
+        }
+        if settings.retry_budget == self.settings.retry_budget {
+            next.retry_budget = self.retry_budget.clone();
+        }
+        next
+    }
 }
 
 /// What surrounds one call.
@@ -79,7 +115,8 @@ impl Gateway {
         Self {
             pools: rules.iter().map(pool).collect(),
             retry_budget: Arc::new(RetryBudget::new(&settings.retry_budget)),
-            user_limits: UserLimits::of(&settings.limits),
+            user_limits: UserLimits::of(&settings.limits).map(Arc::new),
+            settings: settings.clone(),
             providers,
             router: Router::new(rules, chains),
             budgets: Arc::new(BudgetGuard::new(budgets)),
@@ -143,6 +180,12 @@ impl Gateway {
         }
     }
 
+    /// Adds what the rule says of how its targets are asked.
+    fn complete(&self, decision: Decision) -> Decision {
+        let hedge = self.router.rule(decision.rule).hedge.map(Hedge::from);
+        Decision { pool: self.pools.get(decision.rule).cloned().flatten(), hedge, ..decision }
+    }
+
     /// Routes the request and reserves its estimate.
     fn admit(
         &self,
@@ -162,11 +205,7 @@ impl Gateway {
                 .admit(request.user_id.as_deref(), || estimate.tokens(&decision.model))
                 .map_err(|error| error.with_request_id(&request_id))?;
         }
-        let decision = Decision {
-            pool: self.pools.get(decision.rule).cloned().flatten(),
-            hedge: rule.hedge.map(Hedge::from),
-            ..decision
-        };
+        let decision = self.complete(decision);
         let loaded = self.providers.get(&decision.provider);
         let reservation = if self.budgets.is_empty() {
             None

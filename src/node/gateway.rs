@@ -1,7 +1,7 @@
 //! The gateway class behind the face's `Gateway`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use napi_derive::napi;
@@ -9,16 +9,48 @@ use serde::Deserialize;
 
 use super::bridge::Bridge;
 use super::calls::message;
+use super::errors::settled;
 use super::provider::ProviderTable;
+use super::runtime::runtime;
 use super::stream::{IDLE_LIMIT, drive};
 use crate::error::GatewayError;
 use crate::gateway::{CallContext, Gateway, new_request_id, unless_cancelled};
+use crate::model::config::GatewayConfig;
 use crate::model::{ChatRequest, EmbedRequest};
 
 #[napi]
 pub struct NativeGateway {
+    current: RwLock<Current>,
+}
+
+/// A gateway, and how long each of its providers keeps an unread stream.
+#[derive(Clone)]
+struct Current {
     gateway: Arc<Gateway>,
-    idle: HashMap<String, Duration>,
+    idle: Arc<HashMap<String, Duration>>,
+}
+
+impl Current {
+    fn new(gateway: Gateway, table: &ProviderTable) -> napi::Result<Self> {
+        let gateway = Arc::new(gateway);
+        let checks = gateway.checks();
+        if !checks.is_empty() {
+            let runtime = runtime()?;
+            checks.into_iter().for_each(|check| drop(runtime.spawn(check)));
+        }
+        Ok(Self { gateway, idle: Arc::new(table.idle.clone()) })
+    }
+}
+
+fn read_config(config: &str) -> napi::Result<GatewayConfig> {
+    let config = serde_json::from_str(config).map_err(|error| napi::Error::from_reason(error.to_string()))?;
+    crate::config::parse(&config).map_err(|error| napi::Error::from_reason(error.message))
+}
+
+impl NativeGateway {
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -38,21 +70,42 @@ impl NativeGateway {
     /// `config` is a `GatewayConfig` as JSON, already read once by `checkGatewayConfig`.
     #[napi(constructor, catch_unwind)]
     pub fn new(config: String, table: &ProviderTable) -> napi::Result<Self> {
-        let config =
-            serde_json::from_str(&config).map_err(|error| napi::Error::from_reason(error.to_string()))?;
-        let config =
-            crate::config::parse(&config).map_err(|error| napi::Error::from_reason(error.message))?;
+        let GatewayConfig { routes, fallback_chains, budgets, settings, .. } = read_config(&config)?;
         let providers = table.providers.clone();
-        Ok(Self {
-            gateway: Arc::new(Gateway::new(providers, config.routes, config.fallback_chains, config.budgets)),
-            idle: table.idle.clone(),
-        })
+        let gateway = Gateway::with_settings(providers, routes, fallback_chains, budgets, &settings);
+        Ok(Self { current: RwLock::new(Current::new(gateway, table)?) })
+    }
+
+    /// Puts another configuration in place of this one. Calls in flight finish on the old one.
+    #[napi(catch_unwind)]
+    pub fn reload(&self, config: String, table: &ProviderTable) -> napi::Result<()> {
+        let GatewayConfig { routes, fallback_chains, budgets, settings, .. } = read_config(&config)?;
+        let providers = table.providers.clone();
+        let before = self.current().gateway;
+        let next = before.succeeded_by(providers, routes, fallback_chains, budgets, &settings);
+        let next = Current::new(next, table)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    /// A JSON array: how each provider is doing.
+    #[napi(catch_unwind)]
+    pub fn health(&self) -> napi::Result<String> {
+        serde_json::to_string(&self.current().gateway.health())
+            .map_err(|error| napi::Error::from_reason(error.to_string()))
+    }
+
+    /// `{"ok": …}`, what would become of a request, or the error.
+    #[napi(catch_unwind)]
+    pub fn explain(&self, request: String) -> String {
+        let explain = || self.current().gateway.explain(ChatRequest::from_json(&request)?);
+        settled(explain())
     }
 
     /// Answers with a `GatewayResponse`, as message of call `id`.
     #[napi(catch_unwind)]
     pub fn chat(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
-        let (gateway, calls) = (self.gateway.clone(), bridge.calls.clone());
+        let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let request = read_request(id, &request)?;
@@ -67,7 +120,7 @@ impl NativeGateway {
     /// Answers with an `EmbeddingResponse`, as message of call `id`, and with a whole log entry.
     #[napi(catch_unwind)]
     pub fn embed(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
-        let (gateway, calls) = (self.gateway.clone(), bridge.calls.clone());
+        let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let read = EmbedRequest::from_json(&request);
@@ -84,7 +137,7 @@ impl NativeGateway {
     /// Answers with the models of all providers, as message of call `id`; `options` is `{refresh?}`.
     #[napi(catch_unwind)]
     pub fn list_models(&self, bridge: &Bridge, id: u32, aborted: bool, options: String) -> napi::Result<()> {
-        let (gateway, calls) = (self.gateway.clone(), bridge.calls.clone());
+        let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
         bridge.calls.spawn(id, aborted, move |open, _| {
             Box::pin(async move {
                 let options: ListOptions = serde_json::from_str(&options).unwrap_or_default();
@@ -100,8 +153,7 @@ impl NativeGateway {
     /// Opens a stream for call `id`.
     #[napi(catch_unwind)]
     pub fn stream(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
-        let (gateway, calls) = (self.gateway.clone(), bridge.calls.clone());
-        let idle = self.idle.clone();
+        let (Current { gateway, idle }, calls) = (self.current(), bridge.calls.clone());
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let request = read_request(id, &request)?;

@@ -19,7 +19,7 @@ use super::stream::{EventSource, commit};
 use super::wire::{StreamDecoder, Wire};
 use super::{Provider, ProviderCall, deadline_after, within};
 use crate::error::{Failure, GatewayError};
-use crate::model::{Answer, Feature, StreamEvent};
+use crate::model::{Answer, ChatRequest, Feature, StreamEvent};
 use crate::transport::body::{BodyLimit, ChunkReader, read_error, read_whole};
 use crate::transport::retry::retry_after;
 use crate::transport::{Endpoint, Frames, HttpClient, Response, RetryPolicy};
@@ -99,8 +99,8 @@ impl Shared {
 impl<W: Wire> HttpProvider<W> {
     /// The request's body. The caller's `providerOptions` for this family have the last word, field by field.
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Bytes, GatewayError> {
-        if let Some(feature) = call.request.features().find(|feature| !self.wire.supports(*feature)) {
-            return Err(feature.refused_by(&self.shared.name));
+        if let Some(refusal) = self.refuses(&call.request) {
+            return Err(refusal);
         }
         let body = self.wire.body(call, stream)?;
         let Some(options) = self.own_options(call.request.provider_options.as_ref()) else {
@@ -336,6 +336,11 @@ impl<W: Wire> Provider for HttpProvider<W> {
                 )
                 .await
         })
+    }
+
+    fn refuses(&self, request: &ChatRequest) -> Option<GatewayError> {
+        let refused = request.features().find(|feature| !self.wire.supports(*feature))?;
+        Some(refused.refused_by(&self.shared.name))
     }
 
     fn universal(&self) -> Option<&dyn UniversalStep> {

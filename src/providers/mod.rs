@@ -89,6 +89,11 @@ pub trait Provider: Send + Sync + 'static {
     /// Opens a stream and waits for its first content: until then a failure is an ordinary failed attempt.
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>>;
 
+    /// What in a request the provider cannot do; nothing is sent where there is something.
+    fn refuses(&self, _request: &ChatRequest) -> Option<GatewayError> {
+        None
+    }
+
     /// Set where the provider is reached through Cloudflare AI Gateway.
     fn universal(&self) -> Option<&dyn UniversalStep> {
         None

@@ -1,6 +1,6 @@
 //! Which provider answers: the rules that pick a target, and the chain that is followed when it fails.
 
-mod candidates;
+pub mod candidates;
 pub mod fallback;
 pub mod health;
 pub mod matcher;
@@ -19,7 +19,7 @@ use health::EntryHealth;
 use crate::error::{Failure, GatewayError};
 use crate::limits::EntryLimits;
 use crate::model::ChatRequest;
-use crate::model::config::{FallbackChain, ProviderConfig, RouteRule, RouteTarget};
+use crate::model::config::{BreakerConfig, FallbackChain, ProviderConfig, RateLimit, RouteRule, RouteTarget};
 use crate::providers::Provider;
 
 pub use candidates::{step_model, trigger};
@@ -29,6 +29,7 @@ pub use route_pool::RoutePool;
 pub use run::{Hedge, Orders, Routed, Step};
 
 /// A loaded provider and the entry it was loaded for.
+#[derive(Clone)]
 pub struct Loaded {
     pub provider: Arc<dyn Provider>,
     /// The entry's default model, or the first it lists.
@@ -41,8 +42,12 @@ pub struct Loaded {
     /// Failed attempts may be repeated.
     pub retries: bool,
     pub health: Arc<EntryHealth>,
-    pub limits: EntryLimits,
+    pub limits: Arc<EntryLimits>,
     pub health_check: Option<Duration>,
+    /// What its health is that of: a service and how it is looked at.
+    service: (String, Option<String>, Option<BreakerConfig>),
+    /// What its limits were made of.
+    limited: (RateLimit, Option<u64>),
 }
 
 impl Loaded {
@@ -55,11 +60,25 @@ impl Loaded {
             priority: entry.priority.unwrap_or(0),
             retries: entry.retry.and_then(|retry| retry.max_attempts).unwrap_or(1) > 1,
             health: Arc::new(EntryHealth::of(entry)),
-            limits: EntryLimits::of(entry),
+            limits: Arc::new(EntryLimits::of(entry)),
             health_check: entry
                 .health_check
                 .map(|check| Duration::from_millis(check.interval_ms.unwrap_or(30_000))),
+            service: (entry.provider.clone(), entry.base_url.clone(), entry.breaker),
+            limited: (entry.rate_limit, entry.max_concurrency),
         }
+    }
+
+    /// The same, with the health and the limits of an earlier one, where they are those of the same service.
+    pub fn keeping(&self, before: &Self) -> Self {
+        let mut kept = self.clone();
+        if kept.service == before.service {
+            kept.health = before.health.clone();
+        }
+        if kept.limited == before.limited {
+            kept.limits = before.limits.clone();
+        }
+        kept
     }
 }
 

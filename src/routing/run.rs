@@ -174,6 +174,8 @@ pub struct Orders {
 
 /// What a call may use, worked out when somebody asks.
 pub trait Estimates: Send + Sync {
+    fn input_tokens(&self, model: &str) -> u64;
+
     /// Of the prompt and the answer, on `model`.
     fn tokens(&self, model: &str) -> u64;
 
