@@ -19,11 +19,24 @@ const CUSTOM_CALL = 6;
 const CUSTOM_CANCEL = 7;
 const CUSTOM_RESUME = 8;
 const WARNING = 9;
-const FURTHER_LOG = 10;
+const LOG = 10;
 
 /** Calls that messages may still come for; `{reader, call}` once a stream is open. */
 const open = new Slots();
 let waiting = 0;
+
+/** Loggers of gateways by number, for entries that no call's end brings. */
+const loggers = new Map();
+const gone = new FinalizationRegistry((number) => loggers.delete(number));
+
+/** Gives a logger its number. */
+function numberOf(logger) {
+  const number = ++numberOf.last;
+  loggers.set(number, new WeakRef(logger));
+  gone.register(logger, number);
+  return number;
+}
+numberOf.last = 0;
 
 const bridge = new Bridge(deliver);
 
@@ -85,8 +98,8 @@ function deliver() {
       case WARNING:
         warn(message[1]);
         break;
-      case FURTHER_LOG:
-        furtherLog(message[1], message[2]);
+      case LOG:
+        loggers.get(message[1])?.deref()?.tell(message[2]);
         break;
     }
   }
@@ -97,11 +110,6 @@ function warn(line) {
   try {
     console.warn(line);
   } catch {}
-}
-
-function furtherLog(id, entry) {
-  const call = open.get(id);
-  (call?.call ?? call)?.log(entry);
 }
 
 function settle(id, error, value, log) {
@@ -245,4 +253,4 @@ function checked(request) {
 
 const NOT_FINITE = 'must be a finite number';
 
-module.exports = { Call, bridge, hold, release };
+module.exports = { Call, bridge, hold, numberOf, release };

@@ -2,7 +2,7 @@
 
 const native = require('../native.js');
 const { batch } = require('./batch.js');
-const { Call } = require('./bridge.js');
+const { Call, numberOf } = require('./bridge.js');
 const { GatewayError, configFault, invalidRequest, stringify, unwrap } = require('./errors.js');
 const { ProviderRegistry, providerTable } = require('./providers.js');
 const { EventReader, toReadableStream } = require('./events.js');
@@ -24,10 +24,10 @@ class Gateway {
 
   constructor(options) {
     this.#factories = Object.entries(options?.customProviders ?? {});
+    this.#logger = new UsageLogger(options?.onUsageLog);
     this.#configure(options?.config, (text, table) => {
-      this.#native = new native.NativeGateway(text, table);
+      this.#native = new native.NativeGateway(text, table, numberOf(this.#logger));
     });
-    this.#logger = new UsageLogger(options.onUsageLog);
   }
 
   /** Takes a configuration once it is found right, its providers are built, and `install` has taken them. */

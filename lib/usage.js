@@ -41,7 +41,7 @@ class UsageLogger {
   }
 }
 
-const RARE_FIGURES = ['cacheReadTokens', 'cacheWriteTokens', 'usageSource'];
+const RARE_FIGURES = ['cacheReadTokens', 'cacheWriteTokens', 'usageSource', 'cached', 'degraded'];
 
 /** The log entry of an answer. What the answer has itself does not cross the border twice: `rest` is what it lacks. */
 function entryOf(response, rest) {
@@ -65,6 +65,7 @@ function entryOf(response, rest) {
   for (const field of RARE_FIGURES) {
     if (response[field] !== undefined) entry[field] = response[field];
   }
+  if (rest.savedUsd !== undefined) entry.savedUsd = rest.savedUsd;
   return entry;
 }
 

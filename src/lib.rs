@@ -5,6 +5,7 @@
 //! is priced by [`pricing`], the reservation settled and the [`usage`] log written: once, however the call ends.
 
 pub mod budget;
+pub mod cache;
 pub mod config;
 pub mod error;
 pub mod gateway;

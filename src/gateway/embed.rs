@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Admitted, CallContext, Gateway, PromptEstimate, failed, unless_cancelled};
+use super::admission::Admitted;
+use super::{CallContext, Gateway, PromptEstimate, failed, unless_cancelled};
 use crate::error::Failure;
 use crate::model::{EmbedRequest, EmbedResponse, TokenUsage, UsageSource};
 use crate::pricing::{self, tokens};
@@ -19,8 +20,9 @@ impl Gateway {
         let EmbedRequest { inputs, dimensions, common } = request;
         let cancel = context.cancel.clone();
         let estimate = Arc::new(PromptEstimate::of_texts(inputs.clone()));
+        let plan = self.plan(common, estimate)?;
         let Admitted { decision, orders, record, request_id, started } =
-            self.admit(common, estimate, context)?;
+            self.admit(plan, context.observer)?;
         let run = execute(&decision, &self.providers, &orders, |step| {
             let call = EmbedCall {
                 inputs: inputs.clone(),

@@ -1,10 +1,12 @@
 //! The pipeline of one call: check → route → reserve → run → settle → record.
 
+mod admission;
 mod embed;
 mod estimate;
 mod explain;
 mod health;
 mod models;
+mod shared;
 mod stream;
 
 use std::sync::Arc;
@@ -23,7 +25,9 @@ use crate::routing::run::{Estimates, Overtaken};
 use crate::routing::{Decision, Hedge, Loaded, Orders, Providers, RetryBudget, RoutePool, Routed, Router};
 use crate::usage::{CallRecord, Observer, Outcome, Start, latency_ms};
 
+use admission::{Admitted, Planned};
 use models::ModelLists;
+use shared::Sharing;
 
 pub use estimate::{PromptEstimate, estimated_usage};
 pub use explain::Explanation;
@@ -41,6 +45,9 @@ pub struct Gateway {
     retry_budget: Arc<RetryBudget>,
     user_limits: Option<Arc<UserLimits>>,
     settings: Settings,
+    sharing: Arc<Sharing>,
+    /// Who answers a rule's calls, as text, by rule: part of what makes two calls the same.
+    identities: Vec<String>,
 }
 
 impl Gateway {
@@ -68,6 +75,9 @@ impl Gateway {
         if settings.limits == self.settings.limits {
             next.user_limits = self.user_limits.clone();
         }
+        if settings.cache == self.settings.cache {
+            next.sharing = self.sharing.clone();
+        }
         if settings.retry_budget == self.settings.retry_budget {
             next.retry_budget = self.retry_budget.clone();
         }
@@ -78,17 +88,19 @@ impl Gateway {
 /// What surrounds one call.
 pub struct CallContext {
     pub observer: Arc<dyn Observer>,
+    /// Hears of what is not told together with the call's end: entries of shared calls, and of overtaken attempts.
+    pub lasting: Arc<dyn Observer>,
     /// Fires when the caller no longer wants the answer.
     pub cancel: CancellationToken,
 }
 
-/// A call that was admitted, ready to run.
-struct Admitted {
-    decision: Decision,
-    orders: Orders,
-    record: CallRecord,
+/// A call that has run, and is recorded.
+struct Answered {
+    outcome: Outcome,
+    entry: String,
+    family: String,
+    model_asked: String,
     request_id: String,
-    started: Instant,
 }
 
 impl Gateway {
@@ -112,11 +124,14 @@ impl Gateway {
             let config = rule.target.pool.as_ref()?;
             Some(Arc::new(RoutePool::new(config, &providers, settings)))
         };
+        let identities = rules.iter().map(|rule| identity(rule, &chains, &providers)).collect();
         Self {
+            identities,
             pools: rules.iter().map(pool).collect(),
             retry_budget: Arc::new(RetryBudget::new(&settings.retry_budget)),
             user_limits: UserLimits::of(&settings.limits).map(Arc::new),
             settings: settings.clone(),
+            sharing: Arc::new(Sharing::new(settings)),
             providers,
             router: Router::new(rules, chains),
             budgets: Arc::new(BudgetGuard::new(budgets)),
@@ -134,22 +149,45 @@ impl Gateway {
     /// # Errors
     /// `route_not_found` and `budget_exceeded` before anything is sent; `aborted` when the context's token fires;
     /// otherwise the last attempt's failure. Each error of the gateway carries the request id of the log entry.
-    pub async fn chat(&self, request: ChatRequest, context: CallContext) -> Result<GatewayResponse, Failure> {
-        let cancel = context.cancel.clone();
+    pub async fn chat(
+        self: &Arc<Self>,
+        request: ChatRequest,
+        context: CallContext,
+    ) -> Result<GatewayResponse, Failure> {
         let request = Arc::new(request);
         let estimate = Arc::new(PromptEstimate::new(request.clone()));
-        let Admitted { decision, orders, record, request_id, started } =
-            self.admit(request, estimate, context)?;
+        let plan = self.plan(request, estimate)?;
+        match self.share(&plan) {
+            Some(share) => self.chat_shared(plan, share, context).await,
+            None => {
+                let Answered { outcome, request_id, .. } =
+                    self.answer(plan, context.observer, &context.lasting, &context.cancel).await?;
+                Ok(outcome.into_response(request_id))
+            }
+        }
+    }
+
+    /// Runs a call for itself alone.
+    async fn answer(
+        &self,
+        plan: Planned,
+        observer: Arc<dyn Observer>,
+        lasting: &Arc<dyn Observer>,
+        cancel: &CancellationToken,
+    ) -> Result<Answered, Failure> {
+        let Admitted { decision, orders, record, request_id, started } = self.admit(plan, observer)?;
         let run = async {
             let mut routed = fallback::chat(&decision, &self.providers, &orders).await?;
-            bill_overtaken(&record, std::mem::take(&mut routed.overtaken), &orders.request).await;
-            Ok(outcome_of(routed, &orders).await)
+            bill_overtaken(&record, lasting, std::mem::take(&mut routed.overtaken), &orders.request).await;
+            let (entry, family) = (routed.entry.clone(), routed.provider.family().to_owned());
+            let model_asked = routed.model.clone();
+            Ok((outcome_of(routed, &orders).await, entry, family, model_asked))
         };
-        match unless_cancelled(&cancel, run).await {
-            Ok(mut outcome) => {
+        match unless_cancelled(cancel, run).await {
+            Ok((mut outcome, entry, family, model_asked)) => {
                 outcome.latency_ms = latency_ms(started);
                 record.end(&outcome, None);
-                Ok(outcome.into_response(request_id))
+                Ok(Answered { outcome, entry, family, model_asked, request_id })
             }
             Err(failure) => Err(failed(record, failure, &request_id)),
         }
@@ -160,18 +198,31 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::chat`].
     pub async fn chat_stream(
-        &self,
+        self: &Arc<Self>,
         request: ChatRequest,
         context: CallContext,
     ) -> Result<GatewayStream, Failure> {
-        let cancel = context.cancel.clone();
         let request = Arc::new(request);
         let estimate = Arc::new(PromptEstimate::new(request.clone()));
-        let Admitted { decision, orders, record, request_id, started } =
-            self.admit(request, estimate, context)?;
+        let plan = self.plan(request, estimate)?;
+        match self.share(&plan) {
+            Some(share) => self.stream_shared(plan, share, context).await,
+            None => self.open(plan, context.observer, &context.lasting, context.cancel).await,
+        }
+    }
+
+    /// Opens a stream for one call alone.
+    async fn open(
+        &self,
+        plan: Planned,
+        observer: Arc<dyn Observer>,
+        lasting: &Arc<dyn Observer>,
+        cancel: CancellationToken,
+    ) -> Result<GatewayStream, Failure> {
+        let Admitted { decision, orders, record, request_id, started } = self.admit(plan, observer)?;
         let open = async {
             let mut routed = fallback::stream(&decision, &self.providers, &orders).await?;
-            bill_overtaken(&record, std::mem::take(&mut routed.overtaken), &orders.request).await;
+            bill_overtaken(&record, lasting, std::mem::take(&mut routed.overtaken), &orders.request).await;
             Ok(routed)
         };
         match unless_cancelled(&cancel, open).await {
@@ -179,80 +230,22 @@ impl Gateway {
             Err(failure) => Err(failed(record, failure, &request_id)),
         }
     }
+}
 
-    /// Adds what the rule says of how its targets are asked.
-    fn complete(&self, decision: Decision) -> Decision {
-        let hedge = self.router.rule(decision.rule).hedge.map(Hedge::from);
-        Decision { pool: self.pools.get(decision.rule).cloned().flatten(), hedge, ..decision }
-    }
-
-    /// Routes the request and reserves its estimate.
-    fn admit(
-        &self,
-        request: Arc<ChatRequest>,
-        estimate: Arc<PromptEstimate>,
-        context: CallContext,
-    ) -> Result<Admitted, Failure> {
-        let started = Instant::now();
-        let request_id = new_request_id();
-        let decision = self
-            .router
-            .resolve(&request, &self.providers, &*estimate)
-            .map_err(|no_route| no_route.into_error().with_request_id(&request_id))?;
-        let rule = self.router.rule(decision.rule);
-        if let Some(limits) = &self.user_limits {
-            limits
-                .admit(request.user_id.as_deref(), || estimate.tokens(&decision.model))
-                .map_err(|error| error.with_request_id(&request_id))?;
-        }
-        let decision = self.complete(decision);
-        let loaded = self.providers.get(&decision.provider);
-        let reservation = if self.budgets.is_empty() {
-            None
-        } else {
-            let scope = Scope {
-                user_tier: request.user_tier.as_deref(),
-                feature: request.feature.as_deref(),
-                model: Some(&decision.model),
-            };
-            let family = loaded.map_or("", |loaded| loaded.provider.family());
-            let call = estimate.on(family, &decision.model);
-            let reservation = self.budgets.admit(&scope, Arc::new(call)).map_err(|refusal| {
-                warn(&*context.observer, &refusal.warnings);
-                let Refusal { policy, .. } = refusal;
-                GatewayError::budget_exceeded(&policy).with_request_id(&request_id)
-            })?;
-            warn(&*context.observer, reservation.warnings());
-            Some(reservation)
-        };
-        let max_tokens =
-            request.max_tokens.or_else(|| reservation.as_ref().and_then(|held| held.output_cap()));
-        let deadline = [rule.constraints.max_latency_ms, request.timeout_ms].into_iter().flatten().min();
-        let deadline = deadline.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
-        let orders = Orders {
-            max_tokens,
-            deadline,
-            // The original repeats and falls back as often as its configuration says.
-            retry_budget: decision.pool.is_some().then(|| self.retry_budget.clone()),
-            ..Orders::new(request.clone(), estimate)
-        };
-        if let Some(budget) = &orders.retry_budget {
-            budget.deposit();
-        }
-        let record = CallRecord::open(Start {
-            request_id: request_id.clone(),
-            started,
-            observer: context.observer,
-            reservation,
-            route_rule: rule.name.clone(),
-            provider: loaded
-                .map_or_else(|| decision.provider.clone(), |loaded| loaded.provider.name().to_owned()),
-            model: decision.model.clone(),
-            feature: request.feature.clone(),
-            user_tier: request.user_tier.clone(),
-        });
-        Ok(Admitted { decision, orders, record, request_id, started })
-    }
+/// The services behind a rule, with the models it names.
+fn identity(rule: &RouteRule, chains: &[FallbackChain], providers: &Providers) -> String {
+    let target = &rule.target;
+    let members = target.pool.iter().flat_map(|pool| &pool.members);
+    let members = members.map(|member| (&member.provider, member.model.as_deref()));
+    let chain = chains.iter().find(|chain| Some(&chain.name) == target.fallback_chain.as_ref());
+    let steps = chain.iter().flat_map(|chain| &chain.steps);
+    let steps = steps.map(|step| (&step.provider, step.model.as_deref()));
+    let single = std::iter::once((&target.provider, target.model.as_deref()));
+    let service = |(entry, model): (&String, Option<&str>)| {
+        let service = providers.get(entry).map_or(String::new(), |loaded| loaded.identity());
+        format!("{entry}\t{service}\t{}\n", model.unwrap_or_default())
+    };
+    single.chain(members).chain(steps).map(service).collect()
 }
 
 /// Does the work, unless its caller no longer wants it.
@@ -272,12 +265,6 @@ pub fn new_request_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-fn warn(observer: &dyn Observer, warnings: &[String]) {
-    for warning in warnings {
-        observer.warning(format!("[budget-warn] {warning}"));
-    }
-}
-
 /// Ends the record of a failed call. A chain without a single loaded provider is a refusal by routing: not logged.
 fn failed(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
     if failure.kind() == Some(ErrorKind::RouteNotFound) && matches!(failure, Failure::Gateway(_)) {
@@ -289,11 +276,18 @@ fn failed(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
 }
 
 /// What attempts have cost that another one overtook: their prompts, which their providers have read.
-async fn bill_overtaken(record: &CallRecord, overtaken: Vec<Overtaken>, request: &Arc<ChatRequest>) {
+async fn bill_overtaken(
+    record: &CallRecord,
+    observer: &Arc<dyn Observer>,
+    overtaken: Vec<Overtaken>,
+    request: &Arc<ChatRequest>,
+) {
     for Overtaken { provider, model } in overtaken {
         let usage = estimated_usage(&model, request, "").await;
         let cost = pricing::cost(provider.family(), &model, &usage);
-        record.overtaken(provider.name(), &model, usage, cost);
+        if let Some(entry) = record.overtaken(provider.name(), &model, usage, cost) {
+            observer.usage(entry);
+        }
     }
 }
 
@@ -320,6 +314,7 @@ async fn outcome_of(routed: Routed<Answer>, orders: &Orders) -> Outcome {
         fallback_from,
         degraded,
         cached: false,
+        saved: None,
         attempts: orders.attempts.told(),
     }
 }

@@ -4,16 +4,20 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::estimate::{count_usage, estimated_usage};
+use super::shared::{Keeper, StreamHead};
 use super::unless_cancelled;
+use crate::cache::CachedAnswer;
 use crate::error::{ErrorKind, Failure};
 use crate::model::{
-    ChatRequest, GatewayResponse, StreamEvent, TokenUsage, ToolCallAssembly, UsageSource, output_text,
+    Answer, ChatRequest, GatewayResponse, StreamEvent, TokenUsage, ToolCallAssembly, UsageSource, output_text,
 };
 use crate::pricing;
-use crate::providers::EventSource;
+use crate::model::Usd;
+use crate::providers::{EventSource, Provider};
 use crate::routing::{Orders, Routed};
 use crate::usage::{CallRecord, Outcome, latency_ms};
 
@@ -35,6 +39,17 @@ pub struct GatewayStream {
     reported: Option<TokenUsage>,
     /// Why the answer is not whole.
     broken: Option<Failure>,
+    provider: Arc<dyn Provider>,
+    /// Another call pays: this one has used nothing.
+    free: bool,
+    keeper: Option<Keeper>,
+}
+
+/// Inside of a gateway a stream is a source like any other: of those who share it.
+impl EventSource for GatewayStream {
+    fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(Self::next(self, into))
+    }
 }
 
 /// Why a stream is left before its end.
@@ -87,12 +102,40 @@ impl GatewayStream {
             tool_calls: ToolCallAssembly::default(),
             reported: None,
             broken: None,
+            provider,
+            free: false,
+            keeper: None,
         }
     }
 
     /// A stream outside of a gateway: nothing is budgeted, nothing is logged.
     pub fn detached(routed: Routed<Box<dyn EventSource>>, orders: Orders, cancel: CancellationToken) -> Self {
         Self::new(routed, CallRecord::detached(), orders, String::new(), Instant::now(), cancel)
+    }
+
+    /// From the cache: this is what it would have cost.
+    pub(super) fn saving(mut self, cost: Usd) -> Self {
+        self.progress.saved = Some(cost);
+        self.shared()
+    }
+
+    /// With another call's answer.
+    pub(super) fn shared(mut self) -> Self {
+        self.progress.cached = true;
+        self.free = true;
+        self
+    }
+
+    /// Its answer is to be kept.
+    pub(super) fn kept_by(mut self, keeper: Option<Keeper>) -> Self {
+        self.keeper = keeper.filter(|_| !self.progress.degraded);
+        self
+    }
+
+    pub(super) fn head(&self) -> StreamHead {
+        let fallback = (self.progress.fallback_from.clone(), self.progress.fallback_triggered);
+        let (provider, model) = (self.provider.clone(), self.asked_model.clone());
+        StreamHead::new(self.entry.clone(), provider, model, fallback, self.progress.degraded)
     }
 
     pub fn request_id(&self) -> &str {
@@ -151,10 +194,38 @@ impl GatewayStream {
         let error_code = self.broken.as_ref().map(|failure| failure.log_code().to_owned());
         let usage = match (self.reported, &error_code) {
             (Some(reported), None) => reported,
+            (None, None) if self.free => TokenUsage::default(),
             (None, None) => self.counted().await,
             (reported, Some(_)) => with_reported(reported, self.counted().await),
         };
         self.settle(usage, error_code.as_deref());
+        if let Some(keeper) = self.keeper.take().filter(|_| error_code.is_none()) {
+            keeper.keep(self.cached_answer());
+        }
+    }
+
+    fn cached_answer(&self) -> CachedAnswer {
+        let progress = self.progress.clone();
+        CachedAnswer {
+            entry: self.entry.clone(),
+            family: self.family.clone(),
+            model_asked: self.asked_model.clone(),
+            usage: progress.usage,
+            cost: progress.cost,
+            fallback_triggered: progress.fallback_triggered,
+            fallback_from: progress.fallback_from,
+            provider: progress.provider,
+            answer: Answer {
+                content: progress.content,
+                model: progress.model,
+                finish_reason: progress.finish_reason,
+                tool_calls: progress.tool_calls,
+                reasoning: progress.reasoning,
+                reasoning_details: progress.reasoning_details,
+                usage: Some(progress.usage),
+                total_tokens: None,
+            },
+        }
     }
 
     /// Leaves the stream: closes the upstream at once, settles what came up to now.
@@ -175,7 +246,7 @@ impl GatewayStream {
         let counted = self.record.is_some().then(|| self.counted());
         let (reported, family, mut response) = (self.reported, self.family.clone(), self.summary());
         async move {
-            if let Some(counted) = counted {
+            if let Some(counted) = counted.filter(|_| !response.cached) {
                 let usage = with_reported(reported, counted.await);
                 response.input_tokens = usage.input;
                 response.output_tokens = usage.output;
@@ -190,7 +261,7 @@ impl GatewayStream {
     /// The call's figures as the provider has told them so far; final once the stream has ended.
     pub fn summary(&self) -> GatewayResponse {
         let mut progress = self.progress.clone();
-        if self.record.is_some() {
+        if self.record.is_some() && !self.free {
             progress.usage = self.reported.unwrap_or_default();
             progress.cost = pricing::cost(&self.family, &progress.model, &progress.usage);
             progress.latency_ms = latency_ms(self.started);
@@ -229,8 +300,10 @@ impl GatewayStream {
     fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) {
         let Some(record) = self.record.take() else { return };
         self.progress.tool_calls = self.tool_calls.finish();
-        self.progress.usage = usage;
-        self.progress.cost = pricing::cost(&self.family, &self.progress.model, &usage);
+        if !self.free {
+            self.progress.usage = usage;
+            self.progress.cost = pricing::cost(&self.family, &self.progress.model, &usage);
+        }
         self.progress.latency_ms = latency_ms(self.started);
         record.end(&self.progress, error_code);
     }

@@ -93,19 +93,14 @@ pub struct GatewayResponse {
     #[serde(skip_serializing_if = "UsageSource::is_reported")]
     pub usage_source: UsageSource,
     /// It was answered from the cache, or shared with an identical call.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cached: bool,
     /// It is a chain's fixed reply: nobody answered.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub degraded: bool,
     /// Where it took more than one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptRecord>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// What the caller of `embed` gets.

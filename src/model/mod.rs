@@ -14,6 +14,6 @@ pub use answer::{Answer, AttemptRecord, EmbedResponse, GatewayResponse, output_t
 pub use event::{FinishReason, OtherContent, StreamEvent};
 pub use message::{Content, Message, Part, Role};
 pub use money::Usd;
-pub use request::{ChatRequest, EmbedRequest, Feature};
+pub use request::{CacheWish, ChatRequest, EmbedRequest, Feature};
 pub use tools::{ResponseFormat, Tool, ToolCall, ToolCallAssembly, ToolCallDelta, ToolChoice};
 pub use usage::{TokenUsage, UsageLog, UsageSource};

@@ -50,8 +50,19 @@ pub struct ChatRequest {
     pub provider_options: Option<Map<String, Value>>,
     /// Of the whole call, retries and fallbacks included.
     pub timeout_ms: Option<u64>,
+    /// Whether an answer may come from the cache; `None`: as the settings say.
+    pub cache: Option<CacheWish>,
     /// The caller's own number for this call, by which a custom provider finds it again; not part of the JSON.
     pub caller: u32,
+}
+
+/// A caller's word on the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheWish {
+    /// Neither the cache nor another call's answer.
+    No,
+    /// Milliseconds that the answer is kept; the settings' where there are none.
+    Yes { ttl_ms: Option<u64> },
 }
 
 /// What not every provider can do.

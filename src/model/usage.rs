@@ -74,4 +74,13 @@ pub struct UsageLog {
     pub error_code: Option<String>,
     #[serde(skip_serializing_if = "UsageSource::is_reported")]
     pub usage_source: UsageSource,
+    /// Answered from the cache, or with an identical call's answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
+    /// A chain's fixed reply.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub degraded: bool,
+    /// US dollars that a cached answer would have cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saved_usd: Option<f64>,
 }

@@ -40,8 +40,8 @@ pub mod message {
     pub const CUSTOM_RESUME: u8 = 8;
     /// `[kind, line]`
     pub const WARNING: u8 = 9;
-    /// `[kind, call, log]`
-    pub const FURTHER_LOG: u8 = 10;
+    /// `[kind, logger, log]`
+    pub const LOG: u8 = 10;
 }
 
 /// Everything one JavaScript thread has under way.
@@ -91,7 +91,7 @@ impl Calls {
             call.cancel.cancel();
         }
         self.open().insert(id, call.clone());
-        let observer = Arc::new(CallObserver { calls: self.clone(), id, log: Mutex::default() });
+        let observer = Arc::new(CallObserver { calls: self.clone(), log: Mutex::default() });
         let work = run(call, observer.clone());
         let calls = self.clone();
         runtime()?.spawn(async move {
@@ -115,6 +115,7 @@ impl Calls {
             route_rule: &log.route_rule,
             feature: log.feature.as_deref(),
             user_tier: log.user_tier.as_deref(),
+            saved_usd: log.saved_usd,
         });
         self.outbox.send(&(message::ANSWER, id, value, rest));
     }
@@ -130,12 +131,13 @@ struct LogRest<'a> {
     feature: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved_usd: Option<f64>,
 }
 
 /// Keeps a call's log entry until the call's end is told, and passes warnings on at once.
 pub struct CallObserver {
     calls: Arc<Calls>,
-    id: u32,
     log: Mutex<Option<UsageLog>>,
 }
 
@@ -150,8 +152,21 @@ impl Observer for CallObserver {
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
     }
 
-    fn further_usage(&self, entry: UsageLog) {
-        self.calls.outbox.send(&(message::FURTHER_LOG, self.id, entry));
+    fn warning(&self, line: String) {
+        self.calls.outbox.send(&(message::WARNING, line));
+    }
+}
+
+/// Tells a gateway's log handlers of what is not told together with a call's end.
+pub struct LastingObserver {
+    pub calls: Arc<Calls>,
+    /// The face's number for the handlers.
+    pub logger: u32,
+}
+
+impl Observer for LastingObserver {
+    fn usage(&self, entry: UsageLog) {
+        self.calls.outbox.send(&(message::LOG, self.logger, entry));
     }
 
     fn warning(&self, line: String) {

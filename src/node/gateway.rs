@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use napi_derive::napi;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use super::bridge::Bridge;
-use super::calls::message;
+use super::calls::{Calls, LastingObserver, message};
 use super::errors::settled;
 use super::provider::ProviderTable;
 use super::runtime::runtime;
@@ -17,10 +18,13 @@ use crate::error::GatewayError;
 use crate::gateway::{CallContext, Gateway, new_request_id, unless_cancelled};
 use crate::model::config::GatewayConfig;
 use crate::model::{ChatRequest, EmbedRequest};
+use crate::usage::Observer;
 
 #[napi]
 pub struct NativeGateway {
     current: RwLock<Current>,
+    /// The face's number for the handlers of its log.
+    logger: u32,
 }
 
 /// A gateway, and how long each of its providers keeps an unread stream.
@@ -40,6 +44,16 @@ impl Current {
         }
         Ok(Self { gateway, idle: Arc::new(table.idle.clone()) })
     }
+}
+
+fn context(
+    calls: &Arc<Calls>,
+    logger: u32,
+    observer: Arc<dyn Observer>,
+    cancel: &CancellationToken,
+) -> CallContext {
+    let lasting = Arc::new(LastingObserver { calls: calls.clone(), logger });
+    CallContext { observer, lasting, cancel: cancel.clone() }
 }
 
 fn read_config(config: &str) -> napi::Result<GatewayConfig> {
@@ -69,11 +83,11 @@ fn read_request(id: u32, request: &str) -> Result<ChatRequest, GatewayError> {
 impl NativeGateway {
     /// `config` is a `GatewayConfig` as JSON, already read once by `checkGatewayConfig`.
     #[napi(constructor, catch_unwind)]
-    pub fn new(config: String, table: &ProviderTable) -> napi::Result<Self> {
+    pub fn new(config: String, table: &ProviderTable, logger: u32) -> napi::Result<Self> {
         let GatewayConfig { routes, fallback_chains, budgets, settings, .. } = read_config(&config)?;
         let providers = table.providers.clone();
         let gateway = Gateway::with_settings(providers, routes, fallback_chains, budgets, &settings);
-        Ok(Self { current: RwLock::new(Current::new(gateway, table)?) })
+        Ok(Self { current: RwLock::new(Current::new(gateway, table)?), logger })
     }
 
     /// Puts another configuration in place of this one. Calls in flight finish on the old one.
@@ -105,11 +119,11 @@ impl NativeGateway {
     /// Answers with a `GatewayResponse`, as message of call `id`.
     #[napi(catch_unwind)]
     pub fn chat(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
-        let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
+        let (gateway, calls, logger) = (self.current().gateway, bridge.calls.clone(), self.logger);
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let request = read_request(id, &request)?;
-                let context = CallContext { observer: observer.clone(), cancel: open.cancel.clone() };
+                let context = context(&calls, logger, observer.clone(), &open.cancel);
                 let response = gateway.chat(request, context).await?;
                 calls.answer(id, &response, &observer);
                 Ok(())
@@ -120,13 +134,13 @@ impl NativeGateway {
     /// Answers with an `EmbeddingResponse`, as message of call `id`, and with a whole log entry.
     #[napi(catch_unwind)]
     pub fn embed(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
-        let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
+        let (gateway, calls, logger) = (self.current().gateway, bridge.calls.clone(), self.logger);
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let read = EmbedRequest::from_json(&request);
                 let mut request = read.map_err(|error| error.with_request_id(&new_request_id()))?;
                 Arc::make_mut(&mut request.common).caller = id;
-                let context = CallContext { observer: observer.clone(), cancel: open.cancel.clone() };
+                let context = context(&calls, logger, observer.clone(), &open.cancel);
                 let response = gateway.embed(request, context).await?;
                 calls.outbox.send(&(message::ANSWER, id, &response, observer.take_log()));
                 Ok(())
@@ -137,7 +151,7 @@ impl NativeGateway {
     /// Answers with the models of all providers, as message of call `id`; `options` is `{refresh?}`.
     #[napi(catch_unwind)]
     pub fn list_models(&self, bridge: &Bridge, id: u32, aborted: bool, options: String) -> napi::Result<()> {
-        let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
+        let (gateway, calls, logger) = (self.current().gateway, bridge.calls.clone(), self.logger);
         bridge.calls.spawn(id, aborted, move |open, _| {
             Box::pin(async move {
                 let options: ListOptions = serde_json::from_str(&options).unwrap_or_default();
@@ -153,11 +167,11 @@ impl NativeGateway {
     /// Opens a stream for call `id`.
     #[napi(catch_unwind)]
     pub fn stream(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
-        let (Current { gateway, idle }, calls) = (self.current(), bridge.calls.clone());
+        let (Current { gateway, idle }, calls, logger) = (self.current(), bridge.calls.clone(), self.logger);
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let request = read_request(id, &request)?;
-                let context = CallContext { observer: observer.clone(), cancel: open.cancel.clone() };
+                let context = context(&calls, logger, observer.clone(), &open.cancel);
                 let stream = gateway.chat_stream(request, context).await?;
                 let idle_limit = idle.get(stream.entry()).copied().unwrap_or(IDLE_LIMIT);
                 drive(stream, id, open, calls, observer, idle_limit, None).await;

@@ -69,6 +69,12 @@ impl Loaded {
         }
     }
 
+    /// The service it reaches, as text.
+    pub fn identity(&self) -> String {
+        let (family, base_url, _) = &self.service;
+        format!("{family}\t{}", base_url.as_deref().unwrap_or_default())
+    }
+
     /// The same, with the health and the limits of an earlier one, where they are those of the same service.
     pub fn keeping(&self, before: &Self) -> Self {
         let mut kept = self.clone();

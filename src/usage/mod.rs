@@ -11,11 +11,6 @@ pub trait Observer: Send + Sync {
     /// The call's one entry in the usage log.
     fn usage(&self, entry: UsageLog);
 
-    /// A further entry of the same call: what it cost to have asked somebody else, too.
-    fn further_usage(&self, entry: UsageLog) {
-        self.usage(entry);
-    }
-
     /// A line for the console, as `[budget-warn] …`.
     fn warning(&self, line: String);
 }

@@ -50,6 +50,8 @@ pub struct Outcome {
     pub fallback_from: Option<String>,
     pub degraded: bool,
     pub cached: bool,
+    /// What the answer would have cost.
+    pub saved: Option<Usd>,
     pub attempts: Vec<AttemptRecord>,
 }
 
@@ -118,8 +120,8 @@ impl CallRecord {
     }
 
     /// Tells of an attempt that another one has overtaken: what it has cost is billed, too.
-    pub fn overtaken(&self, provider: &str, model: &str, usage: TokenUsage, cost: Usd) {
-        let Some(start) = &self.start else { return };
+    pub fn overtaken(&self, provider: &str, model: &str, usage: TokenUsage, cost: Usd) -> Option<UsageLog> {
+        let start = self.start.as_ref()?;
         if let Some(reservation) = &start.reservation {
             reservation.record_further(BudgetUsage {
                 input_tokens: usage.input,
@@ -127,7 +129,7 @@ impl CallRecord {
                 cost,
             });
         }
-        start.observer.further_usage(UsageLog {
+        Some(UsageLog {
             provider: provider.to_owned(),
             model: model.to_owned(),
             input_tokens: usage.input,
@@ -136,7 +138,7 @@ impl CallRecord {
             estimated_cost_usd: cost.dollars(),
             usage_source: usage.source,
             ..start.failure(OVERTAKEN)
-        });
+        })
     }
 
     /// Ends a call that was refused before any provider was asked: it has no entry.
@@ -193,6 +195,9 @@ impl Start {
             fallback_from: outcome.fallback_from.clone(),
             error_code: error_code.map(str::to_owned),
             usage_source: outcome.usage.source,
+            cached: outcome.cached,
+            degraded: outcome.degraded,
+            saved_usd: outcome.saved.map(Usd::dollars),
         });
     }
 
@@ -222,6 +227,9 @@ impl Start {
             fallback_from: None,
             error_code: Some(error_code.to_owned()),
             usage_source: UsageSource::Reported,
+            cached: false,
+            degraded: false,
+            saved_usd: None,
         }
     }
 }

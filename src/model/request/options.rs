@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::parse::{AN_ARRAY, AN_OBJECT, Fault, Read, scalar, set, text};
+use super::CacheWish;
 use crate::model::tools::{ResponseFormat, Tool, ToolChoice};
 
 const SCHEMA_NAME: &str = "answer";
@@ -131,4 +132,20 @@ pub fn provider_options(raw: Option<&RawValue>) -> Read<Option<Map<String, Value
         }
     }
     Ok(options)
+}
+
+/// `true`, `false` or `{ttlMs}`.
+pub fn cache(raw: Option<&RawValue>) -> Read<Option<CacheWish>> {
+    let problem = "must be true, false or {ttlMs}";
+    Ok(match scalar::<Value>("cache", raw, problem)? {
+        None => None,
+        Some(Value::Bool(false)) => Some(CacheWish::No),
+        Some(Value::Bool(true)) => Some(CacheWish::Yes { ttl_ms: None }),
+        Some(Value::Object(wish)) => match set(&wish, "ttlMs").map(Value::as_u64) {
+            None => Some(CacheWish::Yes { ttl_ms: None }),
+            Some(Some(ttl)) if ttl > 0 => Some(CacheWish::Yes { ttl_ms: Some(ttl) }),
+            Some(_) => return Err(Fault::new("cache.ttlMs", "must be a whole number of 1 or more")),
+        },
+        Some(_) => return Err(Fault::new("cache", problem)),
+    })
 }

@@ -47,6 +47,7 @@ struct Fields<'a> {
     metadata: Option<&'a RawValue>,
     provider_options: Option<&'a RawValue>,
     timeout_ms: Option<&'a RawValue>,
+    cache: Option<&'a RawValue>,
 }
 
 pub fn request(text: &str) -> Read<ChatRequest> {
@@ -83,6 +84,7 @@ pub fn request(text: &str) -> Read<ChatRequest> {
         metadata: scalar("metadata", fields.metadata, AN_OBJECT)?,
         provider_options: options::provider_options(fields.provider_options)?,
         timeout_ms: count("timeoutMs", fields.timeout_ms)?,
+        cache: options::cache(fields.cache)?,
     })
 }
 

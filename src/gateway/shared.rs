@@ -1,0 +1,346 @@
+//! Calls that are answered from the cache, or that share one upstream call.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::Planned;
+use super::{Answered, CallContext, Gateway, GatewayStream, failed, unless_cancelled};
+use crate::cache::{AnswerCache, AnswerFlights, CacheKey, CachedAnswer, Joined, StreamFlights};
+use crate::error::{ErrorKind, Failure, GatewayError};
+use crate::model::config::{CacheSettings, Settings};
+use crate::model::{Answer, CacheWish, GatewayResponse, StreamEvent};
+use crate::providers::{EventSource, Provider};
+use crate::routing::{Orders, Routed};
+use crate::usage::{CallRecord, Outcome, latency_ms};
+
+/// What identical calls share.
+pub(super) struct Sharing {
+    settings: CacheSettings,
+    cache: OnceLock<AnswerCache>,
+    answers: AnswerFlights,
+    streams: StreamFlights<StreamHead>,
+}
+
+impl Sharing {
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            settings: settings.cache,
+            cache: OnceLock::new(),
+            answers: AnswerFlights::default(),
+            streams: StreamFlights::default(),
+        }
+    }
+
+    fn cache(&self) -> &AnswerCache {
+        self.cache.get_or_init(|| AnswerCache::new(self.settings))
+    }
+}
+
+/// What one call wants to share.
+#[derive(Clone, Copy)]
+pub(super) struct Share {
+    key: CacheKey,
+    /// `None`: it does not want the cache.
+    cache: Option<Keep>,
+    dedupe: bool,
+}
+
+/// How long an answer is kept; `None`: as the settings say.
+#[derive(Clone, Copy)]
+struct Keep(Option<Duration>);
+
+/// Who answers a shared stream.
+#[derive(Clone)]
+pub(super) struct StreamHead {
+    entry: String,
+    provider: Arc<dyn Provider>,
+    model: String,
+    fallback_from: Option<String>,
+    fallback_triggered: bool,
+    degraded: bool,
+}
+
+impl Gateway {
+    /// `None`: the call shares nothing, as most do.
+    pub(super) fn share(&self, plan: &Planned) -> Option<Share> {
+        let wish = plan.request.cache;
+        let cache = match wish {
+            Some(CacheWish::No) => return None,
+            Some(CacheWish::Yes { ttl_ms }) => Some(Keep(ttl_ms.map(Duration::from_millis))),
+            None => self.settings.cache.enabled.then_some(Keep(None)),
+        };
+        let dedupe = self.settings.dedupe;
+        if cache.is_none() && !dedupe {
+            return None;
+        }
+        let request = &plan.request;
+        let identity = format!("{}\n{}", self.identity(plan.decision.rule), plan.decision.model);
+        let tenant = request.user_id.as_deref().unwrap_or_default();
+        Some(Share { key: CacheKey::of_chat(request, request.max_tokens, &identity, tenant), cache, dedupe })
+    }
+
+    fn identity(&self, rule: usize) -> &str {
+        self.identities.get(rule).map_or("", String::as_str)
+    }
+
+    /// An answer that is there already; nothing has to be waited for.
+    pub fn cached(&self, request: &Arc<crate::model::ChatRequest>, context: &CallContext) -> Option<GatewayResponse> {
+        if !self.settings.cache.enabled && request.cache.is_none() {
+            return None;
+        }
+        let estimate = Arc::new(super::PromptEstimate::new(request.clone()));
+        let plan = self.plan(request.clone(), estimate).ok()?;
+        let share = self.share(&plan)?;
+        let hit = self.hit(&share)?;
+        Some(self.give(&hit, plan, context))
+    }
+
+    fn hit(&self, share: &Share) -> Option<Arc<CachedAnswer>> {
+        share.cache.and_then(|_| self.sharing.cache().get(&share.key))
+    }
+
+    /// Answers a call with what another one has paid for.
+    fn give(&self, shared: &CachedAnswer, plan: Planned, context: &CallContext) -> GatewayResponse {
+        let Planned { request, decision, request_id, started, .. } = plan;
+        let record =
+            CallRecord::open(self.start(&request, &decision, &request_id, started, context.observer.clone()));
+        let mut outcome = outcome_from(shared);
+        outcome.latency_ms = latency_ms(started);
+        record.end(&outcome, None);
+        outcome.into_response(request_id)
+    }
+
+    pub(super) async fn chat_shared(
+        self: &Arc<Self>,
+        plan: Planned,
+        share: Share,
+        context: CallContext,
+    ) -> Result<GatewayResponse, Failure> {
+        if let Some(hit) = self.hit(&share) {
+            return Ok(self.give(&hit, plan, &context));
+        }
+        if !share.dedupe {
+            let answered =
+                self.answer(plan, context.observer.clone(), &context.lasting, &context.cancel).await?;
+            self.keep(&share, &answered);
+            return Ok(answered.outcome.into_response(answered.request_id));
+        }
+        match self.sharing.answers.join(share.key) {
+            Joined::Follower(follow) => match unless_cancelled(&context.cancel, follow.wait()).await {
+                Ok(shared) => Ok(self.give(&shared, plan, &context)),
+                Err(failure) => Err(self.follower_failed(plan, failure, &context)),
+            },
+            Joined::Leader(lead) => {
+                let (request_id, started) = (plan.request_id.clone(), plan.started);
+                let (gateway, lasting) = (self.clone(), context.lasting.clone());
+                let work = async move {
+                    // It goes on for the others when its own caller leaves: the record is not told with the call's end.
+                    let alone = CancellationToken::new();
+                    let answered = gateway.answer(plan, lasting.clone(), &lasting, &alone).await?;
+                    gateway.keep(&share, &answered);
+                    Ok(Arc::new(cached_from(answered)))
+                };
+                let follow = lead.run(work);
+                let shared = unless_cancelled(&context.cancel, follow.wait()).await;
+                let shared = shared.map_err(|failure| failure.with_request_id(&request_id))?;
+                let paid = Outcome {
+                    usage: shared.usage,
+                    cost: shared.cost,
+                    cached: false,
+                    saved: None,
+                    latency_ms: latency_ms(started),
+                    ..outcome_from(&shared)
+                };
+                Ok(paid.into_response(request_id))
+            }
+        }
+    }
+
+    fn keep(&self, share: &Share, answered: &Answered) {
+        if let Some(Keep(ttl)) = share.cache
+            && !answered.outcome.degraded
+        {
+            let copy = Answered {
+                outcome: answered.outcome.clone(),
+                entry: answered.entry.clone(),
+                family: answered.family.clone(),
+                model_asked: answered.model_asked.clone(),
+                request_id: String::new(),
+            };
+            self.sharing.cache().put(share.key, cached_from(copy), ttl);
+        }
+    }
+
+    fn follower_failed(&self, plan: Planned, failure: Failure, context: &CallContext) -> Failure {
+        let Planned { request, decision, request_id, started, .. } = plan;
+        let record =
+            CallRecord::open(self.start(&request, &decision, &request_id, started, context.observer.clone()));
+        let own = match failure {
+            // The error object belongs to the caller that was first.
+            Failure::Foreign(error) => {
+                let kind = error.kind.unwrap_or(ErrorKind::ProviderResponse);
+                GatewayError::new(kind, error.message).into()
+            }
+            Failure::Gateway(error) => Failure::Gateway(Box::new(GatewayError { request_id: None, ..*error })),
+        };
+        failed(record, own, &request_id)
+    }
+
+    pub(super) async fn stream_shared(
+        self: &Arc<Self>,
+        plan: Planned,
+        share: Share,
+        context: CallContext,
+    ) -> Result<GatewayStream, Failure> {
+        if let Some(hit) = self.hit(&share)
+            && let Some(loaded) = self.providers.get(&hit.entry)
+        {
+            let routed = Routed {
+                fallback_from: hit.fallback_from.clone(),
+                fallback_triggered: hit.fallback_triggered,
+                ..Routed::new(
+                    Box::new(Replay(Some(hit.events()))) as Box<dyn EventSource>,
+                    hit.entry.clone(),
+                    loaded.provider.clone(),
+                    hit.model_asked.clone(),
+                )
+            };
+            return Ok(self.free_stream(routed, plan, context).saving(hit.cost));
+        }
+        if !share.dedupe {
+            let stream = self.open(plan, context.observer, &context.lasting, context.cancel).await?;
+            return Ok(stream.kept_by(self.keeper(share)));
+        }
+        match self.sharing.streams.join(share.key) {
+            Joined::Follower(follow) => match unless_cancelled(&context.cancel, follow.open()).await {
+                Ok((head, source)) => Ok(self.free_stream(head.routed(Box::new(source)), plan, context).shared()),
+                Err(failure) => Err(self.follower_failed(plan, failure, &context)),
+            },
+            Joined::Leader(lead) => {
+                let (request_id, started) = (plan.request_id.clone(), plan.started);
+                let orders = Orders::new(plan.request.clone(), plan.estimate.clone());
+                let (gateway, lasting, keeper) = (self.clone(), context.lasting.clone(), self.keeper(share));
+                let work = async move {
+                    let alone = CancellationToken::new();
+                    let stream = gateway.open(plan, lasting.clone(), &lasting, alone).await?;
+                    let head = StreamHead::of(&stream);
+                    Ok((head, Box::new(stream.kept_by(keeper)) as Box<dyn EventSource>))
+                };
+                let follow = lead.run(work);
+                let (head, source) = unless_cancelled(&context.cancel, follow.open())
+                    .await
+                    .map_err(|failure| failure.with_request_id(&request_id))?;
+                let routed = head.routed(Box::new(source));
+                let record = CallRecord::detached();
+                Ok(GatewayStream::new(routed, record, orders, request_id, started, context.cancel))
+            }
+        }
+    }
+
+    /// A stream that costs nothing: another call pays.
+    fn free_stream(&self, routed: Routed<Box<dyn EventSource>>, plan: Planned, context: CallContext) -> GatewayStream {
+        let Planned { request, estimate, decision, request_id, started } = plan;
+        let record = CallRecord::open(self.start(&request, &decision, &request_id, started, context.observer));
+        GatewayStream::new(routed, record, Orders::new(request, estimate), request_id, started, context.cancel)
+    }
+
+    fn keeper(&self, share: Share) -> Option<Keeper> {
+        let Keep(ttl) = share.cache?;
+        Some(Keeper { sharing: self.sharing.clone(), key: share.key, ttl })
+    }
+}
+
+/// Puts a stream's answer into the cache when it has come to its end.
+pub(super) struct Keeper {
+    sharing: Arc<Sharing>,
+    key: CacheKey,
+    ttl: Option<Duration>,
+}
+
+impl Keeper {
+    pub fn keep(self, answer: CachedAnswer) {
+        self.sharing.cache().put(self.key, answer, self.ttl);
+    }
+}
+
+impl StreamHead {
+    fn of(stream: &GatewayStream) -> Self {
+        stream.head()
+    }
+
+    pub(super) fn new(
+        entry: String,
+        provider: Arc<dyn Provider>,
+        model: String,
+        (fallback_from, fallback_triggered): (Option<String>, bool),
+        degraded: bool,
+    ) -> Self {
+        Self { entry, provider, model, fallback_from, fallback_triggered, degraded }
+    }
+
+    fn routed(self, source: Box<dyn EventSource>) -> Routed<Box<dyn EventSource>> {
+        let Self { entry, provider, model, fallback_from, fallback_triggered, degraded } = self;
+        Routed {
+            fallback_from,
+            fallback_triggered,
+            degraded,
+            ..Routed::new(source, entry, provider, model)
+        }
+    }
+}
+
+/// A kept answer, streamed once more.
+struct Replay(Option<Vec<StreamEvent>>);
+
+impl EventSource for Replay {
+    fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
+        into.extend(self.0.take().into_iter().flatten());
+        Box::pin(async { Ok(false) })
+    }
+}
+
+fn cached_from(answered: Answered) -> CachedAnswer {
+    let Answered { outcome, entry, family, model_asked, .. } = answered;
+    CachedAnswer {
+        entry,
+        family,
+        model_asked,
+        usage: outcome.usage,
+        cost: outcome.cost,
+        fallback_triggered: outcome.fallback_triggered,
+        fallback_from: outcome.fallback_from,
+        provider: outcome.provider,
+        answer: Answer {
+            content: outcome.content,
+            model: outcome.model,
+            finish_reason: outcome.finish_reason,
+            tool_calls: outcome.tool_calls,
+            reasoning: outcome.reasoning,
+            reasoning_details: outcome.reasoning_details,
+            usage: Some(outcome.usage),
+            total_tokens: outcome.total_tokens,
+        },
+    }
+}
+
+/// The outcome of a call that got another one's answer: nothing was used, and nothing is to be paid.
+fn outcome_from(shared: &CachedAnswer) -> Outcome {
+    let answer = &shared.answer;
+    Outcome {
+        provider: shared.provider.clone(),
+        model: answer.model.clone(),
+        content: answer.content.clone(),
+        finish_reason: answer.finish_reason.clone(),
+        tool_calls: answer.tool_calls.clone(),
+        reasoning: answer.reasoning.clone(),
+        reasoning_details: answer.reasoning_details.clone(),
+        fallback_triggered: shared.fallback_triggered,
+        fallback_from: shared.fallback_from.clone(),
+        cached: true,
+        saved: Some(shared.cost),
+        ..Outcome::default()
+    }
+}
