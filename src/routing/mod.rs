@@ -2,6 +2,7 @@
 
 pub mod fallback;
 pub mod matcher;
+pub mod pool;
 
 use std::sync::Arc;
 
