@@ -25,40 +25,17 @@ pub(super) struct Explorer {
 #[derive(Clone, Copy)]
 pub(super) struct Call(Option<u64>);
 
-/// What is known of a target's speed.
-#[derive(Clone, Copy)]
-pub(super) enum Speed {
-    /// Milliseconds to the first content.
-    Measured(f64),
-    /// Nobody asked yet.
-    Unknown,
-    /// Nobody had an answer yet, but somebody waits for one.
-    Awaited,
-}
+/// Nobody asked the target yet.
+pub(super) const UNKNOWN: f64 = -1.0;
+/// Nobody had an answer yet, but somebody waits for one.
+pub(super) const AWAITED: f64 = f64::INFINITY;
 
-pub(super) fn speed(target: &Target) -> Speed {
+/// Milliseconds to the first content, or one of the two above, so that the lowest is to be asked first.
+pub(super) fn milliseconds(target: &Target) -> f64 {
     match target.state.first_content_ms().filter(|ms| ms.is_finite()) {
-        Some(ms) => Speed::Measured(ms.max(0.0)),
-        None if target.state.in_flight() == 0 => Speed::Unknown,
-        None => Speed::Awaited,
-    }
-}
-
-impl Speed {
-    /// The milliseconds; infinite without any.
-    pub(super) fn or_last(self) -> f64 {
-        match self {
-            Self::Measured(ms) => ms,
-            Self::Unknown | Self::Awaited => f64::INFINITY,
-        }
-    }
-
-    /// `rank`, which is 0 or more; but before all ranks for a target that is still to be measured.
-    pub(super) fn or_first(self, rank: f64) -> f64 {
-        match self {
-            Self::Unknown => -1.0,
-            Self::Measured(_) | Self::Awaited => rank,
-        }
+        Some(ms) => ms.max(0.0),
+        None if target.state.in_flight() == 0 => UNKNOWN,
+        None => AWAITED,
     }
 }
 
@@ -71,14 +48,10 @@ impl Explorer {
         Call((!tried.contains(&true)).then(|| self.calls.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// The rank of a target for this pick, where `rank` is what it has when nothing is explored.
+    /// The number of the call that asked the target last; 0 for nobody yet.
     #[allow(clippy::cast_precision_loss)]
-    pub(super) fn rank(&self, call: Call, index: usize, speed: Speed, rank: f64) -> f64 {
-        let rank = match self.asked.get(index) {
-            Some(asked) if call.explores() => asked.load(Ordering::Relaxed) as f64,
-            _ => rank,
-        };
-        speed.or_first(rank)
+    pub(super) fn asked_at(&self, index: usize) -> f64 {
+        self.asked.get(index).map_or(0.0, |asked| asked.load(Ordering::Relaxed) as f64)
     }
 
     pub(super) fn note(&self, call: Call, picked: Option<usize>) {
@@ -89,7 +62,12 @@ impl Explorer {
 }
 
 impl Call {
-    fn explores(self) -> bool {
+    /// A pick that neither explores nor counts.
+    pub(super) const fn second() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn explores(self) -> bool {
         self.0.is_some_and(|number| number % EVERY == mix(number / EVERY) % EVERY)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use super::explore::{Explorer, Speed, speed};
+use super::explore::{AWAITED, Call, Explorer, UNKNOWN, milliseconds};
 use super::select::{candidates, lowest};
 use super::{Ask, Target};
 use crate::model::config::HybridWeights;
@@ -20,17 +20,17 @@ struct Seen {
     index: usize,
     weight: f64,
     dollars: f64,
-    speed: Speed,
+    /// As [`milliseconds`] has it; [`AWAITED`] where speed does not matter.
+    ms: f64,
     quality: f64,
 }
 
 /// What was seen of the targets at one pick.
-#[derive(Default)]
 struct Field {
     seen: Vec<Seen>,
-    dollars: Range,
-    ms: Range,
-    quality: Range,
+    dollars: Scale,
+    ms: Scale,
+    quality: Scale,
 }
 
 thread_local! {
@@ -57,54 +57,59 @@ impl Hybrid {
         let room = ROOM.try_with(Cell::take).unwrap_or_default();
         let field = self.look(ask, targets, tried, room);
         // Where speed does not matter there is nothing to find out.
-        let picked = if self.latency > 0.0 {
-            let call = self.explorer.begin(tried);
-            let picked = lowest(field.seen.iter().map(|seen| {
-                let rank = self.explorer.rank(call, seen.index, seen.speed, self.score(&field, seen));
+        let call = if self.latency > 0.0 { self.explorer.begin(tried) } else { Call::second() };
+        let ranked = |seen: &Seen| (seen.index, seen.weight, field.score(seen));
+        let picked = if call.explores() {
+            lowest(field.seen.iter().map(|seen| {
+                let rank = if seen.ms < 0.0 { UNKNOWN } else { self.explorer.asked_at(seen.index) };
                 (seen.index, seen.weight, rank)
-            }));
-            self.explorer.note(call, picked);
-            picked
+            }))
         } else {
-            lowest(field.seen.iter().map(|seen| (seen.index, seen.weight, self.score(&field, seen))))
+            lowest(field.seen.iter().map(ranked))
         };
+        self.explorer.note(call, picked);
         let _ = ROOM.try_with(|room| room.set(field.seen));
         picked
     }
 
     pub(super) fn score_each(&self, ask: &Ask<'_>, targets: &[Target], mut set: impl FnMut(usize, f64)) {
         let field = self.look(ask, targets, &[], Vec::new());
-        for seen in &field.seen {
-            let score = self.score(&field, seen);
-            set(seen.index, if self.latency > 0.0 { seen.speed.or_first(score) } else { score });
-        }
+        field.seen.iter().for_each(|seen| set(seen.index, field.score(seen)));
     }
 
-    fn look(&self, ask: &Ask<'_>, targets: &[Target], tried: &[bool], mut room: Vec<Seen>) -> Field {
-        room.clear();
-        let mut field = Field { seen: room, ..Field::default() };
-        for (index, target) in candidates(targets, tried) {
-            let seen = Seen {
-                index,
-                weight: target.weight,
-                dollars: if self.cost > 0.0 { ask.cost(index) } else { 0.0 },
-                speed: if self.latency > 0.0 { speed(target) } else { Speed::Awaited },
-                quality: target.quality,
-            };
-            field.dollars.add(seen.dollars);
-            field.ms.add(seen.speed.or_last());
-            field.quality.add(seen.quality);
-            field.seen.push(seen);
+    fn look(&self, ask: &Ask<'_>, targets: &[Target], tried: &[bool], mut seen: Vec<Seen>) -> Field {
+        seen.clear();
+        seen.reserve(targets.len());
+        seen.extend(candidates(targets, tried).map(|(index, target)| Seen {
+            index,
+            weight: target.weight,
+            dollars: if self.cost > 0.0 { ask.cost(index) } else { 0.0 },
+            ms: if self.latency > 0.0 { milliseconds(target) } else { AWAITED },
+            quality: target.quality,
+        }));
+        // In a pass of its own: beside the calls above, six numbers would not stay in registers.
+        let (mut dollars, mut ms, mut quality) = (Range::EMPTY, Range::EMPTY, Range::EMPTY);
+        for seen in &seen {
+            dollars.add(seen.dollars);
+            ms.add(if seen.ms < 0.0 { AWAITED } else { seen.ms });
+            quality.add(seen.quality);
         }
-        field
+        Field {
+            seen,
+            dollars: dollars.upwards(self.cost),
+            ms: ms.upwards(self.latency),
+            quality: quality.downwards(self.quality),
+        }
     }
+}
 
-    /// 0 to 1, lower is better.
-    fn score(&self, field: &Field, seen: &Seen) -> f64 {
-        let of = |part: f64, value: f64| if part > 0.0 { part * value } else { 0.0 };
-        of(self.cost, field.dollars.place(seen.dollars))
-            + of(self.latency, field.ms.place(seen.speed.or_last()))
-            + of(self.quality, field.quality.place_from_top(seen.quality))
+impl Field {
+    /// 0 to 1, lower is better; -1 for a target that is still to be measured.
+    fn score(&self, seen: &Seen) -> f64 {
+        if seen.ms < 0.0 {
+            return UNKNOWN;
+        }
+        self.dollars.place(seen.dollars) + self.ms.place(seen.ms) + self.quality.place(seen.quality)
     }
 }
 
@@ -114,38 +119,44 @@ struct Range {
     greatest: f64,
 }
 
-impl Default for Range {
-    fn default() -> Self {
-        Self { least: f64::INFINITY, greatest: f64::NEG_INFINITY }
-    }
+/// Where a value stands between the best, 0, and the worst, which is the part of the score that the matter has.
+struct Scale {
+    best: f64,
+    /// For each unit away from the best.
+    step: f64,
+    worst: f64,
 }
 
 impl Range {
-    /// What is not finite is not known, and left out.
+    const EMPTY: Self = Self { least: f64::INFINITY, greatest: f64::NEG_INFINITY };
+
+    /// What is infinite is not known, and left out. Without branches, as this is done for each target of each pick.
     fn add(&mut self, value: f64) {
-        if value.is_finite() {
-            self.least = self.least.min(value);
-            self.greatest = self.greatest.max(value);
-        }
+        let known = if value < f64::INFINITY { value } else { f64::NEG_INFINITY };
+        self.least = if value < self.least { value } else { self.least };
+        self.greatest = if known > self.greatest { known } else { self.greatest };
     }
 
-    /// 0 for the least value, 1 for the greatest and for what is not known; 0 for all where all are equal.
+    /// Lower is better.
+    fn upwards(self, part: f64) -> Scale {
+        Scale { best: self.least, step: self.step(part), worst: part }
+    }
+
+    /// Higher is better.
+    fn downwards(self, part: f64) -> Scale {
+        Scale { best: self.greatest, step: -self.step(part), worst: part }
+    }
+
+    /// All are the best where all are equal.
+    fn step(&self, part: f64) -> f64 {
+        let width = self.greatest - self.least;
+        if width > 0.0 { part / width } else { 0.0 }
+    }
+}
+
+impl Scale {
+    /// What is not known is the worst; so is what infinity times no step gives, which is no number.
     fn place(&self, value: f64) -> f64 {
-        self.part(value, value - self.least)
-    }
-
-    /// The other way round.
-    fn place_from_top(&self, value: f64) -> f64 {
-        self.part(value, self.greatest - value)
-    }
-
-    fn part(&self, value: f64, way: f64) -> f64 {
-        if !value.is_finite() {
-            1.0
-        } else if self.greatest > self.least {
-            way / (self.greatest - self.least)
-        } else {
-            0.0
-        }
+        ((value - self.best) * self.step).min(self.worst)
     }
 }

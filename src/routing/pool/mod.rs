@@ -90,6 +90,7 @@ impl Pool {
     pub fn new(mut targets: Vec<Target>, strategy: StrategyKind, weights: HybridWeights) -> Self {
         for target in &mut targets {
             target.weight = if target.weight.is_nan() { 1.0 } else { target.weight.clamp(1e-9, 1e9) };
+            target.quality = if target.quality.is_nan() { 0.5 } else { target.quality.clamp(0.0, 1.0) };
         }
         let strategy = match strategy {
             StrategyKind::Priority => Strategy::Priority,
@@ -124,9 +125,11 @@ impl Pool {
             Strategy::Cost => lowest(open.map(|(index, target)| (index, target.weight, ask.cost(index)))),
             Strategy::Latency(explorer) => {
                 let call = explorer.begin(tried);
+                let explores = call.explores();
                 let picked = lowest(open.map(|(index, target)| {
-                    let speed = explore::speed(target);
-                    (index, target.weight, explorer.rank(call, index, speed, speed.or_last()))
+                    let ms = explore::milliseconds(target);
+                    let rank = if explores && ms >= 0.0 { explorer.asked_at(index) } else { ms };
+                    (index, target.weight, rank)
                 }));
                 explorer.note(call, picked);
                 picked
@@ -163,10 +166,9 @@ impl Pool {
                 None => open().for_each(|(index, target)| set(index, 1.0 - share(target, open()))),
             },
             Strategy::Cost => open().for_each(|(index, _)| set(index, ask.cost(index))),
-            Strategy::Latency(_) => open().for_each(|(index, target)| {
-                let speed = explore::speed(target);
-                set(index, speed.or_first(speed.or_last()));
-            }),
+            Strategy::Latency(_) => {
+                open().for_each(|(index, target)| set(index, explore::milliseconds(target)));
+            }
             Strategy::Hybrid(strategy) => strategy.score_each(ask, &self.targets, set),
         }
         scores
