@@ -242,7 +242,7 @@ async fn read(mut stream: GatewayStream, caller: Caller) -> Result<(), Failure> 
 async fn run(gateway: Arc<Gateway>, index: usize, plan: Plan, notes: Arc<Notes>) -> Option<()> {
     sleep(Duration::from_millis(plan.at)).await;
     let cancel = CancellationToken::new();
-    let context = CallContext { observer: notes, cancel: cancel.clone() };
+    let context = CallContext { observer: notes.clone(), lasting: notes, cancel: cancel.clone() };
     let caller = plan.caller;
     let (request, streams) = (request(index, &plan), plan.streams);
     // A task of its own: a panic ends it and no other.

@@ -10,20 +10,19 @@ mod shared;
 mod stream;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::{BudgetGuard, Refusal, Scope};
+use crate::budget::BudgetGuard;
 use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::limits::UserLimits;
 use crate::model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use crate::model::{Answer, ChatRequest, GatewayResponse};
 use crate::pricing;
 use crate::routing::fallback;
-use crate::routing::run::{Estimates, Overtaken};
-use crate::routing::{Decision, Hedge, Loaded, Orders, Providers, RetryBudget, RoutePool, Routed, Router};
-use crate::usage::{CallRecord, Observer, Outcome, Start, latency_ms};
+use crate::routing::run::Overtaken;
+use crate::routing::{Loaded, Orders, Providers, RetryBudget, RoutePool, Routed, Router};
+use crate::usage::{CallRecord, Observer, Outcome, latency_ms};
 
 use admission::{Admitted, Planned};
 use models::ModelLists;

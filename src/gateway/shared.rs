@@ -87,7 +87,11 @@ impl Gateway {
     }
 
     /// An answer that is there already; nothing has to be waited for.
-    pub fn cached(&self, request: &Arc<crate::model::ChatRequest>, context: &CallContext) -> Option<GatewayResponse> {
+    pub fn cached(
+        &self,
+        request: &Arc<crate::model::ChatRequest>,
+        context: &CallContext,
+    ) -> Option<GatewayResponse> {
         if !self.settings.cache.enabled && request.cache.is_none() {
             return None;
         }
@@ -184,7 +188,9 @@ impl Gateway {
                 let kind = error.kind.unwrap_or(ErrorKind::ProviderResponse);
                 GatewayError::new(kind, error.message).into()
             }
-            Failure::Gateway(error) => Failure::Gateway(Box::new(GatewayError { request_id: None, ..*error })),
+            Failure::Gateway(error) => {
+                Failure::Gateway(Box::new(GatewayError { request_id: None, ..*error }))
+            }
         };
         failed(record, own, &request_id)
     }
@@ -216,7 +222,9 @@ impl Gateway {
         }
         match self.sharing.streams.join(share.key) {
             Joined::Follower(follow) => match unless_cancelled(&context.cancel, follow.open()).await {
-                Ok((head, source)) => Ok(self.free_stream(head.routed(Box::new(source)), plan, context).shared()),
+                Ok((head, source)) => {
+                    Ok(self.free_stream(head.routed(Box::new(source)), plan, context).shared())
+                }
                 Err(failure) => Err(self.follower_failed(plan, failure, &context)),
             },
             Joined::Leader(lead) => {
@@ -241,10 +249,23 @@ impl Gateway {
     }
 
     /// A stream that costs nothing: another call pays.
-    fn free_stream(&self, routed: Routed<Box<dyn EventSource>>, plan: Planned, context: CallContext) -> GatewayStream {
+    fn free_stream(
+        &self,
+        routed: Routed<Box<dyn EventSource>>,
+        plan: Planned,
+        context: CallContext,
+    ) -> GatewayStream {
         let Planned { request, estimate, decision, request_id, started } = plan;
-        let record = CallRecord::open(self.start(&request, &decision, &request_id, started, context.observer));
-        GatewayStream::new(routed, record, Orders::new(request, estimate), request_id, started, context.cancel)
+        let record =
+            CallRecord::open(self.start(&request, &decision, &request_id, started, context.observer));
+        GatewayStream::new(
+            routed,
+            record,
+            Orders::new(request, estimate),
+            request_id,
+            started,
+            context.cancel,
+        )
     }
 
     fn keeper(&self, share: Share) -> Option<Keeper> {
@@ -283,12 +304,7 @@ impl StreamHead {
 
     fn routed(self, source: Box<dyn EventSource>) -> Routed<Box<dyn EventSource>> {
         let Self { entry, provider, model, fallback_from, fallback_triggered, degraded } = self;
-        Routed {
-            fallback_from,
-            fallback_triggered,
-            degraded,
-            ..Routed::new(source, entry, provider, model)
-        }
+        Routed { fallback_from, fallback_triggered, degraded, ..Routed::new(source, entry, provider, model) }
     }
 }
 

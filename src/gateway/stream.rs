@@ -12,11 +12,11 @@ use super::shared::{Keeper, StreamHead};
 use super::unless_cancelled;
 use crate::cache::CachedAnswer;
 use crate::error::{ErrorKind, Failure};
+use crate::model::Usd;
 use crate::model::{
     Answer, ChatRequest, GatewayResponse, StreamEvent, TokenUsage, ToolCallAssembly, UsageSource, output_text,
 };
 use crate::pricing;
-use crate::model::Usd;
 use crate::providers::{EventSource, Provider};
 use crate::routing::{Orders, Routed};
 use crate::usage::{CallRecord, Outcome, latency_ms};

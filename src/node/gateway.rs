@@ -151,7 +151,7 @@ impl NativeGateway {
     /// Answers with the models of all providers, as message of call `id`; `options` is `{refresh?}`.
     #[napi(catch_unwind)]
     pub fn list_models(&self, bridge: &Bridge, id: u32, aborted: bool, options: String) -> napi::Result<()> {
-        let (gateway, calls, logger) = (self.current().gateway, bridge.calls.clone(), self.logger);
+        let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
         bridge.calls.spawn(id, aborted, move |open, _| {
             Box::pin(async move {
                 let options: ListOptions = serde_json::from_str(&options).unwrap_or_default();

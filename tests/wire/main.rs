@@ -297,7 +297,7 @@ impl Observer for Notes {
     }
 }
 
-fn gateway(entry: &ProviderConfig) -> Gateway {
+fn gateway(entry: &ProviderConfig) -> Arc<Gateway> {
     let providers: Providers = [("replay".to_owned(), Arc::new(Loaded::new(provider(entry), entry)))].into();
     let rule: RouteRule =
         serde_json::from_value(json!({"name": "all", "match": {}, "target": {"provider": "replay"}}))
@@ -307,12 +307,20 @@ fn gateway(entry: &ProviderConfig) -> Gateway {
         "enforcement": "hard",
     }))
     .unwrap();
-    Gateway::new(providers, vec![rule], Vec::new(), vec![budget])
+    Arc::new(Gateway::new(providers, vec![rule], Vec::new(), vec![budget]))
 }
 
 /// What the gateway's caller gets: the text, and how it ended.
-async fn ask(gateway: &Gateway, scenario: &Scenario, notes: &Arc<Notes>) -> (String, Result<(), Failure>) {
-    let context = CallContext { observer: notes.clone(), cancel: tokio_util::sync::CancellationToken::new() };
+async fn ask(
+    gateway: &Arc<Gateway>,
+    scenario: &Scenario,
+    notes: &Arc<Notes>,
+) -> (String, Result<(), Failure>) {
+    let context = CallContext {
+        observer: notes.clone(),
+        lasting: notes.clone(),
+        cancel: tokio_util::sync::CancellationToken::new(),
+    };
     if !scenario.streams() {
         return match gateway.chat(request(scenario), context).await {
             Ok(response) => (response.content, Ok(())),

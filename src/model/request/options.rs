@@ -3,8 +3,8 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::parse::{AN_ARRAY, AN_OBJECT, Fault, Read, scalar, set, text};
 use super::CacheWish;
+use super::parse::{AN_ARRAY, AN_OBJECT, Fault, Read, scalar, set, text};
 use crate::model::tools::{ResponseFormat, Tool, ToolChoice};
 
 const SCHEMA_NAME: &str = "answer";

@@ -1,0 +1,79 @@
+//! What a pick costs: `cargo bench --bench pick`. Each strategy among 3 and among 200 targets, all of them available.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use ai_gateway_native::model::config::{HybridWeights, StrategyKind};
+use ai_gateway_native::routing::pool::{Ask, Pool, Target, TargetState};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+
+/// As a real one may keep its figures: each in an atomic.
+struct State {
+    available: AtomicBool,
+    in_flight: AtomicUsize,
+    first_content_us: AtomicU64,
+}
+
+impl TargetState for State {
+    fn is_available(&self) -> bool {
+        self.available.load(Ordering::Relaxed)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn first_content_ms(&self) -> Option<f64> {
+        Some(self.first_content_us.load(Ordering::Relaxed) as f64 / 1000.0)
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn pool(strategy: StrategyKind, targets: u32) -> Pool {
+    let target = |number: u32| Target {
+        entry: format!("provider-{number}"),
+        model: "some-model".into(),
+        weight: f64::from(1 + number % 3),
+        priority: u64::from(number % 2),
+        quality: f64::from(number % 10) / 10.0,
+        state: Arc::new(State {
+            available: AtomicBool::new(true),
+            in_flight: AtomicUsize::new(number as usize % 7),
+            first_content_us: AtomicU64::new(u64::from(number * 7919 % 1000) * 1000),
+        }),
+    };
+    Pool::new((0..targets).map(target).collect(), strategy, HybridWeights::default())
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn pick(criterion: &mut Criterion) {
+    for (name, strategy) in [
+        ("priority", StrategyKind::Priority),
+        ("weighted", StrategyKind::Weighted),
+        ("round_robin", StrategyKind::RoundRobin),
+        ("least_busy", StrategyKind::LeastBusy),
+        ("consistent_hash", StrategyKind::ConsistentHash),
+        ("cost", StrategyKind::Cost),
+        ("latency", StrategyKind::Latency),
+        ("hybrid", StrategyKind::Hybrid),
+    ] {
+        let mut group = criterion.benchmark_group(name);
+        for targets in [3, 200] {
+            let pool = pool(strategy, targets);
+            let tried = vec![false; targets as usize];
+            let ask = Ask {
+                hash: Some("f81d4fae-7dec-11d0-a765-00a0c91e6bf6"),
+                cost: &|target| (target * 31 % 17) as f64,
+            };
+            group.bench_function(BenchmarkId::from_parameter(targets), |bencher| {
+                bencher.iter(|| pool.pick(black_box(&ask), black_box(&tried)));
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, pick);
+criterion_main!(benches);

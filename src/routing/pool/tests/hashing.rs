@@ -1,0 +1,127 @@
+//! `consistent_hash`.
+
+use super::*;
+
+const KEYS: usize = 20_000;
+
+fn keys() -> impl Iterator<Item = String> {
+    numbered(KEYS)
+}
+
+fn numbered(keys: usize) -> impl Iterator<Item = String> {
+    (0..keys).map(|number| format!("user-{number}"))
+}
+
+fn choices(bench: &Bench) -> Vec<usize> {
+    keys().map(|key| bench.pool.pick(&hashed(&key), &[]).unwrap()).collect()
+}
+
+#[test]
+fn a_target_that_leaves_moves_its_own_keys_alone() {
+    for targets in [5, 10, 50] {
+        let bench = Bench::new(StrategyKind::ConsistentHash, &by_weight(&vec![1.0; targets]));
+        let before = choices(&bench);
+        for gone in (0..targets).step_by(targets / 5) {
+            bench.states[gone].available(false);
+            let after = choices(&bench);
+            bench.states[gone].available(true);
+            let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+            let own = before.iter().filter(|&&target| target == gone).count();
+            assert_eq!(moved, own, "{targets} targets without {gone}");
+            assert!(moved * targets * 10 <= KEYS * 12, "{moved} of {KEYS} keys moved, {targets} targets");
+        }
+        assert_eq!(choices(&bench), before);
+    }
+}
+
+#[test]
+fn a_pool_that_is_smaller_or_in_another_order_agrees() {
+    let all = Bench::new(StrategyKind::ConsistentHash, &by_weight(&[1.0; 5]));
+    let mut targets = Bench::new(StrategyKind::ConsistentHash, &by_weight(&[1.0; 5])).pool.targets;
+    targets.reverse();
+    targets.pop();
+    let other = Pool::new(targets, StrategyKind::ConsistentHash, HybridWeights::default());
+    all.states[0].available(false);
+    for key in keys().take(2_000) {
+        let here = all.pool.pick(&hashed(&key), &[]).unwrap();
+        let there = other.pick(&hashed(&key), &[]).unwrap();
+        assert_eq!(all.pool.targets()[here].entry, other.targets()[there].entry);
+    }
+}
+
+#[test]
+#[allow(clippy::cast_precision_loss)]
+fn keys_are_shared_by_weight() {
+    // So many that chance alone is far within the 5 %.
+    const MANY: usize = 5 * KEYS;
+    for weights in [vec![1.0; 10], vec![5.0, 3.0, 2.0], vec![0.1, 0.1, 0.2], vec![1.0, 9.0]] {
+        let bench = Bench::new(StrategyKind::ConsistentHash, &by_weight(&weights));
+        let mut counts = vec![0; weights.len()];
+        numbered(MANY).for_each(|key| counts[bench.pool.pick(&hashed(&key), &[]).unwrap()] += 1);
+        for (count, weight) in counts.iter().zip(&weights) {
+            let wanted = weight / weights.iter().sum::<f64>() * MANY as f64;
+            assert!((f64::from(*count) / wanted - 1.0).abs() <= 0.05, "{counts:?} for {weights:?}");
+        }
+    }
+}
+
+#[test]
+fn a_target_that_is_written_twice_has_two_shares() {
+    let states: Vec<Arc<Hand>> = (0..3).map(|_| Arc::default()).collect();
+    let targets = states.iter().zip(["a", "a", "b"]).map(|(state, entry)| Target {
+        entry: entry.into(),
+        model: String::new(),
+        weight: 1.0,
+        priority: 0,
+        quality: 0.5,
+        state: state.clone(),
+    });
+    let pool = Pool::new(targets.collect(), StrategyKind::ConsistentHash, HybridWeights::default());
+    let mut counts = vec![0; 3];
+    keys().for_each(|key| counts[pool.pick(&hashed(&key), &[]).unwrap()] += 1);
+    assert_shares(&counts, &[1.0; 3], 0.02);
+}
+
+/// The choice is the same in every process, on every machine and in every version: a change here sends the users of a
+/// fleet elsewhere while it is updated.
+#[test]
+fn choices_do_not_change_with_versions() {
+    let bench = Bench::new(StrategyKind::ConsistentHash, &by_weight(&[1.0, 2.0, 3.0, 1.0, 1.0]));
+    let keys = ["ada", "grace", "user-42", "用户", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"];
+    let picked: Vec<_> = keys.iter().filter_map(|key| bench.pool.pick(&hashed(key), &[])).collect();
+    assert_eq!(picked, [1, 4, 2, 3, 2]);
+}
+
+#[test]
+fn second_choices_are_as_firm_as_the_first() {
+    let bench = Bench::new(StrategyKind::ConsistentHash, &by_weight(&[1.0; 5]));
+    let mut seconds = vec![0; 5];
+    for key in keys().take(5_000) {
+        let ask = hashed(&key);
+        let first = bench.pool.pick(&ask, &[]).unwrap();
+        let mut tried = vec![false; 5];
+        tried[first] = true;
+        let second = bench.pool.pick(&ask, &tried).unwrap();
+        assert_eq!(bench.pool.pick(&ask, &tried), Some(second));
+        // The same one takes over while the first is away, and the scores tell the order.
+        bench.states[first].available(false);
+        assert_eq!(bench.pool.pick(&ask, &[]), Some(second));
+        bench.states[first].available(true);
+        let scores = bench.pool.scores(&ask);
+        assert!((0..5).all(|other| other == first || scores[first] < scores[other]));
+        assert!((0..5).all(|other| [first, second].contains(&other) || scores[second] < scores[other]));
+        seconds[second] += 1;
+    }
+    assert_shares(&seconds, &[1.0; 5], 0.02);
+}
+
+#[test]
+fn a_call_without_a_value_is_picked_by_weight() {
+    random::seed(5);
+    let weights = [3.0, 2.0, 1.0];
+    let bench = Bench::new(StrategyKind::ConsistentHash, &by_weight(&weights));
+    assert_shares(&bench.counts(20_000), &weights, 0.01);
+    let mut counts = vec![0; 3];
+    (0..20_000).for_each(|_| counts[bench.pool.pick(&hashed(""), &[]).unwrap()] += 1);
+    assert_shares(&counts, &weights, 0.01);
+}

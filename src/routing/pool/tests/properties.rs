@@ -1,0 +1,125 @@
+//! What holds for every strategy, whatever its targets are like.
+
+use std::cell::Cell;
+
+use proptest::prelude::*;
+use proptest::strategy::Strategy;
+
+use super::*;
+
+/// A target in any state: its spec, available or not, calls under way, milliseconds, dollars.
+type Any = (Spec, bool, usize, Option<f64>, f64);
+
+fn any_target() -> impl Strategy<Value = Any> {
+    let spec = (prop_oneof![0.0..4.0, Just(1.0)], 0_u64..3, 0.0..1.0)
+        .prop_map(|(weight, priority, quality)| Spec { weight, priority, quality });
+    let dollars = prop_oneof![0.0..1.0, Just(0.0), Just(f64::NAN), Just(f64::INFINITY)];
+    (spec, any::<bool>(), 0_usize..4, proptest::option::of(0.0..1000.0), dollars)
+}
+
+fn bench(strategy: StrategyKind, targets: &[Any]) -> Bench {
+    let specs: Vec<Spec> = targets.iter().map(|target| target.0).collect();
+    let bench = Bench::new(strategy, &specs);
+    for (state, (_, available, in_flight, ms, _)) in bench.states.iter().zip(targets) {
+        state.available(*available);
+        state.in_flight.store(*in_flight, Ordering::Relaxed);
+        ms.iter().for_each(|&ms| state.measured(ms));
+    }
+    bench
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn each_available_target_is_offered_once_and_no_other(
+        targets in proptest::collection::vec(any_target(), 0..12),
+        hash in proptest::option::of("[a-z]{0,8}"),
+    ) {
+        for strategy in ALL {
+            let bench = bench(strategy, &targets);
+            let costs = Cell::new(0);
+            let cost = |target: usize| {
+                costs.set(costs.get() + 1);
+                targets[target].4
+            };
+            let ask = Ask { hash: hash.as_deref(), cost: &cost };
+            let mut tried = vec![false; targets.len()];
+            while let Some(target) = bench.pool.pick(&ask, &tried) {
+                prop_assert!(!tried[target], "{strategy:?} offers {target} again");
+                prop_assert!(targets[target].1, "{strategy:?} offers {target}, which is away");
+                prop_assert!(costs.take() <= targets.len());
+                tried[target] = true;
+            }
+            for (target, tried) in tried.iter().enumerate() {
+                prop_assert_eq!(*tried, targets[target].1, "{:?}, target {}", strategy, target);
+            }
+        }
+    }
+
+    #[test]
+    fn scores_tell_who_is_next_and_change_nothing(
+        targets in proptest::collection::vec(any_target(), 1..12),
+        key in "[a-z]{1,8}",
+    ) {
+        // Where neither chance nor exploring has a say.
+        for strategy in [
+            StrategyKind::RoundRobin,
+            StrategyKind::LeastBusy,
+            StrategyKind::ConsistentHash,
+            StrategyKind::Cost,
+        ] {
+            let bench = bench(strategy, &targets);
+            let ask = Ask { hash: Some(&key), cost: &|target| targets[target].4 };
+            for _ in 0..20 {
+                let scores = bench.pool.scores(&ask);
+                prop_assert_eq!(scores.len(), targets.len());
+                prop_assert_eq!(&bench.pool.scores(&ask), &scores);
+                prop_assert!(scores.iter().all(|score| !score.is_nan()));
+                match bench.pool.pick(&ask, &[]) {
+                    Some(picked) => prop_assert!(scores.iter().all(|&score| scores[picked] <= score)),
+                    None => prop_assert!(scores.iter().all(|&score| score == f64::INFINITY)),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_of_chance_are_lower_for_greater_chances() {
+    let spec = |priority, weight| Spec { priority, weight, ..Spec::default() };
+    let specs = [spec(1, 1.0), spec(0, 1.0), spec(0, 3.0), spec(2, 4.0)];
+    let scores = |strategy| {
+        let bench = Bench::new(strategy, &specs);
+        bench.states[3].available(false);
+        bench.pool.scores(&free())
+    };
+    assert_eq!(scores(StrategyKind::Priority), [1.0, 0.75, 0.25, f64::INFINITY]);
+    assert_eq!(scores(StrategyKind::Weighted), [0.8, 0.8, 0.4, f64::INFINITY]);
+    assert_eq!(scores(StrategyKind::ConsistentHash), [0.8, 0.8, 0.4, f64::INFINITY]);
+}
+
+#[test]
+fn nobody_is_left() {
+    for strategy in ALL {
+        assert_eq!(Bench::new(strategy, &[]).pick(), None);
+        let bench = Bench::new(strategy, &[Spec::default(); 2]);
+        assert_eq!(bench.pool.pick(&free(), &[true, true]), None);
+        bench.states.iter().for_each(|state| state.available(false));
+        assert_eq!(bench.pick(), None);
+        assert_eq!(bench.pool.scores(&hashed("key")), [f64::INFINITY; 2]);
+    }
+}
+
+#[test]
+fn all_threads_may_pick_at_once() {
+    for strategy in ALL {
+        let bench = Bench::new(strategy, &by_weight(&[3.0, 2.0, 1.0]));
+        bench.states[2].available(false);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(bench.counts(500)[2], 0));
+            }
+        });
+    }
+}
