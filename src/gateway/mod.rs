@@ -150,10 +150,10 @@ impl Gateway {
     /// otherwise the last attempt's failure. Each error of the gateway carries the request id of the log entry.
     pub async fn chat(
         self: &Arc<Self>,
-        request: ChatRequest,
+        request: impl Into<Arc<ChatRequest>>,
         context: CallContext,
     ) -> Result<GatewayResponse, Failure> {
-        let request = Arc::new(request);
+        let request = request.into();
         let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let plan = self.plan(request, estimate)?;
         match self.share(&plan) {

@@ -7,11 +7,11 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Planned;
-use super::{Answered, CallContext, Gateway, GatewayStream, failed, unless_cancelled};
+use super::{Answered, CallContext, Gateway, GatewayStream, PromptEstimate, failed, unless_cancelled};
 use crate::cache::{AnswerCache, AnswerFlights, CacheKey, CachedAnswer, Joined, StreamFlights};
 use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::model::config::{CacheSettings, Settings};
-use crate::model::{Answer, CacheWish, GatewayResponse, StreamEvent};
+use crate::model::{Answer, CacheWish, ChatRequest, GatewayResponse, StreamEvent};
 use crate::providers::{EventSource, Provider};
 use crate::routing::{Orders, Routed};
 use crate::usage::{CallRecord, Outcome, latency_ms};
@@ -86,19 +86,17 @@ impl Gateway {
         self.identities.get(rule).map_or("", String::as_str)
     }
 
+    /// Whether it is worth asking [`Gateway::cached`].
+    pub fn may_answer_at_once(&self, request: &ChatRequest) -> bool {
+        let wished = matches!(request.cache, Some(CacheWish::Yes { .. }));
+        (wished || self.settings.cache.enabled) && self.sharing.cache.get().is_some()
+    }
+
     /// An answer that is there already; nothing has to be waited for.
-    pub fn cached(
-        &self,
-        request: &Arc<crate::model::ChatRequest>,
-        context: &CallContext,
-    ) -> Option<GatewayResponse> {
-        if !self.settings.cache.enabled && request.cache.is_none() {
-            return None;
-        }
-        let estimate = Arc::new(super::PromptEstimate::new(request.clone()));
+    pub fn cached(&self, request: &Arc<ChatRequest>, context: &CallContext) -> Option<GatewayResponse> {
+        let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let plan = self.plan(request.clone(), estimate).ok()?;
-        let share = self.share(&plan)?;
-        let hit = self.hit(&share)?;
+        let hit = self.hit(&self.share(&plan)?)?;
         Some(self.give(&hit, plan, context))
     }
 

@@ -91,7 +91,7 @@ impl Calls {
             call.cancel.cancel();
         }
         self.open().insert(id, call.clone());
-        let observer = Arc::new(CallObserver { calls: self.clone(), log: Mutex::default() });
+        let observer = Arc::new(self.observer());
         let work = run(call, observer.clone());
         let calls = self.clone();
         runtime()?.spawn(async move {
@@ -110,14 +110,17 @@ impl Calls {
     /// Sends a call's answer together with what its log entry has beyond the answer.
     pub fn answer(&self, id: u32, value: &impl Serialize, observer: &CallObserver) {
         let log = observer.take_log();
-        let rest = log.as_ref().map(|log| LogRest {
-            timestamp: &log.timestamp,
-            route_rule: &log.route_rule,
-            feature: log.feature.as_deref(),
-            user_tier: log.user_tier.as_deref(),
-            saved_usd: log.saved_usd,
-        });
-        self.outbox.send(&(message::ANSWER, id, value, rest));
+        self.outbox.send(&(message::ANSWER, id, value, log.as_ref().map(LogRest::of)));
+    }
+
+    /// The same, for a call that needs no message: `[value, rest of the log entry]`.
+    pub fn answer_at_once(&self, value: &impl Serialize, observer: &CallObserver) -> Option<String> {
+        let log = observer.take_log();
+        serde_json::to_string(&(value, log.as_ref().map(LogRest::of))).ok()
+    }
+
+    pub fn observer(self: &Arc<Self>) -> CallObserver {
+        CallObserver { calls: self.clone(), log: Mutex::default() }
     }
 }
 
@@ -133,6 +136,18 @@ struct LogRest<'a> {
     user_tier: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved_usd: Option<f64>,
+}
+
+impl<'a> LogRest<'a> {
+    fn of(log: &'a UsageLog) -> Self {
+        Self {
+            timestamp: &log.timestamp,
+            route_rule: &log.route_rule,
+            feature: log.feature.as_deref(),
+            user_tier: log.user_tier.as_deref(),
+            saved_usd: log.saved_usd,
+        }
+    }
 }
 
 /// Keeps a call's log entry until the call's end is told, and passes warnings on at once.

@@ -116,19 +116,37 @@ impl NativeGateway {
         settled(explain())
     }
 
-    /// Answers with a `GatewayResponse`, as message of call `id`.
+    /// Answers with a `GatewayResponse`: at once, as `[value, rest of the log entry]`, where it is in the cache, else as
+    /// message of call `id`.
     #[napi(catch_unwind)]
-    pub fn chat(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
+    pub fn chat(
+        &self,
+        bridge: &Bridge,
+        id: u32,
+        aborted: bool,
+        request: String,
+    ) -> napi::Result<Option<String>> {
         let (gateway, calls, logger) = (self.current().gateway, bridge.calls.clone(), self.logger);
+        let request = read_request(id, &request).map(Arc::new);
+        if let Ok(request) = &request
+            && !aborted
+            && gateway.may_answer_at_once(request)
+        {
+            let observer = Arc::new(calls.observer());
+            let context = context(&calls, logger, observer.clone(), &CancellationToken::new());
+            if let Some(response) = gateway.cached(request, &context) {
+                return Ok(calls.answer_at_once(&response, &observer));
+            }
+        }
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
-                let request = read_request(id, &request)?;
                 let context = context(&calls, logger, observer.clone(), &open.cancel);
-                let response = gateway.chat(request, context).await?;
+                let response = gateway.chat(request?, context).await?;
                 calls.answer(id, &response, &observer);
                 Ok(())
             })
-        })
+        })?;
+        Ok(None)
     }
 
     /// Answers with an `EmbeddingResponse`, as message of call `id`, and with a whole log entry.

@@ -54,6 +54,10 @@ const RESOLD: [(&str, &str); 7] = [
     ("xiaomi", "xiaomi"),
 ];
 
+pub(super) fn is_local(family: &str) -> bool {
+    LOCAL_FAMILIES.contains(&family)
+}
+
 pub(super) fn load() {
     let _ = Calculator::bundled();
 }

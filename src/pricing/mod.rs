@@ -60,6 +60,11 @@ pub fn cost(family: &str, model: &str, usage: &TokenUsage) -> Usd {
     cache::with_rates(family, model, cached, |rates| rates.cost(usage)).unwrap_or(Usd::ZERO)
 }
 
+/// Whether it is known what a call costs: a price, or a server of one's own, which costs nothing.
+pub fn is_known(family: &str, model: &str) -> bool {
+    catalogue::is_local(family) || cache::with_rates(family, model, false, |_| ()).is_some()
+}
+
 /// Decodes the price catalogue, so that no call has to. Blocks for tens of milliseconds: meant for a background
 /// thread.
 pub fn preload() {

@@ -10,6 +10,7 @@ use super::{Decision, Loaded, Providers, not_loaded};
 use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::model::ChatRequest;
 use crate::model::config::{FallbackStep, FallbackTrigger};
+use crate::pricing;
 use crate::providers::Provider;
 
 /// One that is to be asked.
@@ -118,15 +119,17 @@ impl<'a> Candidates<'a> {
         Some(self.candidate(entry.to_owned(), loaded, model, None, Some(target)))
     }
 
+    /// Dollars; infinite where nobody knows the price.
     pub fn member_cost(&self, number: usize) -> f64 {
         let cost = || {
             let pool = self.decision.pool.as_ref()?;
             let (entry, _) = pool.member(number)?;
             let loaded = self.providers.get(entry)?;
             let model = pool.model(number, &self.orders.request, loaded);
-            Some(self.orders.estimates.cost(loaded.provider.family(), &model))
+            let family = loaded.provider.family();
+            pricing::is_known(family, &model).then(|| self.orders.estimates.cost(family, &model))
         };
-        cost().unwrap_or(f64::MAX)
+        cost().unwrap_or(f64::INFINITY)
     }
 
     fn single(&mut self) -> Option<Candidate> {

@@ -52,6 +52,38 @@ fn matches(rule: &RouteRule, request: &ChatRequest) -> bool {
         && fits(&wanted.user_tier, &request.user_tier)
         && fits(&wanted.feature, &request.feature)
         && fits(&wanted.sensitivity, &request.sensitivity)
+        && wanted
+            .model
+            .as_ref()
+            .is_none_or(|pattern| request.model.as_ref().is_some_and(|model| fits_pattern(pattern, model)))
+}
+
+/// `*` stands for any text, `?` for one character.
+fn fits_pattern(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut at, mut place) = (0, 0);
+    // Where the last star was, and what it stands for so far.
+    let mut star: Option<(usize, usize)> = None;
+    while at < text.len() {
+        match pattern.get(place) {
+            Some('*') => {
+                star = Some((place, at));
+                place += 1;
+            }
+            Some(&wanted) if wanted == '?' || wanted == text[at] => {
+                place += 1;
+                at += 1;
+            }
+            _ => match &mut star {
+                Some((star, taken)) => {
+                    *taken += 1;
+                    (place, at) = (*star + 1, *taken);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[place.min(pattern.len())..].iter().all(|&rest| rest == '*')
 }
 
 /// The first constraint that the estimate exceeds.
@@ -107,6 +139,34 @@ mod tests {
             {"name": "off", "priority": 9, "enabled": false, "match": {}, "target": {"provider": "p"}},
         ]));
         assert_eq!(first(&rules, json!({})).as_deref(), Some("first"));
+    }
+
+    #[test]
+    fn a_models_pattern_covers_the_whole_name() {
+        for (pattern, model, fits) in [
+            ("gpt-*", "gpt-4o", true),
+            ("gpt-*", "gpt-", true),
+            ("gpt-*", "o1-gpt-4", false),
+            ("*", "anything", true),
+            ("*-mini", "gpt-4o-mini", true),
+            ("*-mini", "gpt-4o-mini-2024", false),
+            ("gpt-?o", "gpt-4o", true),
+            ("gpt-?o", "gpt-o", false),
+            ("a*b*c", "axxbyybzc", true),
+            ("a*b*c", "axxbyybz", false),
+            ("claude-3-haiku", "claude-3-haiku", true),
+            ("模型-*", "模型-大", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(fits_pattern(pattern, model), fits, "{pattern} {model}");
+        }
+        let rules = matcher(json!([
+            {"name": "gpt", "priority": 1, "match": {"model": "gpt-*"}, "target": {"provider": "p"}},
+            {"name": "rest", "priority": 0, "match": {}, "target": {"provider": "p"}},
+        ]));
+        assert_eq!(first(&rules, json!({"model": "gpt-4o"})).as_deref(), Some("gpt"));
+        assert_eq!(first(&rules, json!({"model": "claude"})).as_deref(), Some("rest"));
+        assert_eq!(first(&rules, json!({})).as_deref(), Some("rest"));
     }
 
     #[test]

@@ -9,12 +9,14 @@
 //!                         enough probes succeeded
 //! ```
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::until::Until;
 use crate::model::config::BreakerConfig;
 
 /// What a breaker does at this moment.
@@ -58,11 +60,19 @@ enum State {
 pub struct Breaker {
     settings: BreakerSettings,
     state: Mutex<State>,
+    /// What the state means for those who only look: pools look at each of their targets for each call.
+    open_until: Until,
+    probing: AtomicBool,
 }
 
 impl Breaker {
     pub fn new(settings: BreakerSettings) -> Self {
-        Self { settings, state: Mutex::new(State::Closed { failures: 0 }) }
+        Self {
+            settings,
+            state: Mutex::new(State::Closed { failures: 0 }),
+            open_until: Until::default(),
+            probing: AtomicBool::new(false),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -79,15 +89,9 @@ impl Breaker {
 
     /// How long nobody is let through; `None`: somebody is, now. Changes nothing.
     pub fn blocked(&self) -> Option<Duration> {
-        match *self.lock() {
-            State::Closed { .. } | State::HalfOpen { probing: false, .. } => None,
-            State::Open { until } => {
-                let left = until.saturating_duration_since(Instant::now());
-                (!left.is_zero()).then_some(left)
-            }
-            // The probe under way will tell.
-            State::HalfOpen { probing: true, .. } => Some(Duration::ZERO),
-        }
+        // A probe under way will tell soon.
+        let probing = || self.probing.load(Ordering::Acquire).then_some(Duration::ZERO);
+        self.open_until.left().or_else(probing)
     }
 
     /// Lets a call through, or says how long none is.
@@ -101,11 +105,13 @@ impl Breaker {
                     return Err(left);
                 }
                 *state = State::HalfOpen { successes: 0, probing: true };
+                self.probing.store(true, Ordering::Release);
                 true
             }
             State::HalfOpen { probing, .. } if *probing => return Err(Duration::ZERO),
             State::HalfOpen { probing, .. } => {
                 *probing = true;
+                self.probing.store(true, Ordering::Release);
                 true
             }
         };
@@ -118,7 +124,10 @@ impl Breaker {
         let mut state = self.lock();
         match &mut *state {
             State::Closed { failures } => *failures = 0,
-            State::Open { .. } => *state = State::HalfOpen { successes: 1, probing: false },
+            State::Open { .. } => {
+                *state = State::HalfOpen { successes: 1, probing: false };
+                self.open_until.clear();
+            }
             State::HalfOpen { successes, .. } => *successes += 1,
         }
         self.close_if_well(&mut state);
@@ -150,7 +159,16 @@ impl Breaker {
     }
 
     fn open(&self, state: &mut State) {
-        *state = State::Open { until: Instant::now() + self.settings.cooldown };
+        let until = Instant::now() + self.settings.cooldown;
+        *state = State::Open { until };
+        self.open_until.set(until);
+        self.probing.store(false, Ordering::Release);
+    }
+
+    /// The probe under way has ended.
+    fn end_probe(&self, probing: &mut bool) {
+        *probing = false;
+        self.probing.store(false, Ordering::Release);
     }
 }
 
@@ -168,7 +186,7 @@ impl Ticket {
         match &mut *state {
             State::Closed { failures } => *failures = 0,
             State::HalfOpen { successes, probing } if probe => {
-                *probing = false;
+                self.breaker.end_probe(probing);
                 *successes += 1;
             }
             // A call from before it opened says nothing about now.
@@ -191,7 +209,7 @@ impl Drop for Ticket {
         if self.probe
             && let State::HalfOpen { probing, .. } = &mut *self.breaker.lock()
         {
-            *probing = false;
+            self.breaker.end_probe(probing);
         }
     }
 }

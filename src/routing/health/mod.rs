@@ -3,6 +3,7 @@
 mod breaker;
 mod latency;
 mod target;
+mod until;
 
 pub use breaker::{Breaker, BreakerSettings, BreakerState};
 pub use target::{Attempt, EntryHealth, EntryReport, Fault, TargetHealth, fault};

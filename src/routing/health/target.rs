@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::breaker::{Breaker, BreakerSettings, BreakerState, Ticket};
 use super::latency::Latency;
+use super::until::Until;
 use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::model::config::ProviderConfig;
 use crate::providers::KeyState;
@@ -127,7 +128,7 @@ pub struct TargetHealth {
     outcomes: AtomicU32,
     outcome_count: AtomicU32,
     /// It has said that it wants no calls until then.
-    rests_until: Mutex<Option<Instant>>,
+    rests_until: Until,
 }
 
 impl TargetHealth {
@@ -138,7 +139,7 @@ impl TargetHealth {
             in_flight: AtomicUsize::new(0),
             outcomes: AtomicU32::new(0),
             outcome_count: AtomicU32::new(0),
-            rests_until: Mutex::new(None),
+            rests_until: Until::default(),
         }
     }
 
@@ -156,17 +157,10 @@ impl TargetHealth {
 
     /// How long no call of a pool goes here; `None`: one may, now.
     pub fn blocked(&self) -> Option<Duration> {
-        let rests = self.rests_until();
-        match (self.breaker.blocked(), rests) {
+        match (self.breaker.blocked(), self.rests_until.left()) {
             (Some(blocked), Some(rests)) => Some(blocked.max(rests)),
             (blocked, rests) => blocked.or(rests),
         }
-    }
-
-    fn rests_until(&self) -> Option<Duration> {
-        let until = (*self.rests_until.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let left = until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
     }
 
     /// Begins an attempt. `guarded`: the breaker is asked, and hears how it goes.
@@ -192,9 +186,7 @@ impl TargetHealth {
     }
 
     fn rest(&self, asked: Option<Duration>) {
-        let until = Instant::now() + asked.unwrap_or(REST).min(LONGEST_REST);
-        let mut rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *rests = (*rests).max(Some(until));
+        self.rests_until.extend(Instant::now() + asked.unwrap_or(REST).min(LONGEST_REST));
     }
 
     fn report(&self, model: &str) -> TargetReport {

@@ -1,0 +1,45 @@
+//! A moment that many look at and few set.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Moments are told as microseconds since then.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Until when something holds; looking costs next to nothing while nothing does.
+#[derive(Debug, Default)]
+pub struct Until(AtomicU64);
+
+impl Until {
+    pub fn set(&self, until: Instant) {
+        self.0.store(micros(until).max(1), Ordering::Release);
+    }
+
+    /// Not before an earlier `set` says.
+    pub fn extend(&self, until: Instant) {
+        self.0.fetch_max(micros(until).max(1), Ordering::AcqRel);
+    }
+
+    pub fn clear(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
+    /// How long it still holds.
+    pub fn left(&self) -> Option<Duration> {
+        let until = self.0.load(Ordering::Acquire);
+        if until == 0 {
+            return None;
+        }
+        let left = until.saturating_sub(micros(Instant::now()));
+        (left > 0).then(|| Duration::from_micros(left))
+    }
+}
+
+/// Rounded up: what ends within a microsecond has not ended.
+#[allow(clippy::cast_possible_truncation)]
+fn micros(at: Instant) -> u64 {
+    at.saturating_duration_since(*START).as_nanos().div_ceil(1_000) as u64
+}
