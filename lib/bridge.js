@@ -29,6 +29,13 @@ let waiting = 0;
 const loggers = new Map();
 const gone = new FinalizationRegistry((number) => loggers.delete(number));
 
+/** The calls in flight that tell this logger, which are those of one gateway. */
+function* callsOf(logger) {
+  for (const [id, entry] of open.entries()) if ((entry.call ?? entry).logger === logger) yield id;
+}
+
+const cancel = (id) => bridge.cancel(id);
+
 /** Gives a logger its number. */
 function numberOf(logger) {
   const number = ++numberOf.last;
@@ -255,4 +262,4 @@ function checked(request) {
 
 const NOT_FINITE = 'must be a finite number';
 
-module.exports = { Call, bridge, hold, numberOf, release };
+module.exports = { Call, bridge, callsOf, cancel, hold, numberOf, release };

@@ -29,11 +29,11 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Shorter values would redact ordinary words.
 pub(super) const SECRET_LENGTH: usize = 8;
 
-/// A provider that speaks the wire format `W`.
-pub struct HttpProvider<W> {
+/// A provider that speaks some wire format.
+pub struct HttpProvider {
     pub(super) shared: Arc<Shared>,
     pub(super) family: &'static str,
-    pub(super) wire: W,
+    pub(super) wire: Box<dyn Wire>,
     pub(super) client: HttpClient,
     /// The base URL, with the first of the keys.
     pub(super) base: Endpoint,
@@ -96,7 +96,7 @@ impl Shared {
     }
 }
 
-impl<W: Wire> HttpProvider<W> {
+impl HttpProvider {
     /// The request's body. The caller's `providerOptions` for this family have the last word, field by field.
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Bytes, GatewayError> {
         if let Some(refusal) = self.refuses(&call.request) {
@@ -148,7 +148,7 @@ impl<W: Wire> HttpProvider<W> {
 
     async fn send_once(&self, endpoint: &Endpoint, body: Bytes) -> Result<Response, GatewayError> {
         let name = &self.shared.name;
-        let response = if W::SIGNS {
+        let response = if self.wire.signs() {
             let mut signed = endpoint.clone();
             self.wire.sign(&mut signed, &body)?;
             self.client.request(name, &signed, body).await?
@@ -301,7 +301,7 @@ impl<W: Wire> HttpProvider<W> {
     }
 }
 
-impl<W: Wire> Provider for HttpProvider<W> {
+impl Provider for HttpProvider {
     fn name(&self) -> &str {
         &self.shared.name
     }
@@ -378,7 +378,7 @@ impl<W: Wire> Provider for HttpProvider<W> {
     }
 }
 
-impl<W: Wire> UniversalStep for HttpProvider<W> {
+impl UniversalStep for HttpProvider {
     fn address(&self) -> &str {
         self.through.as_ref().map_or("", |through| &through.address)
     }
