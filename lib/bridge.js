@@ -200,16 +200,25 @@ class Call {
       if (this.context !== undefined) this.request = request;
       this.done = resolve;
       this.id = open.add(this);
-      hold();
+      let now;
       try {
-        const now = native[method](bridge, this.id, this.signal !== undefined && this.signal.aborted, text, ...rest);
-        // What is in the cache needs no message.
-        if (typeof now === 'string') return settle(this.id, undefined, ...JSON.parse(now));
+        now = native[method](bridge, this.id, this.signal !== undefined && this.signal.aborted, text, ...rest);
+        if (typeof now === 'string') return this.#answered(JSON.parse(now));
+        hold();
       } catch (error) {
+        hold();
         settle(this.id, { code: 'INTERNAL', kind: 'internal', message: error.message, retryable: false });
       }
       if (this.signal !== undefined) this.attach();
     });
+  }
+
+  /** The answer was there already: no message comes. */
+  #answered([value, log]) {
+    open.delete(this.id);
+    this.value = value;
+    this.entry = log;
+    this.done(this);
   }
 
   /** What the caller of a failed call is thrown, once the log is written. */

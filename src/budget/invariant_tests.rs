@@ -166,8 +166,8 @@ impl Run {
     }
 }
 
-fn sum_settled<'a>(
-    guard: &'a BudgetGuard,
+fn sum_settled(
+    guard: &BudgetGuard,
     settled: &[(Scope<'static>, BudgetUsage)],
 ) -> Vec<(String, BudgetUsage)> {
     let window = super::limits::Subject::Window;
