@@ -1,19 +1,18 @@
-//! Runs a call: its attempts one after the other, or side by side where it is hedged, until one of them answers.
+//! Runs a call: its attempts one after the other until one of them answers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::future::{BoxFuture, Either, pending};
-use futures::stream::FuturesUnordered;
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::candidates::{Candidate, Candidates};
 use super::health::{Attempt, Fault, fault};
+use super::hedge::{Hedge, hedged};
 use super::retry_budget::RetryBudget;
 use crate::error::{Failure, GatewayError};
 use crate::limits::Permit;
-use crate::model::config::{HedgeConfig, HedgeDelay};
 use crate::model::{Answer, AttemptRecord, ChatRequest, StreamEvent};
 use crate::providers::{EventSource, Provider, ProviderCall, RetryGate, Vectors};
 
@@ -210,26 +209,15 @@ impl Orders {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    fn may_try_again(&self) -> bool {
+    pub(super) fn may_try_again(&self) -> bool {
         self.retry_budget.as_ref().is_none_or(|budget| budget.withdraw())
     }
-}
 
-/// When a further target is asked, and how many.
-#[derive(Debug, Clone, Copy)]
-pub struct Hedge {
-    /// `None`: as long as 95 % of the target's answers take to begin.
-    pub after: Option<Duration>,
-    pub max_extra: u32,
-}
-
-impl From<HedgeConfig> for Hedge {
-    fn from(config: HedgeConfig) -> Self {
-        let after = match config.after_ms {
-            HedgeDelay::Fixed(ms) => Some(Duration::from_millis(ms)),
-            HedgeDelay::Learnt(_) => None,
-        };
-        Self { after, max_extra: config.max_extra.unwrap_or(1) }
+    /// A further attempt that was allowed has not been made.
+    pub(super) fn was_not_sent(&self) {
+        if let Some(budget) = &self.retry_budget {
+            budget.give_back();
+        }
     }
 }
 
@@ -274,8 +262,15 @@ impl RetryGate for Gate {
     fn allows(&self, error: &GatewayError) -> bool {
         let mut state = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
         let (attempt, since) = &mut *state;
-        let allowed =
-            self.orders.may_try_again() && attempt.as_mut().is_some_and(|attempt| attempt.again(error));
+        if !self.orders.may_try_again() {
+            return false;
+        }
+        let allowed = attempt.as_mut().is_some_and(|attempt| attempt.again(error));
+        if !allowed {
+            // Its failure is counted by now.
+            *attempt = None;
+            self.orders.was_not_sent();
+        }
         if allowed {
             self.orders.attempts.push(&self.provider, &self.model, Some(error.code.to_string()), *since);
             *since = Instant::now();
@@ -284,11 +279,13 @@ impl RetryGate for Gate {
     }
 }
 
-/// Asks one candidate.
-async fn attempt<T, F>(
+/// Asks one candidate. `sent` tells whether its provider was asked: a breaker or a limit of the gateway's own may keep
+/// the attempt back, and what was not sent adds nothing to the traffic.
+pub(super) async fn attempt<T, F>(
     candidate: Candidate,
     orders: &Orders,
     ask: &impl Fn(Step) -> F,
+    sent: &AtomicBool,
 ) -> Result<Routed<T>, Failure>
 where
     T: Output,
@@ -313,6 +310,7 @@ where
         let admitted = loaded.limits.admit(provider.name(), tokens, orders.deadline).await;
         admitted.map_err(|error| failed(error.into()))?
     };
+    sent.store(true, Ordering::Relaxed);
     let mut call = orders.call(model.clone(), timeout);
     let (result, begun, since) = if loaded.retries {
         let gate = Arc::new(Gate::new(begun, orders, &provider, &model, started));
@@ -323,17 +321,21 @@ where
     } else {
         (ask(Step { provider: provider.clone(), call }).await, Some(begun), started)
     };
-    let Some(mut begun) = begun else { return Err(GatewayError::internal("an attempt was lost").into()) };
     let error_code = result.as_ref().err().map(|failure| failure.log_code().to_owned());
     orders.attempts.push(provider.name(), &model, error_code, since);
     match result {
         Ok(output) => {
+            let Some(mut begun) = begun else {
+                return Err(GatewayError::internal("an attempt was lost").into());
+            };
             begun.answered();
             let output = output.watched(Watch { attempt: begun, _permit: permit });
             Ok(Routed { fallback_triggered: number > 0, ..Routed::new(output, entry, provider, model) })
         }
         Err(failure) => {
-            begun.failed(&failure);
+            if let Some(mut begun) = begun {
+                begun.failed(&failure);
+            }
             Err(failure)
         }
     }
@@ -356,19 +358,26 @@ where
     F: Future<Output = Result<T, Failure>>,
 {
     let mut last = None;
+    let mut has_sent = false;
     while let Some(candidate) = candidates.next(last.as_ref()) {
-        if last.is_some() && candidate.pooled() && !orders.may_try_again() {
+        let pooled = candidate.pooled();
+        if has_sent && pooled && !orders.may_try_again() {
             break;
         }
-        let pooled = candidate.pooled();
+        let sent = AtomicBool::new(false);
         let result = match hedge {
-            None => attempt(candidate, orders, &ask).await,
-            Some(hedge) => hedged(candidate, &mut candidates, orders, hedge, &ask).await,
+            None => attempt(candidate, orders, &ask, &sent).await,
+            Some(hedge) => hedged(candidate, &mut candidates, orders, hedge, &ask, &sent).await,
         };
         match result {
             Ok(routed) => return Ok(candidates.mark(routed)),
             Err(failure) if ends(&failure, orders, pooled) => return Err(failure),
             Err(failure) => last = Some(failure),
+        }
+        if sent.into_inner() {
+            has_sent = true;
+        } else if hedge.is_none() {
+            candidates.was_kept_back(pooled);
         }
     }
     if let Some(reply) = candidates.degraded_reply()
@@ -379,62 +388,4 @@ where
         return Ok(candidates.mark(Routed { degraded: true, fallback_triggered: true, ..routed }));
     }
     Err(last.unwrap_or_else(|| candidates.nobody()))
-}
-
-/// Asks `first`, and further candidates while it takes long; the first answer wins. The error is the last one's.
-async fn hedged<T, F>(
-    first: Candidate,
-    candidates: &mut Candidates<'_>,
-    orders: &Orders,
-    hedge: Hedge,
-    ask: &impl Fn(Step) -> F,
-) -> Result<Routed<T>, Failure>
-where
-    T: Output,
-    F: Future<Output = Result<T, Failure>>,
-{
-    let wait = |candidate: &Candidate| hedge.after.or_else(|| candidate.usual_wait());
-    let mut next_at = wait(&first).map(|wait| Instant::now() + wait);
-    let mut asked = vec![Overtaken { provider: first.loaded.provider.clone(), model: first.model.clone() }];
-    let number = |number: usize, candidate| async move { (number, attempt(candidate, orders, ask).await) };
-    let mut running = FuturesUnordered::from_iter([number(0, first)]);
-    let mut ended = vec![false];
-    let mut extra = 0;
-    loop {
-        let timer = match next_at {
-            Some(at) if extra < hedge.max_extra => Either::Left(tokio::time::sleep_until(at)),
-            _ => Either::Right(pending()),
-        };
-        let done = tokio::select! {
-            biased;
-            done = running.next() => done,
-            () = timer => {
-                next_at = None;
-                if orders.may_try_again()
-                    && let Some(candidate) = candidates.next_beside()
-                {
-                    extra += 1;
-                    next_at = wait(&candidate).map(|wait| Instant::now() + wait);
-                    asked.push(Overtaken { provider: candidate.loaded.provider.clone(), model: candidate.model.clone() });
-                    running.push(number(ended.len(), candidate));
-                    ended.push(false);
-                }
-                continue;
-            }
-        };
-        let Some((number, result)) = done else {
-            return Err(GatewayError::internal("a hedged call was lost").into());
-        };
-        if let Some(flag) = ended.get_mut(number) {
-            *flag = true;
-        }
-        match result {
-            Ok(routed) => {
-                let lost = asked.into_iter().zip(ended).filter(|(_, ended)| !ended).map(|(asked, _)| asked);
-                return Ok(Routed { overtaken: lost.collect(), ..routed });
-            }
-            Err(failure) if running.is_empty() => return Err(failure),
-            Err(_) => {}
-        }
-    }
 }
