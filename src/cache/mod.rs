@@ -9,6 +9,6 @@ mod source;
 mod store;
 
 pub use answer::CachedAnswer;
-pub use flight::{AnswerFlights, FlightStream, Flights, Follow, Joined, Lead, StreamFlights};
+pub use flight::{AnswerFlights, FlightStream, Flights, Follow, Joined, Lead, Shared, StreamFlights};
 pub use key::CacheKey;
 pub use store::AnswerCache;

@@ -18,6 +18,11 @@ impl Gateway {
         self.providers.values().map(report).collect()
     }
 
+    /// Calls in flight that identical ones share, whole and streamed.
+    pub fn flights(&self) -> usize {
+        self.sharing.open()
+    }
+
     /// The checks that entries ask for (`healthCheck`), to be spawned; each ends when the gateway is gone.
     pub fn checks(self: &Arc<Self>) -> Vec<impl Future<Output = ()> + Send + 'static> {
         let wanted = self.providers.iter().filter_map(|(entry, loaded)| Some((entry, loaded.health_check?)));

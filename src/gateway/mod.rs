@@ -24,7 +24,7 @@ use crate::routing::run::Overtaken;
 use crate::routing::{Loaded, Orders, Providers, RetryBudget, RoutePool, Routed, Router};
 use crate::usage::{CallRecord, Observer, Outcome, latency_ms};
 
-use admission::{Admitted, Planned};
+use admission::Admitted;
 use models::ModelLists;
 use shared::Sharing;
 
@@ -159,8 +159,9 @@ impl Gateway {
         match self.share(&plan) {
             Some(share) => self.chat_shared(plan, share, context).await,
             None => {
+                let admitted = self.admit(plan, context.observer)?;
                 let Answered { outcome, request_id, .. } =
-                    self.answer(plan, context.observer, &context.lasting, &context.cancel).await?;
+                    self.answer(admitted, &context.lasting, &context.cancel).await?;
                 Ok(outcome.into_response(request_id))
             }
         }
@@ -169,12 +170,11 @@ impl Gateway {
     /// Runs a call for itself alone.
     async fn answer(
         &self,
-        plan: Planned,
-        observer: Arc<dyn Observer>,
+        admitted: Admitted,
         lasting: &Arc<dyn Observer>,
         cancel: &CancellationToken,
     ) -> Result<Answered, Failure> {
-        let Admitted { decision, orders, record, request_id, started } = self.admit(plan, observer)?;
+        let Admitted { decision, orders, record, request_id, started } = admitted;
         let run = async {
             let mut routed = fallback::chat(&decision, &self.providers, &orders).await?;
             bill_overtaken(&record, lasting, std::mem::take(&mut routed.overtaken), &orders.request).await;
@@ -206,19 +206,21 @@ impl Gateway {
         let plan = self.plan(request, estimate)?;
         match self.share(&plan) {
             Some(share) => self.stream_shared(plan, share, context).await,
-            None => self.open(plan, context.observer, &context.lasting, context.cancel).await,
+            None => {
+                let admitted = self.admit(plan, context.observer)?;
+                self.open(admitted, &context.lasting, context.cancel).await
+            }
         }
     }
 
     /// Opens a stream for one call alone.
     async fn open(
         &self,
-        plan: Planned,
-        observer: Arc<dyn Observer>,
+        admitted: Admitted,
         lasting: &Arc<dyn Observer>,
         cancel: CancellationToken,
     ) -> Result<GatewayStream, Failure> {
-        let Admitted { decision, orders, record, request_id, started } = self.admit(plan, observer)?;
+        let Admitted { decision, orders, record, request_id, started } = admitted;
         let open = async {
             let mut routed = fallback::stream(&decision, &self.providers, &orders).await?;
             bill_overtaken(&record, lasting, std::mem::take(&mut routed.overtaken), &orders.request).await;

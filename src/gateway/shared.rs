@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::Planned;
+use super::admission::{Admitted, Planned};
 use super::{Answered, CallContext, Gateway, GatewayStream, PromptEstimate, failed, unless_cancelled};
-use crate::cache::{AnswerCache, AnswerFlights, CacheKey, CachedAnswer, Joined, StreamFlights};
+use crate::cache::{AnswerCache, AnswerFlights, CacheKey, CachedAnswer, Joined, Lead, Shared, StreamFlights};
 use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::model::config::{CacheSettings, Settings};
 use crate::model::{Answer, CacheWish, ChatRequest, GatewayResponse, StreamEvent};
@@ -32,6 +32,10 @@ impl Sharing {
             answers: AnswerFlights::default(),
             streams: StreamFlights::default(),
         }
+    }
+
+    pub fn open(&self) -> usize {
+        self.answers.open() + self.streams.open()
     }
 
     fn cache(&self) -> &AnswerCache {
@@ -97,22 +101,17 @@ impl Gateway {
         let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let plan = self.plan(request.clone(), estimate).ok()?;
         let hit = self.hit(&self.share(&plan)?)?;
-        Some(self.give(&hit, plan, context))
+        Some(give(&hit, self.record(&plan, context), plan))
     }
 
     fn hit(&self, share: &Share) -> Option<Arc<CachedAnswer>> {
         share.cache.and_then(|_| self.sharing.cache().get(&share.key))
     }
 
-    /// Answers a call with what another one has paid for.
-    fn give(&self, shared: &CachedAnswer, plan: Planned, context: &CallContext) -> GatewayResponse {
+    /// The record of a call that another one pays for. It is open while the call waits: whoever is dropped is logged.
+    fn record(&self, plan: &Planned, context: &CallContext) -> CallRecord {
         let Planned { request, decision, request_id, started, .. } = plan;
-        let record =
-            CallRecord::open(self.start(&request, &decision, &request_id, started, context.observer.clone()));
-        let mut outcome = outcome_from(shared);
-        outcome.latency_ms = latency_ms(started);
-        record.end(&outcome, None);
-        outcome.into_response(request_id)
+        CallRecord::open(self.start(request, decision, request_id, *started, context.observer.clone()))
     }
 
     pub(super) async fn chat_shared(
@@ -122,26 +121,29 @@ impl Gateway {
         context: CallContext,
     ) -> Result<GatewayResponse, Failure> {
         if let Some(hit) = self.hit(&share) {
-            return Ok(self.give(&hit, plan, &context));
+            return Ok(give(&hit, self.record(&plan, &context), plan));
         }
         if !share.dedupe {
-            let answered =
-                self.answer(plan, context.observer.clone(), &context.lasting, &context.cancel).await?;
+            let admitted = self.admit(plan, context.observer)?;
+            let answered = self.answer(admitted, &context.lasting, &context.cancel).await?;
             self.keep(&share, &answered);
             return Ok(answered.outcome.into_response(answered.request_id));
         }
         match self.sharing.answers.join(share.key) {
-            Joined::Follower(follow) => match unless_cancelled(&context.cancel, follow.wait()).await {
-                Ok(shared) => Ok(self.give(&shared, plan, &context)),
-                Err(failure) => Err(self.follower_failed(plan, failure, &context)),
-            },
+            Joined::Follower(follow) => {
+                let record = self.record(&plan, &context);
+                match unless_cancelled(&context.cancel, follow.wait()).await {
+                    Ok(shared) => Ok(give(&shared, record, plan)),
+                    Err(failure) => Err(follower_failed(record, failure, &plan.request_id)),
+                }
+            }
             Joined::Leader(lead) => {
                 let (request_id, started) = (plan.request_id.clone(), plan.started);
                 let (gateway, lasting) = (self.clone(), context.lasting.clone());
+                let (lead, admitted) = self.admit_for_all(lead, plan, &context)?;
                 let work = async move {
-                    // It goes on for the others when its own caller leaves: the record is not told with the call's end.
                     let alone = CancellationToken::new();
-                    let answered = gateway.answer(plan, lasting.clone(), &lasting, &alone).await?;
+                    let answered = gateway.answer(admitted, &lasting, &alone).await?;
                     gateway.keep(&share, &answered);
                     Ok(Arc::new(cached_from(answered)))
                 };
@@ -161,6 +163,23 @@ impl Gateway {
         }
     }
 
+    /// Admits the call that pays for all who share it, before its work is handed to a task that may never begin. It goes
+    /// on for the others when its own caller leaves: its record is not told with the call's end.
+    fn admit_for_all<S: Shared>(
+        &self,
+        lead: Lead<S>,
+        plan: Planned,
+        context: &CallContext,
+    ) -> Result<(Lead<S>, Admitted), Failure> {
+        match self.admit(plan, context.lasting.clone()) {
+            Ok(admitted) => Ok((lead, admitted)),
+            Err(failure) => {
+                lead.fail(failure.clone());
+                Err(failure)
+            }
+        }
+    }
+
     fn keep(&self, share: &Share, answered: &Answered) {
         if let Some(Keep(ttl)) = share.cache
             && !answered.outcome.degraded
@@ -174,23 +193,6 @@ impl Gateway {
             };
             self.sharing.cache().put(share.key, cached_from(copy), ttl);
         }
-    }
-
-    fn follower_failed(&self, plan: Planned, failure: Failure, context: &CallContext) -> Failure {
-        let Planned { request, decision, request_id, started, .. } = plan;
-        let record =
-            CallRecord::open(self.start(&request, &decision, &request_id, started, context.observer.clone()));
-        let own = match failure {
-            // The error object belongs to the caller that was first.
-            Failure::Foreign(error) => {
-                let kind = error.kind.unwrap_or(ErrorKind::ProviderResponse);
-                GatewayError::new(kind, error.message).into()
-            }
-            Failure::Gateway(error) => {
-                Failure::Gateway(Box::new(GatewayError { request_id: None, ..*error }))
-            }
-        };
-        failed(record, own, &request_id)
     }
 
     pub(super) async fn stream_shared(
@@ -212,26 +214,33 @@ impl Gateway {
                     hit.model_asked.clone(),
                 )
             };
-            return Ok(self.free_stream(routed, plan, context).saving(hit.cost));
+            let record = self.record(&plan, &context);
+            return Ok(free_stream(routed, record, plan, context.cancel).saving(hit.cost));
         }
         if !share.dedupe {
-            let stream = self.open(plan, context.observer, &context.lasting, context.cancel).await?;
+            let admitted = self.admit(plan, context.observer)?;
+            let stream = self.open(admitted, &context.lasting, context.cancel).await?;
             return Ok(stream.kept_by(self.keeper(share)));
         }
         match self.sharing.streams.join(share.key) {
-            Joined::Follower(follow) => match unless_cancelled(&context.cancel, follow.open()).await {
-                Ok((head, source)) => {
-                    Ok(self.free_stream(head.routed(Box::new(source)), plan, context).shared())
+            Joined::Follower(follow) => {
+                let record = self.record(&plan, &context);
+                match unless_cancelled(&context.cancel, follow.open()).await {
+                    Ok((head, source)) => {
+                        let routed = head.routed(Box::new(source));
+                        Ok(free_stream(routed, record, plan, context.cancel).shared())
+                    }
+                    Err(failure) => Err(follower_failed(record, failure, &plan.request_id)),
                 }
-                Err(failure) => Err(self.follower_failed(plan, failure, &context)),
-            },
+            }
             Joined::Leader(lead) => {
                 let (request_id, started) = (plan.request_id.clone(), plan.started);
                 let orders = Orders::new(plan.request.clone(), plan.estimate.clone());
                 let (gateway, lasting, keeper) = (self.clone(), context.lasting.clone(), self.keeper(share));
+                let (lead, admitted) = self.admit_for_all(lead, plan, &context)?;
                 let work = async move {
                     let alone = CancellationToken::new();
-                    let stream = gateway.open(plan, lasting.clone(), &lasting, alone).await?;
+                    let stream = gateway.open(admitted, &lasting, alone).await?;
                     let head = StreamHead::of(&stream);
                     Ok((head, Box::new(stream.kept_by(keeper)) as Box<dyn EventSource>))
                 };
@@ -246,30 +255,41 @@ impl Gateway {
         }
     }
 
-    /// A stream that costs nothing: another call pays.
-    fn free_stream(
-        &self,
-        routed: Routed<Box<dyn EventSource>>,
-        plan: Planned,
-        context: CallContext,
-    ) -> GatewayStream {
-        let Planned { request, estimate, decision, request_id, started } = plan;
-        let record =
-            CallRecord::open(self.start(&request, &decision, &request_id, started, context.observer));
-        GatewayStream::new(
-            routed,
-            record,
-            Orders::new(request, estimate),
-            request_id,
-            started,
-            context.cancel,
-        )
-    }
-
     fn keeper(&self, share: Share) -> Option<Keeper> {
         let Keep(ttl) = share.cache?;
         Some(Keeper { sharing: self.sharing.clone(), key: share.key, ttl })
     }
+}
+
+/// Answers a call with what another one has paid for.
+fn give(shared: &CachedAnswer, record: CallRecord, plan: Planned) -> GatewayResponse {
+    let mut outcome = outcome_from(shared);
+    outcome.latency_ms = latency_ms(plan.started);
+    record.end(&outcome, None);
+    outcome.into_response(plan.request_id)
+}
+
+fn follower_failed(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
+    let own = match failure {
+        // The error object belongs to the caller that was first.
+        Failure::Foreign(error) => {
+            let kind = error.kind.unwrap_or(ErrorKind::ProviderResponse);
+            GatewayError::new(kind, error.message).into()
+        }
+        Failure::Gateway(error) => Failure::Gateway(Box::new(GatewayError { request_id: None, ..*error })),
+    };
+    failed(record, own, request_id)
+}
+
+/// A stream that costs nothing: another call pays.
+fn free_stream(
+    routed: Routed<Box<dyn EventSource>>,
+    record: CallRecord,
+    plan: Planned,
+    cancel: CancellationToken,
+) -> GatewayStream {
+    let Planned { request, estimate, request_id, started, .. } = plan;
+    GatewayStream::new(routed, record, Orders::new(request, estimate), request_id, started, cancel)
 }
 
 /// Puts a stream's answer into the cache when it has come to its end.

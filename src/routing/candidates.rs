@@ -90,6 +90,11 @@ impl<'a> Candidates<'a> {
         self.after(Some(FallbackTrigger::Timeout))
     }
 
+    /// One of them was kept back: the pool may try as many as before, that one aside.
+    pub fn was_kept_back(&mut self, pooled: bool) {
+        self.pool_left += usize::from(pooled);
+    }
+
     fn after(&mut self, raised: Option<FallbackTrigger>) -> Option<Candidate> {
         if let Some(candidate) = self.member() {
             return Some(candidate);

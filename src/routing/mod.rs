@@ -3,6 +3,7 @@
 pub mod candidates;
 pub mod fallback;
 pub mod health;
+mod hedge;
 pub mod matcher;
 pub mod pool;
 mod retry_budget;
@@ -23,10 +24,11 @@ use crate::model::config::{BreakerConfig, FallbackChain, ProviderConfig, RateLim
 use crate::providers::Provider;
 
 pub use candidates::{step_model, trigger};
+pub use hedge::Hedge;
 pub use matcher::{Excluded, Matcher};
 pub use retry_budget::RetryBudget;
 pub use route_pool::RoutePool;
-pub use run::{Hedge, Orders, Routed, Step};
+pub use run::{Orders, Routed, Step};
 
 /// A loaded provider and the entry it was loaded for.
 #[derive(Clone)]

@@ -33,7 +33,16 @@ impl RetryBudget {
 
     /// A call has begun.
     pub fn deposit(&self) {
-        let more = |balance: i64| Some(balance.saturating_add(self.deposit).min(self.most));
+        self.add(self.deposit);
+    }
+
+    /// What was taken out was not needed.
+    pub fn give_back(&self) {
+        self.add(WHOLE);
+    }
+
+    fn add(&self, amount: i64) {
+        let more = |balance: i64| Some(balance.saturating_add(amount).min(self.most));
         let _ = self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
@@ -64,6 +73,14 @@ mod tests {
         let budget = RetryBudget::new(&Config { ratio: Some(1.0), reserve: Some(20) });
         (0..1_000).for_each(|_| budget.deposit());
         assert_eq!((0..1_000).filter(|_| budget.withdraw()).count(), 20);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_out_again() {
+        let budget = RetryBudget::new(&Config { ratio: Some(0.0), reserve: Some(1) });
+        assert!(budget.withdraw() && !budget.withdraw());
+        budget.give_back();
+        assert!(budget.withdraw() && !budget.withdraw());
     }
 
     #[test]

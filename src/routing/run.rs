@@ -1,19 +1,18 @@
-//! Runs a call: its attempts one after the other, or side by side where it is hedged, until one of them answers.
+//! Runs a call: its attempts one after the other until one of them answers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::future::{BoxFuture, Either, pending};
-use futures::stream::FuturesUnordered;
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::candidates::{Candidate, Candidates};
 use super::health::{Attempt, Fault, fault};
+use super::hedge::{Hedge, hedged};
 use super::retry_budget::RetryBudget;
 use crate::error::{Failure, GatewayError};
 use crate::limits::Permit;
-use crate::model::config::{HedgeConfig, HedgeDelay};
 use crate::model::{Answer, AttemptRecord, ChatRequest, StreamEvent};
 use crate::providers::{EventSource, Provider, ProviderCall, RetryGate, Vectors};
 use crate::usage::OVERTAKEN;
@@ -75,7 +74,8 @@ pub trait Output: Sized + Send {
 }
 
 impl Output for Answer {
-    fn watched(self, _: Watch) -> Self {
+    fn watched(self, mut watch: Watch) -> Self {
+        watch.attempt.ended();
         self
     }
 
@@ -90,7 +90,8 @@ impl Output for Answer {
 }
 
 impl Output for Vectors {
-    fn watched(self, _: Watch) -> Self {
+    fn watched(self, mut watch: Watch) -> Self {
+        watch.attempt.ended();
         self
     }
 }
@@ -120,8 +121,10 @@ impl EventSource for WatchedEvents {
     fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(async move {
             let result = self.source.next(into).await;
-            if let Err(failure) = &result {
-                self.watch.attempt.failed(failure);
+            match &result {
+                Ok(true) => {}
+                Ok(false) => self.watch.attempt.ended(),
+                Err(failure) => self.watch.attempt.failed(failure),
             }
             result
         })
@@ -162,6 +165,17 @@ impl AttemptLog {
     fn answered(&self, provider: &str, model: &str, since: Instant) {
         if !self.is_empty() {
             self.push(provider, model, None, since);
+        }
+    }
+
+    /// `routed` came before the others. Its own line is there already if it was not the first.
+    pub(super) fn overtaken<T>(&self, others: &[Overtaken], routed: &Routed<T>, since: Instant) {
+        let is_first = self.is_empty();
+        for Overtaken { provider, model } in others {
+            self.push(provider.name(), model, Some(OVERTAKEN.to_owned()), since);
+        }
+        if is_first {
+            self.answered(routed.provider.name(), &routed.model, since);
         }
     }
 
@@ -222,26 +236,15 @@ impl Orders {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    fn may_try_again(&self) -> bool {
+    pub(super) fn may_try_again(&self) -> bool {
         self.retry_budget.as_ref().is_none_or(|budget| budget.withdraw())
     }
-}
 
-/// When a further target is asked, and how many.
-#[derive(Debug, Clone, Copy)]
-pub struct Hedge {
-    /// `None`: as long as 95 % of the target's answers take to begin.
-    pub after: Option<Duration>,
-    pub max_extra: u32,
-}
-
-impl From<HedgeConfig> for Hedge {
-    fn from(config: HedgeConfig) -> Self {
-        let after = match config.after_ms {
-            HedgeDelay::Fixed(ms) => Some(Duration::from_millis(ms)),
-            HedgeDelay::Learnt(_) => None,
-        };
-        Self { after, max_extra: config.max_extra.unwrap_or(1) }
+    /// A further attempt that was allowed has not been made.
+    pub(super) fn was_not_sent(&self) {
+        if let Some(budget) = &self.retry_budget {
+            budget.give_back();
+        }
     }
 }
 
@@ -286,8 +289,15 @@ impl RetryGate for Gate {
     fn allows(&self, error: &GatewayError) -> bool {
         let mut state = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
         let (attempt, since) = &mut *state;
-        let allowed =
-            self.orders.may_try_again() && attempt.as_mut().is_some_and(|attempt| attempt.again(error));
+        if !self.orders.may_try_again() {
+            return false;
+        }
+        let allowed = attempt.as_mut().is_some_and(|attempt| attempt.again(error));
+        if !allowed {
+            // Its failure is counted by now.
+            *attempt = None;
+            self.orders.was_not_sent();
+        }
         if allowed {
             self.orders.attempts.push(&self.provider, &self.model, Some(error.code.to_string()), *since);
             *since = Instant::now();
@@ -296,11 +306,13 @@ impl RetryGate for Gate {
     }
 }
 
-/// Asks one candidate.
-async fn attempt<T, F>(
+/// Asks one candidate. `sent` tells whether its provider was asked: a breaker or a limit of the gateway's own may keep
+/// the attempt back, and what was not sent adds nothing to the traffic.
+pub(super) async fn attempt<T, F>(
     candidate: Candidate,
     orders: &Orders,
     ask: &impl Fn(Step) -> F,
+    sent: &AtomicBool,
 ) -> Result<Routed<T>, Failure>
 where
     T: Output,
@@ -325,6 +337,7 @@ where
         let admitted = loaded.limits.admit(provider.name(), tokens, orders.deadline).await;
         admitted.map_err(|error| failed(error.into()))?
     };
+    sent.store(true, Ordering::Relaxed);
     let mut call = orders.call(model.clone(), timeout);
     let (result, begun, since) = if loaded.retries {
         let gate = Arc::new(Gate::new(begun, orders, &provider, &model, started));
@@ -335,16 +348,20 @@ where
     } else {
         (ask(Step { provider: provider.clone(), call }).await, Some(begun), started)
     };
-    let Some(mut begun) = begun else { return Err(GatewayError::internal("an attempt was lost").into()) };
     match result {
         Ok(output) => {
+            let Some(mut begun) = begun else {
+                return Err(GatewayError::internal("an attempt was lost").into());
+            };
             begun.answered();
             orders.attempts.answered(provider.name(), &model, since);
             let output = output.watched(Watch { attempt: begun, _permit: permit });
             Ok(Routed { fallback_triggered: number > 0, ..Routed::new(output, entry, provider, model) })
         }
         Err(failure) => {
-            begun.failed(&failure);
+            if let Some(mut begun) = begun {
+                begun.failed(&failure);
+            }
             orders.attempts.push(provider.name(), &model, Some(failure.log_code().to_owned()), since);
             Err(failure)
         }
@@ -368,19 +385,26 @@ where
     F: Future<Output = Result<T, Failure>>,
 {
     let mut last = None;
+    let mut has_sent = false;
     while let Some(candidate) = candidates.next(last.as_ref()) {
-        if last.is_some() && candidate.pooled() && !orders.may_try_again() {
+        let pooled = candidate.pooled();
+        if has_sent && pooled && !orders.may_try_again() {
             break;
         }
-        let pooled = candidate.pooled();
+        let sent = AtomicBool::new(false);
         let result = match hedge {
-            None => attempt(candidate, orders, &ask).await,
-            Some(hedge) => hedged(candidate, &mut candidates, orders, hedge, &ask).await,
+            None => attempt(candidate, orders, &ask, &sent).await,
+            Some(hedge) => hedged(candidate, &mut candidates, orders, hedge, &ask, &sent).await,
         };
         match result {
             Ok(routed) => return Ok(candidates.mark(routed)),
             Err(failure) if ends(&failure, orders, pooled) => return Err(failure),
             Err(failure) => last = Some(failure),
+        }
+        if sent.into_inner() {
+            has_sent = true;
+        } else if hedge.is_none() {
+            candidates.was_kept_back(pooled);
         }
     }
     if let Some(reply) = candidates.degraded_reply()
@@ -391,72 +415,4 @@ where
         return Ok(candidates.mark(Routed { degraded: true, fallback_triggered: true, ..routed }));
     }
     Err(last.unwrap_or_else(|| candidates.nobody()))
-}
-
-/// Asks `first`, and further candidates while it takes long; the first answer wins. The error is the last one's.
-async fn hedged<T, F>(
-    first: Candidate,
-    candidates: &mut Candidates<'_>,
-    orders: &Orders,
-    hedge: Hedge,
-    ask: &impl Fn(Step) -> F,
-) -> Result<Routed<T>, Failure>
-where
-    T: Output,
-    F: Future<Output = Result<T, Failure>>,
-{
-    let wait = |candidate: &Candidate| hedge.after.or_else(|| candidate.usual_wait());
-    let begun = Instant::now();
-    let mut next_at = wait(&first).map(|wait| Instant::now() + wait);
-    let mut asked = vec![Overtaken { provider: first.loaded.provider.clone(), model: first.model.clone() }];
-    let number = |number: usize, candidate| async move { (number, attempt(candidate, orders, ask).await) };
-    let mut running = FuturesUnordered::from_iter([number(0, first)]);
-    let mut ended = vec![false];
-    let mut extra = 0;
-    loop {
-        let timer = match next_at {
-            Some(at) if extra < hedge.max_extra => Either::Left(tokio::time::sleep_until(at)),
-            _ => Either::Right(pending()),
-        };
-        let done = tokio::select! {
-            biased;
-            done = running.next() => done,
-            () = timer => {
-                next_at = None;
-                if orders.may_try_again()
-                    && let Some(candidate) = candidates.next_beside()
-                {
-                    extra += 1;
-                    next_at = wait(&candidate).map(|wait| Instant::now() + wait);
-                    asked.push(Overtaken { provider: candidate.loaded.provider.clone(), model: candidate.model.clone() });
-                    running.push(number(ended.len(), candidate));
-                    ended.push(false);
-                }
-                continue;
-            }
-        };
-        let Some((number, result)) = done else {
-            return Err(GatewayError::internal("a hedged call was lost").into());
-        };
-        if let Some(flag) = ended.get_mut(number) {
-            *flag = true;
-        }
-        match result {
-            Ok(routed) => {
-                let lost = asked.into_iter().zip(ended).filter(|(_, ended)| !ended).map(|(asked, _)| asked);
-                let overtaken: Vec<Overtaken> = lost.collect();
-                // Of an answer that had no line so far, as it was the only one to tell of.
-                let first_line = orders.attempts.is_empty();
-                for Overtaken { provider, model } in &overtaken {
-                    orders.attempts.push(provider.name(), model, Some(OVERTAKEN.to_owned()), begun);
-                }
-                if first_line && !overtaken.is_empty() {
-                    orders.attempts.answered(routed.provider.name(), &routed.model, begun);
-                }
-                return Ok(Routed { overtaken, ..routed });
-            }
-            Err(failure) if running.is_empty() => return Err(failure),
-            Err(_) => {}
-        }
-    }
 }

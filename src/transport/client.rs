@@ -147,7 +147,11 @@ impl HttpClient {
                 Err(mut failed) => {
                     request = match failed.take_message() {
                         Some(unsent) => unsent,
-                        None if lost_before_answer(failed.error()) => self.message(endpoint, body),
+                        // Idle connections die together: no other one is tried.
+                        None if lost_before_answer(failed.error()) => {
+                            request = self.message(endpoint, body);
+                            break;
+                        }
                         None => return Err(Lost::Asking(failed.into_error())),
                     }
                 }

@@ -180,6 +180,10 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    pub fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     pub fn succeeded(mut self) {
         let probe = std::mem::take(&mut self.probe);
         let mut state = self.breaker.lock();

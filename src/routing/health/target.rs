@@ -263,9 +263,17 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// The answer has begun, or is there as a whole.
+    /// The answer has begun.
     pub fn answered(&mut self) {
         self.target.latency.record(self.started.elapsed().as_secs_f64() * 1e3);
+        // A probe has shown enough; the next one need not wait for the end of a long stream.
+        if let Some(probe) = self.ticket.take_if(|ticket| ticket.is_probe()) {
+            probe.succeeded();
+        }
+    }
+
+    /// The answer is whole: a stream that begins well and breaks off is a failure like another.
+    pub fn ended(&mut self) {
         self.target.outcome(false);
         if let Some(ticket) = self.ticket.take() {
             ticket.succeeded();
@@ -355,6 +363,21 @@ mod tests {
         assert_eq!((target.state(), target.blocked()), (BreakerState::Closed, Some(Duration::from_secs(7))));
         tokio::time::advance(Duration::from_secs(7)).await;
         assert_eq!(target.blocked(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_that_begin_and_break_off_open_it() {
+        let target = health();
+        for _ in 0..2 {
+            let mut stream = target.begin(true).unwrap();
+            stream.answered();
+            stream.failed(&GatewayError::provider_network("p", "reset").into());
+        }
+        assert_eq!(target.state(), BreakerState::Open);
+        tokio::time::advance(Duration::from_secs(9)).await;
+        let mut probe = target.begin(true).unwrap();
+        probe.answered();
+        assert_eq!(target.state(), BreakerState::Closed, "a probe has succeeded with its first content");
     }
 
     #[tokio::test(start_paused = true)]
