@@ -54,10 +54,10 @@ pub struct RateLimit {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryBudget {
-    /// Further attempts for each call; 0.2 by default.
+    /// Further attempts for each call; 0.15 by default.
     #[serde(default, deserialize_with = "number")]
     pub ratio: Option<f64>,
-    /// Further attempts that are always there to begin with; 10 by default.
+    /// Further attempts that are there to begin with; 30 by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub reserve: Option<u64>,
 }
