@@ -7,7 +7,7 @@ const [name, scenario, size, port] = process.argv.slice(2)
 const sizes = scenarios[scenario][size]
 
 try {
-  const target = await open(name, upstreamUrl(port, sizes))
+  const target = await open(name, upstreamUrl(port, sizes), sizes)
   const figures = await scenarios[scenario].run(target, sizes)
   process.send({ figures }, () => process.exit())
 } catch (error) {

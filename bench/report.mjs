@@ -42,13 +42,15 @@ function ratio(column, gateway, rival) {
   return spread(pairs, ours / theirs)
 }
 
+/** Everyone who took part in some scenario. */
+const namesOf = (results) => [...new Set([...results.values()].flatMap(({ runs }) => [...runs.keys()]))]
+
 export function ratiosTable(results) {
-  const names = [...results.values()][0].runs.keys()
-  const rivals = [...names].filter((name) => name !== GATEWAY)
+  const rivals = namesOf(results).filter((name) => name !== GATEWAY)
   const rows = [...results].flatMap(([scenario, { runs }]) =>
     Object.entries(scenarios[scenario].ratios).map(([column, label]) => [
       label,
-      ...rivals.map((rival) => ratio(column, runs.get(GATEWAY), runs.get(rival))),
+      ...rivals.map((rival) => ratio(column, runs.get(GATEWAY) ?? [], runs.get(rival) ?? [])),
     ]),
   )
   return table(['ai-gateway-native ÷', ...rivals.map((name) => targets[name])], rows)
@@ -66,7 +68,7 @@ export function scenarioTable({ runs }) {
 
 export function report(results, { size, about }) {
   const parts = [about]
-  const names = [...[...results.values()][0].runs.keys()]
+  const names = namesOf(results)
   if (names.includes(GATEWAY) && names.length > 1) {
     parts.push('## Ratios', 'Below 1 the gateway needs less.', ratiosTable(results))
   }

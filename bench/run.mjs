@@ -105,7 +105,9 @@ function repetition(args, timeout) {
   })
 }
 
-async function measure(scenario, { names, reps, size }, port) {
+async function measure(scenario, { names: all, reps, size }, port) {
+  const { only } = scenarios[scenario]
+  const names = all.filter((name) => only === undefined || name === only)
   const result = { runs: new Map(names.map((name) => [name, []])), failures: [] }
   const failed = (name) => result.failures.some((failure) => failure.name === name)
   for (let rep = 0; rep < reps; rep++) {

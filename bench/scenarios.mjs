@@ -36,23 +36,23 @@ async function measure(unit, count, work) {
   }
 }
 
-async function ask(target) {
-  const { length } = await target.chat()
+async function ask(target, method = 'chat') {
+  const { length } = await target[method]()
   if (length !== ANSWER_CHARS) throw new Error(`an answer of ${length} characters, not ${ANSWER_CHARS}`)
 }
 
-async function chat(target, { calls, warmUp, width }) {
+async function chat(target, { calls, warmUp, width, method }) {
   const times = new Float64Array(calls)
-  await spread(warmUp, width, () => ask(target))
+  await spread(warmUp, width, () => ask(target, method))
   const figures = await measure('call', calls, () =>
     spread(calls, width, async (i) => {
       const start = performance.now()
-      await ask(target)
+      await ask(target, method)
       times[i] = performance.now() - start
     }),
   )
   times.sort()
-  return { ...figures, 'p50 ms': times[calls >> 1], 'p99 ms': times[Math.floor(calls * 0.99)] }
+  return { ...figures, 'p50 µs': times[calls >> 1] * 1e3, 'p99 µs': times[Math.floor(calls * 0.99)] * 1e3 }
 }
 
 async function stream(target, { streams, width, chunks }) {
@@ -94,7 +94,9 @@ async function cold(target) {
   return { 'ms to first answer': ms, 'CPU ms': (user + system) / 1e3, 'RSS MiB': rss() }
 }
 
-/** `ratios`: the columns that the table of ratios divides, with their names there. */
+/**
+ * `ratios`: the columns that the table of ratios divides, with their names there. `only`: the one target that can do it.
+ */
 export const scenarios = {
   chat: {
     title: ({ calls, width }) => `chat: ${calls} calls, ${width} at once`,
@@ -133,6 +135,22 @@ export const scenarios = {
     quick: { calls: 4_000, width: 64 },
     ratios: { 'growth MiB': 'memory, growth in MiB' },
     run: memory,
+  },
+  cached: {
+    title: ({ calls }) => `cached: ${calls} calls that the cache answers, one at a time`,
+    full: { calls: 50_000, warmUp: 5_000, width: 1, method: 'cached' },
+    quick: { calls: 2_000, warmUp: 200, width: 1, method: 'cached' },
+    ratios: {},
+    only: 'gateway',
+    run: chat,
+  },
+  pool: {
+    title: ({ calls, width }) => `pool: ${calls} calls, ${width} at once, to a pool of 200 targets`,
+    full: { calls: 20_000, warmUp: 2_000, width: 64, method: 'pooled', pools: true },
+    quick: { calls: 2_000, warmUp: 500, width: 64, method: 'pooled', pools: true },
+    ratios: {},
+    only: 'gateway',
+    run: chat,
   },
   cold: {
     title: () => 'cold: a new process up to its first answer',

@@ -4,6 +4,8 @@
 const MODEL = 'gpt-4o-mini'
 const MAX_TOKENS = 1024
 const KEY = 'sk-local-benchmark'
+/** Targets of the pool. */
+const POOL = 200
 const SYSTEM =
   'You are a careful assistant. Answer briefly, in plain prose, and say so when you are not sure.' +
   ' Keep to the facts given.'.repeat(6)
@@ -89,21 +91,25 @@ const openers = {
     }
   },
 
-  async gateway(base) {
+  async gateway(base, { pools = false } = {}) {
     const { Gateway, loadConfigFromObjects } = await import('ai-gateway-native')
     process.env.BENCH_KEY = KEY
+    const entry = (name) => ({
+      name,
+      provider: 'openai',
+      baseUrl: base,
+      models: [MODEL],
+      auth: { type: 'apiKey', envVar: 'BENCH_KEY' },
+    })
+    const pooled = Array.from({ length: POOL }, (_, number) => entry(`pooled-${number}`))
+    const pool = pooled.map(({ name }) => ({ provider: name }))
     const config = loadConfigFromObjects({
-      providers: [
-        {
-          name: 'main',
-          provider: 'openai',
-          baseUrl: base,
-          models: [MODEL],
-          auth: { type: 'apiKey', envVar: 'BENCH_KEY' },
-        },
-      ],
+      providers: [entry('main'), ...(pools ? pooled : [])],
       routes: {
         rules: [
+          ...(pools
+            ? [{ name: 'pool', priority: 20, match: { taskType: 'pool' }, target: { pool, strategy: 'round_robin' } }]
+            : []),
           { name: 'summaries', priority: 10, match: { taskType: 'summary' }, target: { provider: 'main' } },
           { name: 'everything-else', priority: 0, match: {}, target: { provider: 'main' } },
         ],
@@ -133,6 +139,8 @@ const openers = {
         const { stream } = await gateway.chatStream(call)
         for await (const { delta } of stream) if (delta) yield delta
       },
+      cached: async () => (await gateway.chat({ ...call, cache: true })).content,
+      pooled: async () => (await gateway.chat({ ...call, taskType: 'pool' })).content,
     }
   },
 }
@@ -146,4 +154,4 @@ export const targets = {
   ai: 'Vercel AI SDK',
 }
 
-export const open = (name, base) => openers[name](base)
+export const open = (name, base, options) => openers[name](base, options)

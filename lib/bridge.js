@@ -29,6 +29,13 @@ let waiting = 0;
 const loggers = new Map();
 const gone = new FinalizationRegistry((number) => loggers.delete(number));
 
+/** The calls in flight that tell this logger, which are those of one gateway. */
+function* callsOf(logger) {
+  for (const [id, entry] of open.entries()) if ((entry.call ?? entry).logger === logger) yield id;
+}
+
+const cancel = (id) => bridge.cancel(id);
+
 /** Gives a logger its number. */
 function numberOf(logger) {
   const number = ++numberOf.last;
@@ -193,16 +200,25 @@ class Call {
       if (this.context !== undefined) this.request = request;
       this.done = resolve;
       this.id = open.add(this);
-      hold();
+      let now;
       try {
-        const now = native[method](bridge, this.id, this.signal !== undefined && this.signal.aborted, text, ...rest);
-        // What is in the cache needs no message.
-        if (typeof now === 'string') return settle(this.id, undefined, ...JSON.parse(now));
+        now = native[method](bridge, this.id, this.signal !== undefined && this.signal.aborted, text, ...rest);
+        if (typeof now === 'string') return this.#answered(JSON.parse(now));
+        hold();
       } catch (error) {
+        hold();
         settle(this.id, { code: 'INTERNAL', kind: 'internal', message: error.message, retryable: false });
       }
       if (this.signal !== undefined) this.attach();
     });
+  }
+
+  /** The answer was there already: no message comes. */
+  #answered([value, log]) {
+    open.delete(this.id);
+    this.value = value;
+    this.entry = log;
+    this.done(this);
   }
 
   /** What the caller of a failed call is thrown, once the log is written. */
@@ -255,4 +271,4 @@ function checked(request) {
 
 const NOT_FINITE = 'must be a finite number';
 
-module.exports = { Call, bridge, hold, numberOf, release };
+module.exports = { Call, bridge, callsOf, cancel, hold, numberOf, release };

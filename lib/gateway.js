@@ -1,14 +1,26 @@
 'use strict';
 
+const { setTimeout } = require('node:timers/promises');
 const native = require('../native.js');
 const { batch } = require('./batch.js');
-const { Call, numberOf } = require('./bridge.js');
+const { Call, callsOf, cancel, numberOf } = require('./bridge.js');
 const { GatewayError, configFault, invalidRequest, stringify, unwrap } = require('./errors.js');
 const { ProviderRegistry, providerTable } = require('./providers.js');
 const { EventReader, toReadableStream } = require('./events.js');
 const { TASK_TYPES } = require('./internal.js');
 const { StreamReader } = require('./stream.js');
 const { UsageLogger, entryOf } = require('./usage.js');
+
+/** How often closing looks whether calls are left, in milliseconds. */
+const POLL_MS = 5;
+
+const CLOSED = {
+  code: 'ABORTED',
+  kind: 'aborted',
+  message: 'The call was aborted: the gateway is closed',
+  retryable: false,
+  httpStatus: 499,
+};
 
 class Gateway {
   #native;
@@ -21,6 +33,7 @@ class Gateway {
   /** The way of a call through middleware, outermost first; absent while there is none. */
   #through = undefined;
   #layers = [];
+  #closed = false;
 
   constructor(options) {
     this.#factories = Object.entries(options?.customProviders ?? {});
@@ -60,6 +73,29 @@ class Gateway {
     this.#configure(config, (text, table) => this.#native.reload(text, table));
   }
 
+  /**
+   * Stops: calls from now on are refused, and those in flight are aborted once `graceMs` are over. Resolves when none is
+   * left.
+   */
+  async close({ graceMs = 0 } = {}) {
+    this.#closed = true;
+    const end = performance.now() + graceMs;
+    const inFlight = () => [...callsOf(this.#logger)];
+    while (inFlight().length > 0 && performance.now() < end) await setTimeout(POLL_MS);
+    inFlight().forEach(cancel);
+    while (inFlight().length > 0) await setTimeout(POLL_MS);
+  }
+
+  [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
+    return this.close();
+  }
+
+  /** A call of this gateway, unless it is closed. */
+  #call(streams) {
+    if (this.#closed) throw new GatewayError(CLOSED);
+    return new Call(this.#customs, this.#logger, streams);
+  }
+
   /** How each provider is doing. */
   health() {
     return JSON.parse(this.#native.health());
@@ -95,12 +131,13 @@ class Gateway {
   }
 
   #ask(request) {
+    if (this.#closed) return Promise.reject(new GatewayError(CLOSED));
     return new Call(this.#customs, this.#logger).start(this.#native, 'chat', request).then(answered);
   }
 
   /** A vector for each text of `request.input`. */
   async embed(request) {
-    const call = await new Call(this.#customs, this.#logger, true).start(this.#native, 'embed', request);
+    const call = await this.#call(true).start(this.#native, 'embed', request);
     if (call.error !== undefined) throw await call.failure();
     call.detach();
     await call.log(call.entry);
@@ -113,7 +150,7 @@ class Gateway {
   }
 
   async chatStream(request) {
-    const call = new Call(this.#customs, this.#logger, true);
+    const call = this.#call(true);
     call.openStream = (head) => {
       const { requestId, provider } = head;
       return new StreamReader(call.id, head.model, (delta, model, finishReason) => ({ requestId, provider, delta, model, finishReason }));

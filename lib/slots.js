@@ -28,6 +28,11 @@ class Slots {
     return this.#numbers[slot] === number ? this.#values[slot] : undefined;
   }
 
+  /** `[number, value]` of all that are there. */
+  *entries() {
+    for (const [slot, value] of this.#values.entries()) if (value !== undefined) yield [this.#numbers[slot], value];
+  }
+
   replace(number, value) {
     this.#values[number & SLOT] = value;
   }

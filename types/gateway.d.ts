@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" />
+
 /** The gateway. */
 
 import type { EmbeddingRequest, EmbeddingResponse, ListedModel } from "./embeddings.js";
@@ -75,6 +77,12 @@ export class Gateway {
     requests: RichGatewayRequest[],
     options?: { concurrency?: number; signal?: AbortSignal },
   ): Promise<PromiseSettledResult<GatewayResponse>[]>;
+  /**
+   * Stops: calls from now on reject with `aborted`, and so do those in flight once `graceMs` (0) are over. Resolves when none is
+   * left. `await using` calls it.
+   */
+  close(options?: { graceMs?: number }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
   /** Names of the loaded providers, in the order of the configuration. */
   listProviders(): string[];
 

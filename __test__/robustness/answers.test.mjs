@@ -30,7 +30,6 @@ const own = {
     ['a message that is null', { ...openai.whole(), choices: [{ index: 0, message: null }] }],
     ['a message that is text', { ...openai.whole(), choices: [{ index: 0, message: 'Hello' }] }],
     ['a choice that is null', { ...openai.whole(), choices: [null] }],
-    ['content that is a number', openai.whole(42)],
   ],
   anthropic: [
     ['Anthropic’s own error', { type: 'error', error: { type: 'overloaded_error', message: 'model is overloaded' } }],

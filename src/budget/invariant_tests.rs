@@ -166,10 +166,7 @@ impl Run {
     }
 }
 
-fn sum_settled<'a>(
-    guard: &'a BudgetGuard,
-    settled: &[(Scope<'static>, BudgetUsage)],
-) -> Vec<(String, BudgetUsage)> {
+fn sum_settled(guard: &BudgetGuard, settled: &[(Scope<'static>, BudgetUsage)]) -> Vec<(String, BudgetUsage)> {
     let window = super::limits::Subject::Window;
     let sum = |policy: &super::guard::Policy| {
         let mut sum = BudgetUsage::default();

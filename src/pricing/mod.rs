@@ -13,6 +13,7 @@ mod catalogue;
 mod own;
 mod rates;
 pub mod tokens;
+mod vocabularies;
 
 /// Prices of one model, in US dollars per 1,000 tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

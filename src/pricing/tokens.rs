@@ -1,13 +1,14 @@
 //! How many tokens a text has.
 //!
-//! Counted with the vendor's own vocabulary where it is public (OpenAI, Llama, DeepSeek, Qwen, Mistral, Kimi, GLM,
-//! MiniMax). Where it is not, an estimate: the count of OpenAI's o200k_base times a factor, rounded up:
+//! Counted with the vendor's own vocabulary where it is public (OpenAI, Llama, DeepSeek, Qwen, Mistral, Kimi, GLM).
+//! Where it is not, an estimate: the count of OpenAI's o200k_base times a factor, rounded up:
 //!
 //! | models | factor | why |
 //! |---|---|---|
 //! | Claude up to 4.6 | 1.25 | published comparisons find a fifth to a third more tokens than o200k_base for prose and code |
 //! | Claude from 4.7 on, or of no stated version | 1.5 | its newer tokenizer makes 1.0 to 1.35 times what the older one did |
-//! | Gemini, Gemma, Grok, Command, Nova | 1.1 | vocabularies of about the same size; a little on the safe side |
+//! | Gemini, Gemma, Grok, Command, Nova, MiniMax | 1.1 | vocabularies of about the same size; a little on the safe side |
+//! | OpenAI before GPT-3.5 | 1.25 | a vocabulary of a quarter of the size: a fifth more tokens for prose |
 //! | any other | 1 | nothing is known |
 //!
 //! A vocabulary is loaded when the first text is counted with it. Special tokens written out in a text
@@ -17,6 +18,7 @@
 //! that the sum is the same. Only a piece without any such space is cut between two characters, which can make a token
 //! or two more.
 
+use super::vocabularies::vocabulary;
 use crate::model::{Content, Message, Part, Tool};
 
 /// Tokens that chat formats spend on each message, and on the start of the answer.
@@ -44,7 +46,11 @@ const HIGHEST_FACTOR: Factor = NEWER_CLAUDE;
 /// The first version of Claude with the newer tokenizer.
 const NEWER_CLAUDE_VERSION: (u32, u32) = (4, 7);
 
-const OTHER_VENDORS: [&str; 5] = ["gemini", "gemma", "grok", "command-", "nova-"];
+const OTHER_VENDORS: [&str; 6] = ["gemini", "gemma", "grok", "command-", "nova-", "minimax"];
+
+/// OpenAI's vocabularies before GPT-3.5.
+const OLDEST: [&str; 3] = ["p50k_base", "p50k_edit", "r50k_base"];
+const OLDEST_FACTOR: Factor = 125;
 
 /// The tokens of a text.
 ///
@@ -99,8 +105,10 @@ impl Tokenizer {
         if OTHER_VENDORS.iter().any(|vendor| model.contains(vendor)) {
             return estimate(OTHER_VENDOR);
         }
-        let own = encoding(&model);
-        Self { encoding: own.unwrap_or(FALLBACK_ENCODING), factor: EXACT }
+        match encoding(&model) {
+            Some(own) if OLDEST.contains(&own) => estimate(OLDEST_FACTOR),
+            own => Self { encoding: own.unwrap_or(FALLBACK_ENCODING), factor: EXACT },
+        }
     }
 
     fn count(&self, text: &str) -> u64 {
@@ -108,7 +116,7 @@ impl Tokenizer {
             return 0;
         }
         // Every encoding named here exists; no count exceeds the bytes.
-        let Some(encoding) = tiktoken::get_encoding(self.encoding) else { return text.len() as u64 };
+        let Some(encoding) = vocabulary(self.encoding) else { return text.len() as u64 };
         let (mut rest, mut tokens) = (text, 0);
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(piece_end(rest));

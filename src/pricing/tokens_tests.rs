@@ -56,6 +56,16 @@ fn other_vendors_are_estimated_upwards() {
     assert_eq!(count_text("claude-sonnet-5", &hundred), (exact * 3).div_ceil(2));
     assert_eq!(count_text("gemini-2.5-pro", &hundred), (exact * 11).div_ceil(10));
     assert_eq!(count_text("claude-3-haiku", "hello world"), 3);
+    assert_eq!(count_text("minimax-m2", &hundred), (exact * 11).div_ceil(10));
+    assert_eq!(count_text("text-davinci-003", &hundred), (exact * 5).div_ceil(4));
+}
+
+#[test]
+fn every_vocabulary_that_a_model_has_is_there_or_estimated() {
+    for model in MODELS {
+        let Tokenizer { encoding, .. } = Tokenizer::of(model);
+        assert!(vocabulary(encoding).is_some(), "{model}: {encoding}");
+    }
 }
 
 #[test]

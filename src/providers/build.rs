@@ -217,17 +217,17 @@ impl Builder<'_> {
         })
     }
 
-    fn http<W: Wire>(&self, place: Place, wire: W) -> Result<HttpProvider<W>, String> {
-        self.http_with(place, wire, Vec::new())
+    fn http(&self, place: Place, wire: impl Wire) -> Result<HttpProvider, String> {
+        self.http_with(place, Box::new(wire), Vec::new())
     }
 
     /// `secrets`: what must show nowhere, beside the key and the entry's own headers.
-    fn http_with<W: Wire>(
+    fn http_with(
         &self,
         place: Place,
-        wire: W,
+        wire: Box<dyn Wire>,
         secrets: Vec<String>,
-    ) -> Result<HttpProvider<W>, String> {
+    ) -> Result<HttpProvider, String> {
         let config = self.config;
         let Keys { found, unset } = self.keys()?;
         let mut keys = Vec::new();
@@ -295,7 +295,7 @@ impl Builder<'_> {
     }
 
     /// A key pair of AWS signs; a Bedrock API key is a bearer token.
-    fn bedrock(&self) -> Result<HttpProvider<BedrockWire>, String> {
+    fn bedrock(&self) -> Result<HttpProvider, String> {
         let (config, var) = (self.config, self.setup.var);
         let region = bedrock::region(config, var).map_err(|problem| self.fail(problem))?;
         let place = Place::bedrock(&region);
@@ -313,7 +313,7 @@ impl Builder<'_> {
             secrets = std::iter::once(secret.clone()).chain(token.clone()).collect();
             signer = Some(bedrock::Signer::new(key_id, secret, token, region));
         }
-        self.http_with(place, BedrockWire { provider: config.name.clone(), signer }, secrets)
+        self.http_with(place, Box::new(BedrockWire { provider: config.name.clone(), signer }), secrets)
     }
 
     /// The keys of the entry that are set; none for `auth.type: "none"`.

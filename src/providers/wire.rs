@@ -18,7 +18,9 @@ use crate::transport::{Endpoint, Frames};
 /// A wire format: JSON over HTTP, streamed as events.
 pub trait Wire: Send + Sync + 'static {
     /// Each request is signed ([`Wire::sign`]).
-    const SIGNS: bool = false;
+    fn signs(&self) -> bool {
+        false
+    }
 
     /// The path of chat calls below the base URL.
     fn path(&self) -> Cow<'static, str>;

@@ -16,6 +16,7 @@ use crate::limits::Permit;
 use crate::model::config::{HedgeConfig, HedgeDelay};
 use crate::model::{Answer, AttemptRecord, ChatRequest, StreamEvent};
 use crate::providers::{EventSource, Provider, ProviderCall, RetryGate, Vectors};
+use crate::usage::OVERTAKEN;
 
 /// What answered, and whether it was asked first.
 pub struct Routed<T> {
@@ -151,6 +152,17 @@ impl AttemptLog {
         let record =
             AttemptRecord { provider: provider.to_owned(), model: model.to_owned(), error_code, latency_ms };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// An attempt has answered. The only one of a call is not worth a line.
+    fn answered(&self, provider: &str, model: &str, since: Instant) {
+        if !self.is_empty() {
+            self.push(provider, model, None, since);
+        }
     }
 
     /// Those of a call that took more than one.
@@ -324,16 +336,16 @@ where
         (ask(Step { provider: provider.clone(), call }).await, Some(begun), started)
     };
     let Some(mut begun) = begun else { return Err(GatewayError::internal("an attempt was lost").into()) };
-    let error_code = result.as_ref().err().map(|failure| failure.log_code().to_owned());
-    orders.attempts.push(provider.name(), &model, error_code, since);
     match result {
         Ok(output) => {
             begun.answered();
+            orders.attempts.answered(provider.name(), &model, since);
             let output = output.watched(Watch { attempt: begun, _permit: permit });
             Ok(Routed { fallback_triggered: number > 0, ..Routed::new(output, entry, provider, model) })
         }
         Err(failure) => {
             begun.failed(&failure);
+            orders.attempts.push(provider.name(), &model, Some(failure.log_code().to_owned()), since);
             Err(failure)
         }
     }
@@ -394,6 +406,7 @@ where
     F: Future<Output = Result<T, Failure>>,
 {
     let wait = |candidate: &Candidate| hedge.after.or_else(|| candidate.usual_wait());
+    let begun = Instant::now();
     let mut next_at = wait(&first).map(|wait| Instant::now() + wait);
     let mut asked = vec![Overtaken { provider: first.loaded.provider.clone(), model: first.model.clone() }];
     let number = |number: usize, candidate| async move { (number, attempt(candidate, orders, ask).await) };
@@ -431,7 +444,16 @@ where
         match result {
             Ok(routed) => {
                 let lost = asked.into_iter().zip(ended).filter(|(_, ended)| !ended).map(|(asked, _)| asked);
-                return Ok(Routed { overtaken: lost.collect(), ..routed });
+                let overtaken: Vec<Overtaken> = lost.collect();
+                // Of an answer that had no line so far, as it was the only one to tell of.
+                let first_line = orders.attempts.is_empty();
+                for Overtaken { provider, model } in &overtaken {
+                    orders.attempts.push(provider.name(), model, Some(OVERTAKEN.to_owned()), begun);
+                }
+                if first_line && !overtaken.is_empty() {
+                    orders.attempts.answered(routed.provider.name(), &routed.model, begun);
+                }
+                return Ok(Routed { overtaken, ..routed });
             }
             Err(failure) if running.is_empty() => return Err(failure),
             Err(_) => {}

@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 /// The `errorCode` of an attempt that another one has overtaken.
-const OVERTAKEN: &str = "HEDGE_LOST";
+pub const OVERTAKEN: &str = "HEDGE_LOST";
 
 /// What is known of a call before it runs.
 pub struct Start {

@@ -40,7 +40,9 @@ pub struct BedrockWire {
 }
 
 impl Wire for BedrockWire {
-    const SIGNS: bool = true;
+    fn signs(&self) -> bool {
+        true
+    }
 
     fn path(&self) -> Cow<'static, str> {
         Cow::Borrowed("")

@@ -23,10 +23,14 @@ impl Ring {
         self.count += 1;
     }
 
-    /// The last `most`, in no order.
-    fn last(&self, most: usize) -> Vec<f32> {
-        let known = self.count.min(WINDOW).min(most);
-        (0..known).map(|back| self.samples[(self.count - 1 - back) % WINDOW]).collect()
+    /// The last ones, as many as `into` holds, in no order.
+    fn last<'a>(&self, into: &'a mut [f32]) -> &'a mut [f32] {
+        let known = self.count.min(WINDOW).min(into.len());
+        let last = &mut into[..known];
+        for (back, sample) in last.iter_mut().enumerate() {
+            *sample = self.samples[(self.count - 1 - back) % WINDOW];
+        }
+        last
     }
 }
 
@@ -52,7 +56,7 @@ impl Latency {
     pub fn record(&self, ms: f64) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         ring.push(ms as f32);
-        let median = percentile(&mut ring.last(MEDIAN), 0.5).unwrap_or(f64::NAN);
+        let median = percentile(ring.last(&mut [0.0; MEDIAN]), 0.5).unwrap_or(f64::NAN);
         self.median.store(median.to_bits(), Ordering::Relaxed);
     }
 
@@ -64,18 +68,22 @@ impl Latency {
 
     /// The median and the 95th percentile of a longer time.
     pub fn percentiles(&self) -> (Option<f64>, Option<f64>) {
-        let mut samples = self.samples();
-        (percentile(&mut samples, 0.5), percentile(&mut samples, 0.95))
+        let (mut samples, known) = self.samples();
+        let samples = &mut samples[..known];
+        (percentile(samples, 0.5), percentile(samples, 0.95))
     }
 
     /// Within which 95 % of the answers begin; `None` until enough of them are known.
     pub fn p95(&self) -> Option<f64> {
-        let mut samples = self.samples();
-        if samples.len() < LEAST_FOR_P95 { None } else { percentile(&mut samples, 0.95) }
+        let (mut samples, known) = self.samples();
+        if known < LEAST_FOR_P95 { None } else { percentile(&mut samples[..known], 0.95) }
     }
 
-    fn samples(&self) -> Vec<f32> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner).last(WINDOW)
+    /// Those of the window, and how many there are.
+    fn samples(&self) -> ([f32; WINDOW], usize) {
+        let mut samples = [0.0; WINDOW];
+        let known = self.ring.lock().unwrap_or_else(PoisonError::into_inner).last(&mut samples).len();
+        (samples, known)
     }
 }
 

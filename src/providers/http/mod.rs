@@ -1,5 +1,8 @@
 //! What all providers over HTTP share: endpoint, retries, timeouts, bounds, and keeping secrets out of errors.
 
+mod events;
+mod secrets;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,29 +14,28 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
 
+use events::HttpEvents;
+
 use super::cloudflare::{Through, UniversalStep};
 use super::embeddings::{EmbedCall, EmbeddingFormat, Vectors};
 use super::json_answer::{Fence, JsonStream, NOT_JSON, json_alone};
 use super::keys::{KeyRing, KeyState};
 use super::stream::{EventSource, commit};
-use super::wire::{StreamDecoder, Wire};
+use super::wire::Wire;
 use super::{Provider, ProviderCall, deadline_after, within};
 use crate::error::{Failure, GatewayError};
-use crate::model::{Answer, ChatRequest, Feature, StreamEvent};
-use crate::transport::body::{BodyLimit, ChunkReader, read_error, read_whole};
+use crate::model::{Answer, ChatRequest, Feature};
+use crate::transport::body::{BodyLimit, read_error, read_whole};
 use crate::transport::retry::retry_after;
-use crate::transport::{Endpoint, Frames, HttpClient, Response, RetryPolicy};
+use crate::transport::{Endpoint, HttpClient, Response, RetryPolicy};
 
-/// How long a finished stream's connection is given to end by itself, so that it can be used again.
-const DRAIN: Duration = Duration::from_secs(1);
-/// Shorter values would redact ordinary words.
-pub(super) const SECRET_LENGTH: usize = 8;
+pub(super) use secrets::{SECRET_LENGTH, Secrets};
 
-/// A provider that speaks the wire format `W`.
-pub struct HttpProvider<W> {
+/// A provider that speaks some wire format.
+pub struct HttpProvider {
     pub(super) shared: Arc<Shared>,
     pub(super) family: &'static str,
-    pub(super) wire: W,
+    pub(super) wire: Box<dyn Wire>,
     pub(super) client: HttpClient,
     /// The base URL, with the first of the keys.
     pub(super) base: Endpoint,
@@ -54,49 +56,13 @@ pub(super) struct Shared {
     pub secrets: Secrets,
 }
 
-/// Values that must show nowhere, in each spelling in which an upstream may repeat them.
-#[derive(Default)]
-pub(super) struct Secrets(Vec<String>);
-
-impl Secrets {
-    pub fn new(values: impl IntoIterator<Item = String>) -> Self {
-        let mut spellings = Vec::new();
-        for value in values {
-            let value = value.trim();
-            // `Bearer TOKEN`: the token is a secret without its scheme, too.
-            let token = value
-                .split_once(' ')
-                .map(|(_, token)| token.trim())
-                .filter(|token| token.len() >= SECRET_LENGTH);
-            for secret in [Some(value), token].into_iter().flatten().filter(|secret| !secret.is_empty()) {
-                let json = serde_json::to_string(secret).unwrap_or_default();
-                let json = json.trim_matches('"').to_owned();
-                spellings.extend([secret.to_owned(), json.replace('/', "\\/"), json]);
-            }
-        }
-        // The longest first: one may be part of another.
-        spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
-        spellings.dedup();
-        Self(spellings)
-    }
-
-    pub fn redact(&self, mut text: String) -> String {
-        for secret in &self.0 {
-            if text.contains(secret.as_str()) {
-                text = text.replace(secret.as_str(), "[redacted]");
-            }
-        }
-        text
-    }
-}
-
 impl Shared {
     fn refused(&self, status: u16, problem: String) -> GatewayError {
         GatewayError::provider_response(&self.name, status, &self.secrets.redact(problem))
     }
 }
 
-impl<W: Wire> HttpProvider<W> {
+impl HttpProvider {
     /// The request's body. The caller's `providerOptions` for this family have the last word, field by field.
     fn body(&self, call: &ProviderCall, stream: bool) -> Result<Bytes, GatewayError> {
         if let Some(refusal) = self.refuses(&call.request) {
@@ -148,7 +114,7 @@ impl<W: Wire> HttpProvider<W> {
 
     async fn send_once(&self, endpoint: &Endpoint, body: Bytes) -> Result<Response, GatewayError> {
         let name = &self.shared.name;
-        let response = if W::SIGNS {
+        let response = if self.wire.signs() {
             let mut signed = endpoint.clone();
             self.wire.sign(&mut signed, &body)?;
             self.client.request(name, &signed, body).await?
@@ -273,20 +239,9 @@ impl<W: Wire> HttpProvider<W> {
     async fn open(&self, call: &ProviderCall, response: Response) -> Result<Box<dyn EventSource>, Failure> {
         let shared = &self.shared;
         let status = response.status.as_u16();
-        let events = Box::new(HttpEvents {
-            shared: shared.clone(),
-            status,
-            body: Some(ChunkReader::new(response)),
-            frames: self.wire.frames(usize::try_from(shared.limit.max).unwrap_or(usize::MAX)),
-            decoder: self.wire.decoder(),
-            wait: call.timeout.unwrap_or(shared.timeout),
-            deadline: call.deadline,
-            seen_bytes: Vec::new(),
-            seen_event: false,
-            ready: Vec::new(),
-            failed: None,
-            open: true,
-        });
+        let wait = call.timeout.unwrap_or(shared.timeout);
+        let events = HttpEvents::new(shared.clone(), &*self.wire, response, wait, call.deadline);
+        let events = Box::new(events);
         if call.request.response_format.is_none() || self.wire.keeps_format(call, true) {
             return commit(events).await;
         }
@@ -301,7 +256,7 @@ impl<W: Wire> HttpProvider<W> {
     }
 }
 
-impl<W: Wire> Provider for HttpProvider<W> {
+impl Provider for HttpProvider {
     fn name(&self) -> &str {
         &self.shared.name
     }
@@ -378,7 +333,7 @@ impl<W: Wire> Provider for HttpProvider<W> {
     }
 }
 
-impl<W: Wire> UniversalStep for HttpProvider<W> {
+impl UniversalStep for HttpProvider {
     fn address(&self) -> &str {
         self.through.as_ref().map_or("", |through| &through.address)
     }
@@ -424,145 +379,4 @@ impl<W: Wire> UniversalStep for HttpProvider<W> {
     ) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
         Box::pin(self.open(call, response))
     }
-}
-
-/// Events of one streamed answer.
-struct HttpEvents {
-    shared: Arc<Shared>,
-    status: u16,
-    /// `None` once the body has ended.
-    body: Option<ChunkReader>,
-    frames: Frames,
-    decoder: Box<dyn StreamDecoder>,
-    wait: Duration,
-    deadline: Option<Instant>,
-    /// The beginning of a body that has shown no event yet: it may be an error page instead of a stream.
-    seen_bytes: Vec<u8>,
-    seen_event: bool,
-    /// Events that have been read and not yet handed on.
-    ready: Vec<StreamEvent>,
-    /// What the upstream reported after them.
-    failed: Option<String>,
-    /// The body goes on.
-    open: bool,
-}
-
-const QUOTED_START: usize = 4096;
-
-impl HttpEvents {
-    /// Waits for bytes and reads what they hold. Nothing is lost when the wait is given up in the middle: what has been
-    /// read lies in `ready` for the next one.
-    async fn read(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
-        if self.body.is_none() {
-            return Ok(false);
-        }
-        if self.ready.is_empty() && self.failed.is_none() && !self.decoder.is_done() {
-            let read = self.fill().await;
-            into.append(&mut self.ready);
-            self.open = read?;
-        } else {
-            into.append(&mut self.ready);
-        }
-        if let Some(problem) = self.failed.take() {
-            self.body = None;
-            return Err(self.shared.refused(self.status, problem).into());
-        }
-        if self.body.as_ref().is_some_and(|body| body.position() > self.shared.limit.max) {
-            return Err(self.shared.limit.exceeded(&self.shared.name, self.status).into());
-        }
-        if !self.open {
-            self.body = None;
-            return self.end_of_body(into);
-        }
-        if self.decoder.is_done() {
-            if let Some(body) = self.body.take() {
-                drain(body, self.shared.clone());
-            }
-            return Ok(false);
-        }
-        Ok(true)
-    }
-
-    /// Reads into `ready`; false at the end of the body.
-    async fn fill(&mut self) -> Result<bool, Failure> {
-        let Self { shared, body: Some(body), frames, decoder, ready, failed, seen_bytes, seen_event, .. } =
-            self
-        else {
-            return Ok(false);
-        };
-        let deadline = deadline_after(Some(self.wait), self.deadline);
-        let feed = |bytes: &[u8]| {
-            if failed.is_some() || decoder.is_done() {
-                return;
-            }
-            if !*seen_event && seen_bytes.len() < QUOTED_START {
-                seen_bytes.extend_from_slice(&bytes[..bytes.len().min(QUOTED_START - seen_bytes.len())]);
-            }
-            let fed = frames.feed(bytes, |name, data| {
-                *seen_event = true;
-                if failed.is_none() && !decoder.is_done() {
-                    *failed = decoder.event(name, data, ready).err();
-                }
-            });
-            if let Err(problem) = fed {
-                *failed = Some(problem);
-            }
-        };
-        within(&shared.name, deadline, async { Ok(body.read(&shared.name, feed).await?) }).await
-    }
-
-    fn end_of_body(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
-        let decoder = &mut self.decoder;
-        let mut failed = None;
-        self.frames.finish(|name, data| {
-            self.seen_event = true;
-            failed = decoder.event(name, data, into).err();
-        });
-        let problem = match failed {
-            Some(problem) => problem,
-            None if self.decoder.may_end() => return Ok(false),
-            None if self.seen_event => "the stream ended before the answer was complete".to_owned(),
-            None => {
-                let seen = String::from_utf8_lossy(&self.seen_bytes).into_owned();
-                not_a_stream(&self.shared.secrets.redact(seen))
-            }
-        };
-        Err(self.shared.refused(self.status, problem).into())
-    }
-}
-
-/// A 200 whose body is no event stream: an error object, a page, or nothing.
-fn not_a_stream(body: &str) -> String {
-    let text = body.trim_start_matches('\u{feff}').trim();
-    if text.is_empty() {
-        return "the stream is empty".to_owned();
-    }
-    // Google's errors may lie in a list.
-    let reported = serde_json::from_str::<serde_json::Value>(text)
-        .ok()
-        .and_then(|value| super::wire::reported(value.get(0).unwrap_or(&value)));
-    reported.unwrap_or_else(|| {
-        format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)])
-    })
-}
-
-impl EventSource for HttpEvents {
-    fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
-        Box::pin(async move {
-            let before = into.len();
-            loop {
-                let more = self.read(into).await?;
-                if !more || into.len() > before {
-                    return Ok(more);
-                }
-            }
-        })
-    }
-}
-
-/// Reads what follows the last event, off the answer's path: only an ended body gives its connection back.
-fn drain(mut body: ChunkReader, shared: Arc<Shared>) {
-    tokio::spawn(tokio::time::timeout(DRAIN, async move {
-        while let Ok(true) = body.read(&shared.name, |_| {}).await {}
-    }));
 }

@@ -1,0 +1,53 @@
+import { expect, test } from 'vitest'
+import { ask, collect, custom, failureOf, gatewayOf, provider } from './helpers/config.mjs'
+import { live, never, openai, upstream } from './helpers/upstream.mjs'
+
+const closed = { name: 'AbortError', code: 'ABORTED', kind: 'aborted', httpStatus: 499 }
+
+test('calls in flight are aborted, and later ones refused', async () => {
+  const streaming = live()
+  const up = await upstream(never, streaming)
+  const { gateway, logs } = gatewayOf({ providers: [provider('main', up.url)] })
+  const other = gatewayOf({ providers: [custom('mock', 'mock')] })
+  const pending = gateway.chat(ask())
+  pending.catch(() => {})
+  while (up.requests.length === 0) await new Promise(setImmediate)
+  const opening = gateway.chatStream(ask())
+  await streaming.opened
+  streaming.send(openai.chunk({ content: 'Hel' }))
+  const { stream } = await opening
+
+  const reading = collect(stream)
+  reading.catch(() => {})
+  await gateway.close()
+  expect(await failureOf(pending)).toMatchObject(closed)
+  expect(await failureOf(reading)).toMatchObject(closed)
+  await streaming.closed
+  expect(logs.map(({ errorCode }) => errorCode)).toEqual(['ABORTED', 'ABORTED'])
+
+  for (const refused of [gateway.chat(ask()), gateway.chatStream(ask()), gateway.embed({ input: 'a' })]) {
+    expect(await failureOf(refused)).toMatchObject(closed)
+  }
+  expect(up.requests).toHaveLength(2)
+  expect((await other.gateway.chat(ask())).content).toContain('Hi')
+})
+
+test('with a grace, what ends in time is answered', async () => {
+  const streaming = live()
+  const up = await upstream(streaming)
+  const { gateway } = gatewayOf({ providers: [provider('main', up.url)] })
+  const opening = gateway.chatStream(ask())
+  await streaming.opened
+  openai.events(['Hel', 'lo']).forEach((event) => streaming.send(event))
+  const { stream } = await opening
+  const closing = gateway.close({ graceMs: 5_000 })
+  streaming.end()
+  expect((await collect(stream)).map(({ delta }) => delta).join('')).toBe('Hello')
+  await closing
+})
+
+test('a gateway nobody uses closes at once, twice too', async () => {
+  const { gateway } = gatewayOf({ providers: [custom('mock', 'mock')] })
+  await gateway.close()
+  await gateway.close()
+})
