@@ -196,6 +196,12 @@ describe('the cache', () => {
     expect(asked()).toBe(1)
   })
 
+  test.each(['chat', 'chatStream'])('an aborted signal gets no answer of %s from it', async (method) => {
+    const { gateway } = counting()
+    await gateway.chat(ask())
+    expect((await failureOf(gateway[method](ask({ signal: AbortSignal.abort() })))).name).toBe('AbortError')
+  })
+
   test.each([[{ cache: 'yes' }, 'cache'], [{ cache: { ttlMs: 0 } }, 'cache.ttlMs'], [{ cache: { ttlMs: 'long' } }, 'cache.ttlMs']])('%j is refused', async (fields, path) => {
     const { gateway } = counting()
     expect(await failureOf(gateway.chat(ask(fields)))).toMatchObject({ kind: 'invalid_request', details: { path } })
@@ -289,6 +295,20 @@ describe('dedupe', () => {
     expect(logs.map(({ totalTokens }) => totalTokens).sort()).toEqual([0, 0, 6])
   })
 
+  test('the first one\'s answer tells of its attempts', async () => {
+    const own = customs({ a: async () => { throw new Error('down') }, b: async () => 'b' })
+    const { gateway } = gatewayOf({ ...own, settings: DEDUPE, chains: [chain('c', 'a', 'b')] })
+    const { attempts } = await gateway.chat(ask())
+    expect(attempts?.map(({ provider }) => provider)).toEqual(['a', 'b'])
+  })
+
+  test('a degraded reply is marked for all who share it', async () => {
+    const own = customs({ main: async () => { await sleep(20); throw new Error('down') } })
+    const { gateway } = gatewayOf({ ...own, settings: DEDUPE, chains: [{ ...chain('c', 'main'), degradedReply: 'sorry' }] })
+    const answers = await Promise.all([gateway.chat(ask()), gateway.chat(ask())])
+    expect(answers.map(({ degraded }) => degraded)).toEqual([true, true])
+  })
+
   test('with the cache, calls after it are hits', async () => {
     const { gateway, asked } = counting({ ...DEDUPE, ...CACHE }, async (_, number) => (await sleep(20), priced(_, number)))
     await Promise.all([gateway.chat(ask()), gateway.chat(ask())])
@@ -311,6 +331,7 @@ describe('degradedReply', () => {
     expect(answer).toMatchObject({
       content: 'Please try again later.',
       degraded: true,
+      model: 'model-of-a',
       fallbackTriggered: true,
       finishReason: 'stop',
       totalTokens: 0,

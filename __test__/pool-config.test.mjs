@@ -71,8 +71,8 @@ const ROWS = [
   ['qualities that are a list', settingsOf({ quality: [1] }), 'settings.quality'],
 ]
 
-/** What the loaders refuse; a gateway is given these as the loaders left them. */
-const LOADED_ROWS = [
+// Numbers that are out of bounds, and words that are none of those that are known.
+const BOUNDS = [
   ['an empty pool', poolOf({}, []), 'rules[0].target.pool'],
   ['weights of 0 alone', poolOf({ strategy: 'hybrid', weights: { cost: 0, latency: 0, quality: 0 } }), 'rules[0].target.weights.cost'],
   ['weights below 0', poolOf({ weights: { cost: -1 } }), 'rules[0].target.weights.cost'],
@@ -95,15 +95,20 @@ const LOADED_ROWS = [
 ]
 
 describe('what cannot be used is config_invalid with its path', () => {
-  test.each([...ROWS, ...LOADED_ROWS])('%s, by loadConfigFromObjects and validateConfig', async (_, parts, path) => {
+  test.each([...ROWS, ...BOUNDS])('%s, by loadConfigFromObjects and validateConfig', async (_, parts, path) => {
     for (const check of [loadConfigFromObjects, validateConfig]) {
       expect(pathsOf(await failureOf(() => check(files(parts))))).toEqual([path])
     }
   })
 
-  test.each(ROWS)('%s, by new Gateway', async (_, parts, path) => {
+  test.each([...ROWS, ...BOUNDS])('%s, by new Gateway', async (_, parts, path) => {
     const make = () => new Gateway({ config: configOf(parts), onUsageLog: () => {} })
     expect(pathsOf(await failureOf(make))).toEqual([path.replace('rules', 'routes')])
+  })
+
+  test('a fault is told once', async () => {
+    const error = await failureOf(() => loadConfigFromObjects(files(poolOf({}, [{ provider: 'p', weight: 0 }]))))
+    expect(error.message).toContain(' 1 validation error(s)')
   })
 
   test('all faults are told at once', async () => {
