@@ -14,5 +14,6 @@ export * from "./types/budgets.js";
 export * from "./types/usage.js";
 export * from "./types/pricing.js";
 export * from "./types/around.js";
+export * from "./types/health.js";
 export * from "./types/errors.js";
 export * from "./types/gateway.js";

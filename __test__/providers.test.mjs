@@ -314,7 +314,7 @@ describe.each(CLASSES)('the class of %s', (family, Provider, vendor) => {
   test('fails with GatewayErrors that name it', async () => {
     const up = await upstream(status(429))
     const made = new Provider(provider('mine', up.url))
-    for (const call of [made.chat({ model: 'm', messages }), made.chatStream({ model: 'm', messages })]) {
+    for (const call of [() => made.chat({ model: 'm', messages }), () => made.chatStream({ model: 'm', messages })]) {
       const error = await failureOf(call)
       expect(error).toBeInstanceOf(GatewayError)
       expect(error).toMatchObject({ code: 'PROVIDER_RATE_LIMIT', provider: 'mine' })

@@ -195,6 +195,8 @@ function answered(call) {
   call.detach();
   const response = call.value;
   response.fallbackFrom ??= undefined;
+  // The entry of a shared call comes by itself: the call may outlive its caller.
+  if (call.entry == null) return response;
   const logged = call.log(entryOf(response, call.entry));
   return logged === undefined ? response : logged.then(() => response);
 }

@@ -1,4 +1,4 @@
-/** Configuration: the contents of the three files. */
+/** Configuration: the contents of the files. */
 
 import type { GatewayError } from "./errors.js";
 import type { GatewayOptions } from "./gateway.js";
@@ -35,6 +35,31 @@ export interface ProviderRetry {
   backoffMs?: number;
   /** Milliseconds; an upstream that asks for a longer wait (`Retry-After`) ends the attempts. Default: 60,000. */
   maxRetryAfterMs?: number;
+  /** `full`: a wait is anything from nothing to the whole, so that many callers do not come back at once. Default: `small`, 15 % up or down. */
+  jitter?: "small" | "full";
+}
+
+/** What is let through in a minute; a minute's worth may come at once. Absent: no limit. */
+export interface RateLimit {
+  requestsPerMinute?: number;
+  /** A call's estimate is counted: its prompt, and `maxTokens` or 256 of answer. */
+  tokensPerMinute?: number;
+}
+
+/** When a target (an entry and a model) is let alone, and for how long. */
+export interface BreakerOptions {
+  /** Failures in a row that open it. Default: 5. */
+  failureThreshold?: number;
+  /** Milliseconds until the first probe. Default: 60,000. */
+  cooldownMs?: number;
+  /** Probes, one at a time, that must succeed to close it. Default: 3. */
+  halfOpenMaxRequests?: number;
+}
+
+/** Looks after a provider by asking for its models, also while nobody calls it; without effect where it has no such list. */
+export interface HealthCheckOptions {
+  /** Milliseconds between two checks. Default: 30,000. */
+  intervalMs?: number;
 }
 
 /** One provider: an entry of `gateway.providers.json`. */
@@ -71,6 +96,17 @@ export interface ProviderConfig {
   options?: ProviderOptions;
   /** Sends this entry's calls through Cloudflare AI Gateway. An explicit `baseUrl` wins. */
   cloudflareGateway?: CloudflareGateway;
+  /** Its share of a pool's traffic beside the others'. Default: 1. */
+  weight?: number;
+  /** In pools of strategy `priority`: lower numbers come first. Default: 0. */
+  priority?: number;
+  /** Calls at once; further ones wait in turn. Default: no bound. */
+  maxConcurrency?: number;
+  /** Calls above it are `rate_limited`, and nothing is sent. */
+  rateLimit?: RateLimit;
+  /** Guards every call of this entry. Targets of pools are guarded in any case, by the defaults where this is not set. */
+  breaker?: BreakerOptions;
+  healthCheck?: HealthCheckOptions;
 }
 
 /** What only one family understands. */
@@ -119,6 +155,8 @@ export interface RouteMatch {
   userTier?: string;
   sensitivity?: "low" | "medium" | "high";
   feature?: string;
+  /** A pattern for the request's model: `*` stands for any text, `?` for one character. */
+  model?: string;
 }
 
 /** Where the calls of a rule go. */
@@ -129,6 +167,57 @@ export interface RouteTarget {
   model?: string;
   /** Name of a {@link FallbackChain}, whose steps then take the place of `provider`. */
   fallbackChain?: string;
+}
+
+/** One member of a pool. */
+export interface PoolMember {
+  /** Name of a {@link ProviderConfig}. */
+  provider: string;
+  /** Default: the request's model where the provider lists it, else the provider's own default. */
+  model?: string;
+  /** Above 0, in place of the entry's. */
+  weight?: number;
+}
+
+/** How a pool picks; `docs/routing.md` says when to use which. */
+export type PoolStrategy =
+  | "priority"
+  | "weighted"
+  | "round_robin"
+  | "least_busy"
+  | "consistent_hash"
+  | "cost"
+  | "latency"
+  | "hybrid";
+
+/** How much each matters to `hybrid` beside the others; 0: not at all. Default: 1 each. */
+export interface PoolWeights {
+  cost?: number;
+  latency?: number;
+  quality?: number;
+}
+
+/** A target of several providers, of which a strategy picks; when one fails, another is asked. */
+export interface PoolTarget {
+  pool: PoolMember[];
+  /** Default: `priority`. */
+  strategy?: PoolStrategy;
+  /** For `consistent_hash`: the request's field whose value chooses. Default: `userId`. */
+  hashKey?: "userId" | "userTier" | "feature" | "taskType" | "model" | `metadata.${string}`;
+  /** For `hybrid`. */
+  weights?: PoolWeights;
+  /** Members that one call is tried at. Default: all. */
+  maxAttempts?: number;
+  /** Name of a {@link FallbackChain} that goes on where the pool has failed. */
+  fallbackChain?: string;
+}
+
+/** Asks another target of the rule where one takes long; the first that answers wins, the others are cancelled. */
+export interface HedgeOptions {
+  /** Milliseconds; `p95`: as long as 95 % of the target's answers take to begin, and not before 20 of them are known. */
+  afterMs: number | "p95";
+  /** Further targets that are asked. Default: 1. */
+  maxExtra?: number;
 }
 
 /** Limits of a rule. */
@@ -151,6 +240,12 @@ export interface RouteRule {
   match: RouteMatch;
   target: RouteTarget;
   constraints?: RouteConstraints;
+  hedge?: HedgeOptions;
+}
+
+/** A rule whose target is a pool. */
+export interface PoolRule extends Omit<RouteRule, "target"> {
+  target: PoolTarget;
 }
 
 /**
@@ -180,6 +275,8 @@ export interface FallbackChain {
    * {@link CloudflareGateway}; `when` has no effect there. Default: `gateway`, step by step.
    */
   execution?: "gateway" | "cloudflare";
+  /** Answered, `degraded: true` and at no cost, when all steps have failed. */
+  degradedReply?: string;
 }
 
 /** Whose calls a budget counts. */
@@ -217,12 +314,44 @@ export interface BudgetPolicy {
   maxOutputTokensPerCall?: number;
 }
 
+/** What holds for a whole gateway: the contents of `gateway.settings.json`. All of it may be left out. */
+export interface GatewaySettings {
+  /** Answers that are kept for identical calls, apart for each `userId`. A request's own `cache` comes first. */
+  cache?: {
+    /** Default: false. */
+    enabled?: boolean;
+    /** Milliseconds that an answer is kept. Default: 300,000. */
+    ttlMs?: number;
+    /** Answers that are kept, in 64 MiB at most. Default: 10,000. */
+    maxEntries?: number;
+  };
+  /** Identical calls in flight share one upstream call, which the first of them pays. Default: false. */
+  dedupe?: boolean;
+  /** For each `userId`; calls without one count together. */
+  limits?: RateLimit;
+  /** How much further attempts may add to the traffic of pools. */
+  retryBudget?: {
+    /** Further attempts for each call. Default: 0.15. */
+    ratio?: number;
+    /** Further attempts that are there to begin with. Default: 30. */
+    reserve?: number;
+  };
+  /** How good a model is, 0 to 1, for pools of strategy `hybrid`. Default: 0.5 each. */
+  quality?: Record<string, number>;
+}
+
 /** The whole configuration of a gateway. */
 export interface GatewayConfig {
   providers: ProviderConfig[];
   routes: RouteRule[];
   fallbackChains: FallbackChain[];
   budgets: BudgetPolicy[];
+  settings?: GatewaySettings;
+}
+
+/** A {@link GatewayConfig} whose rules may have pools. */
+export interface PoolGatewayConfig extends Omit<GatewayConfig, "routes"> {
+  routes: (RouteRule | PoolRule)[];
 }
 
 /** File names in place of the usual ones, relative to the directory. */
@@ -233,6 +362,8 @@ export interface ConfigPaths {
   routes?: string;
   /** An array of {@link BudgetPolicy}. Default: `gateway.budgets.json`. */
   budgets?: string;
+  /** {@link GatewaySettings}. Default: `gateway.settings.json`, which need not be there; a file named here must. */
+  settings?: string;
 }
 
 /** One fault of a configuration. */
@@ -243,21 +374,23 @@ export interface ValidationError {
 }
 
 /**
- * Reads and validates the three configuration files of a directory.
+ * Reads and validates the configuration files of a directory.
  *
  * Rejects with a {@link GatewayError} of kind `config_invalid` when a file cannot be read or parsed, or has faults.
  */
 export function loadConfig(dir: string, paths?: ConfigPaths): Promise<GatewayConfig>;
 
 /**
- * Validates a configuration given as the contents of the three files.
+ * Validates a configuration given as the contents of the files. Rules with pools are in the result as they are; its type
+ * calls them {@link RouteRule}.
  *
  * @throws a {@link GatewayError} of kind `config_invalid` that lists every fault.
  */
 export function loadConfigFromObjects(raw: {
   providers: ProviderConfig[] | ProvidersFile;
-  routes: { rules: RouteRule[]; fallbackChains?: FallbackChain[] };
+  routes: { rules: (RouteRule | PoolRule)[]; fallbackChains?: FallbackChain[] };
   budgets: BudgetPolicy[];
+  settings?: GatewaySettings;
 }): GatewayConfig;
 
 /** @throws a {@link GatewayError} of kind `config_invalid` that lists every fault, one `PATH: MESSAGE` to a line. */

@@ -4,15 +4,16 @@
 
 import type { EmbeddingRequest, EmbeddingResponse, ListedModel } from "./embeddings.js";
 import type { Middleware } from "./around.js";
-import type { GatewayConfig } from "./config.js";
+import type { GatewayConfig, PoolGatewayConfig } from "./config.js";
 import type { GatewayError } from "./errors.js";
+import type { Explanation, ProviderHealth } from "./health.js";
 import type { EventProviderFactory, ProviderFactory } from "./providers.js";
 import type { GatewayEventStreamResponse, GatewayRequest, GatewayResponse, RichGatewayRequest } from "./requests.js";
 import type { UsageLogHandler } from "./usage.js";
 
-/** What a {@link Gateway} is made of. */
-export interface GatewayOptions {
-  config: GatewayConfig;
+/** What a {@link Gateway} is made of. `GatewayOptions<PoolGatewayConfig>` is one whose rules may have pools. */
+export interface GatewayOptions<Config extends PoolGatewayConfig = GatewayConfig> {
+  config: Config;
   /** Default: `console.log('[usage] ' + JSON)`. */
   onUsageLog?: UsageLogHandler;
   /** Factories by family; they win over the built-in families of the same name. */
@@ -33,7 +34,7 @@ export class Gateway {
    *
    * @throws Error when an entry's family has no factory.
    */
-  constructor(options: GatewayOptions);
+  constructor(options: GatewayOptions<PoolGatewayConfig>);
 
   /**
    * Answers a request.
@@ -84,4 +85,22 @@ export class Gateway {
   [Symbol.asyncDispose](): Promise<void>;
   /** Names of the loaded providers, in the order of the configuration. */
   listProviders(): string[];
+
+  /** How each loaded provider is doing, in the order of the configuration. */
+  health(): ProviderHealth[];
+
+  /**
+   * What would become of a request at this moment: the rule, and whom it would ask. Asks nobody and changes nothing.
+   *
+   * @throws a {@link GatewayError} of kind `invalid_request` when the request cannot be used.
+   */
+  explain(request: RichGatewayRequest): Explanation;
+  explain(request: GatewayRequest): Explanation;
+
+  /**
+   * Puts another configuration in place of this one. Rejects with a {@link GatewayError} of kind `config_invalid`, and
+   * leaves everything as it is, when it has faults. Calls in flight finish on the old one. Budgets keep their counts by
+   * name; breakers, limits and the cache stay where their settings do.
+   */
+  reload(config: PoolGatewayConfig): Promise<void>;
 }

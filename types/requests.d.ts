@@ -1,6 +1,6 @@
 /** What a caller asks, and what comes back. */
 
-import type { RouteMatch } from "./config.js";
+import type { GatewaySettings, RouteMatch } from "./config.js";
 import type { GatewayError } from "./errors.js";
 import type { ChatMessage, RichMessage } from "./messages.js";
 
@@ -30,6 +30,11 @@ export interface GatewayRequest extends GenerationOptions {
   sensitivity?: "low" | "medium" | "high" | (string & {});
   /** Milliseconds for the whole call, retries and fallbacks included. Default: no bound but the providers' own. */
   timeoutMs?: number;
+  /**
+   * `true`: an answer that is kept for an identical call is taken, and this one is kept; `false`: neither, and the call is
+   * not shared. `ttlMs`: milliseconds that this answer is kept. Default: as {@link GatewaySettings.cache} says.
+   */
+  cache?: boolean | { ttlMs?: number };
 }
 
 /** What is asked of the model beside the messages; providers of your own see it as the caller wrote it. */
@@ -141,6 +146,23 @@ export interface GatewayResponse {
   reasoningTokens?: number;
   /** Absent when the provider reported the counts. */
   usageSource?: UsageSource;
+  /** Present where the answer is another call's, from the cache or shared: no tokens were used, and nothing is to be paid. */
+  cached?: true;
+  /** Present where nobody answered, and this is the chain's `degradedReply`. */
+  degraded?: true;
+  /** Each attempt, in order, where there was more than one; the last one answered. */
+  attempts?: CallAttempt[];
+}
+
+/** One attempt of a call. */
+export interface CallAttempt {
+  provider: string;
+  /** The model that was asked for. */
+  model: string;
+  /** Absent where it answered. */
+  errorCode?: string;
+  /** Whole milliseconds; of a stream, to its first content. */
+  latencyMs: number;
 }
 
 /** One piece of a streamed answer. */

@@ -36,6 +36,12 @@ export interface UsageLog {
   errorCode?: string;
   /** Absent when the provider reported the counts. */
   usageSource?: UsageSource;
+  /** Present where the answer is another call's, from the cache or shared. */
+  cached?: true;
+  /** Present where nobody answered, and the chain's `degradedReply` was given. */
+  degraded?: true;
+  /** US dollars that a cached answer would have cost. */
+  savedUsd?: number;
 }
 
 /** Receives each {@link UsageLog}. It is awaited; what it throws is ignored. */

@@ -34,6 +34,31 @@ export const rule = (target, fields = {}) => ({
   ...fields,
 })
 
+/** A rule for a pool; a member is `provider`, `[provider, fields]` or `[provider, model]`. `fields` are the target's. */
+export const pool = (members, fields = {}, ruleFields = {}) => {
+  const member = (one) => (typeof one === 'string' ? { provider: one } : { provider: one[0], ...fieldsOf(one[1]) })
+  return rule({ pool: members.map(member), ...fields }, { name: 'pool', ...ruleFields })
+}
+const fieldsOf = (fields) => (typeof fields === 'string' ? { model: fields } : fields)
+
+/**
+ * Custom providers under names: `{name: chat}`, where `chat(options, number)` gives a result, text, or a failure. Gives
+ * `providers` and `customProviders` for {@link gatewayOf}, and the options of each call in `calls` by name.
+ */
+export function customs(chats, fields = {}) {
+  const calls = Object.fromEntries(Object.keys(chats).map((name) => [name, []]))
+  const factory = ({ name }) => ({
+    name,
+    family: 'custom',
+    async chat(options) {
+      const said = await chats[name](options, calls[name].push(options))
+      return typeof said === 'string' ? result(said, { model: options.model }) : said
+    },
+  })
+  const providers = Object.keys(chats).map((name) => custom(name, 'custom', fields[name]))
+  return { providers, customProviders: { custom: factory }, calls, counts: () => Object.values(calls).map((list) => list.length) }
+}
+
 /** A chain; a step is `provider` or `[provider, fields]`. */
 export const chain = (name, ...steps) => ({
   name,
@@ -50,17 +75,17 @@ export const budget = (name, limits, fields = {}) => ({
 })
 
 /** A configuration; without rules, everything goes to the first provider, down the first chain if there is one. */
-export function config({ providers = [], rules, chains = [], budgets = [] }) {
+export function config({ providers = [], rules, chains = [], budgets = [], settings }) {
   const first = { provider: providers[0]?.name, ...(chains.length > 0 && { fallbackChain: chains[0].name }) }
   const routes = { rules: rules ?? (providers.length > 0 ? [rule(first)] : []), fallbackChains: chains }
-  return loadConfigFromObjects({ providers, routes, budgets })
+  return loadConfigFromObjects({ providers, routes, budgets, settings })
 }
 
 /** A gateway over {@link config}, and the usage logs that it has written. */
-export function gatewayOf({ providers, rules, chains, budgets, ...options }) {
+export function gatewayOf({ providers, rules, chains, budgets, settings, ...options }) {
   const logs = []
   const gateway = new Gateway({
-    config: config({ providers, rules, chains, budgets }),
+    config: config({ providers, rules, chains, budgets, settings }),
     onUsageLog: (entry) => void logs.push(entry),
     ...options,
   })

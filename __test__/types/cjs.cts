@@ -11,3 +11,9 @@ const request: GatewayRequest = { messages: [{ role: "user", content: "Hello" }]
 export const answer: Promise<gateway.GatewayResponse> = new Gateway({
   config: { providers: [], routes: [], fallbackChains: [], budgets: [] },
 }).chat(request);
+
+// Rules with pools are taken here, too.
+const pooled: gateway.PoolRule = { name: "pool", priority: 0, match: {}, target: { pool: [{ provider: "a" }], strategy: "latency" } };
+export const health: gateway.ProviderHealth[] = new Gateway({
+  config: { providers: [], routes: [pooled], fallbackChains: [], budgets: [], settings: { dedupe: true } },
+}).health();

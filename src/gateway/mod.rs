@@ -50,7 +50,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway of another configuration in this one's place: what stays keeps its counts, breakers and lists. Calls in
+    /// A gateway of another configuration in this one's place: what stays keeps its counts and breakers. Calls in
     /// flight finish on this one, against the same budgets.
     pub fn succeeded_by(
         &self,

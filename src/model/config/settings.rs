@@ -57,7 +57,7 @@ pub struct RetryBudget {
     /// Further attempts for each call; 0.15 by default.
     #[serde(default, deserialize_with = "number")]
     pub ratio: Option<f64>,
-    /// Further attempts that are always there to begin with; 30 by default.
+    /// Further attempts that are there to begin with; 30 by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub reserve: Option<u64>,
 }
