@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::model::{Answer, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCallDelta, Usd};
+use crate::model::{
+    Answer, AttemptRecord, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCallDelta, Usd,
+};
 
 /// Bytes of text in one event of a replayed stream, at most.
 const PIECE: usize = 256;
@@ -27,6 +29,10 @@ pub struct CachedAnswer {
     pub cost: Usd,
     pub fallback_triggered: bool,
     pub fallback_from: Option<String>,
+    /// A chain's fixed reply: shared, but never kept.
+    pub degraded: bool,
+    /// Of the call that paid, where it took several; not kept.
+    pub attempts: Vec<AttemptRecord>,
 }
 
 impl CachedAnswer {

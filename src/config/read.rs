@@ -66,6 +66,9 @@ fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, S
         path = format!("{path}.{}", field.trim_end_matches('`'));
         return (path, "required".to_owned());
     }
+    if let Some((field, message)) = words.strip_prefix("in field `").and_then(|rest| rest.split_once("`: ")) {
+        return (format!("{path}.{field}"), message.to_owned());
+    }
     let message = match words.rsplit_once(", expected ") {
         Some((_, "a string")) => "must be a string".to_owned(),
         Some((_, "a sequence")) => AN_ARRAY.to_owned(),

@@ -24,14 +24,6 @@ pub fn check(
     for (rule, value) in rules.iter().enumerate() {
         let members = value.pointer("/target/pool").and_then(Value::as_array);
         for (member, value) in members.into_iter().flatten().enumerate() {
-            let weight = value.get("weight").and_then(Value::as_f64);
-            if weight.is_some_and(|weight| weight <= 0.0) {
-                fault(
-                    faults,
-                    format!("{name}[{rule}].target.pool[{member}].weight"),
-                    "must be a number above 0",
-                );
-            }
             if let Some(provider) = value.get("provider").and_then(Value::as_str)
                 && !known.contains(provider)
             {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::ValidationError;
 use super::fields::{AN_OBJECT, Fields, each, fault, object};
+use crate::model::config::{A_HASH_KEY, is_hash_key};
 use crate::providers;
 
 const AUTH_TYPES: [&str; 4] = ["apiKey", "bearer", "none", "customHeader"];
@@ -155,7 +156,7 @@ fn pool(target: &mut Fields<'_, '_>) {
         member.optional("weight", is_weight, A_WEIGHT);
     });
     target.optional_one_of("strategy", &STRATEGIES);
-    target.optional("hashKey", is_hash_key, A_HASH_KEY);
+    target.optional("hashKey", |key| key.as_str().is_some_and(is_hash_key), A_HASH_KEY);
     target.optional("maxAttempts", is_count, A_COUNT);
     if let Some(mut weights) = target.optional_object("weights") {
         let names = ["cost", "latency", "quality"];
@@ -203,15 +204,6 @@ const A_WEIGHT: &str = "must be a number above 0";
 
 fn is_weight(value: &Value) -> bool {
     value.as_f64().is_some_and(|number| number > 0.0)
-}
-
-const A_HASH_KEY: &str = "must be one of: userId, userTier, feature, taskType, model, metadata.NAME";
-
-fn is_hash_key(value: &Value) -> bool {
-    value.as_str().is_some_and(|key| {
-        ["userId", "userTier", "feature", "taskType", "model"].contains(&key)
-            || key.strip_prefix("metadata.").is_some_and(|name| !name.is_empty())
-    })
 }
 
 fn chain(chain: &mut Fields<'_, '_>) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::admission::Admitted;
-use super::{CallContext, Gateway, PromptEstimate, failed, unless_cancelled};
+use super::{CallContext, Gateway, PromptEstimate, bill_overtaken, failed, unless_cancelled};
 use crate::error::Failure;
 use crate::model::{EmbedRequest, EmbedResponse, TokenUsage, UsageSource};
 use crate::pricing::{self, tokens};
@@ -40,6 +40,9 @@ impl Gateway {
             Ok(routed) => routed,
             Err(failure) => return Err(failed(record, failure, &request_id)),
         };
+        let lasting = &context.lasting;
+        bill_overtaken(&record, lasting, routed.overtaken, |model| counted(model.to_owned(), inputs.clone()))
+            .await;
         let vectors = routed.output;
         let usage = match vectors.input_tokens {
             Some(tokens) => TokenUsage::new(tokens, 0),

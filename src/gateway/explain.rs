@@ -21,7 +21,7 @@ pub struct Explanation {
     /// The rule that matches; absent: none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// Rules that match, but whose constraints the estimate exceeds.
+    /// Rules that matched first, but whose constraints the estimate exceeds.
     pub excluded: Vec<Excluded>,
     /// The target of the rule that is not loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +127,7 @@ impl Gateway {
         );
         Ok(Explanation {
             rule: Some(self.router.rule(decision.rule).name.clone()),
-            excluded: Vec::new(),
+            excluded: decision.excluded,
             missing: None,
             strategy: decision.pool.as_ref().map(|pool| pool.config.strategy),
             chain: decision.chain.as_ref().map(|chain| chain.name.clone()),

@@ -17,7 +17,7 @@ use crate::budget::BudgetGuard;
 use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::limits::UserLimits;
 use crate::model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
-use crate::model::{Answer, ChatRequest, GatewayResponse};
+use crate::model::{Answer, ChatRequest, GatewayResponse, TokenUsage};
 use crate::pricing;
 use crate::routing::fallback;
 use crate::routing::run::Overtaken;
@@ -156,7 +156,7 @@ impl Gateway {
         let request = request.into();
         let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let plan = self.plan(request, estimate)?;
-        match self.share(&plan) {
+        match self.share(&plan, &context.cancel) {
             Some(share) => self.chat_shared(plan, share, context).await,
             None => {
                 let admitted = self.admit(plan, context.observer)?;
@@ -177,7 +177,9 @@ impl Gateway {
         let Admitted { decision, orders, record, request_id, started } = admitted;
         let run = async {
             let mut routed = fallback::chat(&decision, &self.providers, &orders).await?;
-            bill_overtaken(&record, lasting, std::mem::take(&mut routed.overtaken), &orders.request).await;
+            let overtaken = std::mem::take(&mut routed.overtaken);
+            bill_overtaken(&record, lasting, overtaken, |model| estimated_usage(model, &orders.request, ""))
+                .await;
             let (entry, family) = (routed.entry.clone(), routed.provider.family().to_owned());
             let model_asked = routed.model.clone();
             Ok((outcome_of(routed, &orders).await, entry, family, model_asked))
@@ -204,7 +206,7 @@ impl Gateway {
         let request = Arc::new(request);
         let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let plan = self.plan(request, estimate)?;
-        match self.share(&plan) {
+        match self.share(&plan, &context.cancel) {
             Some(share) => self.stream_shared(plan, share, context).await,
             None => {
                 let admitted = self.admit(plan, context.observer)?;
@@ -223,7 +225,9 @@ impl Gateway {
         let Admitted { decision, orders, record, request_id, started } = admitted;
         let open = async {
             let mut routed = fallback::stream(&decision, &self.providers, &orders).await?;
-            bill_overtaken(&record, lasting, std::mem::take(&mut routed.overtaken), &orders.request).await;
+            let overtaken = std::mem::take(&mut routed.overtaken);
+            bill_overtaken(&record, lasting, overtaken, |model| estimated_usage(model, &orders.request, ""))
+                .await;
             Ok(routed)
         };
         match unless_cancelled(&cancel, open).await {
@@ -277,14 +281,14 @@ fn failed(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
 }
 
 /// What attempts have cost that another one overtook: their prompts, which their providers have read.
-async fn bill_overtaken(
+async fn bill_overtaken<F: Future<Output = TokenUsage>>(
     record: &CallRecord,
     observer: &Arc<dyn Observer>,
     overtaken: Vec<Overtaken>,
-    request: &Arc<ChatRequest>,
+    prompt: impl Fn(&str) -> F,
 ) {
     for Overtaken { provider, model } in overtaken {
-        let usage = estimated_usage(&model, request, "").await;
+        let usage = prompt(&model).await;
         let cost = pricing::cost(provider.family(), &model, &usage);
         if let Some(entry) = record.overtaken(provider.name(), &model, usage, cost) {
             observer.usage(entry);

@@ -11,7 +11,7 @@ use super::{Answered, CallContext, Gateway, GatewayStream, PromptEstimate, faile
 use crate::cache::{AnswerCache, AnswerFlights, CacheKey, CachedAnswer, Joined, Lead, Shared, StreamFlights};
 use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::model::config::{CacheSettings, Settings};
-use crate::model::{Answer, CacheWish, ChatRequest, GatewayResponse, StreamEvent};
+use crate::model::{Answer, AttemptRecord, CacheWish, ChatRequest, GatewayResponse, StreamEvent};
 use crate::providers::{EventSource, Provider};
 use crate::routing::{Orders, Routed};
 use crate::usage::{CallRecord, Outcome, latency_ms};
@@ -65,11 +65,15 @@ pub(super) struct StreamHead {
     fallback_from: Option<String>,
     fallback_triggered: bool,
     degraded: bool,
+    attempts: Vec<AttemptRecord>,
 }
 
 impl Gateway {
-    /// `None`: the call shares nothing, as most do.
-    pub(super) fn share(&self, plan: &Planned) -> Option<Share> {
+    /// `None`: the call shares nothing, as most do, and those that nobody waits for any more.
+    pub(super) fn share(&self, plan: &Planned, cancel: &CancellationToken) -> Option<Share> {
+        if cancel.is_cancelled() {
+            return None;
+        }
         let wish = plan.request.cache;
         let cache = match wish {
             Some(CacheWish::No) => return None,
@@ -100,7 +104,7 @@ impl Gateway {
     pub fn cached(&self, request: &Arc<ChatRequest>, context: &CallContext) -> Option<GatewayResponse> {
         let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let plan = self.plan(request.clone(), estimate).ok()?;
-        let hit = self.hit(&self.share(&plan)?)?;
+        let hit = self.hit(&self.share(&plan, &context.cancel)?)?;
         Some(give(&hit, self.record(&plan, context), plan))
     }
 
@@ -156,6 +160,7 @@ impl Gateway {
                     cached: false,
                     saved: None,
                     latency_ms: latency_ms(started),
+                    attempts: shared.attempts.clone(),
                     ..outcome_from(&shared)
                 };
                 Ok(paid.into_response(request_id))
@@ -191,7 +196,8 @@ impl Gateway {
                 model_asked: answered.model_asked.clone(),
                 request_id: String::new(),
             };
-            self.sharing.cache().put(share.key, cached_from(copy), ttl);
+            let answer = CachedAnswer { attempts: Vec::new(), ..cached_from(copy) };
+            self.sharing.cache().put(share.key, answer, ttl);
         }
     }
 
@@ -248,9 +254,11 @@ impl Gateway {
                 let (head, source) = unless_cancelled(&context.cancel, follow.open())
                     .await
                     .map_err(|failure| failure.with_request_id(&request_id))?;
+                let attempts = head.attempts.clone();
                 let routed = head.routed(Box::new(source));
                 let record = CallRecord::detached();
-                Ok(GatewayStream::new(routed, record, orders, request_id, started, context.cancel))
+                let stream = GatewayStream::new(routed, record, orders, request_id, started, context.cancel);
+                Ok(stream.after(attempts))
             }
         }
     }
@@ -317,11 +325,16 @@ impl StreamHead {
         (fallback_from, fallback_triggered): (Option<String>, bool),
         degraded: bool,
     ) -> Self {
-        Self { entry, provider, model, fallback_from, fallback_triggered, degraded }
+        Self { entry, provider, model, fallback_from, fallback_triggered, degraded, attempts: Vec::new() }
+    }
+
+    pub(super) fn after(mut self, attempts: Vec<AttemptRecord>) -> Self {
+        self.attempts = attempts;
+        self
     }
 
     fn routed(self, source: Box<dyn EventSource>) -> Routed<Box<dyn EventSource>> {
-        let Self { entry, provider, model, fallback_from, fallback_triggered, degraded } = self;
+        let Self { entry, provider, model, fallback_from, fallback_triggered, degraded, .. } = self;
         Routed { fallback_from, fallback_triggered, degraded, ..Routed::new(source, entry, provider, model) }
     }
 }
@@ -346,6 +359,8 @@ fn cached_from(answered: Answered) -> CachedAnswer {
         cost: outcome.cost,
         fallback_triggered: outcome.fallback_triggered,
         fallback_from: outcome.fallback_from,
+        degraded: outcome.degraded,
+        attempts: outcome.attempts,
         provider: outcome.provider,
         answer: Answer {
             content: outcome.content,
@@ -373,6 +388,7 @@ fn outcome_from(shared: &CachedAnswer) -> Outcome {
         reasoning_details: answer.reasoning_details.clone(),
         fallback_triggered: shared.fallback_triggered,
         fallback_from: shared.fallback_from.clone(),
+        degraded: shared.degraded,
         cached: true,
         saved: Some(shared.cost),
         ..Outcome::default()

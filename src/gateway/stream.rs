@@ -14,7 +14,8 @@ use crate::cache::CachedAnswer;
 use crate::error::{ErrorKind, Failure};
 use crate::model::Usd;
 use crate::model::{
-    Answer, ChatRequest, GatewayResponse, StreamEvent, TokenUsage, ToolCallAssembly, UsageSource, output_text,
+    Answer, AttemptRecord, ChatRequest, GatewayResponse, StreamEvent, TokenUsage, ToolCallAssembly,
+    UsageSource, output_text,
 };
 use crate::pricing;
 use crate::providers::{EventSource, Provider};
@@ -126,6 +127,12 @@ impl GatewayStream {
         self
     }
 
+    /// After these attempts, which were not its own.
+    pub(super) fn after(mut self, attempts: Vec<AttemptRecord>) -> Self {
+        self.progress.attempts = attempts;
+        self
+    }
+
     /// Its answer is to be kept.
     pub(super) fn kept_by(mut self, keeper: Option<Keeper>) -> Self {
         self.keeper = keeper.filter(|_| !self.progress.degraded);
@@ -136,6 +143,7 @@ impl GatewayStream {
         let fallback = (self.progress.fallback_from.clone(), self.progress.fallback_triggered);
         let (provider, model) = (self.provider.clone(), self.asked_model.clone());
         StreamHead::new(self.entry.clone(), provider, model, fallback, self.progress.degraded)
+            .after(self.progress.attempts.clone())
     }
 
     pub fn request_id(&self) -> &str {
@@ -194,7 +202,7 @@ impl GatewayStream {
         let error_code = self.broken.as_ref().map(|failure| failure.log_code().to_owned());
         let usage = match (self.reported, &error_code) {
             (Some(reported), None) => reported,
-            (None, None) if self.free => TokenUsage::default(),
+            (None, None) if self.progress.saved.is_some() => TokenUsage::default(),
             (None, None) => self.counted().await,
             (reported, Some(_)) => with_reported(reported, self.counted().await),
         };
@@ -214,6 +222,8 @@ impl GatewayStream {
             cost: progress.cost,
             fallback_triggered: progress.fallback_triggered,
             fallback_from: progress.fallback_from,
+            degraded: progress.degraded,
+            attempts: Vec::new(),
             provider: progress.provider,
             answer: Answer {
                 content: progress.content,
@@ -300,9 +310,13 @@ impl GatewayStream {
     fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) {
         let Some(record) = self.record.take() else { return };
         self.progress.tool_calls = self.tool_calls.finish();
+        let saved = self.progress.saved;
+        let cost = || pricing::cost(&self.family, &self.progress.model, &usage);
         if !self.free {
+            self.progress.cost = cost();
             self.progress.usage = usage;
-            self.progress.cost = pricing::cost(&self.family, &self.progress.model, &usage);
+        } else if saved.is_none() {
+            self.progress.saved = Some(cost());
         }
         self.progress.latency_ms = latency_ms(self.started);
         record.end(&self.progress, error_code);

@@ -50,7 +50,15 @@ fn read_decision(json: &str) -> Result<Decision, GatewayError> {
         GatewayError::invalid_request("decision", format_args!("cannot be used: {error}"))
     })?;
     let Decided { provider, model, chain } = decided;
-    Ok(Decision { rule: 0, provider, model, chain: chain.map(Arc::new), pool: None, hedge: None })
+    Ok(Decision {
+        rule: 0,
+        provider,
+        model,
+        chain: chain.map(Arc::new),
+        pool: None,
+        hedge: None,
+        excluded: Vec::new(),
+    })
 }
 
 #[napi]

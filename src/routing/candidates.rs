@@ -95,6 +95,11 @@ impl<'a> Candidates<'a> {
         self.pool_left += usize::from(pooled);
     }
 
+    /// Nobody of the pool is asked any more.
+    pub fn leave_pool(&mut self) {
+        self.pool_left = 0;
+    }
+
     fn after(&mut self, raised: Option<FallbackTrigger>) -> Option<Candidate> {
         if let Some(candidate) = self.member() {
             return Some(candidate);

@@ -26,7 +26,7 @@ impl From<HedgeConfig> for Hedge {
     fn from(config: HedgeConfig) -> Self {
         let after = match config.after_ms {
             HedgeDelay::Fixed(ms) => Some(Duration::from_millis(ms)),
-            HedgeDelay::Learnt(_) => None,
+            HedgeDelay::P95 => None,
         };
         Self { after, max_extra: config.max_extra.unwrap_or(1) }
     }

@@ -55,6 +55,7 @@ fn matches(rule: &RouteRule, request: &ChatRequest) -> bool {
         && wanted
             .model
             .as_ref()
+            .filter(|pattern| !pattern.is_empty())
             .is_none_or(|pattern| request.model.as_ref().is_some_and(|model| fits_pattern(pattern, model)))
 }
 

@@ -104,6 +104,8 @@ pub struct Decision {
     pub chain: Option<Arc<FallbackChain>>,
     pub pool: Option<Arc<RoutePool>>,
     pub hedge: Option<Hedge>,
+    /// Rules before it that matched but whose constraints the estimate exceeds.
+    pub excluded: Vec<Excluded>,
 }
 
 /// Why no rule was left for a request.
@@ -188,6 +190,7 @@ impl Router {
                 chain,
                 pool: None,
                 hedge: None,
+                excluded: no_route.excluded,
             });
         }
         Err(no_route)

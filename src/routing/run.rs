@@ -68,7 +68,7 @@ pub trait Output: Sized + Send {
     fn watched(self, watch: Watch) -> Self;
 
     /// A fixed reply in its place; `None`: there is no such thing.
-    fn degraded(_reply: &str) -> Option<Self> {
+    fn degraded(_reply: &str, _model: &str) -> Option<Self> {
         None
     }
 }
@@ -79,9 +79,10 @@ impl Output for Answer {
         self
     }
 
-    fn degraded(reply: &str) -> Option<Self> {
+    fn degraded(reply: &str, model: &str) -> Option<Self> {
         Some(Self {
             content: reply.to_owned(),
+            model: model.to_owned(),
             finish_reason: Some("stop".to_owned()),
             usage: Some(Default::default()),
             ..Self::default()
@@ -101,7 +102,7 @@ impl Output for Box<dyn EventSource> {
         Box::new(WatchedEvents { source: self, watch })
     }
 
-    fn degraded(reply: &str) -> Option<Self> {
+    fn degraded(reply: &str, _model: &str) -> Option<Self> {
         Some(Box::new(DegradedEvents(Some(reply.to_owned()))))
     }
 }
@@ -389,7 +390,8 @@ where
     while let Some(candidate) = candidates.next(last.as_ref()) {
         let pooled = candidate.pooled();
         if has_sent && pooled && !orders.may_try_again() {
-            break;
+            candidates.leave_pool();
+            continue;
         }
         let sent = AtomicBool::new(false);
         let result = match hedge {
@@ -408,8 +410,8 @@ where
         }
     }
     if let Some(reply) = candidates.degraded_reply()
-        && let Some(output) = T::degraded(reply)
         && let Some((entry, provider, model)) = candidates.first_asked()
+        && let Some(output) = T::degraded(reply, &model)
     {
         let routed = Routed::new(output, entry, provider, model);
         return Ok(candidates.mark(Routed { degraded: true, fallback_triggered: true, ..routed }));

@@ -16,8 +16,9 @@ pub use provider::{
     ProviderOptions, RetryConfig,
 };
 pub use route::{
-    ChainExecution, FallbackChain, FallbackStep, FallbackTrigger, HedgeConfig, HedgeDelay, HybridWeights,
-    PoolConfig, PoolMember, RouteConstraints, RouteMatch, RouteRule, RouteTarget, StrategyKind,
+    A_HASH_KEY, ChainExecution, FallbackChain, FallbackStep, FallbackTrigger, HedgeConfig, HedgeDelay,
+    HybridWeights, PoolConfig, PoolMember, RouteConstraints, RouteMatch, RouteRule, RouteTarget,
+    StrategyKind, is_hash_key,
 };
 pub use settings::{CacheSettings, RateLimit, RetryBudget, Settings};
 

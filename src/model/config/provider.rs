@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::settings::RateLimit;
 use super::values::{
-    filled, header_values, null_as_default, number, small_number, unless_false, whole_number,
+    count, filled, header_values, null_as_default, small_count, small_number, unless_false, weight,
+    whole_number,
 };
 
 /// One provider entry.
@@ -44,13 +45,13 @@ pub struct ProviderConfig {
     #[serde(default)]
     pub cloudflare_gateway: Option<CloudflareGateway>,
     /// Its share of a pool's traffic beside the others'; 1 by default.
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "weight")]
     pub weight: Option<f64>,
     /// In pools of strategy `priority`: lower numbers come first; 0 by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub priority: Option<u64>,
     /// Calls at once; further ones wait in turn. No bound by default.
-    #[serde(default, deserialize_with = "whole_number")]
+    #[serde(default, deserialize_with = "count")]
     pub max_concurrency: Option<u64>,
     #[serde(default, deserialize_with = "null_as_default")]
     pub rate_limit: RateLimit,
@@ -66,13 +67,13 @@ pub struct ProviderConfig {
 #[serde(rename_all = "camelCase")]
 pub struct BreakerConfig {
     /// Failures in a row that open it; 5 by default.
-    #[serde(default, deserialize_with = "small_number")]
+    #[serde(default, deserialize_with = "small_count")]
     pub failure_threshold: Option<u32>,
     /// Milliseconds until the first probe; 60,000 by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub cooldown_ms: Option<u64>,
     /// Probes, one at a time, that must succeed to close it; 3 by default.
-    #[serde(default, deserialize_with = "small_number")]
+    #[serde(default, deserialize_with = "small_count")]
     pub half_open_max_requests: Option<u32>,
 }
 
@@ -81,7 +82,7 @@ pub struct BreakerConfig {
 #[serde(rename_all = "camelCase")]
 pub struct HealthCheck {
     /// Milliseconds between two checks; 30,000 by default.
-    #[serde(default, deserialize_with = "whole_number")]
+    #[serde(default, deserialize_with = "count")]
     pub interval_ms: Option<u64>,
 }
 

@@ -1,8 +1,12 @@
 //! Rules and chains: `gateway.routes.json`.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use super::values::{null_as_default, number, number_or_zero, small_number, unless_false, whole_number};
+use super::values::{
+    amount, count, null_as_default, number, number_or_zero, small_count, unless_false, weight, whole_number,
+};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,24 +33,29 @@ pub struct RouteRule {
 pub struct HedgeConfig {
     pub after_ms: HedgeDelay,
     /// Further targets that are asked; 1 by default.
-    #[serde(default, deserialize_with = "small_number")]
+    #[serde(default, deserialize_with = "small_count")]
     pub max_extra: Option<u32>,
 }
 
 /// How long a target is waited for before another is asked, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HedgeDelay {
     /// Milliseconds.
     Fixed(u64),
     /// The time within which 95 % of the target's answers begin; hedges nothing until that is known.
-    Learnt(LearntDelay),
+    P95,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum LearntDelay {
-    #[serde(rename = "p95")]
-    P95,
+impl<'de> Deserialize<'de> for HedgeDelay {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        match Value::deserialize(input)? {
+            Value::String(word) if word == "p95" => Ok(Self::P95),
+            value => {
+                let fixed = count(value).ok().flatten().map(Self::Fixed);
+                fixed.ok_or_else(|| D::Error::custom("must be a number of 1 or more, or \"p95\""))
+            }
+        }
+    }
 }
 
 /// A rule matches when each field that is set equals the request's.
@@ -93,13 +102,15 @@ struct TargetFields {
     provider: Option<String>,
     model: Option<String>,
     fallback_chain: Option<String>,
+    #[serde(default, deserialize_with = "members")]
     pool: Option<Vec<PoolMember>>,
     #[serde(default, deserialize_with = "null_as_default")]
     strategy: StrategyKind,
+    #[serde(default, deserialize_with = "hash_key")]
     hash_key: Option<String>,
     #[serde(default, deserialize_with = "null_as_default")]
     weights: HybridWeights,
-    #[serde(default, deserialize_with = "small_number")]
+    #[serde(default, deserialize_with = "small_count")]
     max_attempts: Option<u32>,
 }
 
@@ -117,13 +128,35 @@ impl TryFrom<TargetFields> for RouteTarget {
     }
 }
 
+fn members<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Vec<PoolMember>>, D::Error> {
+    match Option::<Vec<PoolMember>>::deserialize(input)? {
+        Some(members) if members.is_empty() => Err(D::Error::custom("must be a non-empty array")),
+        members => Ok(members),
+    }
+}
+
+fn hash_key<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    match Option::<String>::deserialize(input)? {
+        Some(key) if !is_hash_key(&key) => Err(D::Error::custom(A_HASH_KEY)),
+        key => Ok(key),
+    }
+}
+
+pub const A_HASH_KEY: &str = "must be one of: userId, userTier, feature, taskType, model, metadata.NAME";
+
+/// Whether calls can be hashed by it.
+pub fn is_hash_key(key: &str) -> bool {
+    ["userId", "userTier", "feature", "taskType", "model"].contains(&key)
+        || key.strip_prefix("metadata.").is_some_and(|name| !name.is_empty())
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PoolMember {
     pub provider: String,
     /// By default the request's model where the provider lists it, else the provider's own.
     pub model: Option<String>,
     /// In place of the entry's.
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "weight")]
     pub weight: Option<f64>,
 }
 
@@ -145,14 +178,35 @@ pub enum StrategyKind {
 
 /// How much each matters to `hybrid`, beside the others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(try_from = "WeightFields")]
 pub struct HybridWeights {
     /// 1 by default, as the others are.
-    #[serde(default, deserialize_with = "number")]
     pub cost: Option<f64>,
-    #[serde(default, deserialize_with = "number")]
     pub latency: Option<f64>,
-    #[serde(default, deserialize_with = "number")]
     pub quality: Option<f64>,
+}
+
+/// The weights as they are written.
+#[derive(Deserialize)]
+struct WeightFields {
+    #[serde(default, deserialize_with = "amount")]
+    cost: Option<f64>,
+    #[serde(default, deserialize_with = "amount")]
+    latency: Option<f64>,
+    #[serde(default, deserialize_with = "amount")]
+    quality: Option<f64>,
+}
+
+impl TryFrom<WeightFields> for HybridWeights {
+    type Error = &'static str;
+
+    fn try_from(fields: WeightFields) -> Result<Self, Self::Error> {
+        let WeightFields { cost, latency, quality } = fields;
+        if [cost, latency, quality] == [Some(0.0); 3] {
+            return Err("in field `cost`: one of the weights must be above 0");
+        }
+        Ok(Self { cost, latency, quality })
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::values::{null_as_default, number, whole_number};
+use super::values::{amount, count, fractions, null_as_default, whole_number};
 
 /// Settings of a gateway; all of them may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -21,7 +21,7 @@ pub struct Settings {
     #[serde(default, deserialize_with = "null_as_default")]
     pub retry_budget: RetryBudget,
     /// How good a model is, 0 to 1, for pools of strategy `hybrid`; 0.5 where it is not told.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "fractions")]
     pub quality: BTreeMap<String, f64>,
 }
 
@@ -33,10 +33,10 @@ pub struct CacheSettings {
     #[serde(default, deserialize_with = "null_as_default")]
     pub enabled: bool,
     /// Milliseconds that an answer is kept; 300,000 by default.
-    #[serde(default, deserialize_with = "whole_number")]
+    #[serde(default, deserialize_with = "count")]
     pub ttl_ms: Option<u64>,
     /// Answers that are kept; 10,000 by default.
-    #[serde(default, deserialize_with = "whole_number")]
+    #[serde(default, deserialize_with = "count")]
     pub max_entries: Option<u64>,
 }
 
@@ -44,9 +44,9 @@ pub struct CacheSettings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimit {
-    #[serde(default, deserialize_with = "whole_number")]
+    #[serde(default, deserialize_with = "count")]
     pub requests_per_minute: Option<u64>,
-    #[serde(default, deserialize_with = "whole_number")]
+    #[serde(default, deserialize_with = "count")]
     pub tokens_per_minute: Option<u64>,
 }
 
@@ -55,7 +55,7 @@ pub struct RateLimit {
 #[serde(rename_all = "camelCase")]
 pub struct RetryBudget {
     /// Further attempts for each call; 0.15 by default.
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "amount")]
     pub ratio: Option<f64>,
     /// Further attempts that are there to begin with; 30 by default.
     #[serde(default, deserialize_with = "whole_number")]

@@ -70,6 +70,47 @@ pub(super) fn whole_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option
     }
 }
 
+/// What there must be one of: places, attempts, requests.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+pub(super) fn count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    match number(input)? {
+        Some(number) if number < 1.0 => Err(D::Error::custom("must be a number of 1 or more")),
+        number => Ok(number.map(|number| number as u64)),
+    }
+}
+
+pub(super) fn small_count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
+    Ok(count(input)?.map(|number| u32::try_from(number).unwrap_or(u32::MAX)))
+}
+
+pub(super) fn weight<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
+    match number(input)? {
+        Some(number) if number <= 0.0 => Err(D::Error::custom("must be a number above 0")),
+        number => Ok(number),
+    }
+}
+
+pub(super) fn amount<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
+    match number(input)? {
+        Some(number) if number < 0.0 => Err(D::Error::custom("must be a number of 0 or more")),
+        number => Ok(number),
+    }
+}
+
+/// Numbers between 0 and 1, by name.
+pub(super) fn fractions<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Fraction(#[serde(deserialize_with = "fraction")] f64);
+
+    let fractions: Option<BTreeMap<String, Fraction>> = Option::deserialize(input)?;
+    Ok(fractions.unwrap_or_default().into_iter().map(|(name, Fraction(number))| (name, number)).collect())
+}
+
+fn fraction<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    let number = number(input).ok().flatten().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| D::Error::custom("must be a number between 0 and 1"))
+}
+
 pub(super) fn small_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
     Ok(whole_number(input)?.map(|number| u32::try_from(number).unwrap_or(u32::MAX)))
 }
