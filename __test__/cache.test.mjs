@@ -293,6 +293,19 @@ describe('dedupe', () => {
     expect(summaries.map(({ totalTokens, cached }) => [totalTokens, cached ?? false]).sort()).toEqual([[0, true], [0, true], [6, false]])
     await vi.waitFor(() => expect(logs).toHaveLength(3))
     expect(logs.map(({ totalTokens }) => totalTokens).sort()).toEqual([0, 0, 6])
+    const paid = logs.find(({ cached }) => !cached).estimatedCostUsd
+    expect(paid).toBeGreaterThan(0)
+    expect(logs.filter(({ cached }) => cached).map(({ savedUsd }) => savedUsd)).toEqual([paid, paid])
+  })
+
+  test('the first one\'s stream tells of its attempts', async () => {
+    const bad = await upstream(status(500))
+    const good = await upstream(openai.stream(['ok']))
+    const providers = [provider('a', bad.url), provider('b', good.url)]
+    const { gateway } = gatewayOf({ providers, settings: DEDUPE, chains: [chain('c', 'a', 'b')] })
+    const answer = await gateway.chatStream(ask())
+    expect(await textOf(answer)).toBe('ok')
+    expect((await answer.getUsageSummary()).attempts?.map(({ provider }) => provider)).toEqual(['a', 'b'])
   })
 
   test('the first one\'s answer tells of its attempts', async () => {

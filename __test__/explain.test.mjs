@@ -47,6 +47,14 @@ test('rules whose constraints the estimate exceeds are told where none is left',
   expect(excluded).toEqual([{ rule: 'short', constraint: 'maxInputTokens', limit: 2, estimate: expect.any(Number) }])
 })
 
+test('rules that were passed over are told where another is left', () => {
+  const { gateway } = gatewayOf({
+    ...customs({ main: says('main') }),
+    rules: [rule('main', { name: 'short', priority: 1, constraints: { maxInputTokens: 2 } }), rule('main', { name: 'long' })],
+  })
+  expect(gateway.explain(ask())).toMatchObject({ rule: 'long', excluded: [{ rule: 'short', constraint: 'maxInputTokens' }] })
+})
+
 test('a target that is not loaded is missing', () => {
   const own = customs({ main: says('main') }, { main: { enabled: false } })
   const { gateway } = gatewayOf({ ...own, rules: [rule('main')] })

@@ -216,6 +216,7 @@ describe('match.model', () => {
   })
 
   test.each([
+    ['', 'anything', true],
     ['*', 'anything', true],
     ['*/*', 'meta-llama/llama-3.3-70b', true],
     ['*/*', 'gpt-4o', false],

@@ -57,7 +57,7 @@ export interface KeyHealth {
 export interface Explanation {
   /** The rule that is taken; absent where none is left. */
   rule?: string;
-  /** Rules that match, but whose constraints the estimate exceeds. Told where no rule is left. */
+  /** Rules that match and would come first, but whose constraints the estimate exceeds. */
   excluded: ExcludedRule[];
   /** The entry that the rule names and that is not loaded, where that ends the call. */
   missing?: string;
