@@ -94,10 +94,14 @@ impl Gateway {
         self.identities.get(rule).map_or("", String::as_str)
     }
 
+    /// Whether there is a cache by now.
+    pub fn has_kept_answers(&self) -> bool {
+        self.sharing.cache.get().is_some()
+    }
+
     /// Whether it is worth asking [`Gateway::cached`].
-    pub fn may_answer_at_once(&self, request: &ChatRequest) -> bool {
-        let wished = matches!(request.cache, Some(CacheWish::Yes { .. }));
-        (wished || self.settings.cache.enabled) && self.sharing.cache.get().is_some()
+    pub fn may_be_kept(&self, request: &ChatRequest) -> bool {
+        self.settings.cache.enabled || matches!(request.cache, Some(CacheWish::Yes { .. }))
     }
 
     /// An answer that is there already; nothing has to be waited for.

@@ -127,10 +127,11 @@ impl NativeGateway {
         request: String,
     ) -> napi::Result<Option<String>> {
         let (gateway, calls, logger) = (self.current().gateway, bridge.calls.clone(), self.logger);
-        let request = read_request(id, &request).map(Arc::new);
-        if let Ok(request) = &request
-            && !aborted
-            && gateway.may_answer_at_once(request)
+        let read = move || read_request(id, &request).map(Arc::new);
+        // Requests are read on this thread, JavaScript's, only where that may spare them the way to another.
+        let mut early = (!aborted && gateway.has_kept_answers()).then(&read);
+        if let Some(Ok(request)) = &early
+            && gateway.may_be_kept(request)
         {
             let observer = Arc::new(calls.observer());
             let context = context(&calls, logger, observer.clone(), &CancellationToken::new());
@@ -141,7 +142,8 @@ impl NativeGateway {
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let context = context(&calls, logger, observer.clone(), &open.cancel);
-                let response = gateway.chat(request?, context).await?;
+                let request = early.take().unwrap_or_else(read)?;
+                let response = gateway.chat(request, context).await?;
                 calls.answer(id, &response, &observer);
                 Ok(())
             })

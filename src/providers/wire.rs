@@ -167,7 +167,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PlainText {
     text: String,
-    thinking: String,
+    /// Few have any.
+    thinking: Option<Box<str>>,
 }
 
 impl PlainText {
@@ -177,11 +178,11 @@ impl PlainText {
 
     /// What its parts hold under `thinking` (Mistral's reasoning models).
     pub fn take_thinking(&mut self) -> String {
-        std::mem::take(&mut self.thinking)
+        self.thinking.take().map(String::from).unwrap_or_default()
     }
 
     fn of(text: impl Into<String>) -> Self {
-        Self { text: text.into(), thinking: String::new() }
+        Self { text: text.into(), thinking: None }
     }
 }
 
@@ -222,12 +223,12 @@ impl<'de> Deserialize<'de> for PlainText {
                 Ok(PlainText::of(serde_json::Value::from(number).to_string()))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<PlainText, A::Error> {
-                let mut all = PlainText::default();
+                let (mut text, mut thinking) = (String::new(), String::new());
                 while let Some(part) = parts.next_element::<Part>()? {
-                    all.text.push_str(part.text.as_deref().unwrap_or_default());
-                    all.thinking.push_str(part.thinking.as_ref().map_or("", |thinking| &thinking.text));
+                    text.push_str(part.text.as_deref().unwrap_or_default());
+                    thinking.push_str(part.thinking.as_ref().map_or("", |thinking| &thinking.text));
                 }
-                Ok(all)
+                Ok(PlainText { text, thinking: (!thinking.is_empty()).then(|| thinking.into()) })
             }
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<PlainText, A::Error> {
                 while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}

@@ -74,10 +74,10 @@ impl HttpEvents {
         }
         if self.ready.is_empty() && self.failed.is_none() && !self.decoder.is_done() {
             let read = self.fill().await;
-            into.append(&mut self.ready);
+            self.hand_on(into);
             self.open = read?;
         } else {
-            into.append(&mut self.ready);
+            self.hand_on(into);
         }
         if let Some(problem) = self.failed.take() {
             self.body = None;
@@ -97,6 +97,14 @@ impl HttpEvents {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    fn hand_on(&mut self, into: &mut Vec<StreamEvent>) {
+        if into.is_empty() {
+            std::mem::swap(into, &mut self.ready);
+        } else {
+            into.append(&mut self.ready);
+        }
     }
 
     /// Reads into `ready`; false at the end of the body.

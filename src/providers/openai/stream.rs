@@ -24,15 +24,16 @@ impl OpenAiDecoder {
     }
 }
 
+// What few chunks have is boxed: a chunk is moved often while it is read.
 #[derive(Deserialize)]
 struct Chunk<'a> {
     #[serde(borrow)]
     model: Option<Text<'a>>,
     #[serde(default)]
     choices: First<ChunkChoice>,
-    usage: Option<WireUsage>,
-    error: Option<Value>,
-    x_groq: Option<GroqNotes>,
+    usage: Option<Box<WireUsage>>,
+    error: Option<Box<Value>>,
+    x_groq: Option<Box<GroqNotes>>,
 }
 
 #[derive(Deserialize)]
@@ -41,22 +42,22 @@ struct ChunkChoice {
     #[serde(default)]
     finish_reason: FinishReason,
     /// Moonshot's place for it.
-    usage: Option<WireUsage>,
-    error: Option<Value>,
+    usage: Option<Box<WireUsage>>,
+    error: Option<Box<Value>>,
 }
 
 /// What Groq adds to its first chunk and to its last.
 #[derive(Deserialize)]
 struct GroqNotes {
-    usage: Option<WireUsage>,
-    error: Option<Value>,
+    usage: Option<Box<WireUsage>>,
+    error: Option<Box<Value>>,
 }
 
 #[derive(Deserialize)]
 struct Delta {
     content: Option<PlainText>,
-    reasoning_content: Option<PlainText>,
-    reasoning: Option<PlainText>,
+    reasoning_content: Option<Box<PlainText>>,
+    reasoning: Option<Box<PlainText>>,
     reasoning_details: Option<Vec<Value>>,
     tool_calls: Option<Vec<WireCall>>,
     #[serde(default)]
