@@ -2,47 +2,25 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use ai_gateway_native::model::config::{HybridWeights, StrategyKind};
-use ai_gateway_native::routing::pool::{Ask, Pool, Target, TargetState};
+use ai_gateway_native::routing::health::{BreakerSettings, TargetHealth};
+use ai_gateway_native::routing::pool::{Ask, Pool, Target};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
-/// As a real one may keep its figures: each in an atomic.
-struct State {
-    available: AtomicBool,
-    in_flight: AtomicUsize,
-    first_content_us: AtomicU64,
-}
-
-impl TargetState for State {
-    fn is_available(&self) -> bool {
-        self.available.load(Ordering::Relaxed)
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    #[allow(clippy::cast_precision_loss)]
-    fn first_content_ms(&self) -> Option<f64> {
-        Some(self.first_content_us.load(Ordering::Relaxed) as f64 / 1000.0)
-    }
-}
-
-#[allow(clippy::cast_precision_loss)]
+/// Targets with breakers and measured latencies, as those of a gateway in use.
 fn pool(strategy: StrategyKind, targets: u32) -> Pool {
-    let target = |number: u32| Target {
-        entry: format!("provider-{number}"),
-        model: "some-model".into(),
-        weight: f64::from(1 + number % 3),
-        priority: u64::from(number % 2),
-        quality: f64::from(number % 10) / 10.0,
-        state: Arc::new(State {
-            available: AtomicBool::new(true),
-            in_flight: AtomicUsize::new(number as usize % 7),
-            first_content_us: AtomicU64::new(u64::from(number * 7919 % 1000) * 1000),
-        }),
+    let target = |number: u32| {
+        let state = TargetHealth::new(BreakerSettings::from(None));
+        state.latency().record(f64::from(number * 7919 % 1000));
+        Target {
+            entry: format!("provider-{number}"),
+            model: "some-model".into(),
+            weight: f64::from(1 + number % 3),
+            priority: u64::from(number % 2),
+            quality: f64::from(number % 10) / 10.0,
+            state: Arc::new(state),
+        }
     };
     Pool::new((0..targets).map(target).collect(), strategy, HybridWeights::default())
 }

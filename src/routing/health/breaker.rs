@@ -94,6 +94,10 @@ impl Breaker {
         self.open_until.left().or_else(probing)
     }
 
+    pub fn is_blocked(&self) -> bool {
+        self.open_until.holds() || self.probing.load(Ordering::Acquire)
+    }
+
     /// Lets a call through, or says how long none is.
     pub fn admit(self: &Arc<Self>) -> Result<Ticket, Duration> {
         let mut state = self.lock();

@@ -205,7 +205,7 @@ impl TargetHealth {
 
 impl crate::routing::pool::TargetState for TargetHealth {
     fn is_available(&self) -> bool {
-        self.blocked().is_none()
+        !self.breaker.is_blocked() && !self.rests_until.holds()
     }
 
     fn in_flight(&self) -> usize {

@@ -27,6 +27,11 @@ impl Until {
         self.0.store(0, Ordering::Release);
     }
 
+    /// [`Until::left`], without saying how long.
+    pub fn holds(&self) -> bool {
+        self.0.load(Ordering::Acquire) != 0 && self.left().is_some()
+    }
+
     /// How long it still holds.
     pub fn left(&self) -> Option<Duration> {
         let until = self.0.load(Ordering::Acquire);

@@ -32,7 +32,12 @@ pub(super) const AWAITED: f64 = f64::INFINITY;
 
 /// Milliseconds to the first content, or one of the two above, so that the lowest is to be asked first.
 pub(super) fn milliseconds(target: &Target) -> f64 {
-    match target.state.first_content_ms().filter(|ms| ms.is_finite()) {
+    as_rank(target, target.state.first_content_ms())
+}
+
+/// The same, of a target whose state was asked already.
+pub(super) fn as_rank(target: &Target, first_content_ms: Option<f64>) -> f64 {
+    match first_content_ms.filter(|ms| ms.is_finite()) {
         Some(ms) => ms.max(0.0),
         None if target.state.in_flight() == 0 => UNKNOWN,
         None => AWAITED,

@@ -3,8 +3,8 @@
 
 use std::cell::Cell;
 
-use super::explore::{AWAITED, Call, Explorer, UNKNOWN, milliseconds};
-use super::select::{candidates, lowest};
+use super::explore::{AWAITED, Call, Explorer, UNKNOWN, as_rank};
+use super::select::{lowest, untried};
 use super::{Ask, Target};
 use crate::model::config::HybridWeights;
 
@@ -20,7 +20,7 @@ struct Seen {
     index: usize,
     weight: f64,
     dollars: f64,
-    /// As [`milliseconds`] has it; [`AWAITED`] where speed does not matter.
+    /// As [`as_rank`] has it; [`AWAITED`] where speed does not matter.
     ms: f64,
     quality: f64,
 }
@@ -80,19 +80,26 @@ impl Hybrid {
     fn look(&self, ask: &Ask<'_>, targets: &[Target], tried: &[bool], mut seen: Vec<Seen>) -> Field {
         seen.clear();
         seen.reserve(targets.len());
-        seen.extend(candidates(targets, tried).map(|(index, target)| Seen {
-            index,
-            weight: target.weight,
-            dollars: if self.cost > 0.0 { ask.cost(index) } else { 0.0 },
-            ms: if self.latency > 0.0 { milliseconds(target) } else { AWAITED },
-            quality: target.quality,
+        let matters = self.latency > 0.0;
+        seen.extend(untried(targets, tried).filter_map(|(index, target)| {
+            Some(Seen {
+                index,
+                weight: target.weight,
+                ms: if matters {
+                    as_rank(target, target.state.first_content_ms_if_available()?)
+                } else {
+                    target.state.is_available().then_some(AWAITED)?
+                },
+                dollars: if self.cost > 0.0 { ask.cost(index) } else { 0.0 },
+                quality: target.quality,
+            })
         }));
         // In a pass of its own: beside the calls above, six numbers would not stay in registers.
         let (mut dollars, mut ms, mut quality) = (Range::EMPTY, Range::EMPTY, Range::EMPTY);
         for seen in &seen {
             dollars.add(seen.dollars);
             ms.add(if seen.ms < 0.0 { AWAITED } else { seen.ms });
-            quality.add(seen.quality);
+            quality.add_known(seen.quality);
         }
         Field {
             seen,
@@ -137,6 +144,11 @@ impl Range {
         self.greatest = if known > self.greatest { known } else { self.greatest };
     }
 
+    fn add_known(&mut self, value: f64) {
+        self.least = if value < self.least { value } else { self.least };
+        self.greatest = if value > self.greatest { value } else { self.greatest };
+    }
+
     /// Lower is better.
     fn upwards(self, part: f64) -> Scale {
         Scale { best: self.least, step: self.step(part), worst: part }
@@ -157,6 +169,8 @@ impl Range {
 impl Scale {
     /// What is not known is the worst; so is what infinity times no step gives, which is no number.
     fn place(&self, value: f64) -> f64 {
-        ((value - self.best) * self.step).min(self.worst)
+        let place = (value - self.best) * self.step;
+        // Not `min`, which takes more than one instruction.
+        if place < self.worst { place } else { self.worst }
     }
 }

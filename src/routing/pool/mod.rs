@@ -30,6 +30,10 @@ pub trait TargetState: Send + Sync {
     fn in_flight(&self) -> usize;
     /// Moving median of milliseconds to the first content; `None` until something was measured.
     fn first_content_ms(&self) -> Option<f64>;
+    /// The same of a target that may be asked now; `None` of any other. One question for two: a pick asks every target.
+    fn first_content_ms_if_available(&self) -> Option<Option<f64>> {
+        self.is_available().then(|| self.first_content_ms())
+    }
 }
 
 /// One member of a pool.

@@ -12,10 +12,14 @@ pub(super) fn candidates<'a>(
     targets: &'a [Target],
     tried: &'a [bool],
 ) -> impl Iterator<Item = (usize, &'a Target)> {
-    targets
-        .iter()
-        .enumerate()
-        .filter(|(index, target)| !tried.get(*index).copied().unwrap_or(false) && target.state.is_available())
+    untried(targets, tried).filter(|(_, target)| target.state.is_available())
+}
+
+pub(super) fn untried<'a>(
+    targets: &'a [Target],
+    tried: &'a [bool],
+) -> impl Iterator<Item = (usize, &'a Target)> {
+    targets.iter().enumerate().filter(|(index, _)| !tried.get(*index).copied().unwrap_or(false))
 }
 
 /// Of `(index, weight, rank)`, one with the lowest rank: among equals at random, by weight.
