@@ -94,6 +94,7 @@ pub struct CallContext {
 }
 
 /// A call that has run, and is recorded.
+#[derive(Clone)]
 struct Answered {
     outcome: Outcome,
     entry: String,

@@ -59,13 +59,13 @@ struct Keep(Option<Duration>);
 /// Who answers a shared stream.
 #[derive(Clone)]
 pub(super) struct StreamHead {
-    entry: String,
-    provider: Arc<dyn Provider>,
-    model: String,
-    fallback_from: Option<String>,
-    fallback_triggered: bool,
-    degraded: bool,
-    attempts: Vec<AttemptRecord>,
+    pub entry: String,
+    pub provider: Arc<dyn Provider>,
+    pub model: String,
+    pub fallback_from: Option<String>,
+    pub fallback_triggered: bool,
+    pub degraded: bool,
+    pub attempts: Vec<AttemptRecord>,
 }
 
 impl Gateway {
@@ -193,14 +193,7 @@ impl Gateway {
         if let Some(Keep(ttl)) = share.cache
             && !answered.outcome.degraded
         {
-            let copy = Answered {
-                outcome: answered.outcome.clone(),
-                entry: answered.entry.clone(),
-                family: answered.family.clone(),
-                model_asked: answered.model_asked.clone(),
-                request_id: String::new(),
-            };
-            let answer = CachedAnswer { attempts: Vec::new(), ..cached_from(copy) };
+            let answer = CachedAnswer { attempts: Vec::new(), ..cached_from(answered.clone()) };
             self.sharing.cache().put(share.key, answer, ttl);
         }
     }
@@ -251,7 +244,7 @@ impl Gateway {
                 let work = async move {
                     let alone = CancellationToken::new();
                     let stream = gateway.open(admitted, &lasting, alone).await?;
-                    let head = StreamHead::of(&stream);
+                    let head = stream.head();
                     Ok((head, Box::new(stream.kept_by(keeper)) as Box<dyn EventSource>))
                 };
                 let follow = lead.run(work);
@@ -318,25 +311,6 @@ impl Keeper {
 }
 
 impl StreamHead {
-    fn of(stream: &GatewayStream) -> Self {
-        stream.head()
-    }
-
-    pub(super) fn new(
-        entry: String,
-        provider: Arc<dyn Provider>,
-        model: String,
-        (fallback_from, fallback_triggered): (Option<String>, bool),
-        degraded: bool,
-    ) -> Self {
-        Self { entry, provider, model, fallback_from, fallback_triggered, degraded, attempts: Vec::new() }
-    }
-
-    pub(super) fn after(mut self, attempts: Vec<AttemptRecord>) -> Self {
-        self.attempts = attempts;
-        self
-    }
-
     fn routed(self, source: Box<dyn EventSource>) -> Routed<Box<dyn EventSource>> {
         let Self { entry, provider, model, fallback_from, fallback_triggered, degraded, .. } = self;
         Routed { fallback_from, fallback_triggered, degraded, ..Routed::new(source, entry, provider, model) }

@@ -140,10 +140,15 @@ impl GatewayStream {
     }
 
     pub(super) fn head(&self) -> StreamHead {
-        let fallback = (self.progress.fallback_from.clone(), self.progress.fallback_triggered);
-        let (provider, model) = (self.provider.clone(), self.asked_model.clone());
-        StreamHead::new(self.entry.clone(), provider, model, fallback, self.progress.degraded)
-            .after(self.progress.attempts.clone())
+        StreamHead {
+            entry: self.entry.clone(),
+            provider: self.provider.clone(),
+            model: self.asked_model.clone(),
+            fallback_from: self.progress.fallback_from.clone(),
+            fallback_triggered: self.progress.fallback_triggered,
+            degraded: self.progress.degraded,
+            attempts: self.progress.attempts.clone(),
+        }
     }
 
     pub fn request_id(&self) -> &str {

@@ -29,7 +29,7 @@ impl Until {
 
     /// [`Until::left`], without saying how long.
     pub fn holds(&self) -> bool {
-        self.0.load(Ordering::Acquire) != 0 && self.left().is_some()
+        self.left().is_some()
     }
 
     /// How long it still holds.
