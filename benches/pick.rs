@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use ai_gateway_native::model::config::{HybridWeights, StrategyKind};
 use ai_gateway_native::routing::health::{BreakerSettings, TargetHealth};
-use ai_gateway_native::routing::pool::{Ask, Pool, Target};
+use ai_gateway_native::routing::pool::{Ask, Pool, Target, TargetName};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 /// Targets with breakers and measured latencies, as those of a gateway in use.
-fn pool(strategy: StrategyKind, targets: u32) -> Pool {
+fn pool(strategy: StrategyKind, targets: u32) -> Pool<TargetHealth> {
     let target = |number: u32| {
         let state = TargetHealth::new(BreakerSettings::from(None));
         state.latency().record(f64::from(number * 7919 % 1000));
         Target {
-            entry: format!("provider-{number}"),
-            model: "some-model".into(),
+            name: TargetName::new(&format!("provider-{number}"), "some-model"),
             weight: f64::from(1 + number % 3),
             priority: u64::from(number % 2),
             quality: f64::from(number % 10) / 10.0,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::health::TargetHealth;
-use super::pool::{Pool, Target};
+use super::pool::{Pool, Target, TargetName};
 use super::{Loaded, Providers};
 use crate::model::ChatRequest;
 use crate::model::config::{PoolConfig, Settings};
@@ -14,7 +14,7 @@ const QUALITY: f64 = 0.5;
 
 /// The members that are loaded, and the strategy that picks among them.
 pub struct RoutePool {
-    pub pool: Pool,
+    pub pool: Pool<TargetHealth>,
     pub config: PoolConfig,
     members: Vec<Member>,
     /// Members that one call may be tried at.
@@ -37,9 +37,8 @@ impl RoutePool {
             let usual = model.clone().or_else(|| loaded.default_model.clone()).unwrap_or_default();
             let target = loaded.health.target(&usual);
             targets.push(Target {
-                entry: member.provider.clone(),
+                name: TargetName::new(&member.provider, &usual),
                 quality: settings.quality.get(&usual).copied().unwrap_or(QUALITY),
-                model: usual,
                 weight: member.weight.unwrap_or(loaded.weight),
                 priority: loaded.priority,
                 state: target.clone(),

@@ -10,7 +10,7 @@
 //! ```
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -56,22 +56,24 @@ enum State {
     HalfOpen { successes: u32, probing: bool },
 }
 
+/// In this order: what those read who only look lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Breaker {
-    settings: BreakerSettings,
-    state: Mutex<State>,
     /// What the state means for those who only look: pools look at each of their targets for each call.
     open_until: Until,
     probing: AtomicBool,
+    state: Mutex<State>,
+    settings: BreakerSettings,
 }
 
 impl Breaker {
     pub fn new(settings: BreakerSettings) -> Self {
         Self {
-            settings,
-            state: Mutex::new(State::Closed { failures: 0 }),
             open_until: Until::default(),
             probing: AtomicBool::new(false),
+            state: Mutex::new(State::Closed { failures: 0 }),
+            settings,
         }
     }
 
@@ -99,8 +101,11 @@ impl Breaker {
     }
 
     /// Lets a call through, or says how long none is.
-    pub fn admit(self: &Arc<Self>) -> Result<Ticket, Duration> {
-        let mut state = self.lock();
+    ///
+    /// `owner` is what the breaker is a part of.
+    pub fn admit<B: AsRef<Self>>(owner: B) -> Result<Ticket<B>, Duration> {
+        let breaker = owner.as_ref();
+        let mut state = breaker.lock();
         let probe = match &mut *state {
             State::Closed { .. } => false,
             State::Open { until } => {
@@ -109,18 +114,18 @@ impl Breaker {
                     return Err(left);
                 }
                 *state = State::HalfOpen { successes: 0, probing: true };
-                self.probing.store(true, Ordering::Release);
+                breaker.probing.store(true, Ordering::Release);
                 true
             }
             State::HalfOpen { probing, .. } if *probing => return Err(Duration::ZERO),
             State::HalfOpen { probing, .. } => {
                 *probing = true;
-                self.probing.store(true, Ordering::Release);
+                breaker.probing.store(true, Ordering::Release);
                 true
             }
         };
         drop(state);
-        Ok(Ticket { breaker: self.clone(), probe })
+        Ok(Ticket { owner, probe })
     }
 
     /// A success that no ticket was taken for, as of a check of its health: a probe that has succeeded.
@@ -178,53 +183,62 @@ impl Breaker {
 
 /// A call that was let through. Dropped without a word, it counts for nothing, and another probe may start.
 #[derive(Debug)]
-pub struct Ticket {
-    breaker: Arc<Breaker>,
+pub struct Ticket<B: AsRef<Breaker>> {
+    owner: B,
     probe: bool,
 }
 
-impl Ticket {
+impl<B: AsRef<Breaker>> Ticket<B> {
     pub fn is_probe(&self) -> bool {
         self.probe
     }
 
     pub fn succeeded(mut self) {
         let probe = std::mem::take(&mut self.probe);
-        let mut state = self.breaker.lock();
+        let breaker = self.owner.as_ref();
+        let mut state = breaker.lock();
         match &mut *state {
             State::Closed { failures } => *failures = 0,
             State::HalfOpen { successes, probing } if probe => {
-                self.breaker.end_probe(probing);
+                breaker.end_probe(probing);
                 *successes += 1;
             }
             // A call from before it opened says nothing about now.
             State::HalfOpen { .. } | State::Open { .. } => {}
         }
-        self.breaker.close_if_well(&mut state);
+        breaker.close_if_well(&mut state);
     }
 
     pub fn failed(mut self) {
         let probe = std::mem::take(&mut self.probe);
-        let mut state = self.breaker.lock();
+        let breaker = self.owner.as_ref();
+        let mut state = breaker.lock();
         if probe || matches!(*state, State::Closed { .. }) {
-            self.breaker.count_failure(&mut state);
+            breaker.count_failure(&mut state);
         }
     }
 }
 
-impl Drop for Ticket {
+impl<B: AsRef<Breaker>> Drop for Ticket<B> {
     fn drop(&mut self) {
+        let breaker = self.owner.as_ref();
         if self.probe
-            && let State::HalfOpen { probing, .. } = &mut *self.breaker.lock()
+            && let State::HalfOpen { probing, .. } = &mut *breaker.lock()
         {
-            self.breaker.end_probe(probing);
+            breaker.end_probe(probing);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    fn admit(breaker: &Arc<Breaker>) -> Result<Ticket<Arc<Breaker>>, Duration> {
+        Breaker::admit(breaker.clone())
+    }
 
     fn breaker() -> Arc<Breaker> {
         let settings = BreakerSettings { failure_threshold: 3, cooldown: Duration::from_secs(10), probes: 2 };
@@ -234,7 +248,7 @@ mod tests {
     fn opened() -> Arc<Breaker> {
         let breaker = breaker();
         for _ in 0..3 {
-            breaker.admit().unwrap().failed();
+            admit(&breaker).unwrap().failed();
         }
         assert_eq!(breaker.state(), BreakerState::Open);
         breaker
@@ -244,12 +258,12 @@ mod tests {
     async fn failures_in_a_row_open_it_and_a_success_between_them_does_not() {
         let breaker = breaker();
         for _ in 0..5 {
-            breaker.admit().unwrap().failed();
-            breaker.admit().unwrap().failed();
-            breaker.admit().unwrap().succeeded();
+            admit(&breaker).unwrap().failed();
+            admit(&breaker).unwrap().failed();
+            admit(&breaker).unwrap().succeeded();
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
-        assert_eq!(opened().admit().unwrap_err(), Duration::from_secs(10));
+        assert_eq!(admit(&opened()).unwrap_err(), Duration::from_secs(10));
     }
 
     #[tokio::test(start_paused = true)]
@@ -257,11 +271,11 @@ mod tests {
         let breaker = opened();
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(breaker.blocked(), None);
-        let probe = breaker.admit().unwrap();
-        assert!(breaker.admit().is_err() && breaker.blocked().is_some());
+        let probe = admit(&breaker).unwrap();
+        assert!(admit(&breaker).is_err() && breaker.blocked().is_some());
         probe.succeeded();
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        breaker.admit().unwrap().succeeded();
+        admit(&breaker).unwrap().succeeded();
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
@@ -269,8 +283,8 @@ mod tests {
     async fn a_probe_that_fails_opens_it_again_and_one_that_is_given_up_makes_room() {
         let breaker = opened();
         tokio::time::advance(Duration::from_secs(10)).await;
-        drop(breaker.admit().unwrap());
-        breaker.admit().unwrap().failed();
+        drop(admit(&breaker).unwrap());
+        admit(&breaker).unwrap().failed();
         assert_eq!(breaker.state(), BreakerState::Open);
         assert_eq!(breaker.blocked(), Some(Duration::from_secs(10)));
     }
@@ -278,12 +292,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn calls_from_before_it_opened_change_nothing() {
         let breaker = breaker();
-        let early: Vec<_> = (0..3).map(|_| breaker.admit().unwrap()).collect();
+        let early: Vec<_> = (0..3).map(|_| admit(&breaker).unwrap()).collect();
         for _ in 0..3 {
-            breaker.admit().unwrap().failed();
+            admit(&breaker).unwrap().failed();
         }
         tokio::time::advance(Duration::from_secs(10)).await;
-        let probe = breaker.admit().unwrap();
+        let probe = admit(&breaker).unwrap();
         for ticket in early {
             ticket.failed();
         }
@@ -315,7 +329,7 @@ mod tests {
                 let (breaker, running, probes) = (&breaker, &running, &probes);
                 scope.spawn(move || {
                     for round in 0..5_000 {
-                        let Ok(ticket) = breaker.admit() else { continue };
+                        let Ok(ticket) = admit(breaker) else { continue };
                         use std::sync::atomic::Ordering::SeqCst;
                         assert_eq!(running.fetch_add(1, SeqCst), 0);
                         probes.fetch_add(1, SeqCst);

@@ -119,27 +119,35 @@ pub struct TargetReport {
     pub blocked_ms: Option<u64>,
 }
 
+/// In this order: what a pick reads of each target is in the first line of the processor's cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct TargetHealth {
-    breaker: Arc<Breaker>,
-    latency: Latency,
     in_flight: AtomicUsize,
+    /// It has said that it wants no calls until then.
+    rests_until: Until,
+    latency: Latency,
+    breaker: Breaker,
     /// The last outcomes, a bit each: set where it failed.
     outcomes: AtomicU32,
     outcome_count: AtomicU32,
-    /// It has said that it wants no calls until then.
-    rests_until: Until,
+}
+
+impl AsRef<Breaker> for Arc<TargetHealth> {
+    fn as_ref(&self) -> &Breaker {
+        &self.breaker
+    }
 }
 
 impl TargetHealth {
     pub fn new(settings: BreakerSettings) -> Self {
         Self {
-            breaker: Arc::new(Breaker::new(settings)),
-            latency: Latency::default(),
             in_flight: AtomicUsize::new(0),
+            rests_until: Until::default(),
+            latency: Latency::default(),
+            breaker: Breaker::new(settings),
             outcomes: AtomicU32::new(0),
             outcome_count: AtomicU32::new(0),
-            rests_until: Until::default(),
         }
     }
 
@@ -168,7 +176,7 @@ impl TargetHealth {
     /// # Errors
     /// How long the breaker lets nobody through.
     pub fn begin(self: &Arc<Self>, guarded: bool) -> Result<Attempt, Duration> {
-        let ticket = if guarded { Some(self.breaker.admit()?) } else { None };
+        let ticket = if guarded { Some(Breaker::admit(self.clone())?) } else { None };
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(Attempt { target: self.clone(), ticket, guarded, started: Instant::now() })
     }
@@ -257,7 +265,7 @@ pub fn fault(failure: &Failure) -> Fault {
 #[derive(Debug)]
 pub struct Attempt {
     target: Arc<TargetHealth>,
-    ticket: Option<Ticket>,
+    ticket: Option<Ticket<Arc<TargetHealth>>>,
     guarded: bool,
     started: Instant,
 }
@@ -309,7 +317,7 @@ impl Attempt {
             return true;
         }
         if self.ticket.is_none() {
-            self.ticket = self.target.breaker.admit().ok();
+            self.ticket = Breaker::admit(self.target.clone()).ok();
         }
         self.ticket.is_some()
     }

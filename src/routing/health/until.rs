@@ -28,19 +28,25 @@ impl Until {
     }
 
     /// [`Until::left`], without saying how long.
+    #[inline]
     pub fn holds(&self) -> bool {
         self.left().is_some()
     }
 
     /// How long it still holds.
+    #[inline]
     pub fn left(&self) -> Option<Duration> {
         let until = self.0.load(Ordering::Acquire);
-        if until == 0 {
-            return None;
-        }
-        let left = until.saturating_sub(micros(Instant::now()));
-        (left > 0).then(|| Duration::from_micros(left))
+        // The clock is read where something was set, and out of line: picks ask this of each of many targets.
+        if until == 0 { None } else { left_until(until) }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn left_until(until: u64) -> Option<Duration> {
+    let left = until.saturating_sub(micros(Instant::now()));
+    (left > 0).then(|| Duration::from_micros(left))
 }
 
 /// Rounded up: what ends within a microsecond has not ended.

@@ -8,8 +8,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Target;
 use super::rendezvous::mix;
+use super::{Target, TargetState};
 
 /// One call in so many explores.
 const EVERY: u64 = 10;
@@ -31,13 +31,8 @@ pub(super) const UNKNOWN: f64 = -1.0;
 pub(super) const AWAITED: f64 = f64::INFINITY;
 
 /// Milliseconds to the first content, or one of the two above, so that the lowest is to be asked first.
-pub(super) fn milliseconds(target: &Target) -> f64 {
-    as_rank(target, target.state.first_content_ms())
-}
-
-/// The same, of a target whose state was asked already.
-pub(super) fn as_rank(target: &Target, first_content_ms: Option<f64>) -> f64 {
-    match first_content_ms.filter(|ms| ms.is_finite()) {
+pub(super) fn milliseconds<S: TargetState>(target: &Target<S>) -> f64 {
+    match target.state.first_content_ms().filter(|ms| ms.is_finite()) {
         Some(ms) => ms.max(0.0),
         None if target.state.in_flight() == 0 => UNKNOWN,
         None => AWAITED,
@@ -50,7 +45,9 @@ impl Explorer {
     }
 
     pub(super) fn begin(&self, tried: &[bool]) -> Call {
-        Call((!tried.contains(&true)).then(|| self.calls.fetch_add(1, Ordering::Relaxed)))
+        // All of them are looked at: that is done many at a time.
+        let first = !tried.iter().fold(false, |any, tried| any | tried);
+        Call(first.then(|| self.calls.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// The number of the call that asked the target last; 0 for nobody yet.

@@ -3,9 +3,9 @@
 
 use std::cell::Cell;
 
-use super::explore::{AWAITED, Call, Explorer, UNKNOWN, as_rank};
-use super::select::{lowest, untried};
-use super::{Ask, Target};
+use super::explore::{AWAITED, Call, Explorer, UNKNOWN, milliseconds};
+use super::select::{candidates, lowest};
+use super::{Ask, Target, TargetState};
 use crate::model::config::HybridWeights;
 
 pub(super) struct Hybrid {
@@ -20,7 +20,7 @@ struct Seen {
     index: usize,
     weight: f64,
     dollars: f64,
-    /// As [`as_rank`] has it; [`AWAITED`] where speed does not matter.
+    /// As [`milliseconds`] has it; [`AWAITED`] where speed does not matter.
     ms: f64,
     quality: f64,
 }
@@ -52,7 +52,12 @@ impl Hybrid {
         }
     }
 
-    pub(super) fn pick(&self, ask: &Ask<'_>, targets: &[Target], tried: &[bool]) -> Option<usize> {
+    pub(super) fn pick<S: TargetState>(
+        &self,
+        ask: &Ask<'_, impl Fn(usize) -> f64 + ?Sized>,
+        targets: &[Target<S>],
+        tried: &[bool],
+    ) -> Option<usize> {
         // A thread that is ending has no room left; the pick brings its own.
         let room = ROOM.try_with(Cell::take).unwrap_or_default();
         let field = self.look(ask, targets, tried, room);
@@ -72,35 +77,40 @@ impl Hybrid {
         picked
     }
 
-    pub(super) fn score_each(&self, ask: &Ask<'_>, targets: &[Target], mut set: impl FnMut(usize, f64)) {
+    pub(super) fn score_each<S: TargetState>(
+        &self,
+        ask: &Ask<'_, impl Fn(usize) -> f64 + ?Sized>,
+        targets: &[Target<S>],
+        mut set: impl FnMut(usize, f64),
+    ) {
         let field = self.look(ask, targets, &[], Vec::new());
         field.seen.iter().for_each(|seen| set(seen.index, field.score(seen)));
     }
 
-    fn look(&self, ask: &Ask<'_>, targets: &[Target], tried: &[bool], mut seen: Vec<Seen>) -> Field {
+    fn look<S: TargetState>(
+        &self,
+        ask: &Ask<'_, impl Fn(usize) -> f64 + ?Sized>,
+        targets: &[Target<S>],
+        tried: &[bool],
+        mut seen: Vec<Seen>,
+    ) -> Field {
         seen.clear();
         seen.reserve(targets.len());
-        let matters = self.latency > 0.0;
-        seen.extend(untried(targets, tried).filter_map(|(index, target)| {
-            Some(Seen {
+        let (speed_matters, cost_matters) = (self.latency > 0.0, self.cost > 0.0);
+        let (mut dollars, mut ms, mut quality) = (Range::EMPTY, Range::EMPTY, Range::EMPTY);
+        seen.extend(candidates(targets, tried).map(|(index, target)| {
+            let one = Seen {
                 index,
                 weight: target.weight,
-                ms: if matters {
-                    as_rank(target, target.state.first_content_ms_if_available()?)
-                } else {
-                    target.state.is_available().then_some(AWAITED)?
-                },
-                dollars: if self.cost > 0.0 { ask.cost(index) } else { 0.0 },
+                ms: if speed_matters { milliseconds(target) } else { AWAITED },
+                dollars: if cost_matters { ask.cost(index) } else { 0.0 },
                 quality: target.quality,
-            })
+            };
+            dollars.add(one.dollars);
+            ms.add(if one.ms < 0.0 { AWAITED } else { one.ms });
+            quality.add_known(one.quality);
+            one
         }));
-        // In a pass of its own: beside the calls above, six numbers would not stay in registers.
-        let (mut dollars, mut ms, mut quality) = (Range::EMPTY, Range::EMPTY, Range::EMPTY);
-        for seen in &seen {
-            dollars.add(seen.dollars);
-            ms.add(if seen.ms < 0.0 { AWAITED } else { seen.ms });
-            quality.add_known(seen.quality);
-        }
         Field {
             seen,
             dollars: dollars.upwards(self.cost),

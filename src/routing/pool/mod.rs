@@ -18,6 +18,7 @@ use crate::model::config::{HybridWeights, StrategyKind};
 use explore::Explorer;
 use hybrid::Hybrid;
 use rendezvous::Rendezvous;
+pub use rendezvous::TargetName;
 use round_robin::RoundRobin;
 use select::{candidates, lowest};
 
@@ -30,40 +31,34 @@ pub trait TargetState: Send + Sync {
     fn in_flight(&self) -> usize;
     /// Moving median of milliseconds to the first content; `None` until something was measured.
     fn first_content_ms(&self) -> Option<f64>;
-    /// The same of a target that may be asked now; `None` of any other. One question for two: a pick asks every target.
-    fn first_content_ms_if_available(&self) -> Option<Option<f64>> {
-        self.is_available().then(|| self.first_content_ms())
-    }
 }
 
-/// One member of a pool.
-pub struct Target {
-    /// Name of its provider entry.
-    pub entry: String,
-    /// Empty where it is decided for each call.
-    pub model: String,
+/// One member of a pool. Small: a pick reads all of them.
+pub struct Target<S> {
+    pub name: TargetName,
     /// Its share beside the others'. A pool brings it into the range from 1e-9 to 1e9.
     pub weight: f64,
     /// For `priority`: lower numbers come first.
     pub priority: u64,
     /// For `hybrid`: 0 to 1, higher is better.
     pub quality: f64,
-    pub state: Arc<dyn TargetState>,
+    pub state: Arc<S>,
 }
 
 /// What a strategy must know of a call.
-pub struct Ask<'a> {
+pub struct Ask<'a, C: ?Sized> {
     /// For `consistent_hash`: the value that chooses. Without one, or with an empty one, the target is picked by weight.
     pub hash: Option<&'a str>,
     /// Estimated dollars of this call at target number i; not finite where no price is known, which counts as the dearest.
     /// Only `cost` and `hybrid` ask, once for each target that is in question.
-    pub cost: &'a dyn Fn(usize) -> f64,
+    pub cost: &'a C,
 }
 
-impl Ask<'_> {
+impl<C: Fn(usize) -> f64 + ?Sized> Ask<'_, C> {
     /// Infinite where it is not known.
     fn cost(&self, target: usize) -> f64 {
-        Some((self.cost)(target)).filter(|cost| cost.is_finite()).unwrap_or(f64::INFINITY)
+        let cost = (self.cost)(target);
+        if cost.is_finite() { cost } else { f64::INFINITY }
     }
 
     fn hash(&self) -> Option<&str> {
@@ -72,8 +67,8 @@ impl Ask<'_> {
 }
 
 /// Targets and the strategy that picks among them. All threads may pick at once.
-pub struct Pool {
-    targets: Vec<Target>,
+pub struct Pool<S> {
+    targets: Vec<Target<S>>,
     strategy: Strategy,
 }
 
@@ -89,9 +84,9 @@ enum Strategy {
     Hybrid(Hybrid),
 }
 
-impl Pool {
+impl<S: TargetState> Pool<S> {
     /// `weights` matter to `hybrid` alone.
-    pub fn new(mut targets: Vec<Target>, strategy: StrategyKind, weights: HybridWeights) -> Self {
+    pub fn new(mut targets: Vec<Target<S>>, strategy: StrategyKind, weights: HybridWeights) -> Self {
         for target in &mut targets {
             target.weight = if target.weight.is_nan() { 1.0 } else { target.weight.clamp(1e-9, 1e9) };
             target.quality = if target.quality.is_nan() { 0.5 } else { target.quality.clamp(0.0, 1.0) };
@@ -109,12 +104,11 @@ impl Pool {
         Self { targets, strategy }
     }
 
-    pub fn targets(&self) -> &[Target] {
-        &self.targets
-    }
-
     /// The next target for a call; `tried` has a flag for each target. `None`: nobody is left or available.
-    pub fn pick(&self, ask: &Ask<'_>, tried: &[bool]) -> Option<usize> {
+    pub fn pick<C>(&self, ask: &Ask<'_, C>, tried: &[bool]) -> Option<usize>
+    where
+        C: Fn(usize) -> f64 + ?Sized,
+    {
         let targets = &self.targets;
         let open = candidates(targets, tried);
         match &self.strategy {
@@ -148,7 +142,10 @@ impl Pool {
     /// beside the priority. `round_robin`: the credit with its sign turned. `least_busy`: calls under way by weight.
     /// `consistent_hash`: the distance of value and target. `cost`: dollars. `latency`: milliseconds. `hybrid`: 0 to 1. In the
     /// last two, -1 is a target that is not measured yet and comes first. Infinite: not available, or asked after all others.
-    pub fn scores(&self, ask: &Ask<'_>) -> Vec<f64> {
+    pub fn scores<C>(&self, ask: &Ask<'_, C>) -> Vec<f64>
+    where
+        C: Fn(usize) -> f64 + ?Sized,
+    {
         let mut scores = vec![f64::INFINITY; self.targets.len()];
         let mut set = |index: usize, score: f64| {
             if let Some(slot) = scores.get_mut(index) {
@@ -181,11 +178,11 @@ impl Pool {
 
 /// Calls under way for each unit of weight.
 #[allow(clippy::cast_precision_loss)]
-fn load(target: &Target) -> f64 {
+fn load<S: TargetState>(target: &Target<S>) -> f64 {
     target.state.in_flight() as f64 / target.weight
 }
 
 /// The target's part of the weight of `all`.
-fn share<'a>(target: &Target, all: impl Iterator<Item = (usize, &'a Target)>) -> f64 {
+fn share<'a, S: 'a>(target: &Target<S>, all: impl Iterator<Item = (usize, &'a Target<S>)>) -> f64 {
     target.weight / all.map(|(_, other)| other.weight).sum::<f64>()
 }

@@ -7,16 +7,28 @@
 
 use super::Target;
 
+/// What a value is held against: a hash of a target's entry and model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TargetName(u64);
+
+impl TargetName {
+    /// `model`: empty where it is decided for each call.
+    pub fn new(entry: &str, model: &str) -> Self {
+        // No text holds the byte between the two, so that `a` + `bc` is not `ab` + `c`.
+        Self(text_hash(fnv(fnv(OFFSET, entry.as_bytes()), &[0xff]), model.as_bytes()))
+    }
+}
+
 pub(super) struct Rendezvous {
-    /// A hash of each target's entry and model.
+    /// Of each target, all different.
     names: Vec<u64>,
 }
 
 impl Rendezvous {
-    pub(super) fn new(targets: &[Target]) -> Self {
+    pub(super) fn new<S>(targets: &[Target<S>]) -> Self {
         let mut names: Vec<u64> = Vec::with_capacity(targets.len());
         for target in targets {
-            let mut name = name_hash(&target.entry, &target.model);
+            let TargetName(mut name) = target.name;
             // The same target written twice has two shares.
             while names.contains(&name) {
                 name = mix(name);
@@ -26,10 +38,10 @@ impl Rendezvous {
         Self { names }
     }
 
-    pub(super) fn pick<'a>(
+    pub(super) fn pick<'a, S: 'a>(
         &self,
         value: &str,
-        open: impl Iterator<Item = (usize, &'a Target)>,
+        open: impl Iterator<Item = (usize, &'a Target<S>)>,
     ) -> Option<usize> {
         let value = text_hash(OFFSET, value.as_bytes());
         let mut best: Option<(usize, f64)> = None;
@@ -47,10 +59,10 @@ impl Rendezvous {
         best.map(|(index, _)| index)
     }
 
-    pub(super) fn score_each<'a>(
+    pub(super) fn score_each<'a, S: 'a>(
         &self,
         value: &str,
-        open: impl Iterator<Item = (usize, &'a Target)>,
+        open: impl Iterator<Item = (usize, &'a Target<S>)>,
         mut set: impl FnMut(usize, f64),
     ) {
         let value = text_hash(OFFSET, value.as_bytes());
@@ -84,11 +96,6 @@ fn text_hash(hash: u64, bytes: &[u8]) -> u64 {
     mix(fnv(hash, bytes))
 }
 
-/// No text holds the byte between the two, so that `a` + `bc` is not `ab` + `c`.
-fn name_hash(entry: &str, model: &str) -> u64 {
-    text_hash(fnv(fnv(OFFSET, entry.as_bytes()), &[0xff]), model.as_bytes())
-}
-
 /// Spreads a change of any bit over all of them.
 pub(super) const fn mix(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -111,7 +118,8 @@ mod tests {
 
     #[test]
     fn names_do_not_run_into_each_other() {
-        assert_ne!(name_hash("a", "bc"), name_hash("ab", "c"));
-        assert_ne!(name_hash("a", ""), name_hash("", "a"));
+        let name = |entry, model| TargetName::new(entry, model).0;
+        assert_ne!(name("a", "bc"), name("ab", "c"));
+        assert_ne!(name("a", ""), name("", "a"));
     }
 }

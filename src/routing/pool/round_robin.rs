@@ -6,8 +6,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::Target;
 use super::select::candidates;
+use super::{Target, TargetState};
 
 pub(super) struct RoundRobin {
     /// Of each target. Two picks at once must not see the same credits, or shares would not be exact.
@@ -19,7 +19,7 @@ impl RoundRobin {
         Self { credits: Mutex::new(vec![0.0; targets]) }
     }
 
-    pub(super) fn pick(&self, targets: &[Target], tried: &[bool]) -> Option<usize> {
+    pub(super) fn pick<S: TargetState>(&self, targets: &[Target<S>], tried: &[bool]) -> Option<usize> {
         let mut credits = self.credits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut earned = 0.0;
         let mut best: Option<(usize, f64)> = None;
@@ -38,9 +38,9 @@ impl RoundRobin {
         Some(index)
     }
 
-    pub(super) fn score_each<'a>(
+    pub(super) fn score_each<'a, S: 'a>(
         &self,
-        open: impl Iterator<Item = (usize, &'a Target)>,
+        open: impl Iterator<Item = (usize, &'a Target<S>)>,
         mut set: impl FnMut(usize, f64),
     ) {
         let credits = self.credits.lock().unwrap_or_else(PoisonError::into_inner);

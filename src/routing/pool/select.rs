@@ -5,21 +5,16 @@ use std::cmp::Ordering;
 use rand::Rng;
 use rand::rngs::SmallRng;
 
-use super::{Target, random};
+use super::{Target, TargetState, random};
 
 /// The targets that are available and not tried yet.
-pub(super) fn candidates<'a>(
-    targets: &'a [Target],
+pub(super) fn candidates<'a, S: TargetState>(
+    targets: &'a [Target<S>],
     tried: &'a [bool],
-) -> impl Iterator<Item = (usize, &'a Target)> {
-    untried(targets, tried).filter(|(_, target)| target.state.is_available())
-}
-
-pub(super) fn untried<'a>(
-    targets: &'a [Target],
-    tried: &'a [bool],
-) -> impl Iterator<Item = (usize, &'a Target)> {
-    targets.iter().enumerate().filter(|(index, _)| !tried.get(*index).copied().unwrap_or(false))
+) -> impl Iterator<Item = (usize, &'a Target<S>)> {
+    let was_tried = |index: usize| tried.get(index).copied().unwrap_or(false);
+    let indexed = targets.iter().enumerate();
+    indexed.filter(move |(index, target)| !was_tried(*index) && target.state.is_available())
 }
 
 /// Of `(index, weight, rank)`, one with the lowest rank: among equals at random, by weight.

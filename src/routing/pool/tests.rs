@@ -89,7 +89,7 @@ fn by_weight(weights: &[f64]) -> Vec<Spec> {
 
 /// A pool and the states of its targets.
 struct Bench {
-    pool: Pool,
+    pool: Pool<Hand>,
     states: Vec<Arc<Hand>>,
 }
 
@@ -101,8 +101,7 @@ impl Bench {
     fn hybrid(strategy: StrategyKind, weights: HybridWeights, specs: &[Spec]) -> Self {
         let states: Vec<Arc<Hand>> = specs.iter().map(|_| Arc::default()).collect();
         let targets = specs.iter().zip(&states).enumerate().map(|(index, (spec, state))| Target {
-            entry: format!("entry-{index}"),
-            model: "model".into(),
+            name: TargetName::new(&format!("entry-{index}"), "model"),
             weight: spec.weight,
             priority: spec.priority,
             quality: spec.quality,
@@ -126,11 +125,11 @@ impl Bench {
     }
 }
 
-fn free() -> Ask<'static> {
+fn free() -> Ask<'static, dyn Fn(usize) -> f64> {
     Ask { hash: None, cost: &|_| 0.0 }
 }
 
-fn hashed(value: &str) -> Ask<'_> {
+fn hashed(value: &str) -> Ask<'_, dyn Fn(usize) -> f64> {
     Ask { hash: Some(value), cost: &|_| 0.0 }
 }
 

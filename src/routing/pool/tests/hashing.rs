@@ -45,7 +45,7 @@ fn a_pool_that_is_smaller_or_in_another_order_agrees() {
     for key in keys().take(2_000) {
         let here = all.pool.pick(&hashed(&key), &[]).unwrap();
         let there = other.pick(&hashed(&key), &[]).unwrap();
-        assert_eq!(all.pool.targets()[here].entry, other.targets()[there].entry);
+        assert_eq!(all.pool.targets[here].name, other.targets[there].name);
     }
 }
 
@@ -69,8 +69,7 @@ fn keys_are_shared_by_weight() {
 fn a_target_that_is_written_twice_has_two_shares() {
     let states: Vec<Arc<Hand>> = (0..3).map(|_| Arc::default()).collect();
     let targets = states.iter().zip(["a", "a", "b"]).map(|(state, entry)| Target {
-        entry: entry.into(),
-        model: String::new(),
+        name: TargetName::new(entry, ""),
         weight: 1.0,
         priority: 0,
         quality: 0.5,

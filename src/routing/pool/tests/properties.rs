@@ -70,7 +70,7 @@ proptest! {
             StrategyKind::Cost,
         ] {
             let bench = bench(strategy, &targets);
-            let ask = Ask { hash: Some(&key), cost: &|target| targets[target].4 };
+            let ask = Ask { hash: Some(&key), cost: &|target: usize| targets[target].4 };
             for _ in 0..20 {
                 let scores = bench.pool.scores(&ask);
                 prop_assert_eq!(scores.len(), targets.len());

@@ -43,7 +43,7 @@ fn priority_asks_the_best_group_by_weight_and_then_the_next() {
 fn a_weight_that_is_none_is_a_very_small_one() {
     let weights = [0.0, -3.0, f64::NAN, f64::INFINITY, 1.0];
     let bench = Bench::new(StrategyKind::Weighted, &by_weight(&weights));
-    let weights: Vec<f64> = bench.pool.targets().iter().map(|target| target.weight).collect();
+    let weights: Vec<f64> = bench.pool.targets.iter().map(|target| target.weight).collect();
     assert_eq!(weights, [1e-9, 1e-9, 1.0, 1e9, 1.0]);
     for absent in 2..5 {
         bench.states[absent].available(false);
