@@ -1,51 +1,83 @@
-//! What a pick costs: `cargo bench --bench pick`. Each strategy among 3 and among 200 targets, all of them available.
+//! What a pick costs: `cargo bench --bench pick`. Each strategy among 3 and among 200 targets, all of them available, as a
+//! call asks them: real providers with breakers, measured latencies and listed prices. `cost` and `hybrid` work out what
+//! the call would cost at each target; counting the prompt's tokens, which a call does once, is not part of it.
+
+#![allow(clippy::unwrap_used)]
 
 use std::hint::black_box;
 use std::sync::Arc;
 
-use ai_gateway_native::model::config::{HybridWeights, StrategyKind};
-use ai_gateway_native::routing::health::{BreakerSettings, TargetHealth};
-use ai_gateway_native::routing::pool::{Ask, Pool, Target, TargetName};
+use ai_gateway_native::config;
+use ai_gateway_native::gateway::PromptEstimate;
+use ai_gateway_native::model::config::{ProviderConfig, Settings};
+use ai_gateway_native::model::{ChatRequest, Message, Role};
+use ai_gateway_native::providers::{Setup, build};
+use ai_gateway_native::routing::{Loaded, Orders, RoutePool};
+use ai_gateway_native::transport::NetworkSettings;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use serde_json::{Value, json};
 
-/// Targets with breakers and measured latencies, as those of a gateway in use.
-fn pool(strategy: StrategyKind, targets: u32) -> Pool<TargetHealth> {
-    let target = |number: u32| {
-        let state = TargetHealth::new(BreakerSettings::from(None));
-        state.latency().record(f64::from(number * 7919 % 1000));
-        Target {
-            name: TargetName::new(&format!("provider-{number}"), "some-model"),
-            weight: f64::from(1 + number % 3),
-            priority: u64::from(number % 2),
-            quality: f64::from(number % 10) / 10.0,
-            state: Arc::new(state),
-        }
+const MODELS: [(&str, &str); 5] = [
+    ("openai", "gpt-4o"),
+    ("openai", "gpt-4o-mini"),
+    ("anthropic", "claude-sonnet-4-5"),
+    ("gemini", "gemini-2.5-pro"),
+    ("deepseek", "deepseek-chat"),
+];
+
+fn pool(strategy: &str, targets: usize) -> RoutePool {
+    let entry = |number: usize| {
+        let (family, model) = MODELS[number % MODELS.len()];
+        json!({ "name": format!("provider-{number}"), "provider": family, "auth": { "type": "apiKey", "envVar": "KEY" },
+            "models": [model], "weight": 1 + number % 3, "priority": number % 2 })
     };
-    Pool::new((0..targets).map(target).collect(), strategy, HybridWeights::default())
+    let members: Vec<Value> =
+        (0..targets).map(|number| json!({ "provider": format!("provider-{number}") })).collect();
+    let config = config::parse(&json!({
+        "providers": (0..targets).map(entry).collect::<Vec<_>>(),
+        "routes": [{ "name": "all", "match": {}, "target": { "pool": members, "strategy": strategy } }],
+    }))
+    .unwrap();
+    let setup =
+        Setup { var: &|_: &str| Some("sk-0123456789".to_owned()), network: NetworkSettings::default() };
+    let load = |entry: &ProviderConfig| {
+        let provider = build(&entry.provider, entry, &setup).unwrap().unwrap();
+        (entry.name.clone(), Arc::new(Loaded::new(provider, entry)))
+    };
+    let providers = config.providers.iter().map(load).collect();
+    let quality = MODELS.iter().zip([0.8, 0.5, 0.9, 0.7, 0.6]);
+    let settings = Settings {
+        quality: quality.map(|((_, model), quality)| ((*model).to_owned(), quality)).collect(),
+        ..Settings::default()
+    };
+    let pool = RoutePool::new(config.routes[0].target.pool.as_ref().unwrap(), &providers, &settings);
+    for number in 0..targets {
+        pool.member(number).unwrap().target.latency().record((number * 7919 % 1000) as f64);
+    }
+    pool
 }
 
-#[allow(clippy::cast_precision_loss)]
+fn orders() -> Orders {
+    let request = Arc::new(ChatRequest {
+        messages: vec![Message::plain(Role::User, "word ".repeat(200))],
+        user_id: Some("f81d4fae-7dec-11d0-a765-00a0c91e6bf6".into()),
+        ..ChatRequest::default()
+    });
+    Orders::new(request.clone(), Arc::new(PromptEstimate::new(request)))
+}
+
 fn pick(criterion: &mut Criterion) {
-    for (name, strategy) in [
-        ("priority", StrategyKind::Priority),
-        ("weighted", StrategyKind::Weighted),
-        ("round_robin", StrategyKind::RoundRobin),
-        ("least_busy", StrategyKind::LeastBusy),
-        ("consistent_hash", StrategyKind::ConsistentHash),
-        ("cost", StrategyKind::Cost),
-        ("latency", StrategyKind::Latency),
-        ("hybrid", StrategyKind::Hybrid),
-    ] {
-        let mut group = criterion.benchmark_group(name);
+    let strategies =
+        ["priority", "weighted", "round_robin", "least_busy", "consistent_hash", "cost", "latency", "hybrid"];
+    for strategy in strategies {
+        let mut group = criterion.benchmark_group(strategy);
         for targets in [3, 200] {
-            let pool = pool(strategy, targets);
-            let tried = vec![false; targets as usize];
-            let ask = Ask {
-                hash: Some("f81d4fae-7dec-11d0-a765-00a0c91e6bf6"),
-                cost: &|target| (target * 31 % 17) as f64,
-            };
+            let (pool, orders, tried) = (pool(strategy, targets), orders(), vec![false; targets]);
             group.bench_function(BenchmarkId::from_parameter(targets), |bencher| {
-                bencher.iter(|| pool.pick(black_box(&ask), black_box(&tried)));
+                bencher.iter(|| {
+                    let costs = pool.costs(black_box(&orders));
+                    pool.pick(black_box(&orders.request), &costs, black_box(&tried)).unwrap()
+                });
             });
         }
         group.finish();

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::budget::CallEstimate;
 use crate::model::{ChatRequest, TokenUsage, UsageSource, Usd};
+use crate::pricing::tokens::{Counted, Tokenizer};
 use crate::pricing::{self, tokens};
 use crate::routing::RouteEstimate;
 use crate::routing::run::Estimates;
@@ -12,7 +13,6 @@ use crate::routing::run::Estimates;
 const ASSUMED_OUTPUT: u64 = 256;
 
 /// What goes in.
-#[derive(Clone)]
 enum Prompt {
     Chat(Arc<ChatRequest>),
     /// Texts to be made vectors of: nothing comes out but these.
@@ -27,10 +27,10 @@ impl Prompt {
         }
     }
 
-    fn count(&self, model: &str) -> u64 {
+    fn count(&self, tokenizer: Tokenizer, counted: &Counted) -> u64 {
         match self {
-            Self::Chat(request) => tokens::count_prompt(model, &request.messages, &request.tools),
-            Self::Texts(texts) => tokens::count_texts(model, texts),
+            Self::Chat(request) => tokenizer.count_prompt(&request.messages, &request.tools, counted),
+            Self::Texts(texts) => tokenizer.count_texts(texts, counted),
         }
     }
 
@@ -42,10 +42,11 @@ impl Prompt {
     }
 }
 
-/// A prompt whose tokens are counted once, and only when a limit could be met.
+/// A prompt whose tokens are counted once with each vocabulary, and only when a limit could be met.
 pub struct PromptEstimate {
     prompt: Prompt,
     upper_bound: u64,
+    counted: Counted,
 }
 
 impl PromptEstimate {
@@ -58,14 +59,13 @@ impl PromptEstimate {
     }
 
     fn of(prompt: Prompt) -> Self {
-        Self { upper_bound: prompt.upper_bound(), prompt }
+        Self { upper_bound: prompt.upper_bound(), prompt, counted: Counted::default() }
     }
 
     /// The estimate for a call of this prompt to `model`.
-    pub fn on(&self, family: &str, model: &str) -> ModelEstimate {
+    pub fn on(self: &Arc<Self>, family: &str, model: &str) -> ModelEstimate {
         ModelEstimate {
-            prompt: self.prompt.clone(),
-            upper_bound: self.upper_bound,
+            prompt: self.clone(),
             counted: OnceLock::new(),
             family: family.to_owned(),
             model: model.to_owned(),
@@ -73,23 +73,17 @@ impl PromptEstimate {
     }
 
     fn count(&self, model: &str) -> u64 {
-        self.prompt.count(model)
+        self.input_tokens(Tokenizer::of(model))
     }
 }
 
 impl Estimates for PromptEstimate {
-    fn input_tokens(&self, model: &str) -> u64 {
-        self.count(model)
+    fn input_tokens(&self, tokenizer: Tokenizer) -> u64 {
+        self.prompt.count(tokenizer, &self.counted)
     }
 
-    fn tokens(&self, model: &str) -> u64 {
-        let output = self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT);
-        self.count(model).saturating_add(output)
-    }
-
-    fn cost(&self, family: &str, model: &str) -> f64 {
-        let output = self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT);
-        pricing::cost(family, model, &TokenUsage::new(self.count(model), output)).dollars()
+    fn output_tokens(&self) -> u64 {
+        self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT)
     }
 }
 
@@ -104,7 +98,7 @@ impl RouteEstimate for PromptEstimate {
     }
 
     fn cost_within(&self, family: &str, model: &str, max: f64) -> Result<(), f64> {
-        let output = self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT);
+        let output = self.output_tokens();
         let cost = |input| pricing::cost(family, model, &TokenUsage::new(input, output)).dollars();
         if cost(self.upper_bound) <= max {
             return Ok(());
@@ -116,8 +110,7 @@ impl RouteEstimate for PromptEstimate {
 
 /// A prompt and the model it goes to.
 pub struct ModelEstimate {
-    prompt: Prompt,
-    upper_bound: u64,
+    prompt: Arc<PromptEstimate>,
     counted: OnceLock<u64>,
     family: String,
     model: String,
@@ -129,7 +122,7 @@ impl CallEstimate for ModelEstimate {
     }
 
     fn input_upper_bound(&self) -> u64 {
-        self.upper_bound
+        self.prompt.upper_bound
     }
 
     fn input_tokens(&self) -> u64 {
@@ -137,7 +130,7 @@ impl CallEstimate for ModelEstimate {
     }
 
     fn max_tokens(&self) -> Option<u64> {
-        self.prompt.max_tokens()
+        self.prompt.prompt.max_tokens()
     }
 
     fn cost(&self, input: u64, output: u64) -> Usd {

@@ -9,9 +9,8 @@ use crate::budget::{BudgetUsage, Scope};
 use crate::error::GatewayError;
 use crate::model::config::StrategyKind;
 use crate::model::{ChatRequest, Usd};
-use crate::routing::candidates::Candidates;
+use crate::pricing::tokens::Tokenizer;
 use crate::routing::health::BreakerState;
-use crate::routing::pool::Ask;
 use crate::routing::{Decision, Excluded, Loaded, Orders, step_model};
 
 /// What `explain()` gives.
@@ -142,19 +141,16 @@ impl Gateway {
 
     fn pool_candidates(&self, decision: &Decision, orders: &Orders) -> Vec<ExplainedCandidate> {
         let Some(pool) = &decision.pool else { return Vec::new() };
-        let costs = Candidates::new(decision, &self.providers, orders);
-        let cost = |number| costs.member_cost(number);
-        let hash = pool.hash(&orders.request);
-        let scores = pool.pool.scores(&Ask { hash: hash.as_deref(), cost: &cost });
+        let scores = pool.scores(orders);
         let mut candidates: Vec<ExplainedCandidate> = (0..pool.len())
             .filter_map(|number| {
-                let (entry, target) = pool.member(number)?;
-                let model = pool.model(number, &orders.request, self.providers.get(entry)?);
-                let candidate =
-                    self.candidate(entry, &model, Origin::Pool, scores.get(number).copied(), orders)?;
+                let member = pool.member(number)?;
+                let model = member.model(orders.request.model.as_deref());
+                let score = scores.get(number).copied();
+                let candidate = self.candidate(&member.entry, model, Origin::Pool, score, orders)?;
                 #[allow(clippy::cast_possible_truncation)]
-                let blocked_ms = target.blocked().map(|wait| wait.as_millis() as u64);
-                Some(ExplainedCandidate { state: target.state(), blocked_ms, ..candidate })
+                let blocked_ms = member.target.blocked().map(|wait| wait.as_millis() as u64);
+                Some(ExplainedCandidate { state: member.target.state(), blocked_ms, ..candidate })
             })
             .collect();
         let key = |candidate: &ExplainedCandidate| {
@@ -202,7 +198,7 @@ impl Gateway {
             refuses: loaded
                 .and_then(|loaded| loaded.provider.refuses(&orders.request))
                 .map(|error| error.message),
-            estimated_input_tokens: orders.estimates.input_tokens(model),
+            estimated_input_tokens: orders.estimates.input_tokens(Tokenizer::of(model)),
             estimated_cost_usd: loaded
                 .map_or(0.0, |loaded| orders.estimates.cost(loaded.provider.family(), model)),
         })

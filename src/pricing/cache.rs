@@ -21,9 +21,22 @@ static STATE: LazyLock<RwLock<State>> = LazyLock::new(RwLock::default);
 #[derive(Default)]
 pub(super) struct State {
     registered: HashMap<Box<str>, ModelPricing>,
+    registrations: u64,
     /// By family, then by model.
     resolved: HashMap<Box<str>, HashMap<Box<str>, Resolved>>,
     resolved_count: usize,
+}
+
+/// Prices are the same while this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edition {
+    registrations: u64,
+    period: u64,
+}
+
+pub(super) fn edition() -> Edition {
+    let registrations = STATE.read().unwrap_or_else(PoisonError::into_inner).registrations;
+    Edition { registrations, period: now() }
 }
 
 #[derive(Clone)]
@@ -78,6 +91,7 @@ impl State {
 pub(super) fn register(model: &str, pricing: ModelPricing) {
     let mut state = STATE.write().unwrap_or_else(PoisonError::into_inner);
     state.registered.insert(model.into(), pricing);
+    state.registrations += 1;
     state.forget();
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A model's price is, in this order: the one registered by the program, the built-in table's (`own`), the
 //! genai-prices catalogue's (`catalogue`). Resolved rates are kept (`cache`), unknown names included, so that
-//! pricing a call is a look-up and a few multiplications (`rates`).
+//! pricing a call is a look-up and a few multiplications (`rates`). Who compares many models for each call keeps the rates
+//! himself (`quote`).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +12,13 @@ use crate::model::{TokenUsage, Usd};
 mod cache;
 mod catalogue;
 mod own;
+mod quote;
 mod rates;
 pub mod tokens;
 mod vocabularies;
+
+pub use cache::Edition;
+pub use quote::{Quote, edition};
 
 /// Prices of one model, in US dollars per 1,000 tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,11 +64,6 @@ pub fn estimate_cost(model: &str, input: u64, output: u64) -> Usd {
 pub fn cost(family: &str, model: &str, usage: &TokenUsage) -> Usd {
     let cached = usage.cache_read.unwrap_or(0) > 0 || usage.cache_write.unwrap_or(0) > 0;
     cache::with_rates(family, model, cached, |rates| rates.cost(usage)).unwrap_or(Usd::ZERO)
-}
-
-/// Whether it is known what a call costs: a price, or a server of one's own, which costs nothing.
-pub fn is_known(family: &str, model: &str) -> bool {
-    catalogue::is_local(family) || cache::with_rates(family, model, false, |_| ()).is_some()
 }
 
 /// Decodes the price catalogue, so that no call has to. Blocks for tens of milliseconds: meant for a background

@@ -6,7 +6,7 @@ use crate::model::{TokenUsage, Usd};
 /// Attodollars (10⁻¹⁸ USD) per token: published prices have up to twelve decimals per million tokens.
 pub(super) type Atto = i128;
 
-const ATTO_PER_DOLLAR: f64 = 1e18;
+pub(super) const ATTO_PER_DOLLAR: f64 = 1e18;
 const ATTO_PER_PICO: Atto = 1_000_000;
 const PICO_PER_DOLLAR: Atto = 1_000_000_000_000;
 

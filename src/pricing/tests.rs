@@ -380,3 +380,25 @@ fn what_the_cache_keeps_for_an_hour_costs_more_to_write() {
     let (plain, hour) = (written(100_000, None), written(100_000, Some(100_000)));
     assert_eq!(cost("openai", "gpt-4.1", &plain), cost("openai", "gpt-4.1", &hour));
 }
+
+#[test]
+fn quotes_agree_with_bills() {
+    let models = [
+        ("openai", "gpt-4o"),
+        ("anthropic", "claude-sonnet-4-5"),
+        ("gemini", "gemini-2.5-pro"),
+        ("deepseek", "deepseek-chat"),
+        ("perplexity", "sonar"),
+        ("mock", "mock"),
+    ];
+    for (family, model) in models {
+        let quote = Quote::of(family, model).unwrap();
+        for (input, output) in [(0, 0), (1, 1), (1_000, 256), (200_000, 1), (200_001, 1), (900_000, 64_000)] {
+            let bill = cost(family, model, &TokenUsage::new(input, output)).dollars();
+            // Bills are rounded to the picodollar.
+            let off = (quote.dollars(input, output) - bill).abs();
+            assert!(off <= 1e-12 + bill * 1e-12, "{family} {model} {input} {output}: {off} off {bill}");
+        }
+    }
+    assert!(Quote::of("openai", "nobody-sells-it").is_none());
+}

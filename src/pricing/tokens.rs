@@ -18,6 +18,8 @@
 //! that the sum is the same. Only a piece without any such space is cut between two characters, which can make a token
 //! or two more.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::vocabularies::vocabulary;
 use crate::model::{Content, Message, Part, Tool};
 
@@ -64,16 +66,28 @@ pub fn count_text(model: &str, text: &str) -> u64 {
 /// and 3 for the answer's start, [`ATTACHMENT_TOKENS`] for each part that is not text; and the
 /// tools' names, descriptions and schemas.
 pub fn count_prompt(model: &str, messages: &[Message], tools: &[Tool]) -> u64 {
-    let tokenizer = Tokenizer::of(model);
-    let tokens = texts(messages).map(|text| tokenizer.count(text)).sum::<u64>();
-    let tools = tools.iter().map(|tool| tokenizer.count(&tool_text(tool))).sum::<u64>();
-    scale(tokens.saturating_add(tools), tokenizer.factor).saturating_add(overhead(messages))
+    Tokenizer::of(model).count_prompt(messages, tools, &Counted::default())
 }
 
 /// The tokens of texts on their own, as embedding models bill them.
 pub fn count_texts(model: &str, texts: &[String]) -> u64 {
-    let tokenizer = Tokenizer::of(model);
-    scale(texts.iter().map(|text| tokenizer.count(text)).sum(), tokenizer.factor)
+    Tokenizer::of(model).count_texts(texts, &Counted::default())
+}
+
+/// What one prompt was counted at already. Models that share a vocabulary share its count.
+#[derive(Debug, Default)]
+pub struct Counted(Mutex<Vec<(&'static str, u64)>>);
+
+impl Counted {
+    fn get(&self, encoding: &'static str, count: impl FnOnce() -> u64) -> u64 {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, tokens)) = known.iter().find(|(name, _)| *name == encoding) {
+            return *tokens;
+        }
+        let tokens = count();
+        known.push((encoding, tokens));
+        tokens
+    }
 }
 
 /// No fewer than [`count_texts`] gives for any model, without counting.
@@ -90,13 +104,14 @@ pub fn prompt_upper_bound(messages: &[Message], tools: &[Tool]) -> u64 {
 }
 
 /// How a model's tokens are counted.
-struct Tokenizer {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tokenizer {
     encoding: &'static str,
     factor: Factor,
 }
 
 impl Tokenizer {
-    fn of(model: &str) -> Self {
+    pub fn of(model: &str) -> Self {
         let model = model.to_ascii_lowercase();
         let estimate = |factor| Self { encoding: FALLBACK_ENCODING, factor };
         if let Some((_, version)) = model.split_once("claude") {
@@ -109,6 +124,21 @@ impl Tokenizer {
             Some(own) if OLDEST.contains(&own) => estimate(OLDEST_FACTOR),
             own => Self { encoding: own.unwrap_or(FALLBACK_ENCODING), factor: EXACT },
         }
+    }
+
+    /// [`count_prompt`] of the prompt that `counted` is kept for.
+    pub fn count_prompt(self, messages: &[Message], tools: &[Tool], counted: &Counted) -> u64 {
+        let tokens = counted.get(self.encoding, || {
+            let tools = tools.iter().map(|tool| self.count(&tool_text(tool))).sum::<u64>();
+            texts(messages).map(|text| self.count(text)).sum::<u64>().saturating_add(tools)
+        });
+        scale(tokens, self.factor).saturating_add(overhead(messages))
+    }
+
+    /// [`count_texts`] of the texts that `counted` is kept for.
+    pub fn count_texts(self, texts: &[String], counted: &Counted) -> u64 {
+        let tokens = counted.get(self.encoding, || texts.iter().map(|text| self.count(text)).sum());
+        scale(tokens, self.factor)
     }
 
     fn count(&self, text: &str) -> u64 {

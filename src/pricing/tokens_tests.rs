@@ -187,6 +187,22 @@ fn long_unbroken_texts_take_no_time() {
     }
 }
 
+#[test]
+fn a_prompt_is_counted_once_for_each_vocabulary() {
+    let messages = [message(Content::Text("The quick brown fox, 用户, 1234567890.".into()), Vec::new())];
+    let counted = Counted::default();
+    for _ in 0..2 {
+        for model in MODELS {
+            let tokens = Tokenizer::of(model).count_prompt(&messages, &[], &counted);
+            assert_eq!(tokens, count_prompt(model, &messages, &[]), "{model}");
+        }
+    }
+    let mut encodings: Vec<_> = MODELS.iter().map(|model| Tokenizer::of(model).encoding).collect();
+    encodings.sort_unstable();
+    encodings.dedup();
+    assert_eq!(counted.0.into_inner().unwrap().len(), encodings.len());
+}
+
 fn any_message() -> impl Strategy<Value = Message> {
     let text = prop_oneof![".{0,80}", "[\\PC\\s]{0,40}", any::<String>(), "(<\\|[a-z_]{1,12}\\|>){0,4}"];
     let part = prop_oneof![

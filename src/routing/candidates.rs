@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::health::TargetHealth;
-use super::pool::Ask;
 use super::run::{Orders, Routed};
 use super::{Decision, Loaded, Providers, not_loaded};
 use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::model::ChatRequest;
 use crate::model::config::{FallbackStep, FallbackTrigger};
-use crate::pricing;
 use crate::providers::Provider;
 
 /// One that is to be asked.
@@ -45,6 +43,8 @@ pub struct Candidates<'a> {
     decision: &'a Decision,
     providers: &'a Providers,
     orders: &'a Orders,
+    /// At the pool's members, where its strategy cares; told when they are first picked from.
+    costs: Option<Vec<f64>>,
     /// Members of the pool that were asked.
     tried: Vec<bool>,
     /// Members that may still be asked.
@@ -68,6 +68,7 @@ impl<'a> Candidates<'a> {
             decision,
             providers,
             orders,
+            costs: None,
             tried: vec![false; pool.map_or(0, |pool| pool.len())],
             pool_left: pool.map_or(0, |pool| pool.max_attempts),
             next_step: 0,
@@ -116,30 +117,17 @@ impl<'a> Candidates<'a> {
         if self.pool_left == 0 {
             return None;
         }
-        let hash = pool.hash(&self.orders.request);
-        let cost = |number: usize| self.member_cost(number);
-        let number = pool.pool.pick(&Ask { hash: hash.as_deref(), cost: &cost }, &self.tried)?;
+        let request = &self.orders.request;
+        let costs = self.costs.get_or_insert_with(|| pool.costs(self.orders));
+        let number = pool.pick(request, costs, &self.tried)?;
         self.pool_left -= 1;
         if let Some(tried) = self.tried.get_mut(number) {
             *tried = true;
         }
-        let (entry, target) = pool.member(number)?;
-        let loaded = self.providers.get(entry)?.clone();
-        let model = pool.model(number, &self.orders.request, &loaded);
-        Some(self.candidate(entry.to_owned(), loaded, model, None, Some(target)))
-    }
-
-    /// Dollars; infinite where nobody knows the price.
-    pub fn member_cost(&self, number: usize) -> f64 {
-        let cost = || {
-            let pool = self.decision.pool.as_ref()?;
-            let (entry, _) = pool.member(number)?;
-            let loaded = self.providers.get(entry)?;
-            let model = pool.model(number, &self.orders.request, loaded);
-            let family = loaded.provider.family();
-            pricing::is_known(family, &model).then(|| self.orders.estimates.cost(family, &model))
-        };
-        cost().unwrap_or(f64::INFINITY)
+        let member = pool.member(number)?;
+        let model = member.model(request.model.as_deref()).to_owned();
+        let target = Some(member.target.clone());
+        Some(self.candidate(member.entry.clone(), member.loaded.clone(), model, None, target))
     }
 
     fn single(&mut self) -> Option<Candidate> {

@@ -6,6 +6,7 @@ pub mod health;
 mod hedge;
 pub mod matcher;
 pub mod pool;
+mod price_sheet;
 mod retry_budget;
 mod route_pool;
 pub mod run;

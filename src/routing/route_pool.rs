@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::health::TargetHealth;
-use super::pool::{Pool, Target, TargetName};
+use super::pool::{Ask, Pool, Target, TargetName};
+use super::price_sheet::PriceSheets;
+use super::run::Orders;
 use super::{Loaded, Providers};
 use crate::model::ChatRequest;
 use crate::model::config::{PoolConfig, Settings};
@@ -14,36 +16,60 @@ const QUALITY: f64 = 0.5;
 
 /// The members that are loaded, and the strategy that picks among them.
 pub struct RoutePool {
-    pub pool: Pool<TargetHealth>,
     pub config: PoolConfig,
-    members: Vec<Member>,
     /// Members that one call may be tried at.
     pub max_attempts: usize,
+    pool: Pool<TargetHealth>,
+    members: Vec<Member>,
+    prices: PriceSheets,
 }
 
-struct Member {
-    entry: String,
+/// A provider that is loaded, and the model it is asked for.
+pub struct Member {
+    pub entry: String,
+    pub loaded: Arc<Loaded>,
+    /// Its account.
+    pub target: Arc<TargetHealth>,
+    /// Never empty.
     model: Option<String>,
-    target: Arc<TargetHealth>,
+}
+
+impl Member {
+    pub fn new(entry: &str, loaded: Arc<Loaded>, model: Option<&str>) -> Self {
+        let model = model.filter(|model| !model.is_empty()).map(str::to_owned);
+        let usual = model.as_deref().or(loaded.default_model.as_deref()).unwrap_or_default();
+        Self { entry: entry.to_owned(), target: loaded.health.target(usual), loaded, model }
+    }
+
+    /// Its own model; else what is asked for where the provider lists it; else the provider's own; else what is asked for.
+    pub fn model<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
+        let listed = |asked: &&str| self.loaded.models.iter().any(|model| model == asked);
+        let own = self.model.as_deref().or_else(|| asked.filter(listed));
+        own.or(self.loaded.default_model.as_deref()).or(asked).unwrap_or_default()
+    }
+
+    /// What is asked for may decide its model.
+    pub fn follows_request(&self) -> bool {
+        self.model.is_none()
+    }
 }
 
 impl RoutePool {
     pub fn new(config: &PoolConfig, providers: &Providers, settings: &Settings) -> Self {
         let mut members = Vec::new();
         let mut targets = Vec::new();
-        for member in &config.members {
-            let Some(loaded) = providers.get(&member.provider) else { continue };
-            let model = member.model.clone().filter(|model| !model.is_empty());
-            let usual = model.clone().or_else(|| loaded.default_model.clone()).unwrap_or_default();
-            let target = loaded.health.target(&usual);
+        for written in &config.members {
+            let Some(loaded) = providers.get(&written.provider) else { continue };
+            let member = Member::new(&written.provider, loaded.clone(), written.model.as_deref());
+            let usual = member.model(None);
             targets.push(Target {
-                name: TargetName::new(&member.provider, &usual),
-                quality: settings.quality.get(&usual).copied().unwrap_or(QUALITY),
-                weight: member.weight.unwrap_or(loaded.weight),
+                name: TargetName::new(&member.entry, usual),
+                quality: settings.quality.get(usual).copied().unwrap_or(QUALITY),
+                weight: written.weight.unwrap_or(loaded.weight),
                 priority: loaded.priority,
-                state: target.clone(),
+                state: member.target.clone(),
             });
-            members.push(Member { entry: member.provider.clone(), model, target });
+            members.push(member);
         }
         let max_attempts = config.max_attempts.map_or(members.len(), |most| most as usize);
         Self {
@@ -51,6 +77,7 @@ impl RoutePool {
             config: config.clone(),
             members,
             max_attempts,
+            prices: PriceSheets::default(),
         }
     }
 
@@ -62,24 +89,32 @@ impl RoutePool {
         self.members.is_empty()
     }
 
-    /// A member's entry, and its account.
-    pub fn member(&self, number: usize) -> Option<(&str, Arc<TargetHealth>)> {
-        self.members.get(number).map(|member| (member.entry.as_str(), member.target.clone()))
+    pub fn member(&self, number: usize) -> Option<&Member> {
+        self.members.get(number)
     }
 
-    /// Its own model; else the request's where the provider lists it; else the provider's own; else the request's.
-    pub fn model(&self, number: usize, request: &ChatRequest, loaded: &Loaded) -> String {
-        let own = self.members.get(number).and_then(|member| member.model.as_ref());
-        let asked = request.model.as_ref();
-        own.or(asked.filter(|asked| loaded.models.contains(asked)))
-            .or(loaded.default_model.as_ref())
-            .or(asked)
-            .cloned()
-            .unwrap_or_default()
+    /// What a call would cost at each member, in dollars; empty: the strategy does not care.
+    pub fn costs(&self, orders: &Orders) -> Vec<f64> {
+        if !self.pool.compares_costs() {
+            return Vec::new();
+        }
+        self.prices.costs(&self.members, orders.request.model.as_deref(), &*orders.estimates)
+    }
+
+    /// The next member for a call; `None`: nobody is left or available. `costs` are those of the call.
+    pub fn pick(&self, request: &ChatRequest, costs: &[f64], tried: &[bool]) -> Option<usize> {
+        let hash = self.hash(request);
+        self.pool.pick(&Ask { hash: hash.as_deref(), costs }, tried)
+    }
+
+    /// Each member's score; lower is asked first.
+    pub fn scores(&self, orders: &Orders) -> Vec<f64> {
+        let (hash, costs) = (self.hash(&orders.request), self.costs(orders));
+        self.pool.scores(&Ask { hash: hash.as_deref(), costs: &costs })
     }
 
     /// The value by which `consistent_hash` chooses.
-    pub fn hash<'r>(&self, request: &'r ChatRequest) -> Option<Cow<'r, str>> {
+    fn hash<'r>(&self, request: &'r ChatRequest) -> Option<Cow<'r, str>> {
         let field = match self.config.hash_key.as_deref().unwrap_or("userId") {
             "userId" => &request.user_id,
             "userTier" => &request.user_tier,

@@ -13,7 +13,8 @@ use super::hedge::{Hedge, hedged};
 use super::retry_budget::RetryBudget;
 use crate::error::{Failure, GatewayError};
 use crate::limits::Permit;
-use crate::model::{Answer, AttemptRecord, ChatRequest, StreamEvent};
+use crate::model::{Answer, AttemptRecord, ChatRequest, StreamEvent, TokenUsage};
+use crate::pricing::{self, tokens::Tokenizer};
 use crate::providers::{EventSource, Provider, ProviderCall, RetryGate, Vectors};
 use crate::usage::OVERTAKEN;
 
@@ -201,13 +202,22 @@ pub struct Orders {
 
 /// What a call may use, worked out when somebody asks.
 pub trait Estimates: Send + Sync {
-    fn input_tokens(&self, model: &str) -> u64;
+    /// Of the prompt.
+    fn input_tokens(&self, tokenizer: Tokenizer) -> u64;
+
+    /// As many as the answer may have; where nothing bounds it, as many as are assumed.
+    fn output_tokens(&self) -> u64;
 
     /// Of the prompt and the answer, on `model`.
-    fn tokens(&self, model: &str) -> u64;
+    fn tokens(&self, model: &str) -> u64 {
+        self.input_tokens(Tokenizer::of(model)).saturating_add(self.output_tokens())
+    }
 
     /// Dollars.
-    fn cost(&self, family: &str, model: &str) -> f64;
+    fn cost(&self, family: &str, model: &str) -> f64 {
+        let usage = TokenUsage::new(self.input_tokens(Tokenizer::of(model)), self.output_tokens());
+        pricing::cost(family, model, &usage).dollars()
+    }
 }
 
 impl Orders {

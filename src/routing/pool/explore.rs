@@ -26,7 +26,7 @@ pub(super) struct Explorer {
 pub(super) struct Call(Option<u64>);
 
 /// Nobody asked the target yet.
-pub(super) const UNKNOWN: f64 = -1.0;
+pub(super) const UNKNOWN: f64 = f64::NEG_INFINITY;
 /// Nobody had an answer yet, but somebody waits for one.
 pub(super) const AWAITED: f64 = f64::INFINITY;
 
@@ -37,6 +37,11 @@ pub(super) fn milliseconds<S: TargetState>(target: &Target<S>) -> f64 {
         None if target.state.in_flight() == 0 => UNKNOWN,
         None => AWAITED,
     }
+}
+
+/// As people see it, who have no infinity below: -1 for what nobody asked yet.
+pub(super) fn as_score(rank: f64) -> f64 {
+    if rank == UNKNOWN { -1.0 } else { rank }
 }
 
 impl Explorer {

@@ -15,7 +15,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::model::config::{HybridWeights, StrategyKind};
-use explore::Explorer;
+use explore::{Explorer, as_score, milliseconds};
 use hybrid::Hybrid;
 use rendezvous::Rendezvous;
 pub use rendezvous::TargetName;
@@ -46,19 +46,20 @@ pub struct Target<S> {
 }
 
 /// What a strategy must know of a call.
-pub struct Ask<'a, C: ?Sized> {
+#[derive(Clone, Copy, Default)]
+pub struct Ask<'a> {
     /// For `consistent_hash`: the value that chooses. Without one, or with an empty one, the target is picked by weight.
     pub hash: Option<&'a str>,
-    /// Estimated dollars of this call at target number i; not finite where no price is known, which counts as the dearest.
-    /// Only `cost` and `hybrid` ask, once for each target that is in question.
-    pub cost: &'a C,
+    /// Estimated dollars of this call, one for each target or none; infinite or no number where no price is known, which
+    /// counts as the dearest. Needed where the pool [compares costs](Pool::compares_costs).
+    pub costs: &'a [f64],
 }
 
-impl<C: Fn(usize) -> f64 + ?Sized> Ask<'_, C> {
+impl Ask<'_> {
     /// Infinite where it is not known.
     fn cost(&self, target: usize) -> f64 {
-        let cost = (self.cost)(target);
-        if cost.is_finite() { cost } else { f64::INFINITY }
+        let cost = self.costs.get(target).copied().unwrap_or(f64::INFINITY);
+        if cost < f64::INFINITY { cost } else { f64::INFINITY }
     }
 
     fn hash(&self) -> Option<&str> {
@@ -99,16 +100,22 @@ impl<S: TargetState> Pool<S> {
             StrategyKind::ConsistentHash => Strategy::ConsistentHash(Rendezvous::new(&targets)),
             StrategyKind::Cost => Strategy::Cost,
             StrategyKind::Latency => Strategy::Latency(Explorer::new(targets.len())),
-            StrategyKind::Hybrid => Strategy::Hybrid(Hybrid::new(weights, targets.len())),
+            StrategyKind::Hybrid => Strategy::Hybrid(Hybrid::new(weights, &targets)),
         };
         Self { targets, strategy }
     }
 
+    /// The strategy asks what calls cost.
+    pub fn compares_costs(&self) -> bool {
+        match &self.strategy {
+            Strategy::Cost => true,
+            Strategy::Hybrid(strategy) => strategy.compares_costs(),
+            _ => false,
+        }
+    }
+
     /// The next target for a call; `tried` has a flag for each target. `None`: nobody is left or available.
-    pub fn pick<C>(&self, ask: &Ask<'_, C>, tried: &[bool]) -> Option<usize>
-    where
-        C: Fn(usize) -> f64 + ?Sized,
-    {
+    pub fn pick(&self, ask: &Ask<'_>, tried: &[bool]) -> Option<usize> {
         let targets = &self.targets;
         let open = candidates(targets, tried);
         match &self.strategy {
@@ -125,7 +132,7 @@ impl<S: TargetState> Pool<S> {
                 let call = explorer.begin(tried);
                 let explores = call.explores();
                 let picked = lowest(open.map(|(index, target)| {
-                    let ms = explore::milliseconds(target);
+                    let ms = milliseconds(target);
                     let rank = if explores && ms >= 0.0 { explorer.asked_at(index) } else { ms };
                     (index, target.weight, rank)
                 }));
@@ -142,10 +149,7 @@ impl<S: TargetState> Pool<S> {
     /// beside the priority. `round_robin`: the credit with its sign turned. `least_busy`: calls under way by weight.
     /// `consistent_hash`: the distance of value and target. `cost`: dollars. `latency`: milliseconds. `hybrid`: 0 to 1. In the
     /// last two, -1 is a target that is not measured yet and comes first. Infinite: not available, or asked after all others.
-    pub fn scores<C>(&self, ask: &Ask<'_, C>) -> Vec<f64>
-    where
-        C: Fn(usize) -> f64 + ?Sized,
-    {
+    pub fn scores(&self, ask: &Ask<'_>) -> Vec<f64> {
         let mut scores = vec![f64::INFINITY; self.targets.len()];
         let mut set = |index: usize, score: f64| {
             if let Some(slot) = scores.get_mut(index) {
@@ -168,7 +172,7 @@ impl<S: TargetState> Pool<S> {
             },
             Strategy::Cost => open().for_each(|(index, _)| set(index, ask.cost(index))),
             Strategy::Latency(_) => {
-                open().for_each(|(index, target)| set(index, explore::milliseconds(target)));
+                open().for_each(|(index, target)| set(index, as_score(milliseconds(target))));
             }
             Strategy::Hybrid(strategy) => strategy.score_each(ask, &self.targets, set),
         }

@@ -110,7 +110,7 @@ impl Bench {
         Self { pool: Pool::new(targets.collect(), strategy, weights), states }
     }
 
-    /// A first attempt of a call that costs nothing and has no value to hash.
+    /// A first attempt of a call whose costs are not known and that has no value to hash.
     fn pick(&self) -> Option<usize> {
         self.pool.pick(&free(), &[])
     }
@@ -125,12 +125,12 @@ impl Bench {
     }
 }
 
-fn free() -> Ask<'static, dyn Fn(usize) -> f64> {
-    Ask { hash: None, cost: &|_| 0.0 }
+fn free() -> Ask<'static> {
+    Ask::default()
 }
 
-fn hashed(value: &str) -> Ask<'_, dyn Fn(usize) -> f64> {
-    Ask { hash: Some(value), cost: &|_| 0.0 }
+fn hashed(value: &str) -> Ask<'_> {
+    Ask { hash: Some(value), costs: &[] }
 }
 
 const ALL: [StrategyKind; 8] = [

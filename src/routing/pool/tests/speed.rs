@@ -97,7 +97,7 @@ fn tried_at(call: usize) -> [bool; 4] {
 fn hybrid_with_one_weight_is_the_strategy_of_that_name() {
     let specs: Vec<Spec> = [0.9, 0.2, 0.95, 0.4].map(|quality| Spec { quality, ..Spec::default() }).to_vec();
     let dollars = [0.04, 0.01, 0.03, 0.02];
-    let ask = Ask { hash: None, cost: &|target| dollars[target] };
+    let ask = Ask { hash: None, costs: &dollars };
     let trace = |bench: Bench| -> Vec<usize> {
         random::seed(10);
         let mut noise = SmallRng::seed_from_u64(10);
@@ -128,7 +128,7 @@ fn hybrid_with_one_weight_is_the_strategy_of_that_name() {
 fn hybrid_weighs_what_it_is_told_to() {
     let spec = |quality| Spec { quality, ..Spec::default() };
     let dollars = [0.10, 0.01, 0.055];
-    let ask = Ask { hash: None, cost: &|target| dollars[target] };
+    let ask = Ask { hash: None, costs: &dollars };
     let weights =
         |cost, quality| HybridWeights { cost: Some(cost), latency: Some(0.0), quality: Some(quality) };
     let specs = [spec(0.9), spec(0.5), spec(0.8)];
@@ -149,14 +149,15 @@ fn hybrid_weighs_what_it_is_told_to() {
 }
 
 #[test]
-fn what_has_no_weight_is_not_asked_for() {
-    let bench = Bench::hybrid(StrategyKind::Hybrid, alone("quality"), &[Spec::default(); 3]);
-    let ask = Ask { hash: None, cost: &|_| panic!("asked for a cost") };
-    assert!(bench.pool.pick(&ask, &[]).is_some());
-    for strategy in ALL.into_iter().filter(|kind| ![StrategyKind::Cost, StrategyKind::Hybrid].contains(kind))
-    {
+fn costs_are_compared_where_they_have_a_weight() {
+    let compares = |bench: &Bench| bench.pool.compares_costs();
+    let hybrid = |weight| Bench::hybrid(StrategyKind::Hybrid, alone(weight), &[Spec::default(); 3]);
+    assert!(compares(&hybrid("cost")));
+    assert!(!compares(&hybrid("quality")) && hybrid("quality").pick().is_some());
+    for strategy in ALL {
         let bench = Bench::new(strategy, &[Spec::default(); 3]);
-        assert!(bench.pool.pick(&ask, &[]).is_some());
-        assert_eq!(bench.pool.scores(&ask).len(), 3);
+        let wanted = [StrategyKind::Cost, StrategyKind::Hybrid].contains(&strategy);
+        assert_eq!(compares(&bench), wanted, "{strategy:?}");
+        assert!(bench.pick().is_some(), "{strategy:?} without costs");
     }
 }
