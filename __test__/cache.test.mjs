@@ -128,6 +128,19 @@ describe('the cache', () => {
     expect(up.requests).toHaveLength(2)
   })
 
+  test('content comes again as it was, whatever is in it', async () => {
+    const contents = ['\n', 'two\nlines\r\n', '用户 🎉', '"quoted" \\ \u0000\u2028', 'naïve', '{"json":\n[1]}', 'x'.repeat(100_000)]
+    const { gateway, asked } = counting(CACHE, async ({ messages }) => result(contents[messages[0].content.length]))
+    for (const [number, content] of contents.entries()) {
+      const request = ask({ messages: [{ role: 'user', content: '?'.repeat(number) }] })
+      const first = await gateway.chat(request)
+      const again = await gateway.chat(request)
+      expect(again).toMatchObject({ content, cached: true })
+      expect(Object.keys(again).filter((name) => name !== 'cached')).toEqual(Object.keys(first))
+    }
+    expect(asked()).toBe(contents.length)
+  })
+
   test('tools and events come again as they were', async () => {
     const tools = [{ name: 'get_weather', parameters: { type: 'object', properties: { city: { type: 'string', examples: ['Rome'] } }, required: ['city'] } }]
     const { gateway } = gatewayOf({ providers: [{ name: 'mock', provider: 'mock', models: ['mock'], auth: { type: 'none' } }], settings: CACHE })

@@ -133,14 +133,16 @@ const openers = {
       },
     })
     const call = { messages, taskType: 'summary', maxTokens: MAX_TOKENS }
+    const cached = { ...call, cache: true }
+    const toPool = { ...call, taskType: 'pool' }
     return {
       chat: async () => (await gateway.chat(call)).content,
       async *stream() {
         const { stream } = await gateway.chatStream(call)
         for await (const { delta } of stream) if (delta) yield delta
       },
-      cached: async () => (await gateway.chat({ ...call, cache: true })).content,
-      pooled: async () => (await gateway.chat({ ...call, taskType: 'pool' })).content,
+      cached: async () => (await gateway.chat(cached)).content,
+      pooled: async () => (await gateway.chat(toPool)).content,
     }
   },
 }

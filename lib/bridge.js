@@ -203,7 +203,7 @@ class Call {
       let now;
       try {
         now = native[method](bridge, this.id, this.signal !== undefined && this.signal.aborted, text, ...rest);
-        if (typeof now === 'string') return this.#answered(JSON.parse(now));
+        if (typeof now === 'string') return this.#answered(now);
         hold();
       } catch (error) {
         hold();
@@ -213,8 +213,11 @@ class Call {
     });
   }
 
-  /** The answer was there already: no message comes. */
-  #answered([value, log]) {
+  /** The answer was there already, and no message comes: a line of JSON without the content, and the content. */
+  #answered(text) {
+    const end = text.indexOf('\n');
+    const [value, log] = JSON.parse(text.slice(0, end));
+    value.content = text.slice(end + 1);
     open.delete(this.id);
     this.value = value;
     this.entry = log;

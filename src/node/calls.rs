@@ -15,7 +15,7 @@ use super::outbox::Outbox;
 use super::runtime::runtime;
 use super::stream::Flow;
 use crate::error::{Failure, GatewayError};
-use crate::model::UsageLog;
+use crate::model::{GatewayResponse, UsageLog};
 use crate::usage::Observer;
 
 /// Kinds of messages to the face; `lib/bridge.js` has the same list.
@@ -113,10 +113,16 @@ impl Calls {
         self.outbox.send(&(message::ANSWER, id, value, log.as_ref().map(LogRest::of)));
     }
 
-    /// The same, for a call that needs no message: `[value, rest of the log entry]`.
-    pub fn answer_at_once(&self, value: &impl Serialize, observer: &CallObserver) -> Option<String> {
+    /// The same, for a call that needs no message: a line `[response, rest of the log entry]`, and the content as it is.
+    /// Most of an answer is its content: writing it as JSON and reading it would be most of the work.
+    pub fn answer_at_once(&self, mut response: GatewayResponse, observer: &CallObserver) -> Option<String> {
+        let content = std::mem::take(&mut response.content);
         let log = observer.take_log();
-        serde_json::to_string(&(value, log.as_ref().map(LogRest::of))).ok()
+        let mut text = serde_json::to_string(&(response, log.as_ref().map(LogRest::of))).ok()?;
+        text.reserve_exact(1 + content.len());
+        text.push('\n');
+        text.push_str(&content);
+        Some(text)
     }
 
     pub fn observer(self: &Arc<Self>) -> CallObserver {

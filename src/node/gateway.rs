@@ -116,8 +116,8 @@ impl NativeGateway {
         settled(explain())
     }
 
-    /// Answers with a `GatewayResponse`: at once, as `[value, rest of the log entry]`, where it is in the cache, else as
-    /// message of call `id`.
+    /// Answers with a `GatewayResponse`: at once where it is in the cache (`Calls::answer_at_once` says how), else as message
+    /// of call `id`.
     #[napi(catch_unwind)]
     pub fn chat(
         &self,
@@ -136,7 +136,7 @@ impl NativeGateway {
             let observer = Arc::new(calls.observer());
             let context = context(&calls, logger, observer.clone(), &CancellationToken::new());
             if let Some(response) = gateway.cached(request, &context) {
-                return Ok(calls.answer_at_once(&response, &observer));
+                return Ok(calls.answer_at_once(response, &observer));
             }
         }
         bridge.calls.spawn(id, aborted, move |open, observer| {
