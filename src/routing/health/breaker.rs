@@ -9,7 +9,7 @@
 //!                         enough probes succeeded
 //! ```
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,9 +51,17 @@ impl From<Option<BreakerConfig>> for BreakerSettings {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    Closed { failures: u32 },
-    Open { until: Instant },
-    HalfOpen { successes: u32, probing: bool },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+    },
+    /// `probe`: the number of the one under way.
+    HalfOpen {
+        successes: u32,
+        probe: Option<u64>,
+    },
 }
 
 /// In this order: what those read who only look lies together.
@@ -64,6 +72,8 @@ pub struct Breaker {
     open_until: Until,
     probing: AtomicBool,
     state: Mutex<State>,
+    /// Probes so far.
+    probes: AtomicU64,
     settings: BreakerSettings,
 }
 
@@ -73,6 +83,7 @@ impl Breaker {
             open_until: Until::default(),
             probing: AtomicBool::new(false),
             state: Mutex::new(State::Closed { failures: 0 }),
+            probes: AtomicU64::new(0),
             settings,
         }
     }
@@ -106,24 +117,24 @@ impl Breaker {
     pub fn admit<B: AsRef<Self>>(owner: B) -> Result<Ticket<B>, Duration> {
         let breaker = owner.as_ref();
         let mut state = breaker.lock();
-        let probe = match &mut *state {
-            State::Closed { .. } => false,
+        let successes = match &*state {
+            State::Closed { .. } => None,
             State::Open { until } => {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
                     return Err(left);
                 }
-                *state = State::HalfOpen { successes: 0, probing: true };
-                breaker.probing.store(true, Ordering::Release);
-                true
+                Some(0)
             }
-            State::HalfOpen { probing, .. } if *probing => return Err(Duration::ZERO),
-            State::HalfOpen { probing, .. } => {
-                *probing = true;
-                breaker.probing.store(true, Ordering::Release);
-                true
-            }
+            State::HalfOpen { probe: Some(_), .. } => return Err(Duration::ZERO),
+            State::HalfOpen { successes, probe: None } => Some(*successes),
         };
+        let probe = successes.map(|successes| {
+            let number = breaker.probes.fetch_add(1, Ordering::Relaxed);
+            *state = State::HalfOpen { successes, probe: Some(number) };
+            breaker.probing.store(true, Ordering::Release);
+            number
+        });
         drop(state);
         Ok(Ticket { owner, probe })
     }
@@ -134,7 +145,7 @@ impl Breaker {
         match &mut *state {
             State::Closed { failures } => *failures = 0,
             State::Open { .. } => {
-                *state = State::HalfOpen { successes: 1, probing: false };
+                *state = State::HalfOpen { successes: 1, probe: None };
                 self.open_until.clear();
             }
             State::HalfOpen { successes, .. } => *successes += 1,
@@ -151,6 +162,8 @@ impl Breaker {
     fn close_if_well(&self, state: &mut State) {
         if matches!(*state, State::HalfOpen { successes, .. } if successes >= self.settings.probes) {
             *state = State::Closed { failures: 0 };
+            // A check may have closed it beside a probe.
+            self.probing.store(false, Ordering::Release);
         }
     }
 
@@ -174,10 +187,14 @@ impl Breaker {
         self.probing.store(false, Ordering::Release);
     }
 
-    /// The probe under way has ended.
-    fn end_probe(&self, probing: &mut bool) {
-        *probing = false;
-        self.probing.store(false, Ordering::Release);
+    /// This probe has ended; false: it is not the one under way, as checks have opened the breaker in the meantime.
+    fn end_probe(&self, ended: u64, probe: &mut Option<u64>) -> bool {
+        let is_under_way = *probe == Some(ended);
+        if is_under_way {
+            *probe = None;
+            self.probing.store(false, Ordering::Release);
+        }
+        is_under_way
     }
 }
 
@@ -185,35 +202,42 @@ impl Breaker {
 #[derive(Debug)]
 pub struct Ticket<B: AsRef<Breaker>> {
     owner: B,
-    probe: bool,
+    /// Its number.
+    probe: Option<u64>,
 }
 
 impl<B: AsRef<Breaker>> Ticket<B> {
     pub fn is_probe(&self) -> bool {
-        self.probe
+        self.probe.is_some()
     }
 
     pub fn succeeded(mut self) {
-        let probe = std::mem::take(&mut self.probe);
+        let own = self.probe.take();
         let breaker = self.owner.as_ref();
         let mut state = breaker.lock();
         match &mut *state {
             State::Closed { failures } => *failures = 0,
-            State::HalfOpen { successes, probing } if probe => {
-                breaker.end_probe(probing);
-                *successes += 1;
+            State::HalfOpen { successes, probe } => {
+                // A call from before it opened says nothing about now.
+                if own.is_some_and(|own| breaker.end_probe(own, probe)) {
+                    *successes += 1;
+                }
             }
-            // A call from before it opened says nothing about now.
-            State::HalfOpen { .. } | State::Open { .. } => {}
+            State::Open { .. } => {}
         }
         breaker.close_if_well(&mut state);
     }
 
     pub fn failed(mut self) {
-        let probe = std::mem::take(&mut self.probe);
+        let own = self.probe.take();
         let breaker = self.owner.as_ref();
         let mut state = breaker.lock();
-        if probe || matches!(*state, State::Closed { .. }) {
+        let counts = match &*state {
+            State::Closed { .. } => true,
+            State::HalfOpen { probe, .. } => own.is_some() && *probe == own,
+            State::Open { .. } => false,
+        };
+        if counts {
             breaker.count_failure(&mut state);
         }
     }
@@ -222,10 +246,10 @@ impl<B: AsRef<Breaker>> Ticket<B> {
 impl<B: AsRef<Breaker>> Drop for Ticket<B> {
     fn drop(&mut self) {
         let breaker = self.owner.as_ref();
-        if self.probe
-            && let State::HalfOpen { probing, .. } = &mut *breaker.lock()
+        if let Some(own) = self.probe
+            && let State::HalfOpen { probe, .. } = &mut *breaker.lock()
         {
-            breaker.end_probe(probing);
+            breaker.end_probe(own, probe);
         }
     }
 }
@@ -315,6 +339,32 @@ mod tests {
             breaker.check_failed();
         }
         assert_eq!(breaker.state(), BreakerState::Open);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn checks_beside_a_probe_leave_nothing_behind() {
+        // Checks close it.
+        let breaker = opened();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let probe = admit(&breaker).unwrap();
+        breaker.check_succeeded();
+        breaker.check_succeeded();
+        assert_eq!((breaker.state(), breaker.blocked()), (BreakerState::Closed, None));
+        probe.succeeded();
+        assert_eq!((breaker.is_blocked(), breaker.blocked()), (false, None));
+        // A check opens it: the probe of before is not the next one.
+        let breaker = opened();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let early = admit(&breaker).unwrap();
+        breaker.check_failed();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let probe = admit(&breaker).unwrap();
+        early.failed();
+        assert!(admit(&breaker).is_err(), "one probe at a time");
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        probe.succeeded();
+        admit(&breaker).unwrap().succeeded();
+        assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn left_until(until: u64) -> Option<Duration> {
 }
 
 /// Rounded up: what ends within a microsecond has not ended.
-#[allow(clippy::cast_possible_truncation)]
 fn micros(at: Instant) -> u64 {
-    at.saturating_duration_since(*START).as_nanos().div_ceil(1_000) as u64
+    let since = at.saturating_duration_since(*START).as_nanos().div_ceil(1_000);
+    u64::try_from(since).unwrap_or(u64::MAX)
 }
