@@ -165,7 +165,8 @@ function ended(id, summary, error, log) {
 }
 
 function failureOf(call, error) {
-  if (error.foreign !== undefined) return call.thrown[error.foreign];
+  // What was thrown is the caller's own object. A fault of ours must not end the program here.
+  if (error.foreign !== undefined) return call.thrown?.[error.foreign] ?? new GatewayError(error);
   if (error.kind === 'aborted' && call.signal?.aborted) return call.signal.reason;
   return new GatewayError(error);
 }

@@ -286,6 +286,18 @@ impl From<GatewayError> for Failure {
 }
 
 impl Failure {
+    /// As a call sees it that shares the one that failed: the error object that was thrown is the other caller's, and so
+    /// is the request id.
+    pub fn of_another_call(self) -> Self {
+        match self {
+            Self::Foreign(error) => {
+                let kind = error.kind.unwrap_or(ErrorKind::ProviderResponse);
+                GatewayError::new(kind, error.message).into()
+            }
+            Self::Gateway(error) => Self::Gateway(Box::new(GatewayError { request_id: None, ..*error })),
+        }
+    }
+
     pub fn kind(&self) -> Option<ErrorKind> {
         match self {
             Self::Gateway(error) => Some(error.kind),

@@ -9,6 +9,15 @@ use crate::model::{ChatRequest, Content, Message, Part, ResponseFormat, Role, To
 pub struct CacheKey([u8; 32]);
 
 impl CacheKey {
+    /// The key of calls in flight: who has less time than the first would have to go on alone.
+    pub fn in_flight(self, timeout_ms: Option<u64>) -> Self {
+        let Some(timeout_ms) = timeout_ms else { return self };
+        let mut digest = Digest::new("flight");
+        self.0.iter().for_each(|byte| digest.tag(*byte));
+        digest.number(timeout_ms);
+        Self(digest.finish())
+    }
+
     /// The key of a chat request.
     ///
     /// `max_tokens` is the bound that is sent, the request's own or a budget's. `identity` names who would answer:

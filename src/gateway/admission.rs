@@ -18,6 +18,8 @@ pub(super) struct Planned {
     pub decision: Decision,
     pub request_id: String,
     pub started: Instant,
+    /// Of the call as a whole.
+    pub deadline: Option<tokio::time::Instant>,
 }
 
 /// A call that was admitted, ready to run.
@@ -49,16 +51,18 @@ impl Gateway {
             .resolve(&request, &self.providers, &*estimate)
             .map_err(|no_route| no_route.into_error().with_request_id(&request_id))?;
         let decision = self.complete(decision);
-        Ok(Planned { request, estimate, decision, request_id, started })
+        let bounds = [self.router.rule(decision.rule).constraints.max_latency_ms, request.timeout_ms];
+        let bound = bounds.into_iter().flatten().min();
+        let deadline = bound.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
+        Ok(Planned { request, estimate, decision, request_id, started, deadline })
     }
 
     /// Counts the call against its user's limits and reserves its estimate.
     pub(super) fn admit(&self, plan: Planned, observer: Arc<dyn Observer>) -> Result<Admitted, Failure> {
-        let Planned { request, estimate, decision, request_id, started } = plan;
-        let rule = self.router.rule(decision.rule);
+        let Planned { request, estimate, decision, request_id, started, deadline } = plan;
         if let Some(limits) = &self.user_limits {
             limits
-                .admit(request.user_id.as_deref(), || estimate.tokens(&decision.model))
+                .admit(request.user_id.as_deref(), |most| estimate.tokens(&decision.model, most))
                 .map_err(|error| error.with_request_id(&request_id))?;
         }
         let loaded = self.providers.get(&decision.provider);
@@ -82,8 +86,6 @@ impl Gateway {
         };
         let max_tokens =
             request.max_tokens.or_else(|| reservation.as_ref().and_then(|held| held.output_cap()));
-        let deadline = [rule.constraints.max_latency_ms, request.timeout_ms].into_iter().flatten().min();
-        let deadline = deadline.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
         let orders = Orders {
             max_tokens,
             deadline,

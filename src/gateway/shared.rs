@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::admission::{Admitted, Planned};
 use super::{Answered, CallContext, Gateway, GatewayStream, PromptEstimate, failed, unless_cancelled};
 use crate::cache::{AnswerCache, AnswerFlights, CacheKey, CachedAnswer, Joined, Lead, Shared, StreamFlights};
-use crate::error::{ErrorKind, Failure, GatewayError};
+use crate::error::Failure;
 use crate::model::config::{CacheSettings, Settings};
 use crate::model::{Answer, AttemptRecord, CacheWish, ChatRequest, GatewayResponse, StreamEvent};
-use crate::providers::{EventSource, Provider};
+use crate::providers::{EventSource, Provider, within};
 use crate::routing::{Orders, Routed};
 use crate::usage::{CallRecord, Outcome, latency_ms};
 
@@ -50,6 +50,13 @@ pub(super) struct Share {
     /// `None`: it does not want the cache.
     cache: Option<Keep>,
     dedupe: bool,
+}
+
+impl Share {
+    /// Calls in flight end with the first one's time: those that have another bound on it are others.
+    fn flight(&self, plan: &Planned) -> CacheKey {
+        self.key.in_flight(plan.request.timeout_ms)
+    }
 }
 
 /// How long an answer is kept; `None`: as the settings say.
@@ -137,10 +144,11 @@ impl Gateway {
             self.keep(&share, &answered);
             return Ok(answered.outcome.into_response(answered.request_id));
         }
-        match self.sharing.answers.join(share.key) {
+        match self.sharing.answers.join(share.flight(&plan)) {
             Joined::Follower(follow) => {
                 let record = self.record(&plan, &context);
-                match unless_cancelled(&context.cancel, follow.wait()).await {
+                let wait = within(&plan.decision.provider, plan.deadline, follow.wait());
+                match unless_cancelled(&context.cancel, wait).await {
                     Ok(shared) => Ok(give(&shared, record, plan)),
                     Err(failure) => Err(follower_failed(record, failure, &plan.request_id)),
                 }
@@ -225,10 +233,11 @@ impl Gateway {
             let stream = self.open(admitted, &context.lasting, context.cancel).await?;
             return Ok(stream.kept_by(self.keeper(share)));
         }
-        match self.sharing.streams.join(share.key) {
+        match self.sharing.streams.join(share.flight(&plan)) {
             Joined::Follower(follow) => {
                 let record = self.record(&plan, &context);
-                match unless_cancelled(&context.cancel, follow.open()).await {
+                let open = within(&plan.decision.provider, plan.deadline, follow.open());
+                match unless_cancelled(&context.cancel, open).await {
                     Ok((head, source)) => {
                         let routed = head.routed(Box::new(source));
                         Ok(free_stream(routed, record, plan, context.cancel).shared())
@@ -275,15 +284,7 @@ fn give(shared: &CachedAnswer, record: CallRecord, plan: Planned) -> GatewayResp
 }
 
 fn follower_failed(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
-    let own = match failure {
-        // The error object belongs to the caller that was first.
-        Failure::Foreign(error) => {
-            let kind = error.kind.unwrap_or(ErrorKind::ProviderResponse);
-            GatewayError::new(kind, error.message).into()
-        }
-        Failure::Gateway(error) => Failure::Gateway(Box::new(GatewayError { request_id: None, ..*error })),
-    };
-    failed(record, own, request_id)
+    failed(record, failure.of_another_call(), request_id)
 }
 
 /// A stream that costs nothing: another call pays.

@@ -188,7 +188,8 @@ impl GatewayStream {
                 Ok(false) => self.source = None,
                 Err(failure) => {
                     self.source = None;
-                    self.broken = Some(failure.with_request_id(&self.request_id));
+                    let own = if self.free { failure.of_another_call() } else { failure };
+                    self.broken = Some(own.with_request_id(&self.request_id));
                 }
             }
             if into.len() > before {

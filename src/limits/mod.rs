@@ -44,19 +44,20 @@ impl EntryLimits {
         self.rate.is_none() && self.concurrency.is_none()
     }
 
-    /// Counts a call of `tokens` (asked for where they are limited) to the entry `name`, then waits for its place. The permit is held while the call runs;
-    /// `None` where calls at once are not limited.
+    /// Counts a call to the entry `name`, then waits for its place. The permit is held while the call runs; `None` where
+    /// calls at once are not limited. `tokens`, asked for where they are limited, gets what may be taken in a minute: the
+    /// most that a bound on the answer should count for, as the bound alone must not use up hours.
     ///
     /// Errors: `rate_limited` above the rate and when the queue is full; `provider_timeout` when the deadline comes
     /// before the place does. `details.limit` names the setting. A call that gets no place has counted for the rate.
     pub async fn admit(
         &self,
         name: &str,
-        tokens: impl FnOnce() -> u64,
+        tokens: impl FnOnce(u64) -> u64,
         deadline: Option<Instant>,
     ) -> Result<Option<Permit>, GatewayError> {
         if let Some(rate) = &self.rate {
-            let tokens = if rate.counts_tokens() { tokens() } else { 0 };
+            let tokens = rate.tokens_per_minute().map_or(0, tokens);
             rate.admit_one(tokens).map_err(|limited| {
                 over_rate(&format!("provider \"{name}\""), "rateLimit", limited).with_provider(name)
             })?;
@@ -84,10 +85,10 @@ impl UserLimits {
         RateLimiter::new(limits).map(Self)
     }
 
-    /// Counts a call of `tokens`, which are asked for where they are limited. Errors: `rate_limited`; `details.limit` names the
+    /// Counts a call of `tokens`, as [`EntryLimits::admit`] does. Errors: `rate_limited`; `details.limit` names the
     /// setting.
-    pub fn admit(&self, user: Option<&str>, tokens: impl FnOnce() -> u64) -> Result<(), GatewayError> {
-        let tokens = if self.0.counts_tokens() { tokens() } else { 0 };
+    pub fn admit(&self, user: Option<&str>, tokens: impl FnOnce(u64) -> u64) -> Result<(), GatewayError> {
+        let tokens = self.0.tokens_per_minute().map_or(0, tokens);
         match user {
             Some(user) => {
                 self.0.admit(user, tokens).map_err(|limited| over_rate("this user", "limits", limited))

@@ -145,8 +145,8 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    pub fn counts_tokens(&self) -> bool {
-        self.quotas.tokens.is_some()
+    pub fn tokens_per_minute(&self) -> Option<u64> {
+        self.quotas.tokens.map(|quota| quota.0)
     }
 
     /// `None` where nothing is limited.

@@ -208,9 +208,9 @@ pub trait Estimates: Send + Sync {
     /// As many as the answer may have; where nothing bounds it, as many as are assumed.
     fn output_tokens(&self) -> u64;
 
-    /// Of the prompt and the answer, on `model`.
-    fn tokens(&self, model: &str) -> u64 {
-        self.input_tokens(Tokenizer::of(model)).saturating_add(self.output_tokens())
+    /// Of the prompt on `model`, and of the answer, which counts for `most_output` at most.
+    fn tokens(&self, model: &str, most_output: u64) -> u64 {
+        self.input_tokens(Tokenizer::of(model)).saturating_add(self.output_tokens().min(most_output))
     }
 
     /// Dollars.
@@ -344,7 +344,7 @@ where
     let permit = if loaded.limits.is_empty() {
         None
     } else {
-        let tokens = || orders.estimates.tokens(&model);
+        let tokens = |most| orders.estimates.tokens(&model, most);
         let admitted = loaded.limits.admit(provider.name(), tokens, orders.deadline).await;
         admitted.map_err(|error| failed(error.into()))?
     };

@@ -186,7 +186,7 @@ impl Rig {
 
     /// Takes one of an entry's places; held as long as what it gives.
     pub async fn place(&self, name: &str) -> Permit {
-        self.providers[name].limits.admit(name, || 0, None).await.unwrap().unwrap()
+        self.providers[name].limits.admit(name, |_| 0, None).await.unwrap().unwrap()
     }
 
     fn held(&self) -> Option<String> {
