@@ -33,6 +33,7 @@ impl Gateway {
                 model: step.call.model,
                 timeout: step.call.timeout,
                 deadline: step.call.deadline,
+                gate: step.call.gate,
             };
             async move { step.provider.embed(&call).await }
         });

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::RetryGate;
+
 /// One call's orders: the texts as the caller gave them, and what routing decided.
 #[derive(Debug, Clone, Default)]
 pub struct EmbedCall {
@@ -22,6 +24,8 @@ pub struct EmbedCall {
     pub timeout: Option<Duration>,
     /// Of the whole call.
     pub deadline: Option<Instant>,
+    /// Asked before an attempt is repeated.
+    pub gate: Option<Arc<dyn RetryGate>>,
     /// The caller's own number for this call, by which a custom provider finds it again.
     pub caller: u32,
 }

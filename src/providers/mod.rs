@@ -53,15 +53,16 @@ pub struct ProviderCall {
 
 /// Hears of each failed attempt that could be repeated, and may forbid it.
 pub trait RetryGate: Send + Sync + std::fmt::Debug {
-    fn allows(&self, error: &GatewayError) -> bool;
+    /// `wait`: until the next attempt begins.
+    fn allows(&self, error: &GatewayError, wait: Duration) -> bool;
+}
+
+/// Whether an attempt that failed like this may be repeated after `wait`.
+pub(crate) fn allows_retry(gate: Option<&Arc<dyn RetryGate>>, error: &GatewayError, wait: Duration) -> bool {
+    gate.is_none_or(|gate| gate.allows(error, wait))
 }
 
 impl ProviderCall {
-    /// Whether an attempt that failed like this may be repeated.
-    pub fn allows_retry(&self, error: &GatewayError) -> bool {
-        self.gate.as_ref().is_none_or(|gate| gate.allows(error))
-    }
-
     /// When an attempt begun now is over, given the provider's own timeout.
     pub fn attempt_deadline(&self, own: Option<Duration>) -> Option<Instant> {
         deadline_after(self.timeout.or(own), self.deadline)

@@ -1,6 +1,7 @@
 //! Whom a call may ask, in turn: the members of its pool as the strategy picks them, then the steps of its chain.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::health::TargetHealth;
@@ -23,6 +24,8 @@ pub struct Candidate {
     pub target: Arc<TargetHealth>,
     /// How many came before it.
     pub number: usize,
+    /// Where it is asked beside others: set when one of these answers first.
+    pub overtaken: Option<Arc<AtomicBool>>,
     pooled: bool,
 }
 
@@ -57,8 +60,6 @@ pub struct Candidates<'a> {
     first: Option<String>,
     first_asked: Option<(String, Arc<dyn Provider>, String)>,
     missing: Option<String>,
-    /// Of the last one that is not loaded: stands for a failure.
-    raised: Option<FallbackTrigger>,
 }
 
 impl<'a> Candidates<'a> {
@@ -76,14 +77,12 @@ impl<'a> Candidates<'a> {
             first: None,
             first_asked: None,
             missing: None,
-            raised: None,
         }
     }
 
     /// The next one after a failure, or the first.
     pub fn next(&mut self, last: Option<&Failure>) -> Option<Candidate> {
-        let raised = self.raised.take().or_else(|| last.map(trigger));
-        self.after(raised)
+        self.after(last.map(trigger))
     }
 
     /// One that is asked while others are still at it: they are slow.
@@ -188,6 +187,7 @@ impl<'a> Candidates<'a> {
             model,
             timeout,
             number,
+            overtaken: None,
         }
     }
 

@@ -24,13 +24,17 @@ where
     run(Candidates::new(decision, providers, orders), orders, decision.hedge, ask).await
 }
 
-/// The chain as one call to Cloudflare's Universal Endpoint; `None` where it is gone down step by step.
+/// The chain as one call to Cloudflare's Universal Endpoint; `None` where it is gone down step by step, as it is after a
+/// pool.
 fn universal(
     decision: &Decision,
     providers: &Providers,
     orders: &Orders,
 ) -> Option<(UniversalCall, Vec<Routed<()>>)> {
     let chain = decision.chain.as_ref().filter(|chain| chain.execution == ChainExecution::Cloudflare)?;
+    if decision.pool.is_some() {
+        return None;
+    }
     let mut steps = Vec::new();
     let mut routes: Vec<Routed<()>> = Vec::new();
     for step in &chain.steps {

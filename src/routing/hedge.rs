@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::candidates::{Candidate, Candidates};
-use super::run::{Orders, Output, Overtaken, Routed, Step, attempt};
+use super::run::{Orders, Output, Overtaken, Routed, Step, attempt, ends};
 use crate::error::{Failure, GatewayError};
 use crate::model::config::{HedgeConfig, HedgeDelay};
 
@@ -36,16 +36,23 @@ impl From<HedgeConfig> for Hedge {
 struct Beside {
     asked: Overtaken,
     pooled: bool,
+    /// The retry budget has paid for it.
+    charged: bool,
     sent: Arc<AtomicBool>,
+    overtaken: Arc<AtomicBool>,
     ended: bool,
 }
 
 impl Beside {
-    fn new(candidate: &Candidate) -> Self {
+    fn new(candidate: &mut Candidate, charged: bool) -> Self {
+        let overtaken: Arc<AtomicBool> = Arc::default();
+        candidate.overtaken = Some(overtaken.clone());
         Self {
             asked: Overtaken { provider: candidate.loaded.provider.clone(), model: candidate.model.clone() },
             pooled: candidate.pooled(),
+            charged,
             sent: Arc::default(),
+            overtaken,
             ended: false,
         }
     }
@@ -56,15 +63,17 @@ impl Beside {
 }
 
 /// Asks `first`, and further candidates while it takes long; the first answer wins. The error is the last one's of
-/// those that were asked.
+/// those that were asked, and whether that was a member of the pool; one that is the request's fault ends the wait for
+/// others. `charged`: the retry budget has paid for the first one.
 pub(super) async fn hedged<T, F>(
-    first: Candidate,
+    mut first: Candidate,
+    charged: bool,
     candidates: &mut Candidates<'_>,
     orders: &Orders,
     hedge: Hedge,
     ask: &impl Fn(Step) -> F,
     sent: &AtomicBool,
-) -> Result<Routed<T>, Failure>
+) -> Result<Routed<T>, (Failure, bool)>
 where
     T: Output,
     F: Future<Output = Result<T, Failure>>,
@@ -75,7 +84,7 @@ where
     };
     let begun = Instant::now();
     let mut next_at = wait(&first).map(|wait| Instant::now() + wait);
-    let mut all = vec![Beside::new(&first)];
+    let mut all = vec![Beside::new(&mut first, charged)];
     let mut running = FuturesUnordered::new();
     running.extend(all.first().map(|beside| run(0, first, beside.sent.clone())));
     let mut extra = 0;
@@ -91,13 +100,13 @@ where
             () = timer => {
                 next_at = None;
                 if orders.may_try_again() {
-                    let Some(candidate) = candidates.next_beside() else {
+                    let Some(mut candidate) = candidates.next_beside() else {
                         orders.was_not_sent();
                         continue;
                     };
                     extra += 1;
                     next_at = wait(&candidate).map(|wait| Instant::now() + wait);
-                    let beside = Beside::new(&candidate);
+                    let beside = Beside::new(&mut candidate, true);
                     running.push(run(all.len(), candidate, beside.sent.clone()));
                     all.push(beside);
                 }
@@ -105,28 +114,37 @@ where
             }
         };
         let Some((number, result)) = done else {
-            return Err(GatewayError::internal("a hedged call was lost").into());
+            return Err((GatewayError::internal("a hedged call was lost").into(), false));
         };
         let Some(beside) = all.get_mut(number) else { continue };
         beside.ended = true;
         let was_sent = beside.was_sent();
         let failure = match result {
             Ok(routed) => {
-                let overtaken = all.into_iter().filter(|beside| !beside.ended && beside.was_sent());
-                let overtaken: Vec<Overtaken> = overtaken.map(|beside| beside.asked).collect();
+                let (overtaken, unsent): (Vec<_>, Vec<_>) =
+                    all.into_iter().filter(|beside| !beside.ended).partition(Beside::was_sent);
+                unsent.iter().filter(|beside| beside.charged).for_each(|_| orders.was_not_sent());
+                overtaken.iter().for_each(|beside| beside.overtaken.store(true, Ordering::Relaxed));
+                let overtaken: Vec<Overtaken> = overtaken.into_iter().map(|beside| beside.asked).collect();
                 orders.attempts.overtaken(&overtaken, &routed, begun);
                 return Ok(Routed { overtaken, ..routed });
             }
             Err(failure) => failure,
         };
+        let failure = (failure, beside.pooled);
         if was_sent {
             sent.store(true, Ordering::Relaxed);
+            if ends(&failure.0, orders, failure.1) {
+                return Err(failure);
+            }
             last_sent = Some(failure.clone());
         } else {
             candidates.was_kept_back(beside.pooled);
+            if beside.charged {
+                orders.was_not_sent();
+            }
             if number > 0 {
                 // Another one takes its place at once.
-                orders.was_not_sent();
                 extra -= 1;
                 next_at = Some(Instant::now());
             }

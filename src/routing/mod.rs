@@ -72,6 +72,14 @@ impl Loaded {
         }
     }
 
+    /// As a member of a pool: the member's own model; else what is asked for where the provider lists it; else the
+    /// provider's default; else what is asked for.
+    pub fn member_model<'a>(&'a self, own: Option<&'a str>, asked: Option<&'a str>) -> Option<&'a str> {
+        let listed = |asked: &&str| self.models.iter().any(|model| model == asked);
+        let own = own.filter(|own| !own.is_empty());
+        own.or_else(|| asked.filter(listed)).or(self.default_model.as_deref()).or(asked)
+    }
+
     /// The service it reaches, as text.
     pub fn identity(&self) -> String {
         let (family, base_url, _) = &self.service;
@@ -168,12 +176,14 @@ impl Router {
             let target = &rule.target;
             let (name, own_model) = representative(target, providers);
             let loaded = providers.get(name);
-            let model = request
-                .model
-                .as_deref()
-                .or(own_model)
-                .or(loaded.and_then(|loaded| loaded.default_model.as_deref()))
-                .unwrap_or(name);
+            let asked = request.model.as_deref();
+            let default = || loaded.and_then(|loaded| loaded.default_model.as_deref());
+            let model = match (&target.pool, loaded) {
+                // A member does not take every model that is asked for.
+                (Some(_), Some(loaded)) => loaded.member_model(own_model, asked),
+                _ => asked.or(own_model).or_else(default),
+            };
+            let model = model.unwrap_or(name);
             let family = loaded.map_or("", |loaded| loaded.provider.family());
             if let Some(excluded) = matcher::exceeded(rule, family, model, estimate) {
                 no_route.excluded.push(excluded);

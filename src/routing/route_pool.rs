@@ -41,11 +41,9 @@ impl Member {
         Self { entry: entry.to_owned(), target: loaded.health.target(usual), loaded, model }
     }
 
-    /// Its own model; else what is asked for where the provider lists it; else the provider's own; else what is asked for.
+    /// What it is asked for by a call that asks for this model: as [`Loaded::member_model`] says.
     pub fn model<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
-        let listed = |asked: &&str| self.loaded.models.iter().any(|model| model == asked);
-        let own = self.model.as_deref().or_else(|| asked.filter(listed));
-        own.or(self.loaded.default_model.as_deref()).or(asked).unwrap_or_default()
+        self.loaded.member_model(self.model.as_deref(), asked).unwrap_or_default()
     }
 
     /// What is asked for may decide its model.

@@ -11,7 +11,7 @@ use super::candidates::{Candidate, Candidates};
 use super::health::{Attempt, Fault, fault};
 use super::hedge::{Hedge, hedged};
 use super::retry_budget::RetryBudget;
-use crate::error::{Failure, GatewayError};
+use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::limits::Permit;
 use crate::model::{Answer, AttemptRecord, ChatRequest, StreamEvent, TokenUsage};
 use crate::pricing::{self, tokens::Tokenizer};
@@ -297,13 +297,13 @@ impl std::fmt::Debug for Gate {
 }
 
 impl RetryGate for Gate {
-    fn allows(&self, error: &GatewayError) -> bool {
+    fn allows(&self, error: &GatewayError, wait: Duration) -> bool {
         let mut state = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
         let (attempt, since) = &mut *state;
         if !self.orders.may_try_again() {
             return false;
         }
-        let allowed = attempt.as_mut().is_some_and(|attempt| attempt.again(error));
+        let allowed = attempt.as_mut().is_some_and(|attempt| attempt.again(error, wait));
         if !allowed {
             // Its failure is counted by now.
             *attempt = None;
@@ -311,7 +311,7 @@ impl RetryGate for Gate {
         }
         if allowed {
             self.orders.attempts.push(&self.provider, &self.model, Some(error.code.to_string()), *since);
-            *since = Instant::now();
+            *since = Instant::now() + wait;
         }
         allowed
     }
@@ -329,24 +329,27 @@ where
     T: Output,
     F: Future<Output = Result<T, Failure>>,
 {
-    let Candidate { entry, loaded, model, timeout, guarded, target, number, .. } = candidate;
+    let Candidate { entry, loaded, model, timeout, guarded, target, number, overtaken, .. } = candidate;
     let provider = loaded.provider.clone();
     let started = Instant::now();
     let failed = |failure: Failure| {
         orders.attempts.push(provider.name(), &model, Some(failure.log_code().to_owned()), started);
         failure
     };
-    let begun = target.begin(guarded).map_err(|wait| {
+    let mut begun = target.begin(guarded).map_err(|wait| {
         let why = "its breaker is open after repeated failures";
         let error = GatewayError::provider_unavailable(provider.name(), why, Some(wait));
         failed(error.with_provider(provider.name()).into())
     })?;
+    begun.beside(overtaken);
     let permit = if loaded.limits.is_empty() {
         None
     } else {
         let tokens = |most| orders.estimates.tokens(&model, most);
         let admitted = loaded.limits.admit(provider.name(), tokens, orders.deadline).await;
-        admitted.map_err(|error| failed(error.into()))?
+        let permit = admitted.map_err(|error| failed(error.into()))?;
+        begun.is_sent();
+        permit
     };
     sent.store(true, Ordering::Relaxed);
     let mut call = orders.call(model.clone(), timeout);
@@ -373,14 +376,22 @@ where
             if let Some(mut begun) = begun {
                 begun.failed(&failure);
             }
+            if is_refused_before_sending(&failure) {
+                sent.store(false, Ordering::Relaxed);
+            }
             orders.attempts.push(provider.name(), &model, Some(failure.log_code().to_owned()), since);
             Err(failure)
         }
     }
 }
 
+/// The provider itself cannot put the request into its format.
+fn is_refused_before_sending(failure: &Failure) -> bool {
+    matches!(failure, Failure::Gateway(error) if error.kind == ErrorKind::InvalidRequest)
+}
+
 /// Whether nobody else is to be asked after this.
-fn ends(failure: &Failure, orders: &Orders, pooled: bool) -> bool {
+pub(super) fn ends(failure: &Failure, orders: &Orders, pooled: bool) -> bool {
     orders.late() || (pooled && fault(failure) == Fault::Caller)
 }
 
@@ -396,28 +407,34 @@ where
     F: Future<Output = Result<T, Failure>>,
 {
     let mut last = None;
-    let mut has_sent = false;
+    // A further attempt of the pool is charged to the retry budget once something was sent that says a target is in trouble.
+    let mut charges = false;
     while let Some(candidate) = candidates.next(last.as_ref()) {
         let pooled = candidate.pooled();
-        if has_sent && pooled && !orders.may_try_again() {
+        let charged = charges && pooled;
+        if charged && !orders.may_try_again() {
             candidates.leave_pool();
             continue;
         }
         let sent = AtomicBool::new(false);
         let result = match hedge {
-            None => attempt(candidate, orders, &ask, &sent).await,
-            Some(hedge) => hedged(candidate, &mut candidates, orders, hedge, &ask, &sent).await,
+            None => attempt(candidate, orders, &ask, &sent).await.map_err(|failure| (failure, pooled)),
+            Some(hedge) => hedged(candidate, charged, &mut candidates, orders, hedge, &ask, &sent).await,
         };
-        match result {
+        let failure = match result {
             Ok(routed) => return Ok(candidates.mark(routed)),
-            Err(failure) if ends(&failure, orders, pooled) => return Err(failure),
-            Err(failure) => last = Some(failure),
-        }
+            Err((failure, pooled)) if ends(&failure, orders, pooled) => return Err(failure),
+            Err((failure, _)) => failure,
+        };
         if sent.into_inner() {
-            has_sent = true;
+            charges |= fault(&failure) != Fault::Neutral;
         } else if hedge.is_none() {
             candidates.was_kept_back(pooled);
+            if charged {
+                orders.was_not_sent();
+            }
         }
+        last = Some(failure);
     }
     if let Some(reply) = candidates.degraded_reply()
         && let Some((entry, provider, model)) = candidates.first_asked()

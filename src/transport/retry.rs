@@ -34,11 +34,11 @@ impl From<Option<RetryConfig>> for RetryPolicy {
 
 impl RetryPolicy {
     /// Runs `attempt` until it succeeds, fails for good, or the next wait would pass `deadline`. `allows` is asked
-    /// before each further one.
+    /// before each further one, and told how long until then.
     pub async fn run<T, F>(
         &self,
         deadline: Option<Instant>,
-        allows: impl Fn(&GatewayError) -> bool,
+        allows: impl Fn(&GatewayError, Duration) -> bool,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T, Failure>
     where
@@ -53,7 +53,7 @@ impl RetryPolicy {
             made += 1;
             let Some(wait) = self.wait_after(&error, made) else { return Err(Failure::Gateway(error)) };
             let late = deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
-            if late || !allows(&error) {
+            if late || !allows(&error, wait) {
                 return Err(Failure::Gateway(error));
             }
             tokio::time::sleep(wait).await;
@@ -130,7 +130,7 @@ mod tests {
         let result: Result<(), _> = policy
             .run(
                 deadline,
-                |_| true,
+                |_, _| true,
                 || {
                     made += 1;
                     let error = error.clone();

@@ -22,7 +22,7 @@ use super::json_answer::{Fence, JsonStream, NOT_JSON, json_alone};
 use super::keys::{KeyRing, KeyState};
 use super::stream::{EventSource, commit};
 use super::wire::Wire;
-use super::{Provider, ProviderCall, deadline_after, within};
+use super::{Provider, ProviderCall, RetryGate, allows_retry, deadline_after, within};
 use crate::error::{Failure, GatewayError};
 use crate::model::{Answer, ChatRequest, Feature};
 use crate::transport::body::{BodyLimit, read_error, read_whole};
@@ -141,6 +141,7 @@ impl HttpProvider {
         endpoint: &Endpoint,
         model: &str,
         (timeout, deadline): (Option<Duration>, Option<Instant>),
+        gate: Option<&Arc<dyn RetryGate>>,
         body: Bytes,
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, Failure> {
@@ -154,7 +155,7 @@ impl HttpProvider {
                 Ok(read(&body).map_err(|problem| self.unusable(status, &body, problem, &read))?)
             })
         };
-        self.retry.run(deadline, |_| true, attempt).await
+        self.retry.run(deadline, |error, wait| allows_retry(gate, error, wait), attempt).await
     }
 
     async fn embed_some(
@@ -174,7 +175,8 @@ impl HttpProvider {
                 given => Err(format!("the answer has {given} vectors for {} texts", inputs.len())),
             }
         };
-        self.ask(&endpoint, &call.model, (call.timeout, call.deadline), body.into(), read).await
+        let bounds = (call.timeout, call.deadline);
+        self.ask(&endpoint, &call.model, bounds, call.gate.as_ref(), body.into(), read).await
     }
 
     /// The error for an answer that cannot be read. Its message quotes the body, cut: secrets go before the cut.
@@ -272,7 +274,7 @@ impl Provider for HttpProvider {
             self.retry
                 .run(
                     call.deadline,
-                    |error| call.allows_retry(error),
+                    |error, wait| allows_retry(call.gate.as_ref(), error, wait),
                     || self.attempt_chat(call, &endpoint, body.clone()),
                 )
                 .await
@@ -286,7 +288,7 @@ impl Provider for HttpProvider {
             self.retry
                 .run(
                     call.deadline,
-                    |error| call.allows_retry(error),
+                    |error, wait| allows_retry(call.gate.as_ref(), error, wait),
                     || self.attempt_stream(call, &endpoint, body.clone()),
                 )
                 .await
@@ -324,7 +326,9 @@ impl Provider for HttpProvider {
         Box::pin(async move {
             let Some(path) = self.wire.models_path() else { return Ok(None) };
             let endpoint = self.below_base(&path)?.read();
-            self.ask(&endpoint, "", (None, None), Bytes::new(), |body| self.wire.models(body)).await.map(Some)
+            self.ask(&endpoint, "", (None, None), None, Bytes::new(), |body| self.wire.models(body))
+                .await
+                .map(Some)
         })
     }
 

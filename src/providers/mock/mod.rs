@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use super::embeddings::{EmbedCall, Vectors};
 use super::stream::{EventSource, commit};
-use super::{Provider, ProviderCall, deadline_after, within};
+use super::{Provider, ProviderCall, allows_retry, deadline_after, within};
 use crate::error::{Failure, GatewayError};
 use crate::model::config::ProviderConfig;
 use crate::model::{Answer, FinishReason, OtherContent, StreamEvent, ToolCallDelta};
@@ -132,7 +132,7 @@ impl Provider for MockProvider {
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(self.retry.run(
             call.deadline,
-            |error| call.allows_retry(error),
+            |error, wait| allows_retry(call.gate.as_ref(), error, wait),
             move || async move {
                 let fault = fault(&call.model);
                 self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
@@ -158,7 +158,7 @@ impl Provider for MockProvider {
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
         Box::pin(self.retry.run(
             call.deadline,
-            |error| call.allows_retry(error),
+            |error, wait| allows_retry(call.gate.as_ref(), error, wait),
             move || async move {
                 let fault = fault(&call.model);
                 self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
@@ -182,7 +182,7 @@ impl Provider for MockProvider {
     fn embed<'a>(&'a self, call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
         Box::pin(self.retry.run(
             call.deadline,
-            |_| true,
+            |error, wait| allows_retry(call.gate.as_ref(), error, wait),
             move || async move {
                 let deadline = deadline_after(call.timeout.or(Some(self.timeout)), call.deadline);
                 self.fail_early(fault(&call.model).as_ref(), deadline).await?;

@@ -1,7 +1,7 @@
 //! One target's account: who is let through, how long it takes, how often it fails.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ impl TargetHealth {
     pub fn begin(self: &Arc<Self>, guarded: bool) -> Result<Attempt, Duration> {
         let ticket = if guarded { Some(Breaker::admit(self.clone())?) } else { None };
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Ok(Attempt { target: self.clone(), ticket, guarded, started: Instant::now() })
+        Ok(Attempt { target: self.clone(), ticket, guarded, overtaken: None, started: Instant::now() })
     }
 
     fn outcome(&self, failed: bool) {
@@ -267,10 +267,22 @@ pub struct Attempt {
     target: Arc<TargetHealth>,
     ticket: Option<Ticket<Arc<TargetHealth>>>,
     guarded: bool,
+    /// Set when another attempt beside it has answered first.
+    overtaken: Option<Arc<AtomicBool>>,
     started: Instant,
 }
 
 impl Attempt {
+    /// It is made beside others, and may be overtaken.
+    pub fn beside(&mut self, overtaken: Option<Arc<AtomicBool>>) {
+        self.overtaken = overtaken;
+    }
+
+    /// It is sent now: what it has waited for before is not the target's slowness.
+    pub fn is_sent(&mut self) {
+        self.started = Instant::now();
+    }
+
     /// The answer has begun.
     pub fn answered(&mut self) {
         self.target.latency.record(self.started.elapsed().as_secs_f64() * 1e3);
@@ -309,10 +321,10 @@ impl Attempt {
         }
     }
 
-    /// Goes on with another attempt at the same target; false: its breaker says no.
-    pub fn again(&mut self, error: &GatewayError) -> bool {
+    /// Goes on with another attempt at the same target after `wait`; false: its breaker says no.
+    pub fn again(&mut self, error: &GatewayError, wait: Duration) -> bool {
         self.failed(&error.clone().into());
-        self.started = Instant::now();
+        self.started = Instant::now() + wait;
         if !self.guarded {
             return true;
         }
@@ -326,6 +338,15 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.target.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let is_overtaken = self.overtaken.as_ref().is_some_and(|overtaken| overtaken.load(Ordering::Relaxed));
+        if is_overtaken && let Some(elapsed) = Instant::now().checked_duration_since(self.started) {
+            // It would have taken longer still. Without a sample the target would seem quicker than it is, or be measured
+            // for ever.
+            self.target.latency.record(elapsed.as_secs_f64() * 1e3);
+            if let Some(probe) = self.ticket.take_if(|ticket| ticket.is_probe()) {
+                probe.failed();
+            }
+        }
     }
 }
 
@@ -403,11 +424,51 @@ mod tests {
         let target = health();
         let mut attempt = target.begin(true).unwrap();
         let error = GatewayError::from_http_status("p", 503, "");
-        assert!(attempt.again(&error));
-        assert!(!attempt.again(&error), "two failures have opened it");
+        assert!(attempt.again(&error, Duration::ZERO));
+        assert!(!attempt.again(&error, Duration::ZERO), "two failures have opened it");
         assert_eq!(target.in_flight(), 1);
         drop(attempt);
         assert_eq!(target.in_flight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_before_an_attempt_are_not_its_latency() {
+        let target = health();
+        let mut attempt = target.begin(true).unwrap();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        attempt.is_sent();
+        tokio::time::advance(Duration::from_millis(10)).await;
+        let backoff = Duration::from_secs(5);
+        assert!(attempt.again(&GatewayError::from_http_status("p", 503, ""), backoff));
+        tokio::time::advance(backoff + Duration::from_millis(20)).await;
+        attempt.answered();
+        assert_eq!(target.latency().median(), Some(20.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_overtaken_was_slow_and_a_probe_that_is_has_failed() {
+        let target = health();
+        for _ in 0..2 {
+            target.begin(true).unwrap().failed(&status(500));
+        }
+        tokio::time::advance(Duration::from_secs(9)).await;
+        let overtaken = Arc::new(AtomicBool::new(false));
+        let begin = || {
+            let mut attempt = target.begin(true).unwrap();
+            attempt.beside(Some(overtaken.clone()));
+            attempt
+        };
+        drop(begin());
+        assert_eq!(
+            (target.state(), target.latency().median()),
+            (BreakerState::HalfOpen, None),
+            "it was given up"
+        );
+        let attempt = begin();
+        tokio::time::advance(Duration::from_millis(40)).await;
+        overtaken.store(true, Ordering::Relaxed);
+        drop(attempt);
+        assert_eq!((target.state(), target.latency().median()), (BreakerState::Open, Some(40.0)));
     }
 
     #[tokio::test(start_paused = true)]
