@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { registerModelPricing } from '../index.mjs'
-import { ask, budget, chain, collect, customs, failureOf, gatewayOf, pool, provider, result, rule } from './helpers/config.mjs'
+import { ask, budget, chain, collect, custom, customs, failureOf, gatewayOf, pool, provider, result, rule } from './helpers/config.mjs'
 import { live, openai, status, upstream } from './helpers/upstream.mjs'
 
 registerModelPricing('priced', { inputPer1kTokens: 1, outputPer1kTokens: 2 })
@@ -286,6 +286,34 @@ describe('dedupe', () => {
     expect(errors.map(({ kind }) => kind)).toEqual(Array(3).fill('provider_response'))
     expect(new Set(errors.map(({ requestId }) => requestId)).size).toBe(3)
     await vi.waitFor(() => expect(logs.map(({ errorCode }) => errorCode)).toEqual(Array(3).fill('PROVIDER_RESPONSE')))
+  })
+
+  test('a stream that breaks off breaks for all, each with an error of its own', async () => {
+    const thrown = new Error('broken')
+    async function* pieces() {
+      yield { delta: 'begun', model: 'm' }
+      await sleep(20)
+      throw thrown
+    }
+    const breaking = {
+      name: 'main',
+      family: 'custom',
+      chat: async () => result('no'),
+      chatStream: async () => ({ stream: pieces() }),
+    }
+    const own = { providers: [custom('main')], customProviders: { custom: () => breaking } }
+    const { gateway, logs } = gatewayOf({ ...own, settings: { dedupe: true } })
+    const read = async () => {
+      const response = await gateway.chatStream(ask())
+      const error = await failureOf(collect(response.stream))
+      return { error, requestId: response.requestId }
+    }
+    const [first, second] = await Promise.all([read(), read()])
+    expect(first.error).toBe(thrown)
+    expect(second.error).toMatchObject({ kind: 'provider_response', message: 'broken', requestId: second.requestId })
+    expect(second.requestId).not.toBe(first.requestId)
+    await vi.waitFor(() => expect(logs).toHaveLength(2))
+    expect((await gateway.health()).map(({ inFlight }) => inFlight)).toEqual([0])
   })
 
   test('streams are shared from their first piece on', async () => {

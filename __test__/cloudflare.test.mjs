@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Gateway, loadConfigFromObjects } from '../index.mjs'
-import { ask, chain, collect, config, consoleLines, failureOf, gatewayOf, KEY, provider, rule } from './helpers/config.mjs'
+import { ask, chain, collect, config, consoleLines, failureOf, gatewayOf, KEY, pool, provider, rule } from './helpers/config.mjs'
 import { anthropic, openai, status, upstream } from './helpers/upstream.mjs'
 
 const TOKEN = 'cf-token-0123456789'
@@ -91,6 +91,18 @@ describe('a chain with execution "cloudflare"', () => {
       chains: [{ ...chain('both', 'first', ['second', { timeoutMs: 5_000 }]), execution: 'cloudflare' }],
     })
   }
+
+  test('comes after the pool of its rule, step by step', async () => {
+    const up = await upstream(openai.answer())
+    const failing = await upstream(status(500))
+    const { gateway } = gatewayOf({
+      providers: [entry('first', 'openai', through(up)), provider('member', failing.url)],
+      rules: [pool(['member'], { fallbackChain: 'one' })],
+      chains: [{ ...chain('one', 'first'), execution: 'cloudflare' }],
+    })
+    expect(await gateway.chat(ask())).toMatchObject({ content: 'Hello!', provider: 'first', fallbackFrom: 'member' })
+    expect([failing.requests.length, up.last().url]).toEqual([1, '/v1/acc/gw/openai/chat/completions'])
+  })
 
   test('is one call, with each step as its vendor wants it', async () => {
     const up = await upstream({ ...openai.answer(), headers: { 'cf-aig-step': '0' } })

@@ -140,6 +140,15 @@ describe('embeddings', () => {
     expect(up.requests).toHaveLength(0)
   })
 
+  test('the breaker is asked before a repetition', async () => {
+    const up = await upstream(status(503))
+    const fields = { retry: { maxAttempts: 5, backoffMs: 1 }, breaker: { failureThreshold: 2 } }
+    const { gateway } = gatewayOf({ providers: [embedder('main', `${up.url}/v1`, fields)] })
+    await failureOf(gateway.embed({ input: 'a' }))
+    expect(up.requests).toHaveLength(2)
+    expect(gateway.health()[0]).toMatchObject({ state: 'open', inFlight: 0 })
+  })
+
   test('a signal and a bound on the time end the call', async () => {
     const up = await upstream(never)
     const { gateway, logs } = gatewayOf({ providers: [embedder('main', up.url)] })

@@ -54,6 +54,17 @@ describe('rateLimit of an entry', () => {
     await gateway.chat(ask({ maxTokens: 10 }))
   })
 
+  test('a bound on the answer counts for a minute at most', async () => {
+    const own = customs({ main: says('yes') }, { main: { rateLimit: { tokensPerMinute: 1_000 } } })
+    for (const options of [own, { ...customs({ main: says('yes') }), settings: { limits: { tokensPerMinute: 1_000 } } }]) {
+      const { gateway } = gatewayOf(options)
+      await gateway.chat(ask({ maxTokens: 1e12 }))
+      const { kind, details } = await failureOf(gateway.chat(ask({ maxTokens: 1 })))
+      expect(kind).toBe('rate_limited')
+      expect(details.retryAfterMs).toBeLessThan(62_000)
+    }
+  })
+
   test('a chain goes on with the trigger rate_limit', async () => {
     const own = customs({ a: says('a'), b: says('b') }, { a: { rateLimit: { requestsPerMinute: 1 } } })
     const { gateway } = gatewayOf({ ...own, chains: [chain('c', 'a', ['b', { when: ['rate_limit'] }])] })

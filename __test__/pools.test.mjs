@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { GatewayError, registerModelPricing } from '../index.mjs'
-import { ask, chain, collect, customs, failureOf, gatewayOf, pool, provider } from './helpers/config.mjs'
+import { ask, budget, chain, collect, customs, failureOf, gatewayOf, pool, provider, result } from './helpers/config.mjs'
 import { cut, live, openai, status, upstream } from './helpers/upstream.mjs'
 
 const says = (name) => async () => name
@@ -280,6 +280,25 @@ describe('fail-over', () => {
     expect(await model(['a'], { model: 'large' })).toBe('large')
     expect(await model(['a'], { model: 'huge' })).toBe('small')
     expect(await model(['a'], {})).toBe('small')
+  })
+
+  test('budgets and constraints look at the model that the pool would ask', async () => {
+    const own = customs({ a: async () => result('yes', { model: 'gpt-4o' }) })
+    const strict = budget('strict', { maxCostUsd: 0.001 }, { enforcement: 'strict' })
+    const constraints = { maxCostUsd: 0.001 }
+    for (const fields of [
+      { budgets: [strict], rules: [pool([['a', 'gpt-4o']])] },
+      { rules: [pool([['a', 'gpt-4o']], {}, { constraints })] },
+      // It does not list what is asked for.
+      { budgets: [strict], rules: [pool(['a'])], providers: [{ ...own.providers[0], models: ['gpt-4o'] }] },
+    ]) {
+      const { gateway } = gatewayOf({ ...own, ...fields })
+      for (const model of [undefined, 'a-model-without-a-price']) {
+        const error = await failureOf(gateway.chat(ask({ model, maxTokens: 10_000 })))
+        expect(error.kind).toBe(fields.budgets ? 'budget_exceeded' : 'route_not_found')
+      }
+    }
+    expect(own.counts()).toEqual([0])
   })
 
   test('embeddings are asked of pools, too', async () => {

@@ -118,6 +118,7 @@ impl NativeProvider {
                     provider_options: common.provider_options.clone(),
                     timeout: None,
                     deadline: None,
+                    gate: None,
                     caller: id,
                 };
                 let vectors = unless_cancelled(&open.cancel, provider.embed(&call)).await?;

@@ -120,3 +120,41 @@ async fn a_hedge_that_is_kept_back_makes_room_for_another() {
     rig.is_quiet().await;
     rig.logged(3);
 }
+
+#[tokio::test]
+async fn a_request_at_fault_ends_the_call_beside_one_that_is_slow() {
+    let (a, b) = (Upstream::start(Play::Held, 1).await, Upstream::start(Play::Status(400, ""), 2).await);
+    let c = Upstream::start(Play::Healthy, 3).await;
+    let entries = [("a", &a), ("b", &b), ("c", &c)].map(|(name, server)| entry(name, server, json!({})));
+    let pool = json!([{"provider": "a"}, {"provider": "b"}, {"provider": "c"}]);
+    let chain =
+        json!([{"name": "in-turn", "steps": [{"provider": "a"}, {"provider": "b"}, {"provider": "c"}]}]);
+    // In a pool; a chain goes on, as it does without hedges.
+    let rig = Rig::new(
+        &entries,
+        json!({"pool": pool, "strategy": "round_robin"}),
+        json!({"hedge": {"afterMs": 5}}),
+    );
+    let error = rig.call(ask("wrong"), false).await.unwrap_err();
+    assert_eq!((error.upstream_status(), a.count(), b.count(), c.count()), (Some(400), 1, 1, 0));
+    until(|| a.left() == 1).await;
+    let more = json!({"hedge": {"afterMs": 5}, "fallbackChains": chain});
+    let rig = Rig::new(&entries, json!({"provider": "a", "fallbackChain": "in-turn"}), more);
+    a.play(Play::Failing);
+    assert_eq!(&*rig.call(ask("wrong"), false).await.unwrap().provider, "c");
+}
+
+#[tokio::test]
+async fn a_probe_that_is_overtaken_is_not_made_again_at_once() {
+    let (a, b) = (Upstream::start(Play::Failing, 1).await, Upstream::start(Play::Healthy, 2).await);
+    let breaker = json!({"failureThreshold": 1, "cooldownMs": 50});
+    let entries =
+        [entry("a", &a, json!({"priority": 0, "breaker": breaker})), entry("b", &b, json!({"priority": 1}))];
+    let target = json!({"pool": [{"provider": "a"}, {"provider": "b"}], "strategy": "priority"});
+    let rig = Rig::new(&entries, target, json!({"hedge": {"afterMs": 1}}));
+    rig.call(ask("opens"), false).await.unwrap();
+    a.play(Play::Held);
+    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    rig.call(ask("probes"), false).await.unwrap();
+    assert_eq!((a.count(), rig.state("a")), (2, ai_gateway_native::routing::health::BreakerState::Open));
+}

@@ -45,11 +45,37 @@ async fn a_request_at_fault_ends_the_call_and_trips_nothing() {
 
 #[tokio::test]
 async fn a_model_that_is_not_there_is_asked_for_elsewhere_and_trips_nothing() {
-    let (a, b, rig) = pool_of(Play::Status(404, ""), json!({})).await;
+    // Nor does it cost any of the retry budget: nobody is in trouble.
+    let settings = json!({"settings": {"retryBudget": {"ratio": 0, "reserve": 0}}});
+    let (a, b, rig) = pool_of(Play::Status(404, ""), settings).await;
     for number in 0..12 {
         rig.call(ask("hi"), number % 2 == 1).await.unwrap();
     }
     assert_eq!((a.count(), b.count(), rig.state("a")), (12, 12, BreakerState::Closed));
+}
+
+#[tokio::test]
+async fn what_is_kept_back_is_not_paid_for() {
+    let (a, b) = (Upstream::start(Play::Failing, 1).await, Upstream::start(Play::Healthy, 2).await);
+    let c = Upstream::start(Play::Healthy, 3).await;
+    let entries = [
+        entry("a", &a, json!({"priority": 0, "breaker": {"failureThreshold": 100}})),
+        entry("b", &b, json!({"priority": 1, "rateLimit": {"requestsPerMinute": 1}})),
+        entry("c", &c, json!({"priority": 2})),
+    ];
+    let pool = json!([{"provider": "a"}, {"provider": "b"}, {"provider": "c"}]);
+    for more in [json!({}), json!({"hedge": {"afterMs": 15_000}})] {
+        let mut more = more;
+        more["settings"] = json!({"retryBudget": {"ratio": 0, "reserve": 20}});
+        let rig = Rig::new(&entries, json!({"pool": pool, "strategy": "priority"}), more);
+        let before = (b.count(), c.count());
+        for number in 0..20 {
+            rig.call(ask("hi"), number % 2 == 1).await.unwrap();
+        }
+        assert_eq!((b.count() - before.0, c.count() - before.1), (1, 19));
+        // Twenty further attempts were made, and there is none left.
+        rig.call(ask("hi"), false).await.unwrap_err();
+    }
 }
 
 #[tokio::test]

@@ -174,3 +174,20 @@ async fn tenants_share_neither_calls_nor_answers() {
         rig.logged(9);
     }
 }
+
+#[tokio::test]
+async fn who_has_less_time_goes_alone_and_takes_nobody_along() {
+    for stream in [false, true] {
+        let (server, rig) = rig(json!({"dedupe": true})).await;
+        let calls = waiting(&rig, 3, stream).await;
+        until(|| server.waiting() == 1).await;
+        let mut hasty = ask("the same");
+        hasty["timeoutMs"] = json!(20);
+        let error = rig.call(hasty, stream).await.unwrap_err();
+        assert_eq!((error.kind, server.count()), (ai_gateway_native::ErrorKind::ProviderTimeout, 2));
+        server.release();
+        assert!(join_all(calls).await.iter().all(Result::is_ok));
+        rig.is_quiet().await;
+        rig.logged(4);
+    }
+}
