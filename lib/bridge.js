@@ -165,8 +165,8 @@ function ended(id, summary, error, log) {
 }
 
 function failureOf(call, error) {
-  // What was thrown is the caller's own object. A fault of ours must not end the program here.
-  if (error.foreign !== undefined) return call.thrown?.[error.foreign] ?? new GatewayError(error);
+  // What was thrown is the caller's own object, or nothing. A number without one, a fault of ours, must not end the program.
+  if (error.foreign < call.thrown?.length) return call.thrown[error.foreign];
   if (error.kind === 'aborted' && call.signal?.aborted) return call.signal.reason;
   return new GatewayError(error);
 }
