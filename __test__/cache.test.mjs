@@ -106,6 +106,22 @@ describe('the cache', () => {
     expect(asked()).toBe(3)
   })
 
+  test.each([
+    ['the cache', CACHE],
+    ['calls in flight', { dedupe: true }],
+  ])('%s: answers that a budget cuts short are for those whom it cuts short', async (_, settings) => {
+    const chat = async ({ maxTokens }) => (await sleep(20), result(`at most ${maxTokens}`, { finishReason: maxTokens ? 'length' : 'stop' }))
+    const strict = { enforcement: 'strict', scope: { type: 'user', key: 'free' }, maxOutputTokensPerCall: 10 }
+    const { gateway, asked } = counting(settings, chat, { budgets: [budget('free tier', { maxTotalTokens: 100_000 }, strict)] })
+    const told = async (fields) => (await gateway.chat(ask(fields))).content
+    const calls = [{ userTier: 'free' }, { userTier: 'pro' }, {}, { userTier: 'pro', maxTokens: 10 }, { userTier: 'free', maxTokens: 20 }]
+    const answers = settings === CACHE ? [] : await Promise.all(calls.map(told))
+    if (settings === CACHE) for (const fields of calls) answers.push(await told(fields))
+    expect(answers).toEqual(['at most 10', 'at most undefined', 'at most undefined', 'at most 10', 'at most 20'])
+    // What was asked for with the same bound is shared all the same.
+    expect(asked()).toBe(3)
+  })
+
   test('rules that lead elsewhere are apart', async () => {
     const own = customs({ a: async () => 'a', b: async () => 'b' }, { a: { models: ['same'] }, b: { models: ['same'] } })
     const { gateway } = gatewayOf({ ...own, settings: CACHE, rules: [rule('b', { match: { taskType: 'b' }, priority: 1 }), rule('a')] })
