@@ -238,7 +238,7 @@ impl Gateway {
     }
 }
 
-/// The services behind a rule, with the models it names.
+/// The services behind a rule, with the models it names and those that answer where it names none.
 fn identity(rule: &RouteRule, chains: &[FallbackChain], providers: &Providers) -> String {
     let target = &rule.target;
     let members = target.pool.iter().flat_map(|pool| &pool.members);
@@ -248,7 +248,7 @@ fn identity(rule: &RouteRule, chains: &[FallbackChain], providers: &Providers) -
     let steps = steps.map(|step| (&step.provider, step.model.as_deref()));
     let single = std::iter::once((&target.provider, target.model.as_deref()));
     let service = |(entry, model): (&String, Option<&str>)| {
-        let service = providers.get(entry).map_or(String::new(), |loaded| loaded.identity());
+        let service = providers.get(entry).map_or("", |loaded| loaded.identity());
         format!("{entry}\t{service}\t{}\n", model.unwrap_or_default())
     };
     single.chain(members).chain(steps).map(service).collect()
