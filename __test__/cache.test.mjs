@@ -397,6 +397,33 @@ describe('degradedReply', () => {
     expect(logs.map(({ degraded }) => degraded)).toEqual([true, true])
   })
 
+  test('costs nothing where the model has a fee for each request', async () => {
+    const down = await upstream(...Array.from({ length: 5 }, () => status(503)))
+    const { gateway, logs } = gatewayOf({
+      providers: [provider('main', down.url, { provider: 'perplexity', models: ['sonar'] })],
+      chains: [{ ...chain('c', 'main'), degradedReply: 'sorry' }],
+      settings: DEDUPE,
+    })
+    const free = { degraded: true, inputTokens: 0, outputTokens: 0, totalTokens: 0, estimatedCostUsd: 0 }
+    expect(await gateway.chat(ask())).toMatchObject(free)
+    const read = await gateway.chatStream(ask())
+    expect(await textOf(read)).toBe('sorry')
+    expect(await read.getUsageSummary()).toMatchObject(free)
+    // A stream that is left, one that nobody reads, and one that others share.
+    const left = await gateway.chatStream(ask({ cache: false }))
+    for await (const _ of left.stream) break
+    expect(await left.getUsageSummary()).toMatchObject(free)
+    const unread = await gateway.chatStream(ask({ cache: false }))
+    expect(await unread.getUsageSummary()).toMatchObject(free)
+    await unread.stream[Symbol.asyncIterator]().return()
+    const shared = await Promise.all([gateway.chatStream(ask()), gateway.chatStream(ask())])
+    await Promise.all(shared.map(textOf))
+    for (const { getUsageSummary } of shared) expect(await getUsageSummary()).toMatchObject(free)
+    await vi.waitFor(() => expect(logs).toHaveLength(6))
+    for (const log of logs) expect(log).toMatchObject({ ...free, success: true })
+    expect(logs.map(({ savedUsd }) => savedUsd ?? 0)).toEqual([0, 0, 0, 0, 0, 0])
+  })
+
   test('is not kept', async () => {
     const { gateway, counts } = degraded(CACHE)
     expect((await gateway.chat(ask())).degraded).toBe(true)

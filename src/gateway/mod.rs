@@ -17,7 +17,7 @@ use crate::budget::BudgetGuard;
 use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::limits::UserLimits;
 use crate::model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
-use crate::model::{Answer, ChatRequest, GatewayResponse, TokenUsage};
+use crate::model::{Answer, ChatRequest, GatewayResponse, TokenUsage, Usd};
 use crate::pricing;
 use crate::routing::fallback;
 use crate::routing::run::Overtaken;
@@ -306,7 +306,8 @@ async fn outcome_of(routed: Routed<Answer>, orders: &Orders) -> Outcome {
     };
     Outcome {
         provider: provider.name().to_owned(),
-        cost: pricing::cost(provider.family(), &answer.model, &usage),
+        // Nobody is paid for a reply of our own, also where the model has a fee for each request.
+        cost: if degraded { Usd::ZERO } else { pricing::cost(provider.family(), &answer.model, &usage) },
         model: answer.model,
         content: answer.content,
         finish_reason: answer.finish_reason,
