@@ -106,6 +106,22 @@ describe('the cache', () => {
     expect(asked()).toBe(3)
   })
 
+  test.each([
+    ['the cache', CACHE],
+    ['calls in flight', { dedupe: true }],
+  ])('%s: answers that a budget cuts short are for those whom it cuts short', async (_, settings) => {
+    const chat = async ({ maxTokens }) => (await sleep(20), result(`at most ${maxTokens}`, { finishReason: maxTokens ? 'length' : 'stop' }))
+    const strict = { enforcement: 'strict', scope: { type: 'user', key: 'free' }, maxOutputTokensPerCall: 10 }
+    const { gateway, asked } = counting(settings, chat, { budgets: [budget('free tier', { maxTotalTokens: 100_000 }, strict)] })
+    const told = async (fields) => (await gateway.chat(ask(fields))).content
+    const calls = [{ userTier: 'free' }, { userTier: 'pro' }, {}, { userTier: 'pro', maxTokens: 10 }, { userTier: 'free', maxTokens: 20 }]
+    const answers = settings === CACHE ? [] : await Promise.all(calls.map(told))
+    if (settings === CACHE) for (const fields of calls) answers.push(await told(fields))
+    expect(answers).toEqual(['at most 10', 'at most undefined', 'at most undefined', 'at most 10', 'at most 20'])
+    // What was asked for with the same bound is shared all the same.
+    expect(asked()).toBe(3)
+  })
+
   test('rules that lead elsewhere are apart', async () => {
     const own = customs({ a: async () => 'a', b: async () => 'b' }, { a: { models: ['same'] }, b: { models: ['same'] } })
     const { gateway } = gatewayOf({ ...own, settings: CACHE, rules: [rule('b', { match: { taskType: 'b' }, priority: 1 }), rule('a')] })
@@ -407,6 +423,33 @@ describe('degradedReply', () => {
       { type: 'done', usage: expect.objectContaining({ totalTokens: 0, estimatedCostUsd: 0 }), finishReason: 'stop' },
     ])
     expect(logs.map(({ degraded }) => degraded)).toEqual([true, true])
+  })
+
+  test('costs nothing where the model has a fee for each request', async () => {
+    const down = await upstream(...Array.from({ length: 5 }, () => status(503)))
+    const { gateway, logs } = gatewayOf({
+      providers: [provider('main', down.url, { provider: 'perplexity', models: ['sonar'] })],
+      chains: [{ ...chain('c', 'main'), degradedReply: 'sorry' }],
+      settings: DEDUPE,
+    })
+    const free = { degraded: true, inputTokens: 0, outputTokens: 0, totalTokens: 0, estimatedCostUsd: 0 }
+    expect(await gateway.chat(ask())).toMatchObject(free)
+    const read = await gateway.chatStream(ask())
+    expect(await textOf(read)).toBe('sorry')
+    expect(await read.getUsageSummary()).toMatchObject(free)
+    // A stream that is left, one that nobody reads, and one that others share.
+    const left = await gateway.chatStream(ask({ cache: false }))
+    for await (const _ of left.stream) break
+    expect(await left.getUsageSummary()).toMatchObject(free)
+    const unread = await gateway.chatStream(ask({ cache: false }))
+    expect(await unread.getUsageSummary()).toMatchObject(free)
+    await unread.stream[Symbol.asyncIterator]().return()
+    const shared = await Promise.all([gateway.chatStream(ask()), gateway.chatStream(ask())])
+    await Promise.all(shared.map(textOf))
+    for (const { getUsageSummary } of shared) expect(await getUsageSummary()).toMatchObject(free)
+    await vi.waitFor(() => expect(logs).toHaveLength(6))
+    for (const log of logs) expect(log).toMatchObject({ ...free, success: true })
+    expect(logs.map(({ savedUsd }) => savedUsd ?? 0)).toEqual([0, 0, 0, 0, 0, 0])
   })
 
   test('is not kept', async () => {

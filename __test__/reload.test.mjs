@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { Gateway } from '../index.mjs'
-import { ask, budget, collect, config, consoleLines, custom, failureOf, pool, provider, result, rule } from './helpers/config.mjs'
+import { ask, budget, chain, collect, config, consoleLines, custom, failureOf, pool, provider, result, rule } from './helpers/config.mjs'
 import { live, openai, status, upstream } from './helpers/upstream.mjs'
 
 /** A gateway whose custom providers answer with their name. */
@@ -153,6 +153,50 @@ test('what was kept of an entry that answers no more is not given', async () => 
   expect(await content(gateway)).toBe('a')
   await gateway.reload(config(of(b.url)))
   expect(await content(gateway)).toBe('b')
+})
+
+describe('what was kept is not given once another model answers', () => {
+  // Answers tell their model; `down` gives none.
+  const factory = ({ name }) => ({
+    name,
+    family: 'custom',
+    chat: async ({ model }) => (name === 'down' ? Promise.reject(new Error('down')) : result(model)),
+  })
+  const down = custom('down', 'custom', { priority: 1 })
+  const main = (defaultModel, models = []) => custom('main', 'custom', { defaultModel, models })
+
+  test.each([
+    ['a member of a pool', (model) => ({ providers: [down, main(model)], rules: [pool(['down', 'main'])] })],
+    ['a step of a chain', (model) => ({ providers: [down, main(model)], chains: [chain('c', 'down', 'main')] })],
+    ['a step of a pool\'s chain', (model) => ({ providers: [down, main(model)], rules: [pool(['down'], { fallbackChain: 'c' })], chains: [chain('c', 'main')] })],
+    ['one that lists the model now', (model) => ({ providers: [down, main('before', [model])], rules: [pool(['down', 'main'])] })],
+  ])('%s', async (_, of) => {
+    const settings = { cache: { enabled: true } }
+    const { gateway } = own({ ...of('before'), settings }, { customProviders: { custom: factory } })
+    const call = () => content(gateway, { model: 'after' })
+    const [unnamed, named] = [await content(gateway), await call()]
+    expect(unnamed).toBe('before')
+    await gateway.reload(config({ ...of('before'), settings }))
+    expect(await gateway.chat(ask())).toMatchObject({ content: unnamed, cached: true })
+    expect(await gateway.chat(ask({ model: 'after' }))).toMatchObject({ content: named, cached: true })
+    await gateway.reload(config({ ...of('after'), settings }))
+    expect(await call()).toBe('after')
+    expect((await gateway.chat(ask())).cached).toBeUndefined()
+  })
+
+  test('another deployment', async () => {
+    const azure = await upstream(openai.answer('one'), openai.answer('other'))
+    const of = (deployment) => ({
+      providers: [provider('main', `${azure.url}/openai`, { provider: 'azure', options: { deployment, apiVersion: '2024-10-21' } })],
+      settings: { cache: { enabled: true } },
+    })
+    const { gateway } = own(of('one'))
+    expect(await content(gateway)).toBe('one')
+    await gateway.reload(config(of('one')))
+    expect(await content(gateway)).toBe('one')
+    await gateway.reload(config(of('other')))
+    expect(await content(gateway)).toBe('other')
+  })
 })
 
 test('middleware and log handlers stay', async () => {

@@ -75,6 +75,11 @@ impl BudgetGuard {
         }
     }
 
+    /// The cap that a call gets which has no bound of its own: what [`Reservation::output_cap`] will say.
+    pub fn output_cap(&self, scope: &Scope<'_>) -> Option<u64> {
+        output_cap(&self.policies(), scope)
+    }
+
     /// What output to reckon with, and the cap to send upstream where only a cap bounds it.
     fn outputs(
         &self,
@@ -85,13 +90,17 @@ impl BudgetGuard {
         if let Some(max) = call.max_tokens() {
             return (Outputs { expected: max, bound: max }, None);
         }
-        let strict = policies.iter().filter(|policy| policy.enforcement == Enforcement::Strict);
-        let cap =
-            strict.filter(|policy| policy.scope_key(scope).is_some()).map(|policy| policy.output_cap).min();
+        let cap = output_cap(policies, scope);
         let mean = self.means().of(call.model());
         let expected = cap.map_or(mean, |cap| mean.min(cap));
         (Outputs { expected, bound: cap.unwrap_or(expected) }, cap)
     }
+}
+
+/// The smallest one of the strict policies that apply.
+fn output_cap(policies: &[Policy], scope: &Scope<'_>) -> Option<u64> {
+    let strict = policies.iter().filter(|policy| policy.enforcement == Enforcement::Strict);
+    strict.filter(|policy| policy.scope_key(scope).is_some()).map(|policy| policy.output_cap).min()
 }
 
 fn decide(

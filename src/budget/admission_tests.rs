@@ -75,6 +75,26 @@ fn strict_counts_the_calls_own_bound() {
 }
 
 #[test]
+fn the_cap_is_known_before_a_call_is_admitted() {
+    let capped = |cap, enforcement, key: Option<&str>| BudgetPolicy {
+        scope: BudgetScope { kind: ScopeKind::User, key: key.map(str::to_owned) },
+        max_output_tokens_per_call: cap,
+        ..total(1_000_000, enforcement)
+    };
+    let guard = guard([
+        capped(Some(5), Enforcement::Hard, None),
+        capped(Some(10), Enforcement::Strict, Some("free")),
+        capped(None, Enforcement::Strict, Some("free")),
+        capped(None, Enforcement::Strict, Some("pro")),
+    ]);
+    for (tier, cap) in [("free", Some(10)), ("pro", Some(4096)), ("other", None)] {
+        let scope = Scope { user_tier: Some(tier), ..ANY };
+        assert_eq!(guard.output_cap(&scope), cap, "{tier}");
+        assert_eq!(guard.admit(&scope, FakeCall::new(1, None)).unwrap().output_cap(), cap, "{tier}");
+    }
+}
+
+#[test]
 fn strict_bounds_money_too() {
     let policy = BudgetPolicy {
         limits: BudgetLimits { max_cost_usd: Some(1.0), ..BudgetLimits::default() },

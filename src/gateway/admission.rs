@@ -69,11 +69,7 @@ impl Gateway {
         let reservation = if self.budgets.is_empty() {
             None
         } else {
-            let scope = Scope {
-                user_tier: request.user_tier.as_deref(),
-                feature: request.feature.as_deref(),
-                model: Some(&decision.model),
-            };
+            let scope = scope_of(&request, &decision);
             let family = loaded.map_or("", |loaded| loaded.provider.family());
             let call = estimate.on(family, &decision.model);
             let reservation = self.budgets.admit(&scope, Arc::new(call)).map_err(|refusal| {
@@ -123,6 +119,15 @@ impl Gateway {
             feature: request.feature.clone(),
             user_tier: request.user_tier.clone(),
         }
+    }
+}
+
+/// What budgets know a call by.
+pub(super) fn scope_of<'a>(request: &'a ChatRequest, decision: &'a Decision) -> Scope<'a> {
+    Scope {
+        user_tier: request.user_tier.as_deref(),
+        feature: request.feature.as_deref(),
+        model: Some(&decision.model),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::budget::BudgetGuard;
 use crate::error::{ErrorKind, Failure, GatewayError};
 use crate::limits::UserLimits;
 use crate::model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
-use crate::model::{Answer, ChatRequest, GatewayResponse, TokenUsage};
+use crate::model::{Answer, ChatRequest, GatewayResponse, TokenUsage, Usd};
 use crate::pricing;
 use crate::routing::fallback;
 use crate::routing::run::Overtaken;
@@ -238,7 +238,7 @@ impl Gateway {
     }
 }
 
-/// The services behind a rule, with the models it names.
+/// The services behind a rule, with the models it names and those that answer where it names none.
 fn identity(rule: &RouteRule, chains: &[FallbackChain], providers: &Providers) -> String {
     let target = &rule.target;
     let members = target.pool.iter().flat_map(|pool| &pool.members);
@@ -248,7 +248,7 @@ fn identity(rule: &RouteRule, chains: &[FallbackChain], providers: &Providers) -
     let steps = steps.map(|step| (&step.provider, step.model.as_deref()));
     let single = std::iter::once((&target.provider, target.model.as_deref()));
     let service = |(entry, model): (&String, Option<&str>)| {
-        let service = providers.get(entry).map_or(String::new(), |loaded| loaded.identity());
+        let service = providers.get(entry).map_or("", |loaded| loaded.identity());
         format!("{entry}\t{service}\t{}\n", model.unwrap_or_default())
     };
     single.chain(members).chain(steps).map(service).collect()
@@ -306,7 +306,8 @@ async fn outcome_of(routed: Routed<Answer>, orders: &Orders) -> Outcome {
     };
     Outcome {
         provider: provider.name().to_owned(),
-        cost: pricing::cost(provider.family(), &answer.model, &usage),
+        // Nobody is paid for a reply of our own, also where the model has a fee for each request.
+        cost: if degraded { Usd::ZERO } else { pricing::cost(provider.family(), &answer.model, &usage) },
         model: answer.model,
         content: answer.content,
         finish_reason: answer.finish_reason,

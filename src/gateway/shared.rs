@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::{Admitted, Planned};
+use super::admission::{Admitted, Planned, scope_of};
 use super::{Answered, CallContext, Gateway, GatewayStream, PromptEstimate, failed, unless_cancelled};
 use crate::cache::{AnswerCache, AnswerFlights, CacheKey, CachedAnswer, Joined, Lead, Shared, StreamFlights};
 use crate::error::Failure;
@@ -94,7 +94,10 @@ impl Gateway {
         let request = &plan.request;
         let identity = format!("{}\n{}", self.identity(plan.decision.rule), plan.decision.model);
         let tenant = request.user_id.as_deref().unwrap_or_default();
-        Some(Share { key: CacheKey::of_chat(request, request.max_tokens, &identity, tenant), cache, dedupe })
+        // A budget may cut the answers of some callers short: nobody else is to get those.
+        let capped = || self.budgets.output_cap(&scope_of(request, &plan.decision));
+        let max_tokens = request.max_tokens.or_else(capped);
+        Some(Share { key: CacheKey::of_chat(request, max_tokens, &identity, tenant), cache, dedupe })
     }
 
     fn identity(&self, rule: usize) -> &str {

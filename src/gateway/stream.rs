@@ -262,7 +262,7 @@ impl GatewayStream {
         let counted = self.record.is_some().then(|| self.counted());
         let (reported, family, mut response) = (self.reported, self.family.clone(), self.summary());
         async move {
-            if let Some(counted) = counted.filter(|_| !response.cached) {
+            if let Some(counted) = counted.filter(|_| !response.cached && !response.degraded) {
                 let usage = with_reported(reported, counted.await);
                 response.input_tokens = usage.input;
                 response.output_tokens = usage.output;
@@ -279,7 +279,7 @@ impl GatewayStream {
         let mut progress = self.progress.clone();
         if self.record.is_some() && !self.free {
             progress.usage = self.reported.unwrap_or_default();
-            progress.cost = pricing::cost(&self.family, &progress.model, &progress.usage);
+            progress.cost = self.cost(&progress.usage);
             progress.latency_ms = latency_ms(self.started);
         }
         progress.into_response(self.request_id.clone())
@@ -313,16 +313,25 @@ impl GatewayStream {
         estimated_usage(&self.asked_model, &self.request, &self.output_text())
     }
 
+    /// Nobody is paid for a reply of our own, also where the model has a fee for each request.
+    fn cost(&self, usage: &TokenUsage) -> Usd {
+        if self.progress.degraded {
+            return Usd::ZERO;
+        }
+        pricing::cost(&self.family, &self.progress.model, usage)
+    }
+
     fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) {
         let Some(record) = self.record.take() else { return };
+        // Left early, its prompt has been counted: nobody has read that.
+        let usage = if self.progress.degraded { TokenUsage::default() } else { usage };
         self.progress.tool_calls = self.tool_calls.finish();
         let saved = self.progress.saved;
-        let cost = || pricing::cost(&self.family, &self.progress.model, &usage);
         if !self.free {
-            self.progress.cost = cost();
+            self.progress.cost = self.cost(&usage);
             self.progress.usage = usage;
         } else if saved.is_none() {
-            self.progress.saved = Some(cost());
+            self.progress.saved = Some(self.cost(&usage));
         }
         self.progress.latency_ms = latency_ms(self.started);
         record.end(&self.progress, error_code);

@@ -49,6 +49,8 @@ pub struct Loaded {
     pub health_check: Option<Duration>,
     /// What its health is that of: a service and how it is looked at.
     service: (String, Option<String>, Option<BreakerConfig>),
+    /// What its answers depend on beside the request, as text.
+    identity: String,
     /// What its limits were made of.
     limited: (RateLimit, Option<u64>),
 }
@@ -68,6 +70,7 @@ impl Loaded {
                 .health_check
                 .map(|check| Duration::from_millis(check.interval_ms.unwrap_or(30_000))),
             service: (entry.provider.clone(), entry.base_url.clone(), entry.breaker),
+            identity: identity(entry),
             limited: (entry.rate_limit, entry.max_concurrency),
         }
     }
@@ -80,10 +83,9 @@ impl Loaded {
         own.or_else(|| asked.filter(listed)).or(self.default_model.as_deref()).or(asked)
     }
 
-    /// The service it reaches, as text.
-    pub fn identity(&self) -> String {
-        let (family, base_url, _) = &self.service;
-        format!("{family}\t{}", base_url.as_deref().unwrap_or_default())
+    /// The service it reaches and the models it chooses from, as text. To be hashed, not shown: addresses may hold keys.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// The same, with the health and the limits of an earlier one, where they are those of the same service.
@@ -97,6 +99,13 @@ impl Loaded {
         }
         kept
     }
+}
+
+/// Where an entry's calls go, and which model answers those that name none, or one that it does not list.
+fn identity(entry: &ProviderConfig) -> String {
+    let ProviderConfig { provider, base_url, options, cloudflare_gateway, models, .. } = entry;
+    let default_model = entry.fallback_model();
+    format!("{:?}", (provider, base_url, options, cloudflare_gateway, default_model, models))
 }
 
 /// Loaded providers by their entry's name, in the order of the configuration.
@@ -225,4 +234,37 @@ fn representative<'a>(target: &'a RouteTarget, providers: &Providers) -> (&'a st
 /// The error of a target that no loaded provider stands for.
 pub(crate) fn not_loaded(name: &str) -> Failure {
     NoRoute { missing: Some(name.to_owned()), ..NoRoute::default() }.into_error().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn an_entrys_identity_is_all_that_its_answers_depend_on() {
+        let of = |fields: Value| {
+            let mut entry = json!({"name": "p", "provider": "azure", "models": ["a", "b"]});
+            for (name, value) in fields.as_object().unwrap() {
+                entry[name] = value.clone();
+            }
+            identity(&serde_json::from_value(entry).unwrap())
+        };
+        let plain = of(json!({}));
+        for same in [json!({"name": "q", "defaultModel": "a"}), json!({"timeoutMs": 5, "weight": 2})] {
+            assert_eq!(of(same), plain);
+        }
+        for other in [
+            json!({"provider": "openai"}),
+            json!({"baseUrl": "http://127.0.0.1"}),
+            json!({"defaultModel": "b"}),
+            json!({"models": ["a"]}),
+            json!({"options": {"resource": "mine"}}),
+            json!({"options": {"deployment": "mine"}}),
+            json!({"cloudflareGateway": {"accountId": "1", "gatewayId": "2"}}),
+        ] {
+            assert_ne!(of(other.clone()), plain, "{other}");
+        }
+    }
 }

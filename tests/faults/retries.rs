@@ -1,8 +1,10 @@
 //! Who is asked after a failure, and who is not.
 
 use ai_gateway_native::ErrorKind;
+use ai_gateway_native::model::{ChatRequest, UsageLog};
 use ai_gateway_native::routing::health::BreakerState;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Rig, ask, entry};
 use crate::upstream::{Play, Upstream};
@@ -92,6 +94,27 @@ async fn when_all_have_failed_the_chains_own_reply_is_given() {
     rig.is_quiet().await;
     rig.logged(2);
     assert!(rig.log.entries().iter().all(|entry| entry.degraded && entry.success));
+}
+
+#[tokio::test]
+async fn the_chains_own_reply_costs_nothing_though_the_model_has_a_fee_for_each_request() {
+    let down = Upstream::start(Play::Failing, 1).await;
+    let sonar = json!({"provider": "perplexity", "models": ["sonar"]});
+    let chains = json!([{"name": "last", "steps": [{"provider": "a"}], "degradedReply": "Later, please."}]);
+    let target = json!({"provider": "a", "fallbackChain": "last"});
+    let rig = Rig::new(&[entry("a", &down, sonar)], target, json!({"fallbackChains": chains}));
+    for stream in [false, true] {
+        let answer = rig.call(ask("hi"), stream).await.unwrap();
+        assert_eq!((answer.degraded, answer.estimated_cost_usd), (true, 0.0));
+    }
+    // One that nobody reads.
+    let request = ChatRequest::from_json(&ask("hi").to_string()).unwrap();
+    let stream = rig.gateway.chat_stream(request, rig.context(&CancellationToken::new())).await.unwrap();
+    assert_eq!(stream.figures_so_far().await.estimated_cost_usd, 0.0);
+    drop(stream);
+    let entries = rig.log.entries();
+    let billed = |entry: &UsageLog| (entry.degraded, entry.total_tokens, entry.estimated_cost_usd);
+    assert_eq!(entries.iter().map(billed).collect::<Vec<_>>(), [(true, 0, 0.0); 3]);
 }
 
 #[tokio::test]
