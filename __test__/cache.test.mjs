@@ -430,7 +430,7 @@ describe('degradedReply', () => {
     const { gateway, logs } = gatewayOf({
       providers: [provider('main', down.url, { provider: 'perplexity', models: ['sonar'] })],
       chains: [{ ...chain('c', 'main'), degradedReply: 'sorry' }],
-      settings: DEDUPE,
+      settings: { dedupe: true },
     })
     const free = { degraded: true, inputTokens: 0, outputTokens: 0, totalTokens: 0, estimatedCostUsd: 0 }
     expect(await gateway.chat(ask())).toMatchObject(free)

@@ -1,6 +1,6 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { registerModelPricing } from '../index.mjs'
-import { ask, budget, chain, custom, customs, failureOf, gatewayOf, pool, provider, rule } from './helpers/config.mjs'
+import { ask, budget, chain, custom, customs, failureOf, gatewayOf, pool, provider, result, rule } from './helpers/config.mjs'
 import { openai, status, upstream } from './helpers/upstream.mjs'
 
 const says = (name) => async () => name
@@ -145,11 +145,60 @@ test('what a provider would refuse is told', () => {
 })
 
 test('a budget that would refuse is told', async () => {
-  const { gateway } = gatewayOf({ ...customs({ main: says('main') }), budgets: [budget('tiny', { maxTotalTokens: 4 })] })
+  const tiny = budget('tiny', { maxTotalTokens: 4 }, { enforcement: 'strict' })
+  const { gateway } = gatewayOf({ ...customs({ main: says('main') }), budgets: [tiny] })
   expect(gateway.explain(ask({ maxTokens: 1 })).budget).toMatchObject({ allowed: false, blockedBy: 'tiny' })
   // Nothing was reserved for it.
   const roomy = gatewayOf({ ...customs({ main: says('main') }), budgets: [budget('roomy', { maxTotalTokens: 1000 })] })
   for (let i = 0; i < 50; i++) expect(roomy.gateway.explain(ask({ maxTokens: 100 })).budget.allowed).toBe(true)
+})
+
+describe('budgets say what they will say of the call', () => {
+  const over = (policy, chat = says('main')) => gatewayOf({ ...customs({ main: chat }), budgets: [policy] })
+  const refused = { kind: 'budget_exceeded' }
+
+  test('a strict one reckons with its cap where the request has no bound', async () => {
+    const { gateway } = over(budget('strict', { maxTotalTokens: 4000 }, { enforcement: 'strict' }))
+    expect(gateway.explain(ask()).budget).toEqual({
+      allowed: false,
+      blockedBy: 'strict',
+      warnings: [expect.stringMatching(/^\[strict\] total tokens \d+ > limit 4000$/)],
+    })
+    expect(await failureOf(gateway.chat(ask()))).toMatchObject(refused)
+    expect(gateway.explain(ask({ maxTokens: 100 })).budget.allowed).toBe(true)
+    await gateway.chat(ask({ maxTokens: 100 }))
+  })
+
+  test('a hard one looks at what is spent and at what calls in flight hold, not at the call itself', async () => {
+    let answer
+    const answered = new Promise((resolve) => { answer = resolve })
+    const { gateway } = over(budget('hard', { maxTotalTokens: 100 }), () => answered)
+    const allowed = () => gateway.explain(ask({ maxTokens: 200 })).budget.allowed
+    expect(allowed()).toBe(true)
+    const held = gateway.chat(ask({ maxTokens: 200 }))
+    await vi.waitFor(() => expect(allowed()).toBe(false))
+    expect(await failureOf(gateway.chat(ask({ maxTokens: 200 })))).toMatchObject(refused)
+    answer(result('main', { inputTokens: 60, outputTokens: 30, totalTokens: 90 }))
+    await held
+    expect(allowed()).toBe(true)
+    await gateway.chat(ask({ maxTokens: 200 }))
+    expect(gateway.explain(ask()).budget).toMatchObject({ allowed: false, blockedBy: 'hard' })
+    expect(await failureOf(gateway.chat(ask()))).toMatchObject(refused)
+  })
+})
+
+test('models that are only explained get no account', async () => {
+  const up = await upstream(status(500))
+  const { gateway } = gatewayOf({ providers: [provider('main', up.url, { breaker: { failureThreshold: 1 } })] })
+  for (let number = 0; number < 300; number++) {
+    const [candidate] = gateway.explain(ask({ model: `made-up-${number}` })).candidates
+    expect(candidate.state).toBe('closed')
+    expect(candidate).not.toHaveProperty('blockedMs')
+  }
+  await failureOf(gateway.chat(ask({ model: 'real' })))
+  expect(gateway.health()[0].targets.map(({ model, state }) => [model, state])).toEqual([['real', 'open']])
+  expect(gateway.explain(ask({ model: 'real' })).candidates[0]).toMatchObject({ state: 'open', blockedMs: expect.any(Number) })
+  expect(gateway.explain(ask({ model: 'other' })).candidates[0].state).toBe('closed')
 })
 
 test('a request that cannot be used is refused', async () => {

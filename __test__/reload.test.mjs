@@ -163,7 +163,7 @@ describe('what was kept is not given once another model answers', () => {
     chat: async ({ model }) => (name === 'down' ? Promise.reject(new Error('down')) : result(model)),
   })
   const down = custom('down', 'custom', { priority: 1 })
-  const main = (defaultModel, models = []) => custom('main', 'custom', { defaultModel, models })
+  const main = (defaultModel, models = ['other']) => custom('main', 'custom', { defaultModel, models })
 
   test.each([
     ['a member of a pool', (model) => ({ providers: [down, main(model)], rules: [pool(['down', 'main'])] })],

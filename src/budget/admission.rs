@@ -6,9 +6,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::amount::Range;
 use super::call::{CallEstimate, Estimate, Outputs};
-use super::guard::{BudgetGuard, Policy, Scope, State};
+use super::guard::{BudgetGuard, GuardCheck, Policy, Scope, State};
 use super::limits::{Subject, Verdict};
 use super::reservation::{Flight, Hold, Refusal, Reservation};
 use crate::model::config::Enforcement;
@@ -48,7 +47,41 @@ impl BudgetGuard {
             return Ok(Reservation::new(Arc::clone(self), call, None, None, Vec::new()));
         }
         let (outputs, output_cap) = self.outputs(&policies, scope, &*call);
-        let mut own = Estimate::cheap(&*call, outputs);
+        let take_off = |state: &mut State, estimate: Estimate, holds: Vec<Hold>, now: Instant| {
+            (!holds.is_empty())
+                .then(|| state.take_off(Flight { call: Arc::clone(&call), estimate, holds }, now))
+        };
+        let (flight, warnings) = self.decided(&policies, scope, &*call, outputs, take_off)?;
+        Ok(Reservation::new(Arc::clone(self), call, flight, output_cap, warnings))
+    }
+
+    /// What [`BudgetGuard::admit`] would say at this moment. Nothing is held, and no window begins; calls in
+    /// flight may have to be counted for it, as for an admission.
+    pub fn would_admit(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> GuardCheck {
+        let policies = self.policies();
+        if !policies.iter().any(|policy| policy.scope_key(scope).is_some()) {
+            return GuardCheck { allowed: true, warnings: Vec::new(), blocked_by: None };
+        }
+        let (outputs, _) = self.outputs(&policies, scope, call);
+        match self.decided(&policies, scope, call, outputs, |_, _, _, _| ()) {
+            Ok(((), warnings)) => GuardCheck { allowed: true, warnings, blocked_by: None },
+            Err(Refusal { policy, warnings }) => {
+                GuardCheck { allowed: false, warnings, blocked_by: Some(policy) }
+            }
+        }
+    }
+
+    /// Decides, counting what has to be. `admitted` is called before anything else can change what is held; beside what
+    /// it gives, there are the warnings.
+    fn decided<T>(
+        &self,
+        policies: &[Policy],
+        scope: &Scope<'_>,
+        call: &dyn CallEstimate,
+        outputs: Outputs,
+        admitted: impl FnOnce(&mut State, Estimate, Vec<Hold>, Instant) -> T,
+    ) -> Result<(T, Vec<String>), Refusal> {
+        let mut own = Estimate::cheap(call, outputs);
         let mut found: Vec<(u64, Estimate)> = Vec::new();
         loop {
             let now = self.clock.now();
@@ -56,19 +89,16 @@ impl BudgetGuard {
             for (flight, estimate) in found.drain(..) {
                 state.replace(flight, estimate);
             }
-            let uncounted = match decide(&policies, &mut state, scope, &own, now) {
+            let uncounted = match decide(policies, &state, scope, &own, now) {
                 Decision::Refused(refusal) => return Err(refusal),
                 Decision::Unsure(uncounted) => uncounted,
                 Decision::Admitted { holds, warnings } => {
-                    let flight = (!holds.is_empty())
-                        .then(|| state.take_off(Flight { call: Arc::clone(&call), estimate: own, holds }));
-                    drop(state);
-                    return Ok(Reservation::new(Arc::clone(self), call, flight, output_cap, warnings));
+                    return Ok((admitted(&mut state, own, holds, now), warnings));
                 }
             };
             drop(state);
             if !own.counted {
-                own = Estimate::counted(&*call, outputs);
+                own = Estimate::counted(call, outputs);
             }
             let count = |other: &Uncounted| (other.flight, Estimate::counted(&*other.call, other.outputs));
             found.extend(uncounted.iter().map(count));
@@ -103,13 +133,7 @@ fn output_cap(policies: &[Policy], scope: &Scope<'_>) -> Option<u64> {
     strict.filter(|policy| policy.scope_key(scope).is_some()).map(|policy| policy.output_cap).min()
 }
 
-fn decide(
-    policies: &[Policy],
-    state: &mut State,
-    scope: &Scope<'_>,
-    own: &Estimate,
-    now: Instant,
-) -> Decision {
+fn decide(policies: &[Policy], state: &State, scope: &Scope<'_>, own: &Estimate, now: Instant) -> Decision {
     let mut holds = Vec::new();
     let mut warnings = Vec::new();
     for policy in policies {
@@ -118,10 +142,9 @@ fn decide(
         let (projected, hold) = match policy.subject {
             Subject::Request => (asked, None),
             Subject::Window => {
-                let buckets = &mut state.buckets[policy.slot];
+                let buckets = &state.buckets[policy.slot];
                 let key = buckets.key(name);
-                let bucket = buckets.current(Arc::clone(&key), now);
-                let held = Range::from(bucket.spent) + bucket.reserved;
+                let held = buckets.held(&key, now);
                 let strict = policy.enforcement == Enforcement::Strict;
                 (
                     if strict { held + asked } else { held },
@@ -147,9 +170,9 @@ fn decide(
 
 impl State {
     /// The calls in flight that hold an upper bound in the same bucket as `hold`.
-    fn uncounted(&mut self, hold: Option<&Hold>) -> Vec<Uncounted> {
+    fn uncounted(&self, hold: Option<&Hold>) -> Vec<Uncounted> {
         let Some(hold) = hold else { return Vec::new() };
-        let count = self.buckets[hold.slot].get_mut(&hold.key).map_or(0, |bucket| bucket.uncounted);
+        let count = self.buckets[hold.slot].get(&hold.key).map_or(0, |bucket| bucket.uncounted);
         let flights = self.flights.iter();
         flights
             .filter(|(_, flight)| !flight.estimate.counted && flight.holds.contains(hold))
@@ -176,11 +199,10 @@ impl State {
         flight.estimate = estimate;
     }
 
-    fn take_off(&mut self, flight: Flight) -> u64 {
+    fn take_off(&mut self, flight: Flight, now: Instant) -> u64 {
         for hold in &flight.holds {
-            if let Some(bucket) = self.buckets[hold.slot].get_mut(&hold.key) {
-                bucket.hold(flight.estimate.under(hold.enforcement), flight.estimate.counted);
-            }
+            let bucket = self.buckets[hold.slot].current(Arc::clone(&hold.key), now);
+            bucket.hold(flight.estimate.under(hold.enforcement), flight.estimate.counted);
         }
         self.last_flight += 1;
         self.flights.insert(self.last_flight, flight);

@@ -95,6 +95,47 @@ fn the_cap_is_known_before_a_call_is_admitted() {
 }
 
 #[test]
+fn what_would_be_decided_is_told_and_nothing_is_changed() {
+    for enforcement in [Enforcement::Soft, Enforcement::Hard, Enforcement::Strict] {
+        for window in [BudgetWindow::Request, BudgetWindow::Day] {
+            let guard = guard([BudgetPolicy { window, ..total(100, enforcement) }]);
+            let same = |tokens, max_tokens| {
+                let told = guard.would_admit(&ANY, &*FakeCall::new(tokens, max_tokens));
+                let before = (reserved(&guard), spent(&guard));
+                match guard.admit(&ANY, FakeCall::new(tokens, max_tokens)) {
+                    Ok(held) => assert_eq!((told.blocked_by, &*told.warnings), (None, held.warnings())),
+                    Err(refusal) => {
+                        assert_eq!((told.blocked_by, told.warnings), (Some(refusal.policy), refusal.warnings))
+                    }
+                }
+                assert_eq!((reserved(&guard), spent(&guard)), before);
+            };
+            let calls = || [(10, Some(20)), (10, Some(91)), (10, None), (101, Some(0))];
+            calls().into_iter().for_each(|(tokens, max_tokens)| same(tokens, max_tokens));
+            let held = guard.admit(&ANY, FakeCall::new(30, Some(50)));
+            calls().into_iter().for_each(|(tokens, max_tokens)| same(tokens, max_tokens));
+            drop(held);
+            guard.record(&ANY, usage(95, 0, 0.0));
+            calls().into_iter().for_each(|(tokens, max_tokens)| same(tokens, max_tokens));
+        }
+    }
+}
+
+#[test]
+fn asking_begins_no_window() {
+    let time = ManualTime::new();
+    let guard = BudgetGuard::with_clock(vec![total(10, Enforcement::Strict)], time.clock());
+    let guard = Arc::new(guard);
+    assert!(guard.would_admit(&ANY, &*FakeCall::new(1, Some(1))).allowed);
+    time.advance(Duration::from_secs(23 * 3600));
+    let _ = admit(&guard, 9, Some(1)).settle(usage(9, 1, 0.0));
+    time.advance(Duration::from_secs(3600));
+    assert!(!guard.would_admit(&ANY, &*FakeCall::new(1, Some(1))).allowed);
+    time.advance(Duration::from_secs(23 * 3600));
+    assert!(guard.would_admit(&ANY, &*FakeCall::new(1, Some(1))).allowed);
+}
+
+#[test]
 fn strict_bounds_money_too() {
     let policy = BudgetPolicy {
         limits: BudgetLimits { max_cost_usd: Some(1.0), ..BudgetLimits::default() },

@@ -83,8 +83,20 @@ impl<K: Hash + Eq> Buckets<K> {
         bucket
     }
 
+    pub fn get(&self, key: &K) -> Option<&Bucket> {
+        self.by_key.get(key)
+    }
+
     pub fn get_mut(&mut self, key: &K) -> Option<&mut Bucket> {
         self.by_key.get_mut(key)
+    }
+
+    /// What was spent in the window of `key` and what calls in flight hold of it. Looking begins no window.
+    pub fn held(&self, key: &K, now: Instant) -> Range {
+        self.by_key.get(key).map_or_else(Range::default, |bucket| {
+            let spent = if bucket.expired(self.duration, now) { Amount::default() } else { bucket.spent };
+            Range::from(spent) + bucket.reserved
+        })
     }
 
     pub fn spent(&self, now: Instant) -> Amount {

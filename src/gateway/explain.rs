@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::admission::scope_of;
 use super::{Gateway, PromptEstimate};
-use crate::budget::{BudgetUsage, Scope};
 use crate::error::GatewayError;
+use crate::model::ChatRequest;
 use crate::model::config::StrategyKind;
-use crate::model::{ChatRequest, Usd};
 use crate::pricing::tokens::Tokenizer;
 use crate::routing::health::BreakerState;
 use crate::routing::{Decision, Excluded, Loaded, Orders, step_model};
@@ -110,20 +110,9 @@ impl Gateway {
                 &orders,
             ));
         }
-        let estimated = candidates.first().map_or(0.0, |first| first.estimated_cost_usd);
-        let scope = Scope {
-            user_tier: request.user_tier.as_deref(),
-            feature: request.feature.as_deref(),
-            model: Some(&decision.model),
-        };
-        let check = self.budgets.check(
-            &scope,
-            BudgetUsage {
-                input_tokens: candidates.first().map_or(0, |first| first.estimated_input_tokens),
-                output_tokens: request.max_tokens.unwrap_or(0),
-                cost: Usd::from_dollars(estimated),
-            },
-        );
+        let family = self.providers.get(&decision.provider).map_or("", |loaded| loaded.provider.family());
+        let call = estimate.on(family, &decision.model);
+        let check = self.budgets.would_admit(&scope_of(&request, &decision), &call);
         Ok(Explanation {
             rule: Some(self.router.rule(decision.rule).name.clone()),
             excluded: decision.excluded,
@@ -182,7 +171,7 @@ impl Gateway {
         orders: &Orders,
     ) -> Option<ExplainedCandidate> {
         let loaded: Option<&Arc<Loaded>> = self.providers.get(entry);
-        let target = loaded.map(|loaded| loaded.health.target(model));
+        let target = loaded.and_then(|loaded| loaded.health.known(model));
         let guarded = loaded.is_some_and(|loaded| loaded.health.guarded);
         #[allow(clippy::cast_possible_truncation)]
         let blocked = target.as_ref().filter(|_| guarded).and_then(|target| target.blocked());

@@ -17,6 +17,8 @@ use crate::providers::KeyState;
 
 /// Models are the callers' input: beyond so many, an entry's models share one account.
 const MAX_MODELS: usize = 256;
+/// Bytes: a longer name is nobody's model, and shares that account as well.
+const LONGEST_NAME: usize = 256;
 /// A target that limits its callers without saying for how long is let alone for this long.
 const REST: Duration = Duration::from_secs(1);
 /// Longer than this a limit keeps no target from being asked.
@@ -47,8 +49,15 @@ impl EntryHealth {
         if let Some(target) = models.get(model) {
             return target.clone();
         }
-        let name = if models.len() < MAX_MODELS { model } else { "" };
+        let name = if has_room(&models, model) { model } else { "" };
         models.entry(name.into()).or_insert_with(|| Arc::new(TargetHealth::new(self.settings))).clone()
+    }
+
+    /// The account that a call to `model` would go to, if there is one: looking opens none.
+    pub fn known(&self, model: &str) -> Option<Arc<TargetHealth>> {
+        let models = self.models();
+        let shared = || if has_room(&models, model) { None } else { models.get("") };
+        models.get(model).or_else(shared).cloned()
     }
 
     /// A check of the service as a whole went well, or did not.
@@ -77,6 +86,11 @@ impl EntryHealth {
             keys,
         }
     }
+}
+
+/// Whether a model that has no account yet gets one of its own.
+fn has_room(models: &HashMap<Box<str>, Arc<TargetHealth>>, model: &str) -> bool {
+    models.len() < MAX_MODELS && model.len() <= LONGEST_NAME
 }
 
 fn worst(targets: &[TargetReport], of: impl Fn(&TargetReport) -> Option<f64>) -> Option<f64> {
@@ -478,10 +492,19 @@ mod tests {
         health.target("a").begin(true).unwrap().failed(&status(500));
         assert_eq!(health.target("a").state(), BreakerState::Open);
         assert_eq!(health.target("b").state(), BreakerState::Closed);
+        assert!(Arc::ptr_eq(&health.known("a").unwrap(), &health.target("a")));
+        assert!(health.known("c").is_none());
+        let (long, longer) = ("x".repeat(LONGEST_NAME), "x".repeat(LONGEST_NAME + 1));
+        assert!(health.known(&longer).is_none());
+        assert!(!Arc::ptr_eq(&health.target(&long), &health.target(&longer)));
+        assert!(Arc::ptr_eq(&health.target(&longer), &health.target(&longer.repeat(2))));
+        assert!(Arc::ptr_eq(&health.known(&longer).unwrap(), &health.target("")));
+        assert_eq!(health.models().len(), 4, "looking has opened none");
         for model in 0..1_000 {
             health.target(&model.to_string());
         }
         assert!(health.models().len() <= MAX_MODELS + 1);
+        assert!(Arc::ptr_eq(&health.known("1000").unwrap(), &health.target("")), "the shared one");
         assert_eq!(health.report("p", Vec::new()).state, BreakerState::Open);
         health.checked(true);
         health.checked(true);
