@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, expect, test } from 'vitest'
 import { Gateway, GatewayError, OpenAIProvider } from '../index.mjs'
-import { ask, collect, config, consoleLines, custom, failureOf, gatewayOf, KEY, provider, result } from './helpers/config.mjs'
+import { ask, collect, config, consoleLines, custom, customs, failureOf, gatewayOf, KEY, pool, provider, result } from './helpers/config.mjs'
 import { openai, upstream } from './helpers/upstream.mjs'
 
 /** A gateway with one entry `main` of the family `custom`, which `factory` builds. */
@@ -350,6 +350,42 @@ describe('a factory', () => {
     const { stream, getUsageSummary } = await gateway.chatStream(ask())
     expect((await collect(stream)).map((chunk) => chunk.delta)).toEqual(['', 'a', 'b', '', ''])
     expect(await getUsageSummary()).toMatchObject({ provider: 'deep', content: 'ab', totalTokens: 17 })
+  })
+})
+
+describe('what a provider throws says whose fault it is', () => {
+  const failing = (fields) => async () => {
+    throw new GatewayError({ code: 'X', message: 'no', retryable: false, ...fields })
+  }
+  const stateAfter = async (chat) => {
+    const own = customs({ a: chat, b: async () => 'yes' }, { a: { breaker: { failureThreshold: 2 } } })
+    const { gateway } = gatewayOf({ ...own, rules: [pool(['a', 'b'], { strategy: 'priority' })], providers: own.providers.map((entry, priority) => ({ ...entry, priority })) })
+    const results = []
+    for (let i = 0; i < 3; i++) results.push(await gateway.chat(ask()).then(({ provider }) => provider, () => 'failed'))
+    return { results, asked: own.counts()[0], health: gateway.health()[0] }
+  }
+
+  test.each([400, 413, 422])('%i ends the call and trips nothing', async (upstreamStatus) => {
+    const { results, health } = await stateAfter(failing({ kind: 'provider_response', details: { upstreamStatus } }))
+    expect([results, health.state]).toEqual([['failed', 'failed', 'failed'], 'closed'])
+  })
+
+  test('404 and a budget send the call elsewhere and trip nothing', async () => {
+    for (const fields of [{ kind: 'provider_response', details: { upstreamStatus: 404 } }, { kind: 'budget_exceeded' }]) {
+      const { results, asked, health } = await stateAfter(failing(fields))
+      expect([results, asked, health.state]).toEqual([['b', 'b', 'b'], 3, 'closed'])
+    }
+  })
+
+  test.each(['provider_rate_limit', 'rate_limited'])('%s rests it for as long as it says', async (kind) => {
+    const { results, asked, health } = await stateAfter(failing({ kind, details: { retryAfterMs: 20_000.5 } }))
+    expect([results, asked, health.state]).toEqual([['b', 'b', 'b'], 1, 'closed'])
+    expect(health.targets[0].blockedMs).toBeGreaterThan(15_000)
+  })
+
+  test.each([500, '400', -1, NaN, 1e9, null, {}])('a status %s is a failure of the target', async (upstreamStatus) => {
+    const { results, asked, health } = await stateAfter(failing({ kind: 'provider_response', details: { upstreamStatus, retryAfterMs: 'soon' } }))
+    expect([results, asked, health.state]).toEqual([['b', 'b', 'b'], 2, 'open'])
   })
 })
 

@@ -55,9 +55,23 @@ function optionsOf(request, method, model, maxTokens) {
 
 // What the core must know of an error to choose the next step; the error itself stays here.
 function describe(error) {
-  if (GatewayError.isInstance(error)) return { message: String(error.message), kind: error.kind, code: error.code };
+  if (GatewayError.isInstance(error)) {
+    const { upstreamStatus, retryAfterMs } = error.details ?? {};
+    return {
+      message: String(error.message),
+      kind: error.kind,
+      code: error.code,
+      upstreamStatus: whole(upstreamStatus, 999),
+      retryAfterMs: whole(retryAfterMs, Number.MAX_SAFE_INTEGER),
+    };
+  }
   if (error instanceof NotStreaming) return { message: error.message, kind: 'provider_response' };
   return { message: error instanceof Error ? String(error.message) : String(error) };
+}
+
+/** A number that the core can read, of whatever a program has put there. */
+function whole(number, most) {
+  return typeof number === 'number' && number >= 0 && number <= most ? Math.ceil(number) : undefined;
 }
 
 // Anything can be thrown, things without words for themselves too.

@@ -261,13 +261,16 @@ fn first_chars(text: &str, count: usize) -> &str {
 }
 
 /// An error thrown by a custom provider. The thrown object stays with its owner, who finds it again by `id`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ForeignError {
     pub id: u32,
     pub message: String,
     /// Set when the thrown error is a `GatewayError` of its own.
     pub kind: Option<ErrorKind>,
     pub code: Option<String>,
+    /// Of a `GatewayError`'s `details`.
+    pub upstream_status: Option<u16>,
+    pub retry_after: Option<Duration>,
 }
 
 /// Why an attempt or a call failed.

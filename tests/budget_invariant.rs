@@ -90,7 +90,7 @@ async fn fated(fate: Fate) -> Result<Option<TokenUsage>, Failure> {
         Fate::Done(usage) => Ok(usage.map(|(input, output)| TokenUsage::new(input, output))),
         Fate::Fail => Err(GatewayError::provider_response("scripted", 500, "failed").into()),
         Fate::Throw => {
-            Err(Failure::Foreign(ForeignError { id: 0, message: "thrown".into(), kind: None, code: None }))
+            Err(Failure::Foreign(ForeignError { message: "thrown".into(), ..ForeignError::default() }))
         }
         Fate::Hang => std::future::pending().await,
         // A panic without its message on stderr.

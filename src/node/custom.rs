@@ -142,22 +142,26 @@ impl Drop for Exchange {
 
 /// What the face tells of an error that was thrown; the error itself stays there.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Thrown {
     id: u32,
     #[serde(default)]
     message: String,
     kind: Option<String>,
     code: Option<String>,
+    upstream_status: Option<u16>,
+    retry_after_ms: Option<u64>,
 }
 
 fn thrown(text: &str) -> Failure {
     match json::parse::<Thrown>(text.as_bytes()) {
-        Ok(Thrown { id, message, kind, code }) => {
+        Ok(Thrown { id, message, kind, code, upstream_status, retry_after_ms }) => {
             // Kinds that are not the gateway's own count as a provider's failure.
             let kind = kind.map(|kind| {
                 serde_json::from_value::<ErrorKind>(kind.into()).unwrap_or(ErrorKind::ProviderResponse)
             });
-            Failure::Foreign(ForeignError { id, message, kind, code })
+            let retry_after = retry_after_ms.map(Duration::from_millis);
+            Failure::Foreign(ForeignError { id, message, kind, code, upstream_status, retry_after })
         }
         Err(_) => GatewayError::internal("a custom provider's error could not be read").into(),
     }

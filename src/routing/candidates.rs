@@ -271,12 +271,7 @@ mod tests {
     #[test]
     fn a_failure_maps_to_its_trigger() {
         let foreign = |message: &str| {
-            trigger(&Failure::Foreign(ForeignError {
-                id: 0,
-                message: message.into(),
-                kind: None,
-                code: None,
-            }))
+            trigger(&Failure::Foreign(ForeignError { message: message.into(), ..ForeignError::default() }))
         };
         assert_eq!(trigger(&GatewayError::provider_timeout("p").into()), FallbackTrigger::Timeout);
         assert_eq!(trigger(&GatewayError::provider_rate_limit("p").into()), FallbackTrigger::RateLimit);

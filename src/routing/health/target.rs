@@ -253,20 +253,17 @@ pub enum Fault {
 
 /// Attributes a failure.
 pub fn fault(failure: &Failure) -> Fault {
-    let Failure::Gateway(error) = failure else {
-        return match failure.kind() {
-            Some(ErrorKind::InvalidRequest) => Fault::Caller,
-            Some(ErrorKind::ProviderRateLimit) => Fault::Limit(None),
-            Some(ErrorKind::Aborted) => Fault::Neutral,
-            _ => Fault::Target,
-        };
+    let (status, retry_after, is_foreign) = match failure {
+        Failure::Gateway(error) => (error.upstream_status(), error.retry_after, false),
+        Failure::Foreign(error) => (error.upstream_status.map(u64::from), error.retry_after, true),
     };
-    match error.kind {
-        ErrorKind::ProviderRateLimit => Fault::Limit(error.retry_after),
-        // Refused by the provider itself, before anything was sent: another one may take it.
-        ErrorKind::InvalidRequest => Fault::Neutral,
-        ErrorKind::Aborted => Fault::Neutral,
-        ErrorKind::ProviderResponse => match error.upstream_status() {
+    match failure.kind() {
+        Some(ErrorKind::ProviderRateLimit | ErrorKind::RateLimited) => Fault::Limit(retry_after),
+        // Refused by a provider of ours, before anything was sent: another one may take it.
+        Some(ErrorKind::InvalidRequest) if !is_foreign => Fault::Neutral,
+        Some(ErrorKind::InvalidRequest) => Fault::Caller,
+        Some(ErrorKind::Aborted | ErrorKind::BudgetExceeded) => Fault::Neutral,
+        Some(ErrorKind::ProviderResponse) => match status {
             Some(400 | 413 | 422) => Fault::Caller,
             Some(404) => Fault::Neutral,
             _ => Fault::Target,
