@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { GatewayError } from '../index.mjs'
+import { GatewayError, OpenAIProvider } from '../index.mjs'
 import { ask, chain, collect, customs, failureOf, gatewayOf, pool, provider, rule } from './helpers/config.mjs'
 import { live, openai, status, upstream } from './helpers/upstream.mjs'
 
@@ -135,6 +135,68 @@ describe('breakers', () => {
     up.cut()
     await failureOf(collect(stream))
     await vi.waitFor(() => expect(gateway.health()[0]).toMatchObject({ state: 'open', inFlight: 0 }))
+  })
+
+  test('a refusal that a subclass of a built-in provider hands on is the caller\'s own fault', async () => {
+    class Passing extends OpenAIProvider {
+      async chat(options) {
+        return super.chat(options)
+      }
+    }
+    const bad = await upstream(status(400))
+    const good = await upstream(openai.answer('from b'))
+    const entry = (name, up, priority) => provider(name, up.url, { provider: 'passing', priority, breaker: { failureThreshold: 1 } })
+    const { gateway } = gatewayOf({
+      providers: [entry('a', bad, 0), entry('b', good, 1)],
+      rules: [pool(['a', 'b'], { strategy: 'priority' })],
+      customProviders: { passing: (config) => new Passing(config) },
+    })
+    for (let i = 0; i < 3; i++) {
+      expect(await failureOf(gateway.chat(ask()))).toMatchObject({ kind: 'provider_response', details: { upstreamStatus: 400 } })
+    }
+    expect([bad.requests.length, good.requests.length]).toEqual([3, 0])
+    expect(gateway.health()[0]).toMatchObject({ state: 'closed', errorRate: 0 })
+  })
+
+  /** What becomes of a breaker that opens at once when the provider throws this. */
+  const afterThrowing = async (error) => {
+    const own = customs({ main: async () => { throw error } }, { main: { breaker: { failureThreshold: 1 } } })
+    const { gateway } = gatewayOf(own)
+    expect(await failureOf(gateway.chat(ask()))).toBe(error)
+    const [{ state, targets }] = gateway.health()
+    return { state, blockedMs: targets[0].blockedMs }
+  }
+  const thrown = (kind, details) => new GatewayError({ code: 'MADE_UP', kind, message: 'no', retryable: false, details })
+
+  test('a custom provider\'s limits make it rest for as long as they say, and trip nothing', async () => {
+    for (const kind of ['rate_limited', 'provider_rate_limit']) {
+      const { state, blockedMs } = await afterThrowing(thrown(kind, { retryAfterMs: 20_000 }))
+      expect(state).toBe('closed')
+      expect(blockedMs).toBeGreaterThan(15_000)
+      expect(blockedMs).toBeLessThanOrEqual(20_000)
+      expect((await afterThrowing(thrown(kind))).blockedMs).toBeLessThanOrEqual(1000)
+    }
+    expect((await afterThrowing(thrown('rate_limited', { retryAfterMs: Number.MAX_VALUE }))).blockedMs).toBeLessThanOrEqual(60_000)
+  })
+
+  test('a custom provider\'s errors leave its breaker as the gateway\'s own do, whatever is in them', async () => {
+    const cases = [
+      ['provider_response', { upstreamStatus: 422 }, 'closed'],
+      ['provider_response', { upstreamStatus: 404 }, 'closed'],
+      ['budget_exceeded', undefined, 'closed'],
+      ['provider_response', { upstreamStatus: 503 }, 'open'],
+      ['provider_response', undefined, 'open'],
+      ['provider_response', null, 'open'],
+      ['provider_response', { upstreamStatus: '400' }, 'open'],
+      ['provider_response', { upstreamStatus: 400.5 }, 'open'],
+      ['provider_response', { upstreamStatus: 1e300, retryAfterMs: -1 }, 'open'],
+      ['provider_response', { upstreamStatus: 400n, retryAfterMs: 1n }, 'open'],
+      ['provider_response', { get upstreamStatus() { throw new Error('not to be read') } }, 'open'],
+      ['rate_limited', { retryAfterMs: 'soon' }, 'closed'],
+      ['rate_limited', { retryAfterMs: Number.NaN }, 'closed'],
+      [400n, { upstreamStatus: 400 }, 'open'],
+    ]
+    for (const [kind, details, state] of cases) expect((await afterThrowing(thrown(kind, details))).state).toBe(state)
   })
 })
 

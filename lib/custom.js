@@ -56,22 +56,27 @@ function optionsOf(request, method, model, maxTokens) {
 // What the core must know of an error to choose the next step; the error itself stays here.
 function describe(error) {
   if (GatewayError.isInstance(error)) {
-    const { upstreamStatus, retryAfterMs } = error.details ?? {};
-    return {
-      message: String(error.message),
-      kind: error.kind,
-      code: error.code,
-      upstreamStatus: whole(upstreamStatus, 999),
-      retryAfterMs: whole(retryAfterMs, Number.MAX_SAFE_INTEGER),
-    };
+    return { message: String(error.message), kind: textOf(error.kind), code: textOf(error.code), ...figuresOf(error) };
   }
   if (error instanceof NotStreaming) return { message: error.message, kind: 'provider_response' };
   return { message: error instanceof Error ? String(error.message) : String(error) };
 }
 
-/** A number that the core can read, of whatever a program has put there. */
+const textOf = (value) => (typeof value === 'string' ? value : undefined);
+
+// By these the core attributes the failure. A program may have put anything in their place.
+function figuresOf(error) {
+  try {
+    const { upstreamStatus, retryAfterMs } = error.details ?? {};
+    return { upstreamStatus: whole(upstreamStatus, 999), retryAfterMs: whole(retryAfterMs, Number.MAX_SAFE_INTEGER) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** A number that the core can read; a wait is rounded up. */
 function whole(number, most) {
-  return typeof number === 'number' && number >= 0 && number <= most ? Math.ceil(number) : undefined;
+  return typeof number === 'number' && number >= 0 ? Math.min(Math.ceil(number), most) : undefined;
 }
 
 // Anything can be thrown, things without words for themselves too.
