@@ -295,7 +295,12 @@ impl Failure {
         match self {
             Self::Foreign(error) => {
                 let kind = error.kind.unwrap_or(ErrorKind::ProviderResponse);
-                GatewayError::new(kind, error.message).into()
+                let own =
+                    GatewayError { retry_after: error.retry_after, ..GatewayError::new(kind, error.message) };
+                match error.upstream_status {
+                    Some(status) => own.with_detail("upstreamStatus", json!(status)).into(),
+                    None => own.into(),
+                }
             }
             Self::Gateway(error) => Self::Gateway(Box::new(GatewayError { request_id: None, ..*error })),
         }
@@ -328,6 +333,26 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_calls_failure_says_the_same_and_names_nobody() {
+        let wait = Some(Duration::from_secs(7));
+        let thrown = ForeignError {
+            message: "no".into(),
+            kind: Some(ErrorKind::ProviderResponse),
+            upstream_status: Some(400),
+            retry_after: wait,
+            ..ForeignError::default()
+        };
+        let own = GatewayError::provider_response("p", 400, "no").with_request_id("first");
+        for failure in [Failure::Foreign(thrown), own.into()] {
+            let Failure::Gateway(error) = failure.of_another_call() else {
+                panic!("it is the other's object")
+            };
+            assert_eq!((error.kind, error.upstream_status()), (ErrorKind::ProviderResponse, Some(400)));
+            assert_eq!(error.request_id, None);
+        }
+    }
 
     #[test]
     fn an_http_status_becomes_the_kind_callers_match_on() {
