@@ -28,10 +28,13 @@ const EMBED_FIELDS = ['dimensions', 'userId', 'metadata', 'providerOptions'];
 /** Streams of custom providers under way, by callback number. */
 const streams = new Map();
 
+/** Says nothing about the provider, which was not asked. */
+const CALLER_LEFT = { id: 0, kind: 'aborted', message: 'The provider could not be asked: the caller that began this call has left' };
+
 /** `message` is `[kind, call, callback, provider, model, maxTokens, method]`. */
 function callCustom(bridge, owner, [, , callback, index, model, maxTokens, method]) {
   const call = owner?.call ?? owner;
-  if (call === undefined) return bridge.customFailed(callback, JSON.stringify({ id: 0, message: 'the call has ended' }));
+  if (call === undefined) return bridge.customFailed(callback, JSON.stringify(CALLER_LEFT));
   const provider = call.customs[index];
   const options = optionsOf(call.request, method, model, maxTokens ?? undefined);
   call.context.runInAsyncScope(RUN[method], undefined, bridge, callback, provider, options, call).catch((error) => {

@@ -59,6 +59,8 @@ impl ConcurrencyLimit {
         let entry = self
             .enter(self.max.saturating_add(self.queue))
             .ok_or_else(|| Refused::QueueFull { waiting: self.waiting() })?;
+        let in_time = |deadline: Instant| Instant::now() < deadline;
+        let began_in_time = deadline.is_some_and(in_time);
         let place = Arc::clone(&self.permits).acquire_owned();
         let place = match deadline {
             None => place.await,
@@ -66,6 +68,10 @@ impl ConcurrencyLimit {
         };
         // The semaphore is never closed.
         let permit = place.map_err(|_| Refused::Deadline)?;
+        // A place that was waited for and comes too late is the next one's.
+        if began_in_time && !deadline.is_some_and(in_time) {
+            return Err(Refused::Deadline);
+        }
         Ok(Permit { _permit: permit, _entry: entry })
     }
 

@@ -342,6 +342,7 @@ where
         failed(error.with_provider(provider.name()).into())
     })?;
     begun.beside(overtaken);
+    let mut queued = Duration::ZERO;
     let permit = if loaded.limits.is_empty() {
         None
     } else {
@@ -349,6 +350,7 @@ where
         let admitted = loaded.limits.admit(provider.name(), tokens, orders.deadline).await;
         let permit = admitted.map_err(|error| failed(error.into()))?;
         begun.is_sent();
+        queued = started.elapsed();
         permit
     };
     sent.store(true, Ordering::Relaxed);
@@ -373,7 +375,9 @@ where
             Ok(Routed { fallback_triggered: number > 0, ..Routed::new(output, entry, provider, model) })
         }
         Err(failure) => {
-            if let Some(mut begun) = begun {
+            // A call that has spent its time in our own queue does not tell how slow the target is.
+            let was_late = orders.late() && queued > started.elapsed() / 2;
+            if let Some(mut begun) = begun.filter(|_| !was_late) {
                 begun.failed(&failure);
             }
             if is_refused_before_sending(&failure) {

@@ -117,3 +117,20 @@ async fn a_pool_passes_a_limited_target_over() {
     until(|| rig.health("a").in_flight == 0).await;
     rig.logged(10);
 }
+
+#[tokio::test]
+async fn time_spent_in_the_queue_is_not_the_targets_failure() {
+    let server = Upstream::start(Play::Slow, 1).await;
+    let fields = json!({"maxConcurrency": 1, "breaker": {"failureThreshold": 1}});
+    let rig = Rig::new(&[entry("a", &server, fields)], json!({"provider": "a"}), json!({}));
+    let hasty = |number: usize| {
+        let (rig, mut request) = (rig.clone(), ask(&format!("call {number}")));
+        request["timeoutMs"] = json!(150);
+        async move { rig.call(request, false).await }
+    };
+    let answers = futures::future::join_all((0..40).map(hasty)).await;
+    assert!(answers.iter().any(Result::is_ok) && answers.iter().any(Result::is_err));
+    assert_eq!(rig.state("a"), ai_gateway_native::routing::health::BreakerState::Closed);
+    rig.is_quiet().await;
+    rig.call(ask("later"), false).await.unwrap();
+}
