@@ -37,7 +37,7 @@ pub struct Member {
 impl Member {
     pub fn new(entry: &str, loaded: Arc<Loaded>, model: Option<&str>) -> Self {
         let model = model.filter(|model| !model.is_empty()).map(str::to_owned);
-        let usual = model.as_deref().or(loaded.default_model.as_deref()).unwrap_or_default();
+        let usual = loaded.member_model(model.as_deref(), None).unwrap_or_default();
         Self { entry: entry.to_owned(), target: loaded.health.target(usual), loaded, model }
     }
 
