@@ -1,1 +1,1 @@
-export * from "./ai-sdk.js";
+export * from './ai-sdk.js'

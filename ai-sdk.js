@@ -1,3 +1,3 @@
-'use strict';
+'use strict'
 
-module.exports = require('./lib/ai-sdk/provider.js');
+module.exports = require('./lib/ai-sdk/provider.js')

@@ -1,7 +1,7 @@
 /** Which models may be asked of which provider. */
 export interface ModelAllowlist {
   /** False for a provider that is not listed. */
-  isAllowed(provider: string, model: string): boolean;
+  isAllowed(provider: string, model: string): boolean
 }
 
 /**
@@ -9,4 +9,4 @@ export interface ModelAllowlist {
  *
  * @throws TypeError that names the place, when a list holds anything else.
  */
-export function createModelAllowlist(lists: Record<string, (string | { prefix: string })[]>): ModelAllowlist;
+export function createModelAllowlist(lists: Record<string, (string | { prefix: string })[]>): ModelAllowlist

@@ -1,4 +1,4 @@
-import * as gateway from "./index.js";
+import * as gateway from './index.js'
 
-export * from "./index.js";
-export default gateway;
+export * from './index.js'
+export default gateway

@@ -1,16 +1,16 @@
-'use strict';
+'use strict'
 
-const { createModelAllowlist } = require('./lib/allowlist.js');
-const { BudgetGuard, BudgetTracker } = require('./lib/budget.js');
-const { classifyError } = require('./lib/classify.js');
-const { createCostTracker } = require('./lib/cost-tracker.js');
-const { loadConfig, loadConfigFromObjects, validateConfig } = require('./lib/config.js');
-const { GatewayError } = require('./lib/errors.js');
-const { Gateway } = require('./lib/gateway.js');
-const { estimateCostUsd, getModelPricing, registerModelPricing } = require('./lib/pricing.js');
-const { AnthropicProvider, OpenAIProvider, OpenRouterProvider, ProviderRegistry } = require('./lib/providers.js');
-const { Router } = require('./lib/router.js');
-const { UsageLogger } = require('./lib/usage.js');
+const { createModelAllowlist } = require('./lib/allowlist.js')
+const { BudgetGuard, BudgetTracker } = require('./lib/budget.js')
+const { classifyError } = require('./lib/classify.js')
+const { createCostTracker } = require('./lib/cost-tracker.js')
+const { loadConfig, loadConfigFromObjects, validateConfig } = require('./lib/config.js')
+const { GatewayError } = require('./lib/errors.js')
+const { Gateway } = require('./lib/gateway.js')
+const { estimateCostUsd, getModelPricing, registerModelPricing } = require('./lib/pricing.js')
+const { AnthropicProvider, OpenAIProvider, OpenRouterProvider, ProviderRegistry } = require('./lib/providers.js')
+const { Router } = require('./lib/router.js')
+const { UsageLogger } = require('./lib/usage.js')
 
 module.exports = {
   AnthropicProvider,
@@ -32,4 +32,4 @@ module.exports = {
   loadConfigFromObjects,
   registerModelPricing,
   validateConfig,
-};
+}

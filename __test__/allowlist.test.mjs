@@ -20,10 +20,15 @@ test('what is no list is refused with its place', () => {
   expect(() => createModelAllowlist({ a: ['x', { prefix: 1 }] })).toThrow('a[1]: must be a string or {prefix}')
 })
 
-test.each(["require('ai-gateway-native/allowlist')", "import('ai-gateway-native/allowlist')"])('%s loads no native code', (load) => {
-  const script = `Promise.resolve(${load}).then(({ createModelAllowlist }) => {
+test.each(["require('ai-gateway-native/allowlist')", "import('ai-gateway-native/allowlist')"])(
+  '%s loads no native code',
+  (load) => {
+    const script = `Promise.resolve(${load}).then(({ createModelAllowlist }) => {
     const loaded = process.report.getReport().sharedObjects.filter((file) => file.endsWith('.node'))
     console.log(createModelAllowlist({ a: ['m'] }).isAllowed('a', 'm'), loaded.length)
   })`
-  expect(execFileSync(process.execPath, ['-e', script], { cwd: new URL('..', import.meta.url), encoding: 'utf8' })).toBe('true 0\n')
-})
+    expect(
+      execFileSync(process.execPath, ['-e', script], { cwd: new URL('..', import.meta.url), encoding: 'utf8' }),
+    ).toBe('true 0\n')
+  },
+)

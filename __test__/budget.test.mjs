@@ -17,7 +17,10 @@ describe('BudgetTracker', () => {
     const policy = (limits) => budget('p', limits, { window })
 
     test('allows up to the limit', () => {
-      expect(checked(policy({ maxTotalTokens: 100 }), usage(50, 20), usage(20, 10))).toStrictEqual({ allowed: true, warn: false })
+      expect(checked(policy({ maxTotalTokens: 100 }), usage(50, 20), usage(20, 10))).toStrictEqual({
+        allowed: true,
+        warn: false,
+      })
     })
 
     test.each([
@@ -52,13 +55,20 @@ describe('BudgetTracker', () => {
 
   test('allows with a warning what a soft policy’s limit forbids', () => {
     const soft = budget('p', { maxTotalTokens: 1 }, { enforcement: 'soft' })
-    expect(checked(soft, usage(0), usage(2))).toStrictEqual({ allowed: true, warn: true, reason: 'total tokens 2 > limit 1' })
+    expect(checked(soft, usage(0), usage(2))).toStrictEqual({
+      allowed: true,
+      warn: true,
+      reason: 'total tokens 2 > limit 1',
+    })
   })
 
   test('a limit of 0 or none at all is no limit', () => {
     const zero = { maxTotalTokens: 0, maxInputTokens: 0, maxOutputTokens: 0, maxCostUsd: 0 }
     for (const limits of [zero, {}, undefined]) {
-      expect(checked(budget('p', limits), usage(9e9, 9e9, 9e9), usage(1, 1, 1))).toStrictEqual({ allowed: true, warn: false })
+      expect(checked(budget('p', limits), usage(9e9, 9e9, 9e9), usage(1, 1, 1))).toStrictEqual({
+        allowed: true,
+        warn: false,
+      })
     }
   })
 
@@ -100,7 +110,8 @@ describe('BudgetTracker', () => {
 })
 
 describe('BudgetGuard', () => {
-  const scoped = (type, key) => budget('p', { maxTotalTokens: 10 }, { scope: key === undefined ? { type } : { type, key } })
+  const scoped = (type, key) =>
+    budget('p', { maxTotalTokens: 10 }, { scope: key === undefined ? { type } : { type, key } })
 
   test('allows where there is no policy', () => {
     expect(new BudgetGuard([]).check(ask(), usage(9e9))).toStrictEqual({ allowed: true, warnings: [] })
@@ -118,7 +129,10 @@ describe('BudgetGuard', () => {
 
   test('warns of soft policies and allows', () => {
     const guard = new BudgetGuard([budget('gentle', { maxCostUsd: 1 }, { enforcement: 'soft' })])
-    expect(guard.check(ask(), usage(0, 0, 2))).toStrictEqual({ allowed: true, warnings: ['[gentle] cost $2.0000 > limit $1'] })
+    expect(guard.check(ask(), usage(0, 0, 2))).toStrictEqual({
+      allowed: true,
+      warnings: ['[gentle] cost $2.0000 > limit $1'],
+    })
   })
 
   test('goes by every policy that covers a request', () => {
@@ -130,7 +144,11 @@ describe('BudgetGuard', () => {
     ])
     expect(guard.check(ask(), usage(5))).toStrictEqual({
       allowed: false,
-      warnings: ['[one] total tokens 5 > limit 1', '[two] input tokens exceeded limit 1', '[three] request input tokens 5 > limit 1'],
+      warnings: [
+        '[one] total tokens 5 > limit 1',
+        '[two] input tokens exceeded limit 1',
+        '[three] request input tokens 5 > limit 1',
+      ],
       blockedBy: 'three',
     })
   })
@@ -254,7 +272,10 @@ describe('a gateway', () => {
   test('refuses streams as well, and counts them', async () => {
     consoleLines('warn')
     const up = await upstream(openai.stream(['x'], { usage: [600, 400] }))
-    const { gateway } = gatewayOf({ providers: [provider('main', up.url)], budgets: [budget('cap', { maxTotalTokens: 500 })] })
+    const { gateway } = gatewayOf({
+      providers: [provider('main', up.url)],
+      budgets: [budget('cap', { maxTotalTokens: 500 })],
+    })
     await collect((await gateway.chatStream(ask())).stream)
     expect(await failureOf(gateway.chatStream(ask()))).toMatchObject({ code: 'BUDGET_EXCEEDED' })
     expect(up.requests.length).toBe(1)
@@ -282,7 +303,9 @@ describe('a gateway', () => {
 
   test('limits one value of a scope and no other', async () => {
     consoleLines('warn')
-    const { gateway } = await spending(budget('free', { maxTotalTokens: 500 }, { scope: { type: 'user', key: 'free' } }))
+    const { gateway } = await spending(
+      budget('free', { maxTotalTokens: 500 }, { scope: { type: 'user', key: 'free' } }),
+    )
     await gateway.chat(ask({ userTier: 'free' }))
     expect(await failureOf(gateway.chat(ask({ userTier: 'free' })))).toMatchObject({ details: { policy: 'free' } })
     await gateway.chat(ask({ userTier: 'pro' }))
@@ -315,7 +338,10 @@ describe('a gateway', () => {
 
   test('counts nothing for a call that failed', async () => {
     const up = await upstream({ status: 500 }, { status: 500 }, openai.answer())
-    const { gateway } = gatewayOf({ providers: [provider('main', up.url)], budgets: [budget('cap', { maxTotalTokens: 10 })] })
+    const { gateway } = gatewayOf({
+      providers: [provider('main', up.url)],
+      budgets: [budget('cap', { maxTotalTokens: 10 })],
+    })
     await failureOf(gateway.chat(ask()))
     await failureOf(gateway.chat(ask()))
     expect((await gateway.chat(ask())).content).toBe('Hello!')

@@ -1,7 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { registerModelPricing } from '../index.mjs'
-import { ask, budget, chain, collect, custom, customs, failureOf, gatewayOf, pool, provider, result, rule } from './helpers/config.mjs'
+import {
+  ask,
+  budget,
+  chain,
+  collect,
+  custom,
+  customs,
+  failureOf,
+  gatewayOf,
+  pool,
+  provider,
+  result,
+  rule,
+} from './helpers/config.mjs'
 import { live, openai, status, upstream } from './helpers/upstream.mjs'
 
 registerModelPricing('priced', { inputPer1kTokens: 1, outputPer1kTokens: 2 })
@@ -71,7 +84,7 @@ describe('the cache', () => {
     expect((await on.gateway.chat(ask())).content).toBe('answer 1')
   })
 
-  test('answers are kept for ttlMs, the settings\' or the request\'s own', async () => {
+  test("answers are kept for ttlMs, the settings' or the request's own", async () => {
     const { gateway, asked } = counting({ cache: { enabled: true, ttlMs: 60 } })
     await gateway.chat(ask())
     const long = (content) => ask({ messages: [{ role: 'user', content }], cache: { ttlMs: 60_000 } })
@@ -102,7 +115,12 @@ describe('the cache', () => {
   test('tenants are apart: what one user was told, no other is', async () => {
     const { gateway, asked } = counting()
     const told = async (userId) => (await gateway.chat(ask({ userId }))).content
-    expect([await told('ada'), await told('bob'), await told('ada'), await told(undefined)]).toEqual(['answer 1', 'answer 2', 'answer 1', 'answer 3'])
+    expect([await told('ada'), await told('bob'), await told('ada'), await told(undefined)]).toEqual([
+      'answer 1',
+      'answer 2',
+      'answer 1',
+      'answer 3',
+    ])
     expect(asked()).toBe(3)
   })
 
@@ -110,11 +128,21 @@ describe('the cache', () => {
     ['the cache', CACHE],
     ['calls in flight', { dedupe: true }],
   ])('%s: answers that a budget cuts short are for those whom it cuts short', async (_, settings) => {
-    const chat = async ({ maxTokens }) => (await sleep(20), result(`at most ${maxTokens}`, { finishReason: maxTokens ? 'length' : 'stop' }))
+    const chat = async ({ maxTokens }) => (
+      await sleep(20), result(`at most ${maxTokens}`, { finishReason: maxTokens ? 'length' : 'stop' })
+    )
     const strict = { enforcement: 'strict', scope: { type: 'user', key: 'free' }, maxOutputTokensPerCall: 10 }
-    const { gateway, asked } = counting(settings, chat, { budgets: [budget('free tier', { maxTotalTokens: 100_000 }, strict)] })
+    const { gateway, asked } = counting(settings, chat, {
+      budgets: [budget('free tier', { maxTotalTokens: 100_000 }, strict)],
+    })
     const told = async (fields) => (await gateway.chat(ask(fields))).content
-    const calls = [{ userTier: 'free' }, { userTier: 'pro' }, {}, { userTier: 'pro', maxTokens: 10 }, { userTier: 'free', maxTokens: 20 }]
+    const calls = [
+      { userTier: 'free' },
+      { userTier: 'pro' },
+      {},
+      { userTier: 'pro', maxTokens: 10 },
+      { userTier: 'free', maxTokens: 20 },
+    ]
     const answers = settings === CACHE ? [] : await Promise.all(calls.map(told))
     if (settings === CACHE) for (const fields of calls) answers.push(await told(fields))
     expect(answers).toEqual(['at most 10', 'at most undefined', 'at most undefined', 'at most 10', 'at most 20'])
@@ -123,8 +151,15 @@ describe('the cache', () => {
   })
 
   test('rules that lead elsewhere are apart', async () => {
-    const own = customs({ a: async () => 'a', b: async () => 'b' }, { a: { models: ['same'] }, b: { models: ['same'] } })
-    const { gateway } = gatewayOf({ ...own, settings: CACHE, rules: [rule('b', { match: { taskType: 'b' }, priority: 1 }), rule('a')] })
+    const own = customs(
+      { a: async () => 'a', b: async () => 'b' },
+      { a: { models: ['same'] }, b: { models: ['same'] } },
+    )
+    const { gateway } = gatewayOf({
+      ...own,
+      settings: CACHE,
+      rules: [rule('b', { match: { taskType: 'b' }, priority: 1 }), rule('a')],
+    })
     expect((await gateway.chat(ask())).content).toBe('a')
     expect((await gateway.chat(ask({ taskType: 'b' }))).content).toBe('b')
   })
@@ -135,7 +170,12 @@ describe('the cache', () => {
     await gateway.chat(ask())
     const replayed = await gateway.chatStream(ask())
     expect(await textOf(replayed)).toBe('A whole answer.')
-    expect(await replayed.getUsageSummary()).toMatchObject({ cached: true, totalTokens: 0, estimatedCostUsd: 0, finishReason: 'stop' })
+    expect(await replayed.getUsageSummary()).toMatchObject({
+      cached: true,
+      totalTokens: 0,
+      estimatedCostUsd: 0,
+      finishReason: 'stop',
+    })
     expect(logs.at(-1)).toMatchObject({ cached: true, savedUsd: expect.any(Number) })
 
     const other = ask({ messages: [{ role: 'user', content: 'Stream' }] })
@@ -145,7 +185,15 @@ describe('the cache', () => {
   })
 
   test('content comes again as it was, whatever is in it', async () => {
-    const contents = ['\n', 'two\nlines\r\n', '用户 🎉', '"quoted" \\ \u0000\u2028', 'naïve', '{"json":\n[1]}', 'x'.repeat(100_000)]
+    const contents = [
+      '\n',
+      'two\nlines\r\n',
+      '用户 🎉',
+      '"quoted" \\ \u0000\u2028',
+      'naïve',
+      '{"json":\n[1]}',
+      'x'.repeat(100_000),
+    ]
     const { gateway, asked } = counting(CACHE, async ({ messages }) => result(contents[messages[0].content.length]))
     for (const [number, content] of contents.entries()) {
       const request = ask({ messages: [{ role: 'user', content: '?'.repeat(number) }] })
@@ -158,8 +206,20 @@ describe('the cache', () => {
   })
 
   test('tools and events come again as they were', async () => {
-    const tools = [{ name: 'get_weather', parameters: { type: 'object', properties: { city: { type: 'string', examples: ['Rome'] } }, required: ['city'] } }]
-    const { gateway } = gatewayOf({ providers: [{ name: 'mock', provider: 'mock', models: ['mock'], auth: { type: 'none' } }], settings: CACHE })
+    const tools = [
+      {
+        name: 'get_weather',
+        parameters: {
+          type: 'object',
+          properties: { city: { type: 'string', examples: ['Rome'] } },
+          required: ['city'],
+        },
+      },
+    ]
+    const { gateway } = gatewayOf({
+      providers: [{ name: 'mock', provider: 'mock', models: ['mock'], auth: { type: 'none' } }],
+      settings: CACHE,
+    })
     const request = ask({ tools, messages: [{ role: 'user', content: 'What does get weather say?' }] })
     const first = await gateway.chat(request)
     const again = await gateway.chat(request)
@@ -168,7 +228,11 @@ describe('the cache', () => {
     const events = await collect((await gateway.chatStream(request)).events)
     const { id, name, arguments: input } = first.toolCalls[0]
     expect(events).toContainEqual({ type: 'tool_use', id, name, input })
-    expect(events.at(-1)).toMatchObject({ type: 'done', usage: { totalTokens: 0, estimatedCostUsd: 0 }, finishReason: 'tool_calls' })
+    expect(events.at(-1)).toMatchObject({
+      type: 'done',
+      usage: { totalTokens: 0, estimatedCostUsd: 0 },
+      finishReason: 'tool_calls',
+    })
   })
 
   test('errors are not kept', async () => {
@@ -190,7 +254,10 @@ describe('the cache', () => {
     const second = live()
     const up = await upstream(first, second, openai.answer('whole'))
     const { gateway } = gatewayOf({ providers: [provider('main', up.url)], settings: CACHE })
-    for (const [wire, end] of [[first, 'cut'], [second, 'leave']]) {
+    for (const [wire, end] of [
+      [first, 'cut'],
+      [second, 'leave'],
+    ]) {
       const opening = gateway.chatStream(ask())
       await wire.opened
       wire.send(openai.chunk({ content: 'half' }))
@@ -206,7 +273,9 @@ describe('the cache', () => {
   })
 
   test('a hit asks no budget and counts for none', async () => {
-    const { gateway } = counting(CACHE, priced, { budgets: [budget('small', { maxTotalTokens: 6 }, { scope: { type: 'global' } })] })
+    const { gateway } = counting(CACHE, priced, {
+      budgets: [budget('small', { maxTotalTokens: 6 }, { scope: { type: 'global' } })],
+    })
     await gateway.chat(ask({ maxTokens: 1 }))
     for (let i = 0; i < 5; i++) expect((await gateway.chat(ask({ maxTokens: 1 }))).cached).toBe(true)
   })
@@ -231,7 +300,11 @@ describe('the cache', () => {
     expect((await failureOf(gateway[method](ask({ signal: AbortSignal.abort() })))).name).toBe('AbortError')
   })
 
-  test.each([[{ cache: 'yes' }, 'cache'], [{ cache: { ttlMs: 0 } }, 'cache.ttlMs'], [{ cache: { ttlMs: 'long' } }, 'cache.ttlMs']])('%j is refused', async (fields, path) => {
+  test.each([
+    [{ cache: 'yes' }, 'cache'],
+    [{ cache: { ttlMs: 0 } }, 'cache.ttlMs'],
+    [{ cache: { ttlMs: 'long' } }, 'cache.ttlMs'],
+  ])('%j is refused', async (fields, path) => {
     const { gateway } = counting()
     expect(await failureOf(gateway.chat(ask(fields)))).toMatchObject({ kind: 'invalid_request', details: { path } })
   })
@@ -248,7 +321,11 @@ describe('dedupe', () => {
     const paid = answers.filter(({ cached }) => !cached)
     expect(paid).toHaveLength(1)
     expect(paid[0].estimatedCostUsd).toBe(PRICE)
-    expect(answers.filter(({ cached, estimatedCostUsd, totalTokens }) => cached && estimatedCostUsd === 0 && totalTokens === 0)).toHaveLength(49)
+    expect(
+      answers.filter(
+        ({ cached, estimatedCostUsd, totalTokens }) => cached && estimatedCostUsd === 0 && totalTokens === 0,
+      ),
+    ).toHaveLength(49)
     await vi.waitFor(() => expect(logs).toHaveLength(50))
     expect(logs.reduce((sum, { estimatedCostUsd }) => sum + estimatedCostUsd, 0)).toBeCloseTo(PRICE)
     expect(new Set(logs.map(({ requestId }) => requestId)).size).toBe(50)
@@ -294,7 +371,7 @@ describe('dedupe', () => {
     await gone
   })
 
-  test('a failure is everybody\'s, each with a request id of its own', async () => {
+  test("a failure is everybody's, each with a request id of its own", async () => {
     const up = await upstream(async (_, res) => (await sleep(40), res.writeHead(500).end('no')))
     const { gateway, logs } = gatewayOf({ providers: [provider('main', up.url)], settings: DEDUPE })
     const errors = await Promise.all([0, 1, 2].map(() => failureOf(gateway.chat(ask()))))
@@ -347,7 +424,11 @@ describe('dedupe', () => {
     expect(await Promise.all(texts)).toEqual(Array(3).fill('one two'))
     expect(up.requests).toHaveLength(1)
     const summaries = await Promise.all([...streams, late].map((stream) => stream.getUsageSummary()))
-    expect(summaries.map(({ totalTokens, cached }) => [totalTokens, cached ?? false]).sort()).toEqual([[0, true], [0, true], [6, false]])
+    expect(summaries.map(({ totalTokens, cached }) => [totalTokens, cached ?? false]).sort()).toEqual([
+      [0, true],
+      [0, true],
+      [6, false],
+    ])
     await vi.waitFor(() => expect(logs).toHaveLength(3))
     expect(logs.map(({ totalTokens }) => totalTokens).sort()).toEqual([0, 0, 6])
     const paid = logs.find(({ cached }) => !cached).estimatedCostUsd
@@ -355,7 +436,7 @@ describe('dedupe', () => {
     expect(logs.filter(({ cached }) => cached).map(({ savedUsd }) => savedUsd)).toEqual([paid, paid])
   })
 
-  test('the first one\'s stream tells of its attempts', async () => {
+  test("the first one's stream tells of its attempts", async () => {
     const bad = await upstream(status(500))
     const good = await upstream(openai.stream(['ok']))
     const providers = [provider('a', bad.url), provider('b', good.url)]
@@ -365,22 +446,39 @@ describe('dedupe', () => {
     expect((await answer.getUsageSummary()).attempts?.map(({ provider }) => provider)).toEqual(['a', 'b'])
   })
 
-  test('the first one\'s answer tells of its attempts', async () => {
-    const own = customs({ a: async () => { throw new Error('down') }, b: async () => 'b' })
+  test("the first one's answer tells of its attempts", async () => {
+    const own = customs({
+      a: async () => {
+        throw new Error('down')
+      },
+      b: async () => 'b',
+    })
     const { gateway } = gatewayOf({ ...own, settings: DEDUPE, chains: [chain('c', 'a', 'b')] })
     const { attempts } = await gateway.chat(ask())
     expect(attempts?.map(({ provider }) => provider)).toEqual(['a', 'b'])
   })
 
   test('a degraded reply is marked for all who share it', async () => {
-    const own = customs({ main: async () => { await sleep(20); throw new Error('down') } })
-    const { gateway } = gatewayOf({ ...own, settings: DEDUPE, chains: [{ ...chain('c', 'main'), degradedReply: 'sorry' }] })
+    const own = customs({
+      main: async () => {
+        await sleep(20)
+        throw new Error('down')
+      },
+    })
+    const { gateway } = gatewayOf({
+      ...own,
+      settings: DEDUPE,
+      chains: [{ ...chain('c', 'main'), degradedReply: 'sorry' }],
+    })
     const answers = await Promise.all([gateway.chat(ask()), gateway.chat(ask())])
     expect(answers.map(({ degraded }) => degraded)).toEqual([true, true])
   })
 
   test('with the cache, calls after it are hits', async () => {
-    const { gateway, asked } = counting({ ...DEDUPE, ...CACHE }, async (_, number) => (await sleep(20), priced(_, number)))
+    const { gateway, asked } = counting(
+      { ...DEDUPE, ...CACHE },
+      async (_, number) => (await sleep(20), priced(_, number)),
+    )
     await Promise.all([gateway.chat(ask()), gateway.chat(ask())])
     expect(await gateway.chat(ask())).toMatchObject({ cached: true })
     expect(asked()).toBe(1)
@@ -388,7 +486,9 @@ describe('dedupe', () => {
 })
 
 describe('degradedReply', () => {
-  const down = async () => { throw new Error('down') }
+  const down = async () => {
+    throw new Error('down')
+  }
   const degraded = (settings = {}) => {
     const own = customs({ a: down, b: down })
     const chains = [{ ...chain('c', 'a', 'b'), degradedReply: 'Please try again later.' }]
@@ -407,7 +507,10 @@ describe('degradedReply', () => {
       totalTokens: 0,
       estimatedCostUsd: 0,
     })
-    expect(answer.attempts.map(({ provider, errorCode }) => [provider, errorCode])).toEqual([['a', 'UNKNOWN'], ['b', 'UNKNOWN']])
+    expect(answer.attempts.map(({ provider, errorCode }) => [provider, errorCode])).toEqual([
+      ['a', 'UNKNOWN'],
+      ['b', 'UNKNOWN'],
+    ])
     expect(logs).toHaveLength(1)
     expect(logs[0]).toMatchObject({ success: true, degraded: true, totalTokens: 0, estimatedCostUsd: 0 })
   })
@@ -472,7 +575,7 @@ describe('degradedReply', () => {
     expect(own.counts().reduce((a, b) => a + b)).toBe(3)
   })
 
-  test('the request\'s own fault is an error all the same', async () => {
+  test("the request's own fault is an error all the same", async () => {
     const up = await upstream(status(400))
     const { gateway } = gatewayOf({
       providers: [provider('main', up.url)],

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { classifyError, GatewayError } from '../index.mjs'
 
-const gatewayError = (kind, retryable, details) => new GatewayError({ code: 'X', kind, message: 'm', retryable, details })
+const gatewayError = (kind, retryable, details) =>
+  new GatewayError({ code: 'X', kind, message: 'm', retryable, details })
 const error = (message, fields) => Object.assign(new Error(message), fields)
 
 test.each([
@@ -14,7 +15,12 @@ test.each([
   ['provider_timeout', gatewayError('provider_timeout', true), 'Timeout', true],
   ['provider_network', gatewayError('provider_network', true), 'Network', true],
   ['invalid_request', gatewayError('invalid_request', false), 'InvalidRequest', false],
-  ['a response by its status', gatewayError('provider_response', false, { upstreamStatus: 422 }), 'InvalidRequest', false],
+  [
+    'a response by its status',
+    gatewayError('provider_response', false, { upstreamStatus: 422 }),
+    'InvalidRequest',
+    false,
+  ],
   ['a response without one', gatewayError('provider_response', false), 'ServerError', false],
   ['aborted', gatewayError('aborted', false), 'Unknown', false],
   ['status 401', { status: 401 }, 'Authentication', false],

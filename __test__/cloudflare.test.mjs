@@ -1,6 +1,18 @@
 import { describe, expect, test } from 'vitest'
 import { Gateway, loadConfigFromObjects } from '../index.mjs'
-import { ask, chain, collect, config, consoleLines, failureOf, gatewayOf, KEY, pool, provider, rule } from './helpers/config.mjs'
+import {
+  ask,
+  chain,
+  collect,
+  config,
+  consoleLines,
+  failureOf,
+  gatewayOf,
+  KEY,
+  pool,
+  provider,
+  rule,
+} from './helpers/config.mjs'
 import { anthropic, openai, status, upstream } from './helpers/upstream.mjs'
 
 const TOKEN = 'cf-token-0123456789'
@@ -21,7 +33,9 @@ describe('Cloudflare AI Gateway', () => {
   ])('stands in for the address of %s', async (family, answer, path) => {
     const up = await upstream(answer)
     const { gateway } = gatewayOf({
-      providers: [entry('main', family, through(up, { tokenEnvVar: 'AI_GATEWAY_TEST_CF_TOKEN', cacheTtl: 60, skipCache: true }))],
+      providers: [
+        entry('main', family, through(up, { tokenEnvVar: 'AI_GATEWAY_TEST_CF_TOKEN', cacheTtl: 60, skipCache: true })),
+      ],
     })
     expect((await gateway.chat(ask())).content).toBe('Hello!')
     expect(up.last().url).toBe(path)
@@ -51,13 +65,26 @@ describe('Cloudflare AI Gateway', () => {
       entry('d', 'groq'),
       { ...entry('e', 'openai'), cloudflareGateway: null },
     ]
-    const loaded = loadConfigFromObjects({ providers: { cloudflareGateway: gateway, providers }, routes: { rules: [] }, budgets: [] })
-    expect(loaded.providers.map(({ cloudflareGateway }) => cloudflareGateway)).toEqual([gateway, gateway, own, undefined, null])
+    const loaded = loadConfigFromObjects({
+      providers: { cloudflareGateway: gateway, providers },
+      routes: { rules: [] },
+      budgets: [],
+    })
+    expect(loaded.providers.map(({ cloudflareGateway }) => cloudflareGateway)).toEqual([
+      gateway,
+      gateway,
+      own,
+      undefined,
+      null,
+    ])
     expect(Object.keys(loaded)).toEqual(['providers', 'routes', 'fallbackChains', 'budgets'])
   })
 
   test('what is wrong with it is named', async () => {
-    const bad = { cloudflareGateway: { gatewayId: 7, cacheTtl: -1 }, providers: [entry('a', 'openai', { accountId: 'x' })] }
+    const bad = {
+      cloudflareGateway: { gatewayId: 7, cacheTtl: -1 },
+      providers: [entry('a', 'openai', { accountId: 'x' })],
+    }
     const error = await failureOf(() => loadConfigFromObjects({ providers: bad, routes: { rules: [] }, budgets: [] }))
     for (const line of [
       'providers[0].cloudflareGateway.gatewayId: required string',
@@ -86,7 +113,10 @@ describe('a chain with execution "cloudflare"', () => {
   const gatewayWith = (up, token = {}) => {
     const cloudflare = through(up, token)
     return gatewayOf({
-      providers: [entry('first', 'openai', cloudflare), entry('second', 'anthropic', cloudflare, { models: ['claude-3-haiku-20240307'] })],
+      providers: [
+        entry('first', 'openai', cloudflare),
+        entry('second', 'anthropic', cloudflare, { models: ['claude-3-haiku-20240307'] }),
+      ],
       rules: [rule({ provider: 'first', fallbackChain: 'both' })],
       chains: [{ ...chain('both', 'first', ['second', { timeoutMs: 5_000 }]), execution: 'cloudflare' }],
     })
@@ -134,7 +164,12 @@ describe('a chain with execution "cloudflare"', () => {
     const up = await upstream({ ...anthropic.answer('Bonjour'), headers: { 'cf-aig-step': '1' } })
     const { gateway, logs } = gatewayWith(up)
     const answer = await gateway.chat(ask())
-    expect(answer).toMatchObject({ content: 'Bonjour', provider: 'second', fallbackTriggered: true, fallbackFrom: 'first' })
+    expect(answer).toMatchObject({
+      content: 'Bonjour',
+      provider: 'second',
+      fallbackTriggered: true,
+      fallbackFrom: 'first',
+    })
     expect(answer.estimatedCostUsd).toBeCloseTo((12 * 0.25 + 5 * 1.25) / 1e6, 12)
     expect(logs[0]).toMatchObject({ provider: 'second', fallbackTriggered: true, fallbackFrom: 'first' })
   })
@@ -174,6 +209,8 @@ describe('a chain with execution "cloudflare"', () => {
 
   test('another word is a fault of the configuration', async () => {
     const chains = [{ ...chain('both', 'a'), execution: 'elsewhere' }]
-    expect((await failureOf(() => config({ chains }))).message).toContain('fallbackChains[0].execution: must be one of: gateway, cloudflare')
+    expect((await failureOf(() => config({ chains }))).message).toContain(
+      'fallbackChains[0].execution: must be one of: gateway, cloudflare',
+    )
   })
 })

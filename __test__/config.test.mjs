@@ -12,7 +12,9 @@ const valid = () => ({
     rules: [{ name: 'all', priority: 1, match: {}, target: { provider: 'main', fallbackChain: 'safe' } }],
     fallbackChains: [{ name: 'safe', steps: [{ provider: 'main', when: ['timeout', 'rate_limit'] }] }],
   },
-  budgets: [{ name: 'daily', scope: { type: 'global' }, window: 'day', limits: { maxCostUsd: 5 }, enforcement: 'hard' }],
+  budgets: [
+    { name: 'daily', scope: { type: 'global' }, window: 'day', limits: { maxCostUsd: 5 }, enforcement: 'hard' },
+  ],
 })
 
 let root
@@ -24,7 +26,9 @@ afterAll(() => rm(root, { recursive: true }))
 async function directory(files = {}, raw = valid()) {
   const dir = path.join(root, String(made++))
   await mkdir(dir)
-  const usual = Object.fromEntries(Object.entries(raw).map(([name, part]) => [`gateway.${name}.json`, JSON.stringify(part)]))
+  const usual = Object.fromEntries(
+    Object.entries(raw).map(([name, part]) => [`gateway.${name}.json`, JSON.stringify(part)]),
+  )
   for (const [name, text] of Object.entries({ ...usual, ...files })) {
     if (text !== undefined) await writeFile(path.join(dir, name), text)
   }
@@ -130,7 +134,12 @@ describe('loadConfigFromObjects', () => {
   })
 
   test('has exactly four keys', () => {
-    expect(Object.keys(loadConfigFromObjects(valid())).sort()).toEqual(['budgets', 'fallbackChains', 'providers', 'routes'])
+    expect(Object.keys(loadConfigFromObjects(valid())).sort()).toEqual([
+      'budgets',
+      'fallbackChains',
+      'providers',
+      'routes',
+    ])
   })
 
   test('gives no chains where there are none', () => {
@@ -146,7 +155,9 @@ describe('loadConfigFromObjects', () => {
   })
 
   test('throws at once, not later', () => {
-    expect(() => loadConfigFromObjects({ ...valid(), providers: 'none' })).toThrow(invalid('providers: must be an array'))
+    expect(() => loadConfigFromObjects({ ...valid(), providers: 'none' })).toThrow(
+      invalid('providers: must be an array'),
+    )
   })
 })
 
@@ -189,14 +200,23 @@ describe('validateConfig', () => {
     ['providers[0].name: required string', provider((entry) => delete entry.name)],
     ['providers[0].name: required string', provider((entry) => (entry.name = 7))],
     ['providers[0].name: required string', provider((entry) => (entry.name = ''))],
-    ["providers[0].provider: required string (e.g. 'openai', 'anthropic', 'openrouter')", provider((entry) => delete entry.provider)],
+    [
+      "providers[0].provider: required string (e.g. 'openai', 'anthropic', 'openrouter')",
+      provider((entry) => delete entry.provider),
+    ],
     ['providers[0].models: must be a non-empty array of strings', provider((entry) => delete entry.models)],
     ['providers[0].models: must be a non-empty array of strings', provider((entry) => (entry.models = []))],
     ['providers[0].models: must be a non-empty array of strings', provider((entry) => (entry.models = ['a', 1]))],
     ["providers[0].auth: required object with 'type' field", provider((entry) => delete entry.auth)],
     ["providers[0].auth: required object with 'type' field", provider((entry) => (entry.auth = 'apiKey'))],
-    ['providers[0].auth.type: must be one of: apiKey, bearer, none, customHeader', provider((entry) => (entry.auth.type = 'magic'))],
-    ['providers[0].auth.type: must be one of: apiKey, bearer, none, customHeader', provider((entry) => delete entry.auth.type)],
+    [
+      'providers[0].auth.type: must be one of: apiKey, bearer, none, customHeader',
+      provider((entry) => (entry.auth.type = 'magic')),
+    ],
+    [
+      'providers[0].auth.type: must be one of: apiKey, bearer, none, customHeader',
+      provider((entry) => delete entry.auth.type),
+    ],
     ['rules: must be an array', (raw) => (raw.routes.rules = 'all')],
     ['rules: must be an array', (raw) => delete raw.routes.rules],
     ['rules[0]: must be an object', (raw) => (raw.routes.rules = [1])],
@@ -211,7 +231,10 @@ describe('validateConfig', () => {
     ['fallbackChains[0].steps: must be a non-empty array', chain((entry) => (entry.steps = []))],
     ['fallbackChains[0].steps: must be a non-empty array', chain((entry) => delete entry.steps)],
     ['fallbackChains[0].steps[0].provider: required string', chain((entry) => delete entry.steps[0].provider)],
-    ['fallbackChains[0].steps[0].when: must be an array of trigger strings', chain((entry) => (entry.steps[0].when = 'timeout'))],
+    [
+      'fallbackChains[0].steps[0].when: must be an array of trigger strings',
+      chain((entry) => (entry.steps[0].when = 'timeout')),
+    ],
     [
       'fallbackChains[0].steps[0].when: invalid trigger "rain", must be: timeout, rate_limit, provider_error, budget_exceeded, manual',
       chain((entry) => (entry.steps[0].when = ['timeout', 'rain'])),
@@ -220,7 +243,10 @@ describe('validateConfig', () => {
     ['budgets[0]: must be an object', (raw) => (raw.budgets = ['daily'])],
     ['budgets[0].name: required string', budget((entry) => delete entry.name)],
     ["budgets[0].scope: required object with 'type' field", budget((entry) => delete entry.scope)],
-    ['budgets[0].scope.type: must be one of: global, user, feature, model', budget((entry) => (entry.scope.type = 'planet'))],
+    [
+      'budgets[0].scope.type: must be one of: global, user, feature, model',
+      budget((entry) => (entry.scope.type = 'planet')),
+    ],
     ['budgets[0].window: must be one of: request, hour, day, month', budget((entry) => (entry.window = 'year'))],
   ])('says %s', (fault, change) => {
     const raw = valid()
@@ -231,7 +257,9 @@ describe('validateConfig', () => {
   test('names soft and hard as ways to enforce a budget', () => {
     const raw = valid()
     raw.budgets[0].enforcement = 'gentle'
-    expect(() => validateConfig(raw)).toThrow(/^.*1 validation error\(s\):\n {2}- budgets\[0\]\.enforcement: must be one of: soft, hard\b/)
+    expect(() => validateConfig(raw)).toThrow(
+      /^.*1 validation error\(s\):\n {2}- budgets\[0\]\.enforcement: must be one of: soft, hard\b/,
+    )
   })
 
   test('reports a missing variable beside a bad auth type', () => {

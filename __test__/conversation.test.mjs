@@ -6,7 +6,11 @@ import { crc32 } from './helpers/aws-frames.mjs'
 import { upstream } from './helpers/upstream.mjs'
 
 const TOOLS = [
-  { name: 'weather', description: 'Weather of a place', parameters: { type: 'object', properties: { place: { type: 'string' } } } },
+  {
+    name: 'weather',
+    description: 'Weather of a place',
+    parameters: { type: 'object', properties: { place: { type: 'string' } } },
+  },
   { name: 'clock', parameters: { type: 'object', properties: {} } },
 ]
 
@@ -114,7 +118,9 @@ const SENT = {
 test.each(Object.keys(MODELS))('a conversation with tools through %s', async (family) => {
   const up = await upstream(FIRST[family], SECOND[family])
   const auth = { type: 'bearer', envVar: 'AI_GATEWAY_TEST_KEY' }
-  const { gateway, logs } = gatewayOf({ providers: [provider('main', up.url, { provider: family, models: [MODELS[family]], auth })] })
+  const { gateway, logs } = gatewayOf({
+    providers: [provider('main', up.url, { provider: family, models: [MODELS[family]], auth })],
+  })
   const request = ask({ tools: TOOLS, toolChoice: 'auto' })
 
   const first = await gateway.chatStream(request)
@@ -127,7 +133,11 @@ test.each(Object.keys(MODELS))('a conversation with tools through %s', async (fa
   ])
 
   const { content, toolCalls, reasoning, reasoningDetails, finishReason } = await first.getUsageSummary()
-  expect({ content, reasoning, finishReason }).toEqual({ content: 'Wait.', reasoning: 'Two calls.', finishReason: 'tool_calls' })
+  expect({ content, reasoning, finishReason }).toEqual({
+    content: 'Wait.',
+    reasoning: 'Two calls.',
+    finishReason: 'tool_calls',
+  })
   // Kept as JSON in between, as programs do.
   const turn = JSON.parse(JSON.stringify({ role: 'assistant', content, toolCalls, reasoningDetails }))
   const results = toolCalls.map(({ id }) => ({ role: 'tool', toolCallId: id, content: `result ${id}` }))
@@ -137,7 +147,10 @@ test.each(Object.keys(MODELS))('a conversation with tools through %s', async (fa
     { type: 'done', finishReason: 'stop', tokens: [40, 6, 46] },
   ])
   SENT[family](up.requests[1].body)
-  expect(logs.map(({ success, totalTokens }) => [success, totalTokens])).toEqual([[true, 30], [true, 46]])
+  expect(logs.map(({ success, totalTokens }) => [success, totalTokens])).toEqual([
+    [true, 30],
+    [true, 46],
+  ])
 })
 
 test('the checksum of frames is that of IEEE 802.3', () => {

@@ -13,7 +13,11 @@ const EVENTS = [
   { type: 'text', delta: 'Wait.' },
   { type: 'tool_use', id: 'a', name: 'weather', input: { place: 'Rome' } },
   { type: 'tool_use', id: 'b', name: 'clock', input: {}, rawInput: '{"zone":' },
-  { type: 'done', usage: { inputTokens: 9, outputTokens: 7, cacheReadTokens: 4, reasoningTokens: 3 }, finishReason: 'tool_calls' },
+  {
+    type: 'done',
+    usage: { inputTokens: 9, outputTokens: 7, cacheReadTokens: 4, reasoningTokens: 3 },
+    finishReason: 'tool_calls',
+  },
 ]
 
 test('a provider that gives typed events gives all of them on', async () => {
@@ -32,7 +36,14 @@ test('a provider that gives typed events gives all of them on', async () => {
     {
       type: 'done',
       finishReason: 'tool_calls',
-      usage: { inputTokens: 9, outputTokens: 7, totalTokens: 16, cacheReadTokens: 4, reasoningTokens: 3, estimatedCostUsd: 0 },
+      usage: {
+        inputTokens: 9,
+        outputTokens: 7,
+        totalTokens: 16,
+        cacheReadTokens: 4,
+        reasoningTokens: 3,
+        estimatedCostUsd: 0,
+      },
     },
   ])
   expect(await getUsageSummary()).toMatchObject({ content: 'Wait.', reasoning: 'Two things: a call.', inputTokens: 9 })
@@ -85,7 +96,13 @@ test('a provider sees tools, parts and the rest of the request as the caller wro
   })
   const request = {
     messages: [
-      { role: 'user', content: [{ type: 'text', text: 'See', cacheControl: 'ephemeral' }, { type: 'image', url: 'https://x.test/a.png' }] },
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'See', cacheControl: 'ephemeral' },
+          { type: 'image', url: 'https://x.test/a.png' },
+        ],
+      },
       { role: 'assistant', toolCalls: [{ id: 'a', name: 'weather', arguments: { place: 'Rome' } }] },
       { role: 'tool', toolCallId: 'a', content: 'sunny' },
     ],

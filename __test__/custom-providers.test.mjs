@@ -1,7 +1,20 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, expect, test } from 'vitest'
 import { Gateway, GatewayError, OpenAIProvider } from '../index.mjs'
-import { ask, collect, config, consoleLines, custom, customs, failureOf, gatewayOf, KEY, pool, provider, result } from './helpers/config.mjs'
+import {
+  ask,
+  collect,
+  config,
+  consoleLines,
+  custom,
+  customs,
+  failureOf,
+  gatewayOf,
+  KEY,
+  pool,
+  provider,
+  result,
+} from './helpers/config.mjs'
 import { openai, upstream } from './helpers/upstream.mjs'
 
 /** A gateway with one entry `main` of the family `custom`, which `factory` builds. */
@@ -72,7 +85,8 @@ describe('a provider', () => {
 
   test('may call the gateway itself', async () => {
     let gateway
-    const chat = async ({ model }) => (model === 'outer' ? result((await gateway.chat(ask({ model: 'inner' }))).content) : result('from inside'))
+    const chat = async ({ model }) =>
+      model === 'outer' ? result((await gateway.chat(ask({ model: 'inner' }))).content) : result('from inside')
     ;({ gateway } = withMethods({ chat }))
     expect((await gateway.chat(ask({ model: 'outer' }))).content).toBe('from inside')
   })
@@ -89,11 +103,18 @@ describe('the options of chat', () => {
   test('have exactly four keys, also where they are undefined', async () => {
     const options = await optionsOf(ask())
     expect(Object.keys(options).sort()).toEqual(['maxTokens', 'messages', 'model', 'temperature'])
-    expect(options).toStrictEqual({ model: 'model-of-main', messages: ask().messages, maxTokens: undefined, temperature: undefined })
+    expect(options).toStrictEqual({
+      model: 'model-of-main',
+      messages: ask().messages,
+      maxTokens: undefined,
+      temperature: undefined,
+    })
   })
 
   test('carry what the request sets', async () => {
-    expect(await optionsOf(ask({ model: 'm', maxTokens: 7, temperature: 0, taskType: 't', feature: 'f' }))).toStrictEqual({
+    expect(
+      await optionsOf(ask({ model: 'm', maxTokens: 7, temperature: 0, taskType: 't', feature: 'f' })),
+    ).toStrictEqual({
       model: 'm',
       messages: ask().messages,
       maxTokens: 7,
@@ -106,9 +127,12 @@ describe('the options of chat', () => {
     expect((await optionsOf(request)).messages).toBe(request.messages)
   })
 
-  test.each(['maxTokens', 'temperature'])('have %s undefined where the request has null: it counts as unset', async (field) => {
-    expect((await optionsOf(ask({ [field]: null })))[field]).toBeUndefined()
-  })
+  test.each(['maxTokens', 'temperature'])(
+    'have %s undefined where the request has null: it counts as unset',
+    async (field) => {
+      expect((await optionsOf(ask({ [field]: null })))[field]).toBeUndefined()
+    },
+  )
 })
 
 describe('the options of chatStream', () => {
@@ -212,7 +236,8 @@ describe('what a provider throws', () => {
 })
 
 describe('a stream of a provider', () => {
-  const streaming = (stream, usage = result('all')) => withMethods({ chatStream: async () => ({ stream: stream(), getUsage: async () => usage }) })
+  const streaming = (stream, usage = result('all')) =>
+    withMethods({ chatStream: async () => ({ stream: stream(), getUsage: async () => usage }) })
 
   test('may be an async generator; its chunks come as they are', async () => {
     const { gateway } = streaming(async function* () {
@@ -338,7 +363,11 @@ describe('a factory', () => {
       customProviders: { deepseek: (entry) => new OpenAIProvider({ ...entry, baseUrl: `${up.url}/v1` }) },
     })
     expect(await gateway.chat(ask())).toMatchObject({ provider: 'deep', content: 'from the compatible service' })
-    expect(up.last()).toMatchObject({ method: 'POST', url: '/v1/chat/completions', headers: { authorization: `Bearer ${KEY}` } })
+    expect(up.last()).toMatchObject({
+      method: 'POST',
+      url: '/v1/chat/completions',
+      headers: { authorization: `Bearer ${KEY}` },
+    })
   })
 
   test('may return a built-in provider that streams', async () => {
@@ -359,9 +388,19 @@ describe('what a provider throws says whose fault it is', () => {
   }
   const stateAfter = async (chat) => {
     const own = customs({ a: chat, b: async () => 'yes' }, { a: { breaker: { failureThreshold: 2 } } })
-    const { gateway } = gatewayOf({ ...own, rules: [pool(['a', 'b'], { strategy: 'priority' })], providers: own.providers.map((entry, priority) => ({ ...entry, priority })) })
+    const { gateway } = gatewayOf({
+      ...own,
+      rules: [pool(['a', 'b'], { strategy: 'priority' })],
+      providers: own.providers.map((entry, priority) => ({ ...entry, priority })),
+    })
     const results = []
-    for (let i = 0; i < 3; i++) results.push(await gateway.chat(ask()).then(({ provider }) => provider, () => 'failed'))
+    for (let i = 0; i < 3; i++)
+      results.push(
+        await gateway.chat(ask()).then(
+          ({ provider }) => provider,
+          () => 'failed',
+        ),
+      )
     return { results, asked: own.counts()[0], health: gateway.health()[0] }
   }
 
@@ -371,7 +410,10 @@ describe('what a provider throws says whose fault it is', () => {
   })
 
   test('404 and a budget send the call elsewhere and trip nothing', async () => {
-    for (const fields of [{ kind: 'provider_response', details: { upstreamStatus: 404 } }, { kind: 'budget_exceeded' }]) {
+    for (const fields of [
+      { kind: 'provider_response', details: { upstreamStatus: 404 } },
+      { kind: 'budget_exceeded' },
+    ]) {
       const { results, asked, health } = await stateAfter(failing(fields))
       expect([results, asked, health.state]).toEqual([['b', 'b', 'b'], 3, 'closed'])
     }
@@ -384,7 +426,9 @@ describe('what a provider throws says whose fault it is', () => {
   })
 
   test.each([500, '400', -1, NaN, 1e9, null, {}])('a status %s is a failure of the target', async (upstreamStatus) => {
-    const { results, asked, health } = await stateAfter(failing({ kind: 'provider_response', details: { upstreamStatus, retryAfterMs: 'soon' } }))
+    const { results, asked, health } = await stateAfter(
+      failing({ kind: 'provider_response', details: { upstreamStatus, retryAfterMs: 'soon' } }),
+    )
     expect([results, asked, health.state]).toEqual([['b', 'b', 'b'], 2, 'open'])
   })
 })
@@ -404,7 +448,11 @@ describe('a subclass of a built-in provider', () => {
 
   test('may override chat and call the original’s', async () => {
     const up = await upstream(openai.answer('hello', { usage: [4, 6] }))
-    expect(await shouting(up).gateway.chat(ask({ maxTokens: 5 }))).toMatchObject({ content: 'HELLO (main)', inputTokens: 4, outputTokens: 6 })
+    expect(await shouting(up).gateway.chat(ask({ maxTokens: 5 }))).toMatchObject({
+      content: 'HELLO (main)',
+      inputTokens: 4,
+      outputTokens: 6,
+    })
     expect(up.last().body).toEqual({ model: 'gpt-4o-mini', messages: ask().messages, max_tokens: 5, temperature: 0.1 })
   })
 
@@ -480,7 +528,10 @@ describe('the caller’s async context', () => {
       res.end(body.stream ? text : JSON.stringify(text))
     })
     const seen = []
-    const { gateway } = gatewayOf({ providers: [provider('main', up.url)], onUsageLog: () => void seen.push(store.getStore()) })
+    const { gateway } = gatewayOf({
+      providers: [provider('main', up.url)],
+      onUsageLog: () => void seen.push(store.getStore()),
+    })
     await each(() => gateway.chat(ask()))
     expect(seen.splice(0).sort()).toEqual([...calls].sort())
     await each(async () => collect((await gateway.chatStream(ask())).stream))

@@ -11,10 +11,17 @@ const FORMATS = {
   anthropic: { entry: { models: ['claude-sonnet-4-5'] }, answer: anthropic.answer(JSON_TEXT) },
   gemini: {
     entry: { models: ['gemini-3.8-flash'] },
-    answer: { body: { candidates: [{ content: { parts: [{ text: JSON_TEXT }], role: 'model' }, finishReason: 'STOP', index: 0 }] } },
+    answer: {
+      body: {
+        candidates: [{ content: { parts: [{ text: JSON_TEXT }], role: 'model' }, finishReason: 'STOP', index: 0 }],
+      },
+    },
   },
   bedrock: {
-    entry: { models: ['us.anthropic.claude-sonnet-4-5-20250929-v1:0'], auth: { type: 'bearer', envVar: 'AI_GATEWAY_TEST_KEY' } },
+    entry: {
+      models: ['us.anthropic.claude-sonnet-4-5-20250929-v1:0'],
+      auth: { type: 'bearer', envVar: 'AI_GATEWAY_TEST_KEY' },
+    },
     answer: {
       body: {
         output: { message: { role: 'assistant', content: [{ text: JSON_TEXT }] } },
@@ -33,7 +40,15 @@ const FORMATS = {
         object: 'response',
         status: 'completed',
         model: 'gpt-5-mini',
-        output: [{ id: 'msg_1', type: 'message', status: 'completed', role: 'assistant', content: [{ type: 'output_text', annotations: [], text: JSON_TEXT }] }],
+        output: [
+          {
+            id: 'msg_1',
+            type: 'message',
+            status: 'completed',
+            role: 'assistant',
+            content: [{ type: 'output_text', annotations: [], text: JSON_TEXT }],
+          },
+        ],
         usage: { input_tokens: 1, output_tokens: 1, total_tokens: 2 },
       },
     },
@@ -51,19 +66,44 @@ const entryOf = (family, url) => provider('main', url, { provider: family, ...FO
 const SCHEMA = {
   type: 'object',
   required: ['n'],
-  properties: { zeta: { type: 'string' }, n: { type: 'integer', minimum: 0 }, alpha: { anyOf: [{ type: 'null' }, { type: 'number', multipleOf: 0.1 }] }, 'é "x"': { const: 1e21 } },
+  properties: {
+    zeta: { type: 'string' },
+    n: { type: 'integer', minimum: 0 },
+    alpha: { anyOf: [{ type: 'null' }, { type: 'number', multipleOf: 0.1 }] },
+    'é "x"': { const: 1e21 },
+  },
   additionalProperties: false,
 }
 const TOOLS = [
-  { name: 'weather', description: 'Weather of a place', parameters: { type: 'object', properties: { unit: { enum: ['c', 'f'] }, place: { type: 'string' } }, required: ['place'] } },
+  {
+    name: 'weather',
+    description: 'Weather of a place',
+    parameters: {
+      type: 'object',
+      properties: { unit: { enum: ['c', 'f'] }, place: { type: 'string' } },
+      required: ['place'],
+    },
+  },
   { name: 'clock', parameters: SCHEMA, strict: true },
   { name: 'a_search', parameters: { type: 'object', properties: {} } },
 ]
 const REQUEST = {
   messages: [
     { role: 'system', content: 'Be brief.' },
-    { role: 'user', content: [{ type: 'text', text: 'What is "this"? \u2028 é 👋' }, { type: 'image', data: 'iVBORw0KGgo=', mimeType: 'image/png' }] },
-    { role: 'assistant', content: 'Let me look.', toolCalls: [{ id: 'a', name: 'weather', arguments: { unit: 'c', place: 'Rome', deep: { z: 1.5, a: [true, null] } } }] },
+    {
+      role: 'user',
+      content: [
+        { type: 'text', text: 'What is "this"? \u2028 é 👋' },
+        { type: 'image', data: 'iVBORw0KGgo=', mimeType: 'image/png' },
+      ],
+    },
+    {
+      role: 'assistant',
+      content: 'Let me look.',
+      toolCalls: [
+        { id: 'a', name: 'weather', arguments: { unit: 'c', place: 'Rome', deep: { z: 1.5, a: [true, null] } } },
+      ],
+    },
     { role: 'tool', toolCallId: 'a', content: '{"t": 21.0}' },
     { role: 'user', content: 'And now?' },
   ],
@@ -77,7 +117,9 @@ const REQUEST = {
   seed: 7,
   userId: 'u-1',
   metadata: { zone: 'b', app: 'a', trace: 'c' },
-  providerOptions: Object.fromEntries(families.map((family) => [FORMATS[family].entry.provider ?? family, { zebra: { b: 1, a: 2 }, apple: [3, 1, 2] }])),
+  providerOptions: Object.fromEntries(
+    families.map((family) => [FORMATS[family].entry.provider ?? family, { zebra: { b: 1, a: 2 }, apple: [3, 1, 2] }]),
+  ),
 }
 
 describe.each(families)('%s', (family) => {
@@ -107,7 +149,13 @@ const cacheControl = 'ephemeral'
 const MARKED = {
   messages: [
     { role: 'system', content: 'Rules.' },
-    { role: 'system', content: [{ type: 'text', text: 'A long law.', cacheControl }, { type: 'text', text: 'Its gloss.' }] },
+    {
+      role: 'system',
+      content: [
+        { type: 'text', text: 'A long law.', cacheControl },
+        { type: 'text', text: 'Its gloss.' },
+      ],
+    },
     {
       role: 'user',
       content: [
@@ -150,7 +198,13 @@ describe('a caller’s cache breakpoints', () => {
           { type: 'text', text: 'And?' },
         ],
       },
-      { role: 'assistant', content: [{ type: 'text', text: 'See.' }, { type: 'tool_use', id: 'a', name: 'weather', input: {}, cache_control }] },
+      {
+        role: 'assistant',
+        content: [
+          { type: 'text', text: 'See.' },
+          { type: 'tool_use', id: 'a', name: 'weather', input: {}, cache_control },
+        ],
+      },
       { role: 'user', content: [result('a', 'sunny', { cache_control })] },
       { role: 'assistant', content: [{ type: 'tool_use', id: 'b', name: 'weather', input: {} }] },
       { role: 'user', content: [result('b', [{ type: 'text', text: 'rain', cache_control }])] },
@@ -167,7 +221,13 @@ describe('a caller’s cache breakpoints', () => {
     expect(body.messages).toEqual([
       {
         role: 'user',
-        content: [{ text: 'A book.' }, point, { image: { format: 'png', source: { bytes: 'iVBORw0KGgo=' } } }, point, { text: 'And?' }],
+        content: [
+          { text: 'A book.' },
+          point,
+          { image: { format: 'png', source: { bytes: 'iVBORw0KGgo=' } } },
+          point,
+          { text: 'And?' },
+        ],
       },
       { role: 'assistant', content: [{ text: 'See.' }, call('a'), point] },
       { role: 'user', content: [result('a', 'sunny'), point] },
@@ -176,25 +236,47 @@ describe('a caller’s cache breakpoints', () => {
     ])
   })
 
-  test.each(families.filter((family) => !['anthropic', 'bedrock'].includes(family)))('are left out at %s', async (family) => {
-    const bare = JSON.parse(JSON.stringify(MARKED), (key, value) => (key === 'cacheControl' ? undefined : value))
-    const marked = await sent(family, MARKED)
-    expect(marked.text).not.toMatch(/cache|ephemeral/i)
-    expect(marked.body).toEqual((await sent(family, bare)).body)
-  })
+  test.each(families.filter((family) => !['anthropic', 'bedrock'].includes(family)))(
+    'are left out at %s',
+    async (family) => {
+      const bare = JSON.parse(JSON.stringify(MARKED), (key, value) => (key === 'cacheControl' ? undefined : value))
+      const marked = await sent(family, MARKED)
+      expect(marked.text).not.toMatch(/cache|ephemeral/i)
+      expect(marked.body).toEqual((await sent(family, bare)).body)
+    },
+  )
 })
 
 // ── OpenAI's own form ────────────────────────────────────────────────────────────────────────────────────────────
 
-test.each(['openai', 'azure', 'deepseek', 'groq', 'mistral', 'ollama', 'vllm'])('messages in OpenAI’s own form reach %s byte for byte, whatever else is asked', async (family) => {
-  const messages = [
-    { content: 'Be brief.', role: 'system', name: 'boss' },
-    { role: 'user', content: [{ text: 'é 👋 \u2028 1.0', type: 'text' }, { type: 'image_url', image_url: { url: 'https://x.test/a.png', detail: 'low' } }] },
-    { role: 'assistant', tool_calls: [{ type: 'function', id: 'a', function: { arguments: '{"b": 1.0,\n"a":[1e3]}', name: 'weather' } }] },
-    { role: 'tool', content: 'sunny', tool_call_id: 'a', extra: null },
-  ]
-  const up = await upstream(openai.answer(JSON_TEXT))
-  const { gateway } = gatewayOf({ providers: [provider('main', up.url, { provider: family, models: ['m'] })] })
-  await gateway.chat({ messages, tools: TOOLS, temperature: 0.1, responseFormat: 'json', userId: 'u', providerOptions: { [family]: { x: 1.5 } } })
-  expect(up.last().text).toContain(`"messages":${JSON.stringify(messages)}`)
-})
+test.each(['openai', 'azure', 'deepseek', 'groq', 'mistral', 'ollama', 'vllm'])(
+  'messages in OpenAI’s own form reach %s byte for byte, whatever else is asked',
+  async (family) => {
+    const messages = [
+      { content: 'Be brief.', role: 'system', name: 'boss' },
+      {
+        role: 'user',
+        content: [
+          { text: 'é 👋 \u2028 1.0', type: 'text' },
+          { type: 'image_url', image_url: { url: 'https://x.test/a.png', detail: 'low' } },
+        ],
+      },
+      {
+        role: 'assistant',
+        tool_calls: [{ type: 'function', id: 'a', function: { arguments: '{"b": 1.0,\n"a":[1e3]}', name: 'weather' } }],
+      },
+      { role: 'tool', content: 'sunny', tool_call_id: 'a', extra: null },
+    ]
+    const up = await upstream(openai.answer(JSON_TEXT))
+    const { gateway } = gatewayOf({ providers: [provider('main', up.url, { provider: family, models: ['m'] })] })
+    await gateway.chat({
+      messages,
+      tools: TOOLS,
+      temperature: 0.1,
+      responseFormat: 'json',
+      userId: 'u',
+      providerOptions: { [family]: { x: 1.5 } },
+    })
+    expect(up.last().text).toContain(`"messages":${JSON.stringify(messages)}`)
+  },
+)

@@ -22,7 +22,10 @@ describe('embeddings', () => {
     // 2 tokens at 0.02 dollars a million.
     expect(answer).toEqual({
       requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
-      vectors: [[1, 0], [3, 1]],
+      vectors: [
+        [1, 0],
+        [3, 1],
+      ],
       provider: 'main',
       model: 'text-embedding-3-small',
       inputTokens: 2,
@@ -185,7 +188,11 @@ describe('embeddings', () => {
       expect((await failureOf(withProvider({}).gateway.embed({ input: 'a' }))).message).toContain(
         'provider "own" does not take requests for embeddings',
       )
-      for (const [answer, words] of [[{}, 'vectors'], [{ vectors: [[1], [2]] }, '2 vectors for 1 texts'], [undefined, 'answer']]) {
+      for (const [answer, words] of [
+        [{}, 'vectors'],
+        [{ vectors: [[1], [2]] }, '2 vectors for 1 texts'],
+        [undefined, 'answer'],
+      ]) {
         const error = await failureOf(withProvider({ embed: async () => answer }).gateway.embed({ input: 'a' }))
         expect(error.kind).toBe('provider_response')
         expect(error.message).toContain(words)
@@ -212,7 +219,10 @@ describe('embeddings', () => {
 
   test('the mock gives near vectors to texts that share words', async () => {
     const { gateway } = gatewayOf({ providers: [custom('mock', 'mock')] })
-    const { vectors } = await gateway.embed({ input: ['the cat sat', 'a cat sat down', 'prices rose'], dimensions: 128 })
+    const { vectors } = await gateway.embed({
+      input: ['the cat sat', 'a cat sat down', 'prices rose'],
+      dimensions: 128,
+    })
     const likeness = (a, b) => a.reduce((sum, value, place) => sum + value * b[place], 0)
     expect(vectors.map((vector) => vector.length)).toEqual([128, 128, 128])
     expect(likeness(vectors[0], vectors[1])).toBeGreaterThan(likeness(vectors[0], vectors[2]))

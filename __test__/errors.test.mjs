@@ -108,17 +108,38 @@ describe('the makers of errors', () => {
     [
       'providerTimeout',
       GatewayError.providerTimeout('p', 'r'),
-      { code: 'PROVIDER_TIMEOUT', kind: 'provider_timeout', message: 'Provider "p" timed out', retryable: true, httpStatus: 504, ...named },
+      {
+        code: 'PROVIDER_TIMEOUT',
+        kind: 'provider_timeout',
+        message: 'Provider "p" timed out',
+        retryable: true,
+        httpStatus: 504,
+        ...named,
+      },
     ],
     [
       'providerRateLimit',
       GatewayError.providerRateLimit('p', 'r'),
-      { code: 'PROVIDER_RATE_LIMIT', kind: 'provider_rate_limit', message: 'Provider "p" rate limited', retryable: true, httpStatus: 429, ...named },
+      {
+        code: 'PROVIDER_RATE_LIMIT',
+        kind: 'provider_rate_limit',
+        message: 'Provider "p" rate limited',
+        retryable: true,
+        httpStatus: 429,
+        ...named,
+      },
     ],
     [
       'providerAuth',
       GatewayError.providerAuth('p', 'r'),
-      { code: 'PROVIDER_AUTH', kind: 'provider_auth', message: 'Provider "p" authentication failed', retryable: false, httpStatus: 401, ...named },
+      {
+        code: 'PROVIDER_AUTH',
+        kind: 'provider_auth',
+        message: 'Provider "p" authentication failed',
+        retryable: false,
+        httpStatus: 401,
+        ...named,
+      },
     ],
     [
       'providerResponse',
@@ -182,7 +203,8 @@ describe('the makers of errors', () => {
 
   test('need no request id', () => {
     const { providerTimeout, providerRateLimit, providerAuth, routeNotFound, budgetExceeded } = GatewayError
-    for (const make of [providerTimeout, providerRateLimit, providerAuth, budgetExceeded]) expect(make('p').requestId).toBeUndefined()
+    for (const make of [providerTimeout, providerRateLimit, providerAuth, budgetExceeded])
+      expect(make('p').requestId).toBeUndefined()
     expect(routeNotFound().requestId).toBeUndefined()
     expect(GatewayError.providerResponse('p', 500, 'd').requestId).toBeUndefined()
   })
@@ -215,7 +237,9 @@ describe('fromHttpStatus', () => {
 
   test('quotes the body, cut to 300 characters', () => {
     expect(GatewayError.fromHttpStatus('p', 500, 'short').message).toBe('Provider "p" returned 500: short')
-    expect(GatewayError.fromHttpStatus('p', 418, 'x'.repeat(301)).message).toBe(`Provider "p" returned 418: ${'x'.repeat(300)}`)
+    expect(GatewayError.fromHttpStatus('p', 418, 'x'.repeat(301)).message).toBe(
+      `Provider "p" returned 418: ${'x'.repeat(300)}`,
+    )
     expect(GatewayError.fromHttpStatus('p', 418, '').details).toEqual({ upstreamStatus: 418 })
   })
 })

@@ -1,6 +1,18 @@
 import { describe, expect, test, vi } from 'vitest'
 import { registerModelPricing } from '../index.mjs'
-import { ask, budget, chain, custom, customs, failureOf, gatewayOf, pool, provider, result, rule } from './helpers/config.mjs'
+import {
+  ask,
+  budget,
+  chain,
+  custom,
+  customs,
+  failureOf,
+  gatewayOf,
+  pool,
+  provider,
+  result,
+  rule,
+} from './helpers/config.mjs'
 import { openai, status, upstream } from './helpers/upstream.mjs'
 
 const says = (name) => async () => name
@@ -33,7 +45,10 @@ test('tells the rule and its target, and asks nobody', async () => {
 })
 
 test('a request that matches nothing has no rule and no candidates', () => {
-  const { gateway } = gatewayOf({ ...customs({ main: says('main') }), rules: [rule('main', { match: { taskType: 'chat' } })] })
+  const { gateway } = gatewayOf({
+    ...customs({ main: says('main') }),
+    rules: [rule('main', { match: { taskType: 'chat' } })],
+  })
   expect(gateway.explain(ask())).toEqual({ excluded: [], candidates: [], budget: { allowed: true, warnings: [] } })
 })
 
@@ -50,9 +65,15 @@ test('rules whose constraints the estimate exceeds are told where none is left',
 test('rules that were passed over are told where another is left', () => {
   const { gateway } = gatewayOf({
     ...customs({ main: says('main') }),
-    rules: [rule('main', { name: 'short', priority: 1, constraints: { maxInputTokens: 2 } }), rule('main', { name: 'long' })],
+    rules: [
+      rule('main', { name: 'short', priority: 1, constraints: { maxInputTokens: 2 } }),
+      rule('main', { name: 'long' }),
+    ],
   })
-  expect(gateway.explain(ask())).toMatchObject({ rule: 'long', excluded: [{ rule: 'short', constraint: 'maxInputTokens' }] })
+  expect(gateway.explain(ask())).toMatchObject({
+    rule: 'long',
+    excluded: [{ rule: 'short', constraint: 'maxInputTokens' }],
+  })
 })
 
 test('a target that is not loaded is missing', () => {
@@ -61,7 +82,7 @@ test('a target that is not loaded is missing', () => {
   expect(gateway.explain(ask())).toMatchObject({ missing: 'main', candidates: [] })
 })
 
-test('a chain\'s steps are candidates in order, those that are not loaded too', () => {
+test("a chain's steps are candidates in order, those that are not loaded too", () => {
   const own = customs({ a: says('a'), b: says('b'), c: says('c') }, { b: { enabled: false } })
   const { gateway } = gatewayOf({ ...own, chains: [chain('safe', 'a', 'b', ['c', { model: 'other' }])] })
   const { chain: name, candidates } = gateway.explain(ask())
@@ -79,19 +100,31 @@ describe('pools', () => {
     registerModelPricing('cheap', { inputPer1kTokens: 0.001, outputPer1kTokens: 0.001 })
     const { gateway } = gatewayOf({
       ...customs({ a: says('a'), b: says('b') }),
-      rules: [pool([['a', 'dear'], ['b', 'cheap']], { strategy: 'cost', fallbackChain: 'last' })],
+      rules: [
+        pool(
+          [
+            ['a', 'dear'],
+            ['b', 'cheap'],
+          ],
+          { strategy: 'cost', fallbackChain: 'last' },
+        ),
+      ],
       chains: [chain('last', ['a', { model: 'reserve' }])],
     })
     const { strategy, chain: name, candidates } = gateway.explain(ask())
     expect([strategy, name]).toEqual(['cost', 'last'])
-    expect(candidates.map(({ model, from }) => [model, from])).toEqual([['cheap', 'pool'], ['dear', 'pool'], ['reserve', 'chain']])
+    expect(candidates.map(({ model, from }) => [model, from])).toEqual([
+      ['cheap', 'pool'],
+      ['dear', 'pool'],
+      ['reserve', 'chain'],
+    ])
     const [cheap, dear, step] = candidates
     expect(cheap.score).toBe(cheap.estimatedCostUsd)
     expect(dear.score).toBeCloseTo(cheap.score * 10)
     expect(step).not.toHaveProperty('score')
   })
 
-  test('explaining takes nobody\'s turn', async () => {
+  test("explaining takes nobody's turn", async () => {
     const { gateway } = gatewayOf({
       ...customs({ a: says('a'), b: says('b') }),
       rules: [pool(['a', 'b'], { strategy: 'round_robin' })],
@@ -117,7 +150,10 @@ describe('pools', () => {
     const bad = await upstream(status(500))
     const good = await upstream(openai.answer())
     const { gateway } = gatewayOf({
-      providers: [provider('bad', bad.url, { breaker: { failureThreshold: 1, cooldownMs: 5000 } }), provider('good', good.url, { priority: 1 })],
+      providers: [
+        provider('bad', bad.url, { breaker: { failureThreshold: 1, cooldownMs: 5000 } }),
+        provider('good', good.url, { priority: 1 }),
+      ],
       rules: [pool(['bad', 'good'])],
     })
     expect(gateway.explain(ask()).candidates.map(({ provider }) => provider)).toEqual(['bad', 'good'])
@@ -171,7 +207,9 @@ describe('budgets say what they will say of the call', () => {
 
   test('a hard one looks at what is spent and at what calls in flight hold, not at the call itself', async () => {
     let answer
-    const answered = new Promise((resolve) => { answer = resolve })
+    const answered = new Promise((resolve) => {
+      answer = resolve
+    })
     const { gateway } = over(budget('hard', { maxTotalTokens: 100 }), () => answered)
     const allowed = () => gateway.explain(ask({ maxTokens: 200 })).budget.allowed
     expect(allowed()).toBe(true)
@@ -197,12 +235,18 @@ test('models that are only explained get no account', async () => {
   }
   await failureOf(gateway.chat(ask({ model: 'real' })))
   expect(gateway.health()[0].targets.map(({ model, state }) => [model, state])).toEqual([['real', 'open']])
-  expect(gateway.explain(ask({ model: 'real' })).candidates[0]).toMatchObject({ state: 'open', blockedMs: expect.any(Number) })
+  expect(gateway.explain(ask({ model: 'real' })).candidates[0]).toMatchObject({
+    state: 'open',
+    blockedMs: expect.any(Number),
+  })
   expect(gateway.explain(ask({ model: 'other' })).candidates[0].state).toBe('closed')
 })
 
 test('a request that cannot be used is refused', async () => {
-  const { gateway } = gatewayOf({ providers: [custom('main')], customProviders: { custom: () => ({ name: 'main', family: 'custom' }) } })
+  const { gateway } = gatewayOf({
+    providers: [custom('main')],
+    customProviders: { custom: () => ({ name: 'main', family: 'custom' }) },
+  })
   const error = await failureOf(() => gateway.explain({ messages: [] }))
   expect(error).toMatchObject({ kind: 'invalid_request', details: { path: 'messages' } })
   expect((await failureOf(() => gateway.explain())).kind).toBe('invalid_request')

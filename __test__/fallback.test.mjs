@@ -96,7 +96,11 @@ describe('the steps of a chain', () => {
 
   test('are not left while the first answers', async () => {
     const { asked, gateway } = chained({ a: undefined, b: undefined }, ['a', 'b'])
-    expect(await gateway.chat(ask())).toMatchObject({ provider: 'a', fallbackTriggered: false, fallbackFrom: undefined })
+    expect(await gateway.chat(ask())).toMatchObject({
+      provider: 'a',
+      fallbackTriggered: false,
+      fallbackFrom: undefined,
+    })
     expect(names(asked)).toEqual(['a'])
   })
 
@@ -130,7 +134,10 @@ describe('the steps of a chain', () => {
 
   test('each when looks at the failure just before it', async () => {
     const steps = ['a', ['b', { when: ['timeout'] }], ['c', { when: ['rate_limit'] }]]
-    const { gateway } = chained({ a: GatewayError.providerTimeout('a'), b: GatewayError.providerRateLimit('b'), c: undefined }, steps)
+    const { gateway } = chained(
+      { a: GatewayError.providerTimeout('a'), b: GatewayError.providerRateLimit('b'), c: undefined },
+      steps,
+    )
     expect((await gateway.chat(ask())).provider).toBe('c')
   })
 
@@ -148,7 +155,10 @@ describe('the steps of a chain', () => {
 
   test('the last failure of upstreams is thrown as it is', async () => {
     const [a, b] = [await upstream(status(500)), await upstream(status(429))]
-    const { gateway } = gatewayOf({ providers: [provider('a', a.url), provider('b', b.url)], chains: [chain('chain', 'a', 'b')] })
+    const { gateway } = gatewayOf({
+      providers: [provider('a', a.url), provider('b', b.url)],
+      chains: [chain('chain', 'a', 'b')],
+    })
     expect(await failureOf(gateway.chat(ask()))).toMatchObject({ code: 'PROVIDER_RATE_LIMIT', provider: 'b' })
   })
 
@@ -160,7 +170,10 @@ describe('the steps of a chain', () => {
   })
 
   test('are followed by the rule that names the chain, and by no other', async () => {
-    const rules = [rule({ provider: 'a', fallbackChain: 'chain' }, { priority: 1, match: { taskType: 'safe' } }), rule('a')]
+    const rules = [
+      rule({ provider: 'a', fallbackChain: 'chain' }, { priority: 1, match: { taskType: 'safe' } }),
+      rule('a'),
+    ]
     const { gateway } = chained({ a: boom, b: undefined }, ['a', 'b'], { rules })
     expect((await gateway.chat(ask({ taskType: 'safe' }))).provider).toBe('b')
     expect(await failureOf(gateway.chat(ask()))).toBe(boom)
@@ -176,7 +189,10 @@ describe('a step’s model', () => {
   const boom = new Error('boom')
 
   test('comes before the request’s', async () => {
-    const steps = [['a', { model: 'big' }], ['b', { model: 'small' }]]
+    const steps = [
+      ['a', { model: 'big' }],
+      ['b', { model: 'small' }],
+    ]
     const { asked, gateway } = chained({ a: boom, b: undefined }, steps)
     await gateway.chat(ask({ model: 'asked' }))
     expect(asked).toEqual(['a:big', 'b:small'])
@@ -225,7 +241,10 @@ test('a step’s timeoutMs takes the place of its provider’s', async () => {
 
 describe('streams', () => {
   test('fall back before their first content', async () => {
-    const { gateway } = chained({ a: GatewayError.providerTimeout('a'), b: undefined }, ['a', ['b', { when: ['timeout'] }]])
+    const { gateway } = chained({ a: GatewayError.providerTimeout('a'), b: undefined }, [
+      'a',
+      ['b', { when: ['timeout'] }],
+    ])
     const { stream, getUsageSummary } = await gateway.chatStream(ask())
     expect(await collect(stream)).toMatchObject([{ delta: 'b', provider: 'b' }])
     expect(await getUsageSummary()).toMatchObject({ provider: 'b', fallbackTriggered: true, fallbackFrom: 'a' })
@@ -233,7 +252,10 @@ describe('streams', () => {
 
   test('fall back over HTTP', async () => {
     const [a, b] = [await upstream(status(500)), await upstream(openai.stream(['from b']))]
-    const { gateway } = gatewayOf({ providers: [provider('a', a.url), provider('b', b.url)], chains: [chain('chain', 'a', 'b')] })
+    const { gateway } = gatewayOf({
+      providers: [provider('a', a.url), provider('b', b.url)],
+      chains: [chain('chain', 'a', 'b')],
+    })
     const chunks = await collect((await gateway.chatStream(ask())).stream)
     expect(chunks.map((chunk) => chunk.delta).join('')).toBe('from b')
     expect(chunks.every((chunk) => chunk.provider === 'b')).toBe(true)

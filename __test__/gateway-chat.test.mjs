@@ -84,7 +84,17 @@ test('null in a request counts as unset', async () => {
     providers: [provider('main', up.url)],
     rules: [rule({ provider: 'main', model: 'gpt-4o' })],
   })
-  await gateway.chat(ask({ model: null, taskType: null, feature: null, userTier: null, maxTokens: null, temperature: null, stream: null }))
+  await gateway.chat(
+    ask({
+      model: null,
+      taskType: null,
+      feature: null,
+      userTier: null,
+      maxTokens: null,
+      temperature: null,
+      stream: null,
+    }),
+  )
   expect(up.last().body).toEqual({ model: 'gpt-4o', messages: [{ role: 'user', content: 'Hi' }] })
 })
 
@@ -172,7 +182,11 @@ test('an entry that is not enabled is not loaded, nor is its factory called', ()
   let calls = 0
   const factory = ({ name }) => ({ name, family: 'custom', chat: async () => result(name), calls: calls++ })
   const { gateway } = gatewayOf({
-    providers: [custom('on'), custom('off', 'custom', { enabled: false }), custom('also-on', 'custom', { enabled: true })],
+    providers: [
+      custom('on'),
+      custom('off', 'custom', { enabled: false }),
+      custom('also-on', 'custom', { enabled: true }),
+    ],
     customProviders: { custom: factory },
   })
   expect(gateway.listProviders()).toEqual(['on', 'also-on'])

@@ -13,7 +13,12 @@ import { openai, sse, upstream } from './helpers/upstream.mjs'
 // | anthropic | claude-sonnet-4-20250514 |  3.00 |       0.30 |         3.75 |       6.00 |  15.00 |
 // | gemini    | gemini-2.5-flash         |  0.30 |       0.03 |     as input |          – |   2.50 |
 // | deepseek  | deepseek-chat            |  0.27 |       0.07 |     as input |          – |   1.10 |
-const MODELS = { openai: 'o3-mini', anthropic: 'claude-sonnet-4-20250514', gemini: 'gemini-2.5-flash', deepseek: 'deepseek-chat' }
+const MODELS = {
+  openai: 'o3-mini',
+  anthropic: 'claude-sonnet-4-20250514',
+  gemini: 'gemini-2.5-flash',
+  deepseek: 'deepseek-chat',
+}
 // The catalogue's price of this one changes with the time of day; cached tokens are 7/27 of it at any time.
 registerModelPricing('deepseek-chat', { inputPer1kTokens: 0.00027, outputPer1kTokens: 0.0011 })
 
@@ -22,7 +27,12 @@ const o3 = (prompt, completion, cached = 0, reasoning = 0) => ({
   completion_tokens: completion,
   total_tokens: prompt + completion,
   prompt_tokens_details: { cached_tokens: cached, audio_tokens: 0 },
-  completion_tokens_details: { reasoning_tokens: reasoning, audio_tokens: 0, accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
+  completion_tokens_details: {
+    reasoning_tokens: reasoning,
+    audio_tokens: 0,
+    accepted_prediction_tokens: 0,
+    rejected_prediction_tokens: 0,
+  },
 })
 const claude = (input, output, { read = 0, short = 0, hour = 0, thinking } = {}) => ({
   input_tokens: input,
@@ -66,11 +76,27 @@ const BILLS = [
   // 10×3 + 1000×6 + 200×15
   ['anthropic', 'cache write for an hour', claude(10, 200, { hour: 1000 }), 1010, 200, { write: 1000 }, 0.00903],
   // 10×3 + 500×3.75 + 1000×6 + 200×15
-  ['anthropic', 'cache writes of both kinds', claude(10, 200, { short: 500, hour: 1000 }), 1510, 200, { write: 1500 }, 0.010905],
+  [
+    'anthropic',
+    'cache writes of both kinds',
+    claude(10, 200, { short: 500, hour: 1000 }),
+    1510,
+    200,
+    { write: 1500 },
+    0.010905,
+  ],
   // 21×3 + 188086×0.3 + 393×15
   ['anthropic', 'cache read', claude(21, 393, { read: 188_086 }), 188_107, 393, { read: 188_086 }, 0.0623838],
   // 50×3 + 2000×0.3 + 300×3.75 + 100×15
-  ['anthropic', 'cache read and write', claude(50, 100, { read: 2000, short: 300 }), 2350, 100, { read: 2000, write: 300 }, 0.003375],
+  [
+    'anthropic',
+    'cache read and write',
+    claude(50, 100, { read: 2000, short: 300 }),
+    2350,
+    100,
+    { read: 2000, write: 300 },
+    0.003375,
+  ],
   ['anthropic', 'reasoning', claude(60, 900, { thinking: 640 }), 60, 900, { reasoning: 640 }, 0.01368], // 60×3 + 900×15
 
   ['gemini', 'uncached', gemini(1200, 300), 1200, 300, {}, 0.00111], //                   1200×0.3 + 300×2.5
@@ -89,7 +115,13 @@ const chunk = (model, delta, finish) => openai.chunk(delta, finish, model)
 const openaiLike = (family) => ({
   whole: (usage) => {
     const message = { role: 'assistant', content: 'Hello', refusal: null, annotations: [] }
-    return { body: { ...openai.answer('', { model: MODELS[family] }).body, choices: [{ index: 0, message, finish_reason: 'stop' }], usage } }
+    return {
+      body: {
+        ...openai.answer('', { model: MODELS[family] }).body,
+        choices: [{ index: 0, message, finish_reason: 'stop' }],
+        usage,
+      },
+    }
   },
   streamed: (usage) => {
     const model = MODELS[family]
@@ -119,12 +151,27 @@ const FORMS = {
     // The start has the input's counts and a first token; the end has the output's.
     streamed: ({ output_tokens, output_tokens_details, ...input }) =>
       sse([
-        { type: 'message_start', message: { id: 'msg_1', type: 'message', role: 'assistant', model: MODELS.anthropic, content: [], stop_reason: null, usage: { ...input, output_tokens: 1 } } },
+        {
+          type: 'message_start',
+          message: {
+            id: 'msg_1',
+            type: 'message',
+            role: 'assistant',
+            model: MODELS.anthropic,
+            content: [],
+            stop_reason: null,
+            usage: { ...input, output_tokens: 1 },
+          },
+        },
         { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
         { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'Hel' } },
         { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'lo' } },
         { type: 'content_block_stop', index: 0 },
-        { type: 'message_delta', delta: { stop_reason: 'end_turn', stop_sequence: null }, usage: { output_tokens, ...(output_tokens_details && { output_tokens_details }) } },
+        {
+          type: 'message_delta',
+          delta: { stop_reason: 'end_turn', stop_sequence: null },
+          usage: { output_tokens, ...(output_tokens_details && { output_tokens_details }) },
+        },
         { type: 'message_stop' },
       ]),
   },
@@ -133,7 +180,11 @@ const FORMS = {
     // Each chunk has the counts so far; the last one's are those of the answer.
     streamed: (usageMetadata) =>
       unnamed([
-        geminiAnswer('Hel', { promptTokenCount: usageMetadata.promptTokenCount, candidatesTokenCount: 1, totalTokenCount: usageMetadata.promptTokenCount + 1 }),
+        geminiAnswer('Hel', {
+          promptTokenCount: usageMetadata.promptTokenCount,
+          candidatesTokenCount: 1,
+          totalTokenCount: usageMetadata.promptTokenCount + 1,
+        }),
         geminiAnswer('lo', usageMetadata, 'STOP'),
       ]),
   },
@@ -144,12 +195,20 @@ function geminiAnswer(text, usageMetadata, finishReason) {
 }
 
 /** The figures of an answer, a `done` event or an entry of the log. */
-const figures = ({ inputTokens, outputTokens, totalTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens }) =>
-  ({ inputTokens, outputTokens, totalTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens })
+const figures = ({ inputTokens, outputTokens, totalTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens }) => ({
+  inputTokens,
+  outputTokens,
+  totalTokens,
+  cacheReadTokens,
+  cacheWriteTokens,
+  reasoningTokens,
+})
 
 test.each(BILLS)('%s, %s', async (family, _, usage, input, output, { read, write, reasoning }, dollars) => {
   const up = await upstream(FORMS[family].whole(usage), FORMS[family].streamed(usage))
-  const { gateway, logs } = gatewayOf({ providers: [provider('main', up.url, { provider: family, models: [MODELS[family]] })] })
+  const { gateway, logs } = gatewayOf({
+    providers: [provider('main', up.url, { provider: family, models: [MODELS[family]] })],
+  })
   const whole = await gateway.chat(ask())
   const { events, getUsageSummary } = await gateway.chatStream(ask())
   const done = (await collect(events)).at(-1)

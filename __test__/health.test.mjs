@@ -25,7 +25,9 @@ const times = async (count, one) => {
 
 describe('breakers', () => {
   test('open after failures in a row, probe after the cooldown, close when enough probes succeed', async () => {
-    const { gateway, state, counts } = ailing({ breaker: { failureThreshold: 3, cooldownMs: 150, halfOpenMaxRequests: 2 } })
+    const { gateway, state, counts } = ailing({
+      breaker: { failureThreshold: 3, cooldownMs: 150, halfOpenMaxRequests: 2 },
+    })
     const call = () => failureOf(gateway.chat(ask()))
     expect(gateway.health()[0]).toMatchObject({ provider: 'main', state: 'closed', errorRate: 0, inFlight: 0 })
     state.down = true
@@ -87,7 +89,7 @@ describe('breakers', () => {
     expect(down.requests).toHaveLength(1)
   })
 
-  test.each([400, 404, 413, 422])('%i is not the target\'s failure', async (code) => {
+  test.each([400, 404, 413, 422])("%i is not the target's failure", async (code) => {
     const up = await upstream(status(code))
     const { gateway } = gatewayOf({ providers: [provider('main', up.url, { breaker: { failureThreshold: 1 } })] })
     await times(3, () => failureOf(gateway.chat(ask())))
@@ -105,7 +107,10 @@ describe('breakers', () => {
     await gateway.chat(ask({ model: 'good' }))
     const [health] = gateway.health()
     expect(health.state).toBe('open')
-    expect(health.targets.map(({ model, state }) => [model, state])).toEqual([['bad', 'open'], ['good', 'closed']])
+    expect(health.targets.map(({ model, state }) => [model, state])).toEqual([
+      ['bad', 'open'],
+      ['good', 'closed'],
+    ])
     expect(health.errorRate).toBe(0.5)
   })
 
@@ -137,7 +142,7 @@ describe('breakers', () => {
     await vi.waitFor(() => expect(gateway.health()[0]).toMatchObject({ state: 'open', inFlight: 0 }))
   })
 
-  test('a refusal that a subclass of a built-in provider hands on is the caller\'s own fault', async () => {
+  test("a refusal that a subclass of a built-in provider hands on is the caller's own fault", async () => {
     class Passing extends OpenAIProvider {
       async chat(options) {
         return super.chat(options)
@@ -145,14 +150,18 @@ describe('breakers', () => {
     }
     const bad = await upstream(status(400))
     const good = await upstream(openai.answer('from b'))
-    const entry = (name, up, priority) => provider(name, up.url, { provider: 'passing', priority, breaker: { failureThreshold: 1 } })
+    const entry = (name, up, priority) =>
+      provider(name, up.url, { provider: 'passing', priority, breaker: { failureThreshold: 1 } })
     const { gateway } = gatewayOf({
       providers: [entry('a', bad, 0), entry('b', good, 1)],
       rules: [pool(['a', 'b'], { strategy: 'priority' })],
       customProviders: { passing: (config) => new Passing(config) },
     })
     for (let i = 0; i < 3; i++) {
-      expect(await failureOf(gateway.chat(ask()))).toMatchObject({ kind: 'provider_response', details: { upstreamStatus: 400 } })
+      expect(await failureOf(gateway.chat(ask()))).toMatchObject({
+        kind: 'provider_response',
+        details: { upstreamStatus: 400 },
+      })
     }
     expect([bad.requests.length, good.requests.length]).toEqual([3, 0])
     expect(gateway.health()[0]).toMatchObject({ state: 'closed', errorRate: 0 })
@@ -160,15 +169,23 @@ describe('breakers', () => {
 
   /** What becomes of a breaker that opens at once when the provider throws this. */
   const afterThrowing = async (error) => {
-    const own = customs({ main: async () => { throw error } }, { main: { breaker: { failureThreshold: 1 } } })
+    const own = customs(
+      {
+        main: async () => {
+          throw error
+        },
+      },
+      { main: { breaker: { failureThreshold: 1 } } },
+    )
     const { gateway } = gatewayOf(own)
     expect(await failureOf(gateway.chat(ask()))).toBe(error)
     const [{ state, targets }] = gateway.health()
     return { state, blockedMs: targets[0].blockedMs }
   }
-  const thrown = (kind, details) => new GatewayError({ code: 'MADE_UP', kind, message: 'no', retryable: false, details })
+  const thrown = (kind, details) =>
+    new GatewayError({ code: 'MADE_UP', kind, message: 'no', retryable: false, details })
 
-  test('a custom provider\'s limits make it rest for as long as they say, and trip nothing', async () => {
+  test("a custom provider's limits make it rest for as long as they say, and trip nothing", async () => {
     for (const kind of ['rate_limited', 'provider_rate_limit']) {
       const { state, blockedMs } = await afterThrowing(thrown(kind, { retryAfterMs: 20_000 }))
       expect(state).toBe('closed')
@@ -176,10 +193,12 @@ describe('breakers', () => {
       expect(blockedMs).toBeLessThanOrEqual(20_000)
       expect((await afterThrowing(thrown(kind))).blockedMs).toBeLessThanOrEqual(1000)
     }
-    expect((await afterThrowing(thrown('rate_limited', { retryAfterMs: Number.MAX_VALUE }))).blockedMs).toBeLessThanOrEqual(60_000)
+    expect(
+      (await afterThrowing(thrown('rate_limited', { retryAfterMs: Number.MAX_VALUE }))).blockedMs,
+    ).toBeLessThanOrEqual(60_000)
   })
 
-  test('a custom provider\'s errors leave its breaker as the gateway\'s own do, whatever is in them', async () => {
+  test("a custom provider's errors leave its breaker as the gateway's own do, whatever is in them", async () => {
     const cases = [
       ['provider_response', { upstreamStatus: 422 }, 'closed'],
       ['provider_response', { upstreamStatus: 404 }, 'closed'],
@@ -191,7 +210,15 @@ describe('breakers', () => {
       ['provider_response', { upstreamStatus: 400.5 }, 'open'],
       ['provider_response', { upstreamStatus: 1e300, retryAfterMs: -1 }, 'open'],
       ['provider_response', { upstreamStatus: 400n, retryAfterMs: 1n }, 'open'],
-      ['provider_response', { get upstreamStatus() { throw new Error('not to be read') } }, 'open'],
+      [
+        'provider_response',
+        {
+          get upstreamStatus() {
+            throw new Error('not to be read')
+          },
+        },
+        'open',
+      ],
       ['rate_limited', { retryAfterMs: 'soon' }, 'closed'],
       ['rate_limited', { retryAfterMs: Number.NaN }, 'closed'],
       [400n, { upstreamStatus: 400 }, 'open'],
@@ -206,7 +233,9 @@ describe('health()', () => {
     const own = customs({
       quick: async () => 'q',
       slow: () => new Promise((resolve) => (finish = () => resolve('s'))),
-      broken: async () => { throw new Error('no') },
+      broken: async () => {
+        throw new Error('no')
+      },
     })
     const { gateway } = gatewayOf({
       ...own,
@@ -236,8 +265,16 @@ describe('health()', () => {
     expect(gateway.health()[1]).toMatchObject({ inFlight: 0 })
   })
 
-  test('a pool\'s members are there before they are asked', () => {
-    const { gateway } = gatewayOf({ ...customs({ a: async () => 'a' }), rules: [pool([['a', 'x'], ['a', 'y']])] })
+  test("a pool's members are there before they are asked", () => {
+    const { gateway } = gatewayOf({
+      ...customs({ a: async () => 'a' }),
+      rules: [
+        pool([
+          ['a', 'x'],
+          ['a', 'y'],
+        ]),
+      ],
+    })
     expect(gateway.health()[0].targets.map(({ model }) => model)).toEqual(['x', 'y'])
   })
 
@@ -273,9 +310,16 @@ test('healthCheck opens and closes a breaker while nobody calls', async () => {
   const up = await upstream((req, res) => {
     const models = req.url.endsWith('/models')
     res.writeHead(down ? 500 : 200, { 'content-type': 'application/json' })
-    res.end(JSON.stringify(models ? { object: 'list', data: [{ id: 'gpt-4o-mini', object: 'model' }] } : openai.answer().body))
+    res.end(
+      JSON.stringify(
+        models ? { object: 'list', data: [{ id: 'gpt-4o-mini', object: 'model' }] } : openai.answer().body,
+      ),
+    )
   })
-  const entry = { healthCheck: { intervalMs: 30 }, breaker: { failureThreshold: 2, cooldownMs: 60_000, halfOpenMaxRequests: 1 } }
+  const entry = {
+    healthCheck: { intervalMs: 30 },
+    breaker: { failureThreshold: 2, cooldownMs: 60_000, halfOpenMaxRequests: 1 },
+  }
   const { gateway } = gatewayOf({ providers: [provider('main', up.url, entry)] })
   await gateway.chat(ask())
   const state = (wanted) => vi.waitFor(() => expect(gateway.health()[0].state).toBe(wanted), { timeout: 5000 })

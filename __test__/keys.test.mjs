@@ -23,11 +23,17 @@ async function keyed(answers, otherwise = openai.answer()) {
   return { ...up, used, answers, take: () => used.splice(0).join('') }
 }
 
-const refused = (name, code = 401) => status(code, { error: { message: `Incorrect API key provided: ${secretOf(name)}` } })
+const refused = (name, code = 401) =>
+  status(code, { error: { message: `Incorrect API key provided: ${secretOf(name)}` } })
 const limited = (headers) => status(429, { error: { message: 'Rate limit reached' } }, headers)
 
 const shows = (value) =>
-  [inspect(value, { depth: 10, showHidden: true }), JSON.stringify(value), String(value?.message), String(value?.stack)].join('\n')
+  [
+    inspect(value, { depth: 10, showHidden: true }),
+    JSON.stringify(value),
+    String(value?.message),
+    String(value?.stack),
+  ].join('\n')
 
 function expectNoKey(...values) {
   for (const text of values.map(shows)) {
@@ -192,7 +198,9 @@ test.each([
   ['openai', { type: 'bearer' }, 'authorization', (key) => `Bearer ${key}`],
 ])('keys are sent as the family wants them: %s %o', async (family, auth, header, written) => {
   const up = await upstream(status(401))
-  const { gateway } = gatewayOf({ providers: [provider('main', up.url, { provider: family, ...several(NAMES, auth) })] })
+  const { gateway } = gatewayOf({
+    providers: [provider('main', up.url, { provider: family, ...several(NAMES, auth) })],
+  })
   await failureOf(gateway.chat(ask()))
   expect(up.requests.map(({ headers }) => headers[header])).toEqual(NAMES.map((name) => written(secretOf(name))))
   expect(new Set(up.requests.map(({ headers }) => Object.keys(headers).sort().join())).size).toBe(1)

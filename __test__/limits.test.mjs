@@ -56,7 +56,10 @@ describe('rateLimit of an entry', () => {
 
   test('a bound on the answer counts for a minute at most', async () => {
     const own = customs({ main: says('yes') }, { main: { rateLimit: { tokensPerMinute: 1_000 } } })
-    for (const options of [own, { ...customs({ main: says('yes') }), settings: { limits: { tokensPerMinute: 1_000 } } }]) {
+    for (const options of [
+      own,
+      { ...customs({ main: says('yes') }), settings: { limits: { tokensPerMinute: 1_000 } } },
+    ]) {
       const { gateway } = gatewayOf(options)
       await gateway.chat(ask({ maxTokens: 1e12 }))
       const { kind, details } = await failureOf(gateway.chat(ask({ maxTokens: 1 })))
@@ -137,9 +140,14 @@ describe('limits of users', () => {
   test('each userId has its own; calls without one share another', async () => {
     const own = customs({ main: says('yes') })
     const { gateway, logs } = gatewayOf({ ...own, settings })
-    const call = (userId) => gateway.chat(ask({ userId })).then(() => 'ok', ({ kind }) => kind)
+    const call = (userId) =>
+      gateway.chat(ask({ userId })).then(
+        () => 'ok',
+        ({ kind }) => kind,
+      )
     const outcomes = []
-    for (const user of ['ada', 'ada', 'ada', 'bob', 'bob', undefined, undefined, undefined]) outcomes.push(await call(user))
+    for (const user of ['ada', 'ada', 'ada', 'bob', 'bob', undefined, undefined, undefined])
+      outcomes.push(await call(user))
     expect(outcomes).toEqual(['ok', 'ok', 'rate_limited', 'ok', 'ok', 'ok', 'ok', 'rate_limited'])
     expect(own.counts()).toEqual([6])
     // As refusals by budgets: no provider was asked, and there is no entry.
@@ -158,13 +166,19 @@ describe('limits of users', () => {
 
   test('streams count, too', async () => {
     const up = await upstream(openai.stream(['x']))
-    const { gateway } = gatewayOf({ providers: [provider('main', up.url)], settings: { limits: { requestsPerMinute: 1 } } })
+    const { gateway } = gatewayOf({
+      providers: [provider('main', up.url)],
+      settings: { limits: { requestsPerMinute: 1 } },
+    })
     await collect((await gateway.chatStream(ask())).stream)
     expect((await failureOf(gateway.chatStream(ask()))).kind).toBe('rate_limited')
   })
 
   test('an answer from the cache does not count', async () => {
-    const { gateway } = gatewayOf({ ...customs({ main: says('yes') }), settings: { limits: { requestsPerMinute: 1 }, cache: { enabled: true } } })
+    const { gateway } = gatewayOf({
+      ...customs({ main: says('yes') }),
+      settings: { limits: { requestsPerMinute: 1 }, cache: { enabled: true } },
+    })
     for (let i = 0; i < 4; i++) await gateway.chat(ask())
     expect((await failureOf(gateway.chat(ask({ maxTokens: 7 })))).kind).toBe('rate_limited')
   })

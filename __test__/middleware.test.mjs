@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { ask, failureOf, gatewayOf, result } from './helpers/config.mjs'
 
 const OWN = [{ name: 'own', provider: 'own', models: ['m'], auth: { type: 'none' } }]
-const own = (chat) => gatewayOf({ providers: OWN, customProviders: { own: () => ({ name: 'own', family: 'own', chat }) } }).gateway
+const own = (chat) =>
+  gatewayOf({ providers: OWN, customProviders: { own: () => ({ name: 'own', family: 'own', chat }) } }).gateway
 const echo = async ({ messages }) => result(messages[0].content)
 const says = (content) => ask({ messages: [{ role: 'user', content }] })
 
@@ -49,8 +50,22 @@ test('a batch keeps the order, runs so many at once, and settles each', async ()
     if (content === '3') throw new Error('three')
     return result(content)
   })
-  const settled = await gateway.batch(Array.from({ length: 10 }, (_, index) => says(String(index))), { concurrency: 4 })
-  expect(settled.map(({ value, reason }) => value?.content ?? reason.message)).toEqual(['0', '1', '2', 'three', '4', '5', '6', '7', '8', '9'])
+  const settled = await gateway.batch(
+    Array.from({ length: 10 }, (_, index) => says(String(index))),
+    { concurrency: 4 },
+  )
+  expect(settled.map(({ value, reason }) => value?.content ?? reason.message)).toEqual([
+    '0',
+    '1',
+    '2',
+    'three',
+    '4',
+    '5',
+    '6',
+    '7',
+    '8',
+    '9',
+  ])
   expect(settled[3].status).toBe('rejected')
   expect(most).toBe(4)
 })

@@ -14,7 +14,12 @@ const chainOf = (fields) => ({ chain: { name: 'c', steps: [{ provider: 'p' }], .
 
 /** What the files hold, with these parts in place of good ones. */
 function files({ entry: provider = entry(), rule: one = rule('p'), chain, settings }) {
-  return { providers: [provider], routes: { rules: [one], fallbackChains: chain ? [chain] : [] }, budgets: [], settings }
+  return {
+    providers: [provider],
+    routes: { rules: [one], fallbackChains: chain ? [chain] : [] },
+    budgets: [],
+    settings,
+  }
 }
 
 function configOf(parts) {
@@ -31,7 +36,11 @@ function pathsOf(error) {
 // Paths as the loaders say them; `new Gateway` calls the list of rules `routes`.
 const ROWS = [
   ['an unknown strategy', poolOf({ strategy: 'best' }), 'rules[0].target.strategy'],
-  ['a pool that names a missing provider', poolOf({}, [{ provider: 'p' }, { provider: 'q' }]), 'rules[0].target.pool[1].provider'],
+  [
+    'a pool that names a missing provider',
+    poolOf({}, [{ provider: 'p' }, { provider: 'q' }]),
+    'rules[0].target.pool[1].provider',
+  ],
   ['a pool that is no list', poolOf({ pool: 'p' }), 'rules[0].target.pool'],
   ['a member without a provider', poolOf({}, [{}]), 'rules[0].target.pool[0].provider'],
   ['a member that is a name', poolOf({}, ['p']), 'rules[0].target.pool[0]'],
@@ -50,7 +59,11 @@ const ROWS = [
   ['a rate below 0', entryOf({ rateLimit: { tokensPerMinute: -5 } }), 'providers[0].rateLimit.tokensPerMinute'],
   ['a rate that is no object', entryOf({ rateLimit: 60 }), 'providers[0].rateLimit'],
   ['a cooldown below 0', entryOf({ breaker: { cooldownMs: -1 } }), 'providers[0].breaker.cooldownMs'],
-  ['a threshold that is a word', entryOf({ breaker: { failureThreshold: 'five' } }), 'providers[0].breaker.failureThreshold'],
+  [
+    'a threshold that is a word',
+    entryOf({ breaker: { failureThreshold: 'five' } }),
+    'providers[0].breaker.failureThreshold',
+  ],
   ['a breaker that is a switch', entryOf({ breaker: true }), 'providers[0].breaker'],
   ['an interval below 0', entryOf({ healthCheck: { intervalMs: -5 } }), 'providers[0].healthCheck.intervalMs'],
   ['a healthCheck that is a switch', entryOf({ healthCheck: true }), 'providers[0].healthCheck'],
@@ -74,7 +87,11 @@ const ROWS = [
 // Numbers that are out of bounds, and words that are none of those that are known.
 const BOUNDS = [
   ['an empty pool', poolOf({}, []), 'rules[0].target.pool'],
-  ['weights of 0 alone', poolOf({ strategy: 'hybrid', weights: { cost: 0, latency: 0, quality: 0 } }), 'rules[0].target.weights.cost'],
+  [
+    'weights of 0 alone',
+    poolOf({ strategy: 'hybrid', weights: { cost: 0, latency: 0, quality: 0 } }),
+    'rules[0].target.weights.cost',
+  ],
   ['weights below 0', poolOf({ weights: { cost: -1 } }), 'rules[0].target.weights.cost'],
   ['an unknown hashKey', poolOf({ hashKey: 'ip' }), 'rules[0].target.hashKey'],
   ['metadata without a name', poolOf({ hashKey: 'metadata.' }), 'rules[0].target.hashKey'],
@@ -112,7 +129,11 @@ describe('what cannot be used is config_invalid with its path', () => {
   })
 
   test('all faults are told at once', async () => {
-    const parts = { ...entryOf({ weight: 'x', breaker: { cooldownMs: -1 } }), ...poolOf({ strategy: 'best' }), ...settingsOf({ dedupe: 1 }) }
+    const parts = {
+      ...entryOf({ weight: 'x', breaker: { cooldownMs: -1 } }),
+      ...poolOf({ strategy: 'best' }),
+      ...settingsOf({ dedupe: 1 }),
+    }
     expect(pathsOf(await failureOf(() => loadConfigFromObjects(files(parts))))).toEqual([
       'providers[0].weight',
       'providers[0].breaker.cooldownMs',
@@ -157,7 +178,11 @@ describe('what can be used', () => {
     const config = loadConfigFromObjects(files(parts))
     expect(config).toEqual(configOf(parts))
     new Gateway({ config })
-    const unset = { entry: entry({ weight: null, breaker: null, rateLimit: null }), ...poolOf({ strategy: null, weights: null, hashKey: null }), settings: null }
+    const unset = {
+      entry: entry({ weight: null, breaker: null, rateLimit: null }),
+      ...poolOf({ strategy: null, weights: null, hashKey: null }),
+      settings: null,
+    }
     new Gateway({ config: loadConfigFromObjects(files(unset)) })
   })
 
@@ -192,7 +217,9 @@ describe('gateway.settings.json', () => {
   })
 
   test('its faults are told with the others', async () => {
-    expect(pathsOf(await failureOf(loadConfig(await directory({ settings: { cache: 5 } }))))).toEqual(['settings.cache'])
+    expect(pathsOf(await failureOf(loadConfig(await directory({ settings: { cache: 5 } }))))).toEqual([
+      'settings.cache',
+    ])
   })
 })
 
@@ -230,7 +257,10 @@ describe('match.model', () => {
   })
 
   test('beside other conditions, and for pools', async () => {
-    const gateway = of(pool(['claude'], {}, { match: { model: 'claude-*', userTier: 'pro' }, priority: 1 }), rule('rest'))
+    const gateway = of(
+      pool(['claude'], {}, { match: { model: 'claude-*', userTier: 'pro' }, priority: 1 }),
+      rule('rest'),
+    )
     const pick = async (fields) => (await gateway.chat(ask(fields))).content
     expect(await pick({ model: 'claude-x', userTier: 'pro' })).toBe('claude')
     expect(await pick({ model: 'claude-x' })).toBe('rest')

@@ -1,13 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { GatewayError, registerModelPricing } from '../index.mjs'
-import { ask, budget, chain, collect, customs, failureOf, gatewayOf, pool, provider, result } from './helpers/config.mjs'
+import {
+  ask,
+  budget,
+  chain,
+  collect,
+  customs,
+  failureOf,
+  gatewayOf,
+  pool,
+  provider,
+  result,
+} from './helpers/config.mjs'
 import { cut, live, openai, status, upstream } from './helpers/upstream.mjs'
 
 const says = (name) => async () => name
-const fails = (kind = 'provider_network', fields = {}) => async (_, number) => {
-  throw new GatewayError({ code: kind.toUpperCase(), kind, message: `failure ${number}`, retryable: true, ...fields })
-}
+const fails =
+  (kind = 'provider_network', fields = {}) =>
+  async (_, number) => {
+    throw new GatewayError({ code: kind.toUpperCase(), kind, message: `failure ${number}`, retryable: true, ...fields })
+  }
 const three = { a: says('a'), b: says('b'), c: says('c') }
 
 /** Who answers `count` calls, one after the other. */
@@ -30,7 +43,7 @@ describe('strategies', () => {
     expect(counts()).toEqual([3, 3, 0])
   })
 
-  test('weighted: by weight, a member\'s own before the entry\'s', async () => {
+  test("weighted: by weight, a member's own before the entry's", async () => {
     const own = customs(three, { a: { weight: 1_000_000 }, c: { weight: 1_000_000 } })
     const rules = [pool([['a', { weight: 1e-6 }], ['b', { weight: 1e-6 }], 'c'], { strategy: 'weighted' })]
     expect(await answers(gatewayOf({ ...own, rules }).gateway, 20)).toBe('c'.repeat(20))
@@ -62,10 +75,23 @@ describe('strategies', () => {
     registerModelPricing('dear', { inputPer1kTokens: 0.01, outputPer1kTokens: 0.01 })
     registerModelPricing('cheap', { inputPer1kTokens: 0.001, outputPer1kTokens: 0.001 })
     const own = customs({ a: says('a'), b: says('b'), c: says('c') })
-    const rules = [pool([['a', 'nobody-knows-its-price'], ['b', 'dear'], ['c', 'cheap']], { strategy: 'cost' })]
+    const rules = [
+      pool(
+        [
+          ['a', 'nobody-knows-its-price'],
+          ['b', 'dear'],
+          ['c', 'cheap'],
+        ],
+        { strategy: 'cost' },
+      ),
+    ]
     const { gateway } = gatewayOf({ ...own, rules })
     expect(await answers(gateway, 5)).toBe('ccccc')
-    expect(gateway.explain(ask()).candidates.map(({ model }) => model)).toEqual(['cheap', 'dear', 'nobody-knows-its-price'])
+    expect(gateway.explain(ask()).candidates.map(({ model }) => model)).toEqual([
+      'cheap',
+      'dear',
+      'nobody-knows-its-price',
+    ])
   })
 
   test('latency: new targets first, then the quickest, and one call in ten looks after the others', async () => {
@@ -81,10 +107,16 @@ describe('strategies', () => {
     registerModelPricing('dear', { inputPer1kTokens: 0.01, outputPer1kTokens: 0.01 })
     registerModelPricing('cheap', { inputPer1kTokens: 0.001, outputPer1kTokens: 0.001 })
     const settings = { quality: { dear: 0.9, cheap: 0.3 } }
-    const members = [['a', 'dear'], ['b', 'cheap']]
+    const members = [
+      ['a', 'dear'],
+      ['b', 'cheap'],
+    ]
     const by = (weights) => {
       const target = { strategy: 'hybrid', weights: { latency: 0, ...weights } }
-      return answers(gatewayOf({ ...customs({ a: says('a'), b: says('b') }), settings, rules: [pool(members, target)] }).gateway, 4)
+      return answers(
+        gatewayOf({ ...customs({ a: says('a'), b: says('b') }), settings, rules: [pool(members, target)] }).gateway,
+        4,
+      )
     }
     expect(await by({ cost: 2, quality: 1 })).toBe('bbbb')
     expect(await by({ cost: 1, quality: 2 })).toBe('aaaa')
@@ -101,16 +133,23 @@ describe('consistent_hash', () => {
     'metadata.session': (value) => ({ metadata: { session: value } }),
   }
 
-  test.each(Object.keys(request))('%s: the same value goes to the same target, and values are spread', async (hashKey) => {
-    const { gateway } = gatewayOf({ ...customs(three), rules: [pool(['a', 'b', 'c'], { strategy: 'consistent_hash', hashKey })] })
-    const values = Array.from({ length: 40 }, (_, i) => `value ${i}`)
-    const first = await answers(gateway, 40, (i) => request[hashKey](values[i]))
-    expect(await answers(gateway, 40, (i) => request[hashKey](values[i]))).toBe(first)
-    expect(new Set(first).size).toBe(3)
-  })
+  test.each(Object.keys(request))(
+    '%s: the same value goes to the same target, and values are spread',
+    async (hashKey) => {
+      const { gateway } = gatewayOf({
+        ...customs(three),
+        rules: [pool(['a', 'b', 'c'], { strategy: 'consistent_hash', hashKey })],
+      })
+      const values = Array.from({ length: 40 }, (_, i) => `value ${i}`)
+      const first = await answers(gateway, 40, (i) => request[hashKey](values[i]))
+      expect(await answers(gateway, 40, (i) => request[hashKey](values[i]))).toBe(first)
+      expect(new Set(first).size).toBe(3)
+    },
+  )
 
   test('userId is the default, another gateway picks the same, and numbers in metadata count', async () => {
-    const of = (hashKey) => gatewayOf({ ...customs(three), rules: [pool(['a', 'b', 'c'], { strategy: 'consistent_hash', hashKey })] }).gateway
+    const of = (hashKey) =>
+      gatewayOf({ ...customs(three), rules: [pool(['a', 'b', 'c'], { strategy: 'consistent_hash', hashKey })] }).gateway
     const byUser = await answers(of(), 20, (i) => ({ userId: `u${i}` }))
     expect(await answers(of('userId'), 20, (i) => ({ userId: `u${i}` }))).toBe(byUser)
     const shard = of('metadata.shard')
@@ -166,7 +205,9 @@ describe('fail-over', () => {
 
   test('retries of one target are attempts, too', async () => {
     const up = await upstream(status(503), openai.answer())
-    const { gateway } = gatewayOf({ providers: [provider('main', up.url, { retry: { maxAttempts: 2, backoffMs: 1, jitter: 'full' } })] })
+    const { gateway } = gatewayOf({
+      providers: [provider('main', up.url, { retry: { maxAttempts: 2, backoffMs: 1, jitter: 'full' } })],
+    })
     const { attempts } = await gateway.chat(ask())
     expect(attempts.map(({ provider, errorCode }) => [provider, errorCode])).toEqual([
       ['main', 'PROVIDER_RESPONSE'],
@@ -188,7 +229,7 @@ describe('fail-over', () => {
     expect(summary.attempts).toHaveLength(2)
   })
 
-  test.each([400, 413, 422])('%i is the request\'s own fault and ends the call', async (code) => {
+  test.each([400, 413, 422])("%i is the request's own fault and ends the call", async (code) => {
     const bad = await upstream(status(code))
     const own = await upstream(openai.answer())
     const { gateway } = gatewayOf({
@@ -213,14 +254,25 @@ describe('fail-over', () => {
 
   test('maxAttempts bounds the targets that a call is tried at', async () => {
     const own = customs({ a: fails(), b: fails(), c: says('c') })
-    const { gateway } = gatewayOf({ ...own, rules: [pool(['a', 'b', 'c'], { strategy: 'round_robin', maxAttempts: 2 })] })
+    const { gateway } = gatewayOf({
+      ...own,
+      rules: [pool(['a', 'b', 'c'], { strategy: 'round_robin', maxAttempts: 2 })],
+    })
     await failureOf(gateway.chat(ask()))
     expect(own.counts()).toEqual([1, 1, 0])
   })
 
-  test('the last error is the call\'s, the very object that a provider of ours threw', async () => {
+  test("the last error is the call's, the very object that a provider of ours threw", async () => {
     const thrown = new TypeError('mine')
-    const own = customs({ a: fails(), b: async () => { throw thrown } }, { b: { priority: 1 } })
+    const own = customs(
+      {
+        a: fails(),
+        b: async () => {
+          throw thrown
+        },
+      },
+      { b: { priority: 1 } },
+    )
     const { gateway } = gatewayOf({ ...own, rules: [pool(['a', 'b'])] })
     expect(await failureOf(gateway.chat(ask()))).toBe(thrown)
   })
@@ -230,7 +282,12 @@ describe('fail-over', () => {
     const { gateway } = gatewayOf({ ...own, rules: [pool(['a', 'b'])] })
     await failureOf(gateway.chat(ask()))
     const error = await failureOf(gateway.chat(ask()))
-    expect(error).toMatchObject({ kind: 'provider_unavailable', code: 'PROVIDER_UNAVAILABLE', httpStatus: 503, retryable: true })
+    expect(error).toMatchObject({
+      kind: 'provider_unavailable',
+      code: 'PROVIDER_UNAVAILABLE',
+      httpStatus: 503,
+      retryable: true,
+    })
     expect(error.details.retryAfterMs).toBeGreaterThan(0)
     expect(error.details.retryAfterMs).toBeLessThanOrEqual(5000)
     expect(error.requestId).toMatch(/^[0-9a-f-]{36}$/)
@@ -256,9 +313,19 @@ describe('fail-over', () => {
   })
 
   test('the retry budget bounds further attempts', async () => {
-    const own = customs({ a: fails(), b: says('b') }, { b: { priority: 1 }, a: { breaker: { failureThreshold: 1000 } } })
-    const { gateway } = gatewayOf({ ...own, rules: [pool(['a', 'b'])], settings: { retryBudget: { ratio: 0, reserve: 3 } } })
-    const results = await gateway.batch(Array.from({ length: 10 }, () => ask()), { concurrency: 1 })
+    const own = customs(
+      { a: fails(), b: says('b') },
+      { b: { priority: 1 }, a: { breaker: { failureThreshold: 1000 } } },
+    )
+    const { gateway } = gatewayOf({
+      ...own,
+      rules: [pool(['a', 'b'])],
+      settings: { retryBudget: { ratio: 0, reserve: 3 } },
+    })
+    const results = await gateway.batch(
+      Array.from({ length: 10 }, () => ask()),
+      { concurrency: 1 },
+    )
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(3)
   })
 
@@ -271,7 +338,7 @@ describe('fail-over', () => {
     expect(own.counts()).toEqual([1, 0, 1])
   })
 
-  test('a pool decides models: its own, the request\'s where the entry lists it, the entry\'s', async () => {
+  test("a pool decides models: its own, the request's where the entry lists it, the entry's", async () => {
     const fields = { models: ['small', 'large'], defaultModel: 'small' }
     const own = customs({ a: says('a'), b: says('b') }, { a: fields, b: fields })
     const of = (members) => gatewayOf({ ...own, rules: [pool(members)] }).gateway
@@ -303,7 +370,9 @@ describe('fail-over', () => {
 
   test('embeddings are asked of pools, too', async () => {
     const bad = await upstream(status(500))
-    const good = await upstream({ body: { model: 'e', data: [{ index: 0, embedding: [1, 2] }], usage: { prompt_tokens: 1, total_tokens: 1 } } })
+    const good = await upstream({
+      body: { model: 'e', data: [{ index: 0, embedding: [1, 2] }], usage: { prompt_tokens: 1, total_tokens: 1 } },
+    })
     const { gateway } = gatewayOf({
       providers: [provider('bad', bad.url), provider('good', good.url, { priority: 1 })],
       rules: [pool(['bad', 'good'])],
@@ -342,7 +411,9 @@ describe('hedging', () => {
     const chats = { a: slow(300, 'a'), b: slow(300, 'b'), c: slow(300, 'c') }
     const counts = async (hedge) => {
       const own = customs(chats)
-      await gatewayOf({ ...own, rules: [pool(['a', 'b', 'c'], { strategy: 'round_robin' }, { hedge })] }).gateway.chat(ask())
+      await gatewayOf({ ...own, rules: [pool(['a', 'b', 'c'], { strategy: 'round_robin' }, { hedge })] }).gateway.chat(
+        ask(),
+      )
       return own.counts().reduce((sum, count) => sum + count)
     }
     expect(await counts({ afterMs: 20 })).toBe(2)
@@ -356,7 +427,7 @@ describe('hedging', () => {
     expect(own.counts()).toEqual([1, 0])
   })
 
-  test('a stream is hedged until its first content, and the loser\'s connection is closed', async () => {
+  test("a stream is hedged until its first content, and the loser's connection is closed", async () => {
     const silent = live()
     const a = await upstream(silent)
     const b = await upstream(openai.stream(['quick']))
@@ -371,7 +442,11 @@ describe('hedging', () => {
 
   test('embeddings are hedged and billed likewise', async () => {
     const a = await upstream(live())
-    const vectors = { model: 'e', data: [{ index: 0, embedding: [1, 2] }], usage: { prompt_tokens: 1, total_tokens: 1 } }
+    const vectors = {
+      model: 'e',
+      data: [{ index: 0, embedding: [1, 2] }],
+      usage: { prompt_tokens: 1, total_tokens: 1 },
+    }
     const b = await upstream({ body: vectors })
     const { gateway, logs } = gatewayOf({
       providers: [provider('a', a.url), provider('b', b.url, { priority: 1 })],
@@ -383,7 +458,7 @@ describe('hedging', () => {
     expect(lost).toMatchObject({ provider: 'a', errorCode: 'HEDGE_LOST', inputTokens: 2, outputTokens: 0 })
   })
 
-  test('a single target\'s chain is hedged, too', async () => {
+  test("a single target's chain is hedged, too", async () => {
     const own = customs({ a: slow(400, 'a'), b: says('b') })
     const rules = [{ ...pool([]), target: { provider: 'a', fallbackChain: 'c' }, hedge: { afterMs: 20 } }]
     const { gateway } = gatewayOf({ ...own, rules, chains: [chain('c', 'a', 'b')] })

@@ -25,7 +25,9 @@ function env(variables) {
 async function sent(family, { entry = {}, request = ask(), stream = false } = {}) {
   const vendor = family === 'anthropic' ? anthropic : openai
   const up = await upstream(stream ? vendor.stream(['x']) : vendor.answer())
-  const { gateway } = gatewayOf({ providers: [provider('main', up.url, { provider: family, models: ['m'], ...entry })] })
+  const { gateway } = gatewayOf({
+    providers: [provider('main', up.url, { provider: family, models: ['m'], ...entry })],
+  })
   if (stream) await collect((await gateway.chatStream(request)).stream)
   else await gateway.chat(request)
   expect(up.requests.length).toBe(1)
@@ -67,7 +69,11 @@ describe.each(['openai', 'openrouter'])('%s on the wire', (family) => {
   })
 
   test('sends a temperature of 0', async () => {
-    expect((await sent(family, { request: ask({ temperature: 0 }) })).body).toEqual({ model: 'm', messages, temperature: 0 })
+    expect((await sent(family, { request: ask({ temperature: 0 }) })).body).toEqual({
+      model: 'm',
+      messages,
+      temperature: 0,
+    })
   })
 
   test('asks a stream for its usage', async () => {
@@ -80,14 +86,30 @@ describe.each(['openai', 'openrouter'])('%s on the wire', (family) => {
   })
 
   test('leaves system messages where they are', async () => {
-    const all = [{ role: 'system', content: 'Be brief.' }, ...messages, { role: 'assistant', content: 'Yes?' }, ...messages]
+    const all = [
+      { role: 'system', content: 'Be brief.' },
+      ...messages,
+      { role: 'assistant', content: 'Yes?' },
+      ...messages,
+    ]
     expect((await sent(family, { request: { messages: all } })).body.messages).toEqual(all)
   })
 
   test('passes on messages in OpenAI’s own form as they came in', async () => {
     const all = [
-      { role: 'user', name: 'ada', content: [{ type: 'text', text: 'What is it?' }, { type: 'image_url', image_url: { url: 'https://x.test/a.png' } }] },
-      { role: 'assistant', content: null, tool_calls: [{ id: 'c1', type: 'function', function: { name: 'look', arguments: '{"a":1}' } }] },
+      {
+        role: 'user',
+        name: 'ada',
+        content: [
+          { type: 'text', text: 'What is it?' },
+          { type: 'image_url', image_url: { url: 'https://x.test/a.png' } },
+        ],
+      },
+      {
+        role: 'assistant',
+        content: null,
+        tool_calls: [{ id: 'c1', type: 'function', function: { name: 'look', arguments: '{"a":1}' } }],
+      },
       { role: 'tool', tool_call_id: 'c1', content: 'a cat' },
     ]
     expect((await sent(family, { request: { messages: all } })).body.messages).toEqual(all)
@@ -105,8 +127,14 @@ describe.each(['openai', 'openrouter'])('%s on the wire', (family) => {
   })
 
   test('adds the entry’s headers', async () => {
-    const { headers } = await sent(family, { entry: { headers: { 'X-Team': 'search', 'HTTP-Referer': 'https://x.test' } } })
-    expect(headers).toMatchObject({ 'x-team': 'search', 'http-referer': 'https://x.test', authorization: `Bearer ${KEY}` })
+    const { headers } = await sent(family, {
+      entry: { headers: { 'X-Team': 'search', 'HTTP-Referer': 'https://x.test' } },
+    })
+    expect(headers).toMatchObject({
+      'x-team': 'search',
+      'http-referer': 'https://x.test',
+      authorization: `Bearer ${KEY}`,
+    })
   })
 })
 
@@ -141,7 +169,9 @@ describe('anthropic on the wire', () => {
   })
 
   test('moves the system message to system', async () => {
-    const request = { messages: [{ role: 'system', content: 'Be brief.' }, ...messages, { role: 'assistant', content: 'Yes?' }] }
+    const request = {
+      messages: [{ role: 'system', content: 'Be brief.' }, ...messages, { role: 'assistant', content: 'Yes?' }],
+    }
     expect((await claude({ request })).body).toEqual({
       model: 'm',
       system: 'Be brief.',
@@ -175,7 +205,15 @@ describe('anthropic on the wire', () => {
 
   test('joins the text blocks of an answer', async () => {
     const { body } = anthropic.answer()
-    const up = await upstream({ body: { ...body, content: [{ type: 'text', text: 'one ' }, { type: 'text', text: 'two' }] } })
+    const up = await upstream({
+      body: {
+        ...body,
+        content: [
+          { type: 'text', text: 'one ' },
+          { type: 'text', text: 'two' },
+        ],
+      },
+    })
     const { gateway } = gatewayOf({ providers: [provider('main', up.url, { provider: 'anthropic' })] })
     expect((await gateway.chat(ask())).content).toBe('one two')
   })
@@ -186,10 +224,12 @@ describe('the public addresses', () => {
   async function wanted(Provider) {
     let wantedHost
     const proxy = net.createServer((socket) =>
-      socket.on('error', () => {}).once('data', (head) => {
-        wantedHost = String(head).split('\r\n')[0]
-        socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
-      }),
+      socket
+        .on('error', () => {})
+        .once('data', (head) => {
+          wantedHost = String(head).split('\r\n')[0]
+          socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
+        }),
     )
     await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void proxy.close())
@@ -215,9 +255,27 @@ describe('an error of the upstream', () => {
     return failureOf(gateway.chat(ask()))
   }
   const known = {
-    auth: { code: 'PROVIDER_AUTH', kind: 'provider_auth', httpStatus: 401, retryable: false, message: 'Provider "main" authentication failed' },
-    limit: { code: 'PROVIDER_RATE_LIMIT', kind: 'provider_rate_limit', httpStatus: 429, retryable: true, message: 'Provider "main" rate limited' },
-    timeout: { code: 'PROVIDER_TIMEOUT', kind: 'provider_timeout', httpStatus: 504, retryable: true, message: 'Provider "main" timed out' },
+    auth: {
+      code: 'PROVIDER_AUTH',
+      kind: 'provider_auth',
+      httpStatus: 401,
+      retryable: false,
+      message: 'Provider "main" authentication failed',
+    },
+    limit: {
+      code: 'PROVIDER_RATE_LIMIT',
+      kind: 'provider_rate_limit',
+      httpStatus: 429,
+      retryable: true,
+      message: 'Provider "main" rate limited',
+    },
+    timeout: {
+      code: 'PROVIDER_TIMEOUT',
+      kind: 'provider_timeout',
+      httpStatus: 504,
+      retryable: true,
+      message: 'Provider "main" timed out',
+    },
   }
 
   describe.each(['openai', 'anthropic', 'openrouter'])('of %s', (family) => {
@@ -300,7 +358,13 @@ describe.each(CLASSES)('the class of %s', (family, Provider, vendor) => {
     const chunks = await collect(stream)
     expect(chunks.map((chunk) => chunk.delta).filter(Boolean)).toEqual(['Hel', 'lo'])
     expect(chunks.map((chunk) => chunk.finishReason).filter(Boolean)).toHaveLength(1)
-    expect(await getUsage()).toEqual({ content: 'Hello', model: 'reported', inputTokens: 7, outputTokens: 3, totalTokens: 10 })
+    expect(await getUsage()).toEqual({
+      content: 'Hello',
+      model: 'reported',
+      inputTokens: 7,
+      outputTokens: 3,
+      totalTokens: 10,
+    })
   })
 
   test('chunks are {delta, model, finishReason}', async () => {
@@ -390,5 +454,7 @@ test('a missing variable name keeps an entry out of a gateway', () => {
   const entry = provider('main', undefined, { auth: { type: 'apiKey' } })
   const { gateway } = gatewayOf({ config: { providers: [entry], routes: [], fallbackChains: [], budgets: [] } })
   expect(gateway.listProviders()).toEqual([])
-  expect(warnings.lines).toEqual(['[gateway] Skipping provider "main": Provider "main": auth.envVar is required for type "apiKey"'])
+  expect(warnings.lines).toEqual([
+    '[gateway] Skipping provider "main": Provider "main": auth.envVar is required for type "apiKey"',
+  ])
 })

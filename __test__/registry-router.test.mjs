@@ -68,7 +68,9 @@ describe('ProviderRegistry', () => {
 
   test('builds the families that it has from the start', () => {
     const registry = new ProviderRegistry()
-    registry.load(['openai', 'anthropic', 'openrouter'].map((family) => provider(`my-${family}`, undefined, { provider: family })))
+    registry.load(
+      ['openai', 'anthropic', 'openrouter'].map((family) => provider(`my-${family}`, undefined, { provider: family })),
+    )
     expect(registry.list().map((name) => registry.get(name).family)).toEqual(['openai', 'anthropic', 'openrouter'])
     expect(registry.get('my-openai')).toBeInstanceOf(OpenAIProvider)
   })
@@ -202,7 +204,11 @@ describe('Router.execute', () => {
   test('takes any object as the decision’s provider', async () => {
     const router = new Router([rule('a')], [], registryOf(['a']))
     let seen
-    const plain = { name: 'plain', family: 'none', chat: async (options) => ((seen = options), result('from a plain object')) }
+    const plain = {
+      name: 'plain',
+      family: 'none',
+      chat: async (options) => ((seen = options), result('from a plain object')),
+    }
     const request = ask({ maxTokens: 3 })
     const outcome = await router.execute(request, { rule: rule('a'), provider: plain, model: 'm' })
     expect(outcome.actualProvider).toBe(plain)
@@ -217,7 +223,13 @@ describe('Router.execute', () => {
     const decision = { rule: rule('x'), provider: new OpenAIProvider(provider('loose', up.url)), model: 'm' }
     const outcome = await router.execute(ask(), decision)
     expect(outcome.actualProvider).toBe(decision.provider)
-    expect(outcome.providerResult).toEqual({ content: 'built-in', model: 'gpt-4o-mini', inputTokens: 3, outputTokens: 4, totalTokens: 7 })
+    expect(outcome.providerResult).toEqual({
+      content: 'built-in',
+      model: 'gpt-4o-mini',
+      inputTokens: 3,
+      outputTokens: 4,
+      totalTokens: 7,
+    })
     expect(up.last().body).toEqual({ model: 'm', messages: ask().messages })
   })
 
@@ -259,7 +271,13 @@ describe('Router.executeStream', () => {
     const router = new Router([rule('a')], [], registry)
     const decision = router.resolve(ask())
     const outcome = await router.executeStream(ask(), decision)
-    expect(Object.keys(outcome).sort()).toEqual(['actualProvider', 'decision', 'fallbackFrom', 'fallbackTriggered', 'streamResult'])
+    expect(Object.keys(outcome).sort()).toEqual([
+      'actualProvider',
+      'decision',
+      'fallbackFrom',
+      'fallbackTriggered',
+      'streamResult',
+    ])
     expect(outcome.fallbackTriggered).toBe(false)
     expect(outcome.actualProvider).toBe(registry.get('a'))
     expect(outcome.decision).toBe(decision)
@@ -276,7 +294,12 @@ describe('Router.executeStream', () => {
     const router = new Router([rule('a')], [], registry)
     const { streamResult } = await router.executeStream(ask(), router.resolve(ask()))
     expect((await collect(streamResult.stream)).map((chunk) => chunk.delta)).toEqual(['', 'Hel', 'lo', '', ''])
-    expect(await streamResult.getUsage()).toMatchObject({ content: 'Hello', inputTokens: 3, outputTokens: 4, totalTokens: 7 })
+    expect(await streamResult.getUsage()).toMatchObject({
+      content: 'Hello',
+      inputTokens: 3,
+      outputTokens: 4,
+      totalTokens: 7,
+    })
   })
 
   test('goes down the decision’s chain', async () => {

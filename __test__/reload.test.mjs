@@ -1,7 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { Gateway } from '../index.mjs'
-import { ask, budget, chain, collect, config, consoleLines, custom, failureOf, pool, provider, result, rule } from './helpers/config.mjs'
+import {
+  ask,
+  budget,
+  chain,
+  collect,
+  config,
+  consoleLines,
+  custom,
+  failureOf,
+  pool,
+  provider,
+  result,
+  rule,
+} from './helpers/config.mjs'
 import { live, openai, status, upstream } from './helpers/upstream.mjs'
 
 /** A gateway whose custom providers answer with their name. */
@@ -12,7 +25,12 @@ function own(first, options = {}) {
     made.push(entry.name)
     return { name: entry.name, family: 'custom', chat: async () => result(entry.name) }
   }
-  const gateway = new Gateway({ config: config(first), customProviders: { custom: factory }, onUsageLog: (log) => void logs.push(log), ...options })
+  const gateway = new Gateway({
+    config: config(first),
+    customProviders: { custom: factory },
+    onUsageLog: (log) => void logs.push(log),
+    ...options,
+  })
   return { gateway, logs, made }
 }
 
@@ -37,7 +55,10 @@ test('a configuration with faults leaves everything as it is', async () => {
     {},
     { ...config({ providers: [custom('new')] }), routes: 'none' },
     { ...config({ providers: [custom('new')] }), routes: [{ name: 'x', priority: 0 }] },
-    { ...config({ providers: [custom('new')] }), routes: [{ name: 'x', priority: 0, match: {}, target: { pool: [{ provider: 'nobody' }] } }] },
+    {
+      ...config({ providers: [custom('new')] }),
+      routes: [{ name: 'x', priority: 0, match: {}, target: { pool: [{ provider: 'nobody' }] } }],
+    },
     { ...config({ providers: [custom('new')] }), settings: { cache: 'on' } },
   ]) {
     expect(await failureOf(gateway.reload(bad)), JSON.stringify(bad)).toMatchObject({ kind: 'config_invalid' })
@@ -56,7 +77,10 @@ test('an unknown family leaves everything as it is', async () => {
 test('an entry whose key is missing is skipped with a warning', async () => {
   const warned = consoleLines('warn')
   const { gateway } = own({ providers: [custom('old')] })
-  const keyless = { ...provider('keyless', 'http://127.0.0.1:9'), auth: { type: 'apiKey', envVar: 'AI_GATEWAY_TEST_NOT_SET' } }
+  const keyless = {
+    ...provider('keyless', 'http://127.0.0.1:9'),
+    auth: { type: 'apiKey', envVar: 'AI_GATEWAY_TEST_NOT_SET' },
+  }
   await gateway.reload(config({ providers: [custom('new'), keyless] }))
   expect(warned.lines[0]).toContain('[gateway] Skipping provider "keyless"')
   expect(gateway.listProviders()).toEqual(['new'])
@@ -64,7 +88,10 @@ test('an entry whose key is missing is skipped with a warning', async () => {
 
 test('calls in flight finish on the old one', async () => {
   let finish
-  const chats = { old: () => new Promise((resolve) => (finish = () => resolve(result('from old')))), new: async () => result('from new') }
+  const chats = {
+    old: () => new Promise((resolve) => (finish = () => resolve(result('from old')))),
+    new: async () => result('from new'),
+  }
   const custom_ = ({ name }) => ({ name, family: 'custom', chat: chats[name] })
   const { gateway, logs } = own({ providers: [custom('old')] }, { customProviders: { custom: custom_ } })
   const running = gateway.chat(ask())
@@ -100,7 +127,13 @@ test('budgets keep their counts', async () => {
   await gateway.chat(ask({ maxTokens: 1 }))
   await gateway.reload(config(small(12)))
   const outcomes = []
-  for (let i = 0; i < 4; i++) outcomes.push(await gateway.chat(ask({ maxTokens: 1 })).then(() => 'ok', ({ kind }) => kind))
+  for (let i = 0; i < 4; i++)
+    outcomes.push(
+      await gateway.chat(ask({ maxTokens: 1 })).then(
+        () => 'ok',
+        ({ kind }) => kind,
+      ),
+    )
   expect(outcomes.at(-1)).toBe('budget_exceeded')
   expect(outcomes.filter((outcome) => outcome === 'ok').length).toBeLessThan(3)
   await gateway.reload(config(small(1000)))
@@ -124,7 +157,10 @@ test('breakers stay where the service does', async () => {
 })
 
 test('limits stay where their settings do', async () => {
-  const of = (requestsPerMinute) => ({ providers: [custom('main', 'custom', { rateLimit: { requestsPerMinute } })], settings: { limits: { requestsPerMinute: 50 } } })
+  const of = (requestsPerMinute) => ({
+    providers: [custom('main', 'custom', { rateLimit: { requestsPerMinute } })],
+    settings: { limits: { requestsPerMinute: 50 } },
+  })
   const { gateway } = own(of(1))
   await gateway.chat(ask())
   await gateway.reload(config(of(1)))
@@ -168,8 +204,18 @@ describe('what was kept is not given once another model answers', () => {
   test.each([
     ['a member of a pool', (model) => ({ providers: [down, main(model)], rules: [pool(['down', 'main'])] })],
     ['a step of a chain', (model) => ({ providers: [down, main(model)], chains: [chain('c', 'down', 'main')] })],
-    ['a step of a pool\'s chain', (model) => ({ providers: [down, main(model)], rules: [pool(['down'], { fallbackChain: 'c' })], chains: [chain('c', 'main')] })],
-    ['one that lists the model now', (model) => ({ providers: [down, main('before', [model])], rules: [pool(['down', 'main'])] })],
+    [
+      "a step of a pool's chain",
+      (model) => ({
+        providers: [down, main(model)],
+        rules: [pool(['down'], { fallbackChain: 'c' })],
+        chains: [chain('c', 'main')],
+      }),
+    ],
+    [
+      'one that lists the model now',
+      (model) => ({ providers: [down, main('before', [model])], rules: [pool(['down', 'main'])] }),
+    ],
   ])('%s', async (_, of) => {
     const settings = { cache: { enabled: true } }
     const { gateway } = own({ ...of('before'), settings }, { customProviders: { custom: factory } })
@@ -187,7 +233,12 @@ describe('what was kept is not given once another model answers', () => {
   test('another deployment', async () => {
     const azure = await upstream(openai.answer('one'), openai.answer('other'))
     const of = (deployment) => ({
-      providers: [provider('main', `${azure.url}/openai`, { provider: 'azure', options: { deployment, apiVersion: '2024-10-21' } })],
+      providers: [
+        provider('main', `${azure.url}/openai`, {
+          provider: 'azure',
+          options: { deployment, apiVersion: '2024-10-21' },
+        }),
+      ],
       settings: { cache: { enabled: true } },
     })
     const { gateway } = own(of('one'))

@@ -16,7 +16,10 @@ describe('where the wire has a field for it', () => {
     const { up, gateway } = await of('openai', openai.answer(JSON_TEXT))
     const { content } = await gateway.chat(ask({ responseFormat: { jsonSchema: SCHEMA, name: 'city', strict: true } }))
     expect(content).toBe(JSON_TEXT)
-    expect(up.last().body.response_format).toEqual({ type: 'json_schema', json_schema: { name: 'city', schema: SCHEMA, strict: true } })
+    expect(up.last().body.response_format).toEqual({
+      type: 'json_schema',
+      json_schema: { name: 'city', schema: SCHEMA, strict: true },
+    })
     await gateway.chat(ask({ responseFormat: 'json' }))
     expect(up.last().body.response_format).toEqual({ type: 'json_object' })
     await gateway.chat(ask({ responseFormat: 'text' }))
@@ -49,9 +52,19 @@ describe('where it has none, the model is asked in words', () => {
   })
 
   test('Workers AI has a field for whole answers alone: its streams lose their fence, too', async () => {
-    const events = [...FENCED.map((response) => ({ response, p: 'ab' })), { response: '', usage: { prompt_tokens: 9, completion_tokens: 6, total_tokens: 15 } }]
-    const up = await upstream(sse([...events.map((event) => JSON.stringify(event)), '[DONE]']), sse([JSON.stringify({ response: 'Sure!' }), '[DONE]']))
-    const { gateway } = gatewayOf({ providers: [provider('main', up.url, { provider: 'workers-ai', models: ['@cf/meta/llama-3.3-70b-instruct-fp8-fast'] })] })
+    const events = [
+      ...FENCED.map((response) => ({ response, p: 'ab' })),
+      { response: '', usage: { prompt_tokens: 9, completion_tokens: 6, total_tokens: 15 } },
+    ]
+    const up = await upstream(
+      sse([...events.map((event) => JSON.stringify(event)), '[DONE]']),
+      sse([JSON.stringify({ response: 'Sure!' }), '[DONE]']),
+    )
+    const { gateway } = gatewayOf({
+      providers: [
+        provider('main', up.url, { provider: 'workers-ai', models: ['@cf/meta/llama-3.3-70b-instruct-fp8-fast'] }),
+      ],
+    })
     const request = ask({ responseFormat: { jsonSchema: SCHEMA } })
     const { stream } = await gateway.chatStream(request)
     expect((await collect(stream)).map(({ delta }) => delta).join('')).toBe(JSON_TEXT)

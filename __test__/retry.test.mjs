@@ -3,7 +3,9 @@ import { ask, chain, collect, failureOf, gatewayOf, provider } from './helpers/c
 import { cut, never, openai, status, upstream } from './helpers/upstream.mjs'
 
 const over = (up, retry, fields = {}) =>
-  gatewayOf({ providers: [provider('main', up.url, { ...(retry && { retry: { backoffMs: 1, ...retry } }), ...fields })] })
+  gatewayOf({
+    providers: [provider('main', up.url, { ...(retry && { retry: { backoffMs: 1, ...retry } }), ...fields })],
+  })
 
 const MANY = { maxAttempts: 3 }
 
@@ -66,7 +68,11 @@ test('an answer is not asked for again', async () => {
 test('every attempt sends the same request', async () => {
   const up = await upstream(status(503), status(503), openai.answer())
   await over(up, MANY).gateway.chat(ask({ maxTokens: 5 }))
-  const [first, ...others] = up.requests.map(({ url, text, headers }) => ({ url, text, authorization: headers.authorization }))
+  const [first, ...others] = up.requests.map(({ url, text, headers }) => ({
+    url,
+    text,
+    authorization: headers.authorization,
+  }))
   expect(others).toEqual([first, first])
 })
 

@@ -17,15 +17,21 @@ const answered = async (rules, request = {}) => (await routed(rules).gateway.cha
 
 describe('which rule is taken', () => {
   test('the one of the highest priority', async () => {
-    expect(await answered([rule('a', { priority: 1 }), rule('b', { priority: 10 }), rule('c', { priority: 5 })])).toBe('b')
+    expect(await answered([rule('a', { priority: 1 }), rule('b', { priority: 10 }), rule('c', { priority: 5 })])).toBe(
+      'b',
+    )
   })
 
   test('priorities may be negative and fractions', async () => {
-    expect(await answered([rule('a', { priority: -3 }), rule('b', { priority: -2.5 }), rule('c', { priority: -2.75 })])).toBe('b')
+    expect(
+      await answered([rule('a', { priority: -3 }), rule('b', { priority: -2.5 }), rule('c', { priority: -2.75 })]),
+    ).toBe('b')
   })
 
   test('of equals, the one written first', async () => {
-    expect(await answered([rule('b', { priority: 7 }), rule('a', { priority: 7 }), rule('c', { priority: 7 })])).toBe('b')
+    expect(await answered([rule('b', { priority: 7 }), rule('a', { priority: 7 }), rule('c', { priority: 7 })])).toBe(
+      'b',
+    )
   })
 
   test('one of a lower priority where those above do not match', async () => {
@@ -35,7 +41,9 @@ describe('which rule is taken', () => {
   })
 
   test('none that is disabled', async () => {
-    expect(await answered([rule('a', { priority: 9, enabled: false }), rule('b', { priority: 1, enabled: true })])).toBe('b')
+    expect(
+      await answered([rule('a', { priority: 9, enabled: false }), rule('b', { priority: 1, enabled: true })]),
+    ).toBe('b')
   })
 
   test('the log names it', async () => {

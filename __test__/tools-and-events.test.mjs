@@ -4,7 +4,11 @@ import { FIRST } from './helpers/first-turn.mjs'
 import { openai, sse, status, upstream } from './helpers/upstream.mjs'
 
 const TOOLS = [
-  { name: 'weather', description: 'Weather of a place', parameters: { type: 'object', properties: { place: { type: 'string' } } } },
+  {
+    name: 'weather',
+    description: 'Weather of a place',
+    parameters: { type: 'object', properties: { place: { type: 'string' } } },
+  },
   { name: 'clock', parameters: { type: 'object' } },
 ]
 const json = (value) => status(200, JSON.stringify(value))
@@ -14,7 +18,7 @@ const of = async (family, ...answers) => {
   return { up, ...gatewayOf({ providers: [provider('main', up.url, { provider: family })] }) }
 }
 
-test('chunks of the stream are text alone, in the upstream\'s own words', async () => {
+test("chunks of the stream are text alone, in the upstream's own words", async () => {
   const { gateway } = await of('anthropic', FIRST.anthropic)
   const chunks = await collect((await gateway.chatStream(ask({ tools: TOOLS }))).stream)
   expect(chunks.map((chunk) => chunk.delta).join('')).toBe('Wait.')
@@ -58,9 +62,17 @@ test('a whole answer has its calls, its reasoning and why it stopped', async () 
 
 test('calls and reasoning are billed too where the provider gives no counts', async () => {
   const call = (args) => [{ id: 'a', type: 'function', function: { name: 'clock', arguments: args } }]
-  const message = (args, reasoning_content) => ({ role: 'assistant', content: 'Hi', reasoning_content, tool_calls: call(args) })
+  const message = (args, reasoning_content) => ({
+    role: 'assistant',
+    content: 'Hi',
+    reasoning_content,
+    tool_calls: call(args),
+  })
   const answers = ['{}', '{"a":"one two three"}', '{}'].map((args, index) =>
-    json({ model: 'm', choices: [{ message: message(args, index === 2 ? 'four five six' : ''), finish_reason: 'stop' }] }),
+    json({
+      model: 'm',
+      choices: [{ message: message(args, index === 2 ? 'four five six' : ''), finish_reason: 'stop' }],
+    }),
   )
   const { gateway } = await of('openai', ...answers)
   const [least, longer, thought] = [await gateway.chat(ask()), await gateway.chat(ask()), await gateway.chat(ask())]
@@ -78,7 +90,7 @@ test('calls and reasoning are billed too where the provider gives no counts', as
 
 const SCHEMA = { type: 'object', properties: { n: { type: 'number' } } }
 
-test('what few requests set reaches OpenAI in its own words, and the caller\'s options last', async () => {
+test("what few requests set reaches OpenAI in its own words, and the caller's options last", async () => {
   const { up, gateway } = await of('openai', openai.answer('{"n":1}'))
   await gateway.chat(
     ask({
@@ -130,7 +142,15 @@ test('a custom provider sees tools and may return calls, reasoning and why it st
     family: 'own',
     async chat(options) {
       seen = options
-      return { content: '', model: 'm', inputTokens: 1, outputTokens: 1, totalTokens: 2, reasoning: 'Hm.', toolCalls: [{ id: '1', name: 'clock', arguments: { a: 1 } }] }
+      return {
+        content: '',
+        model: 'm',
+        inputTokens: 1,
+        outputTokens: 1,
+        totalTokens: 2,
+        reasoning: 'Hm.',
+        toolCalls: [{ id: '1', name: 'clock', arguments: { a: 1 } }],
+      }
     },
   }
   const { gateway } = gatewayOf({
@@ -139,5 +159,9 @@ test('a custom provider sees tools and may return calls, reasoning and why it st
   })
   const answer = await gateway.chat(ask({ tools: TOOLS, topP: 0.3 }))
   expect(seen).toMatchObject({ tools: TOOLS, topP: 0.3 })
-  expect(answer).toMatchObject({ reasoning: 'Hm.', finishReason: 'tool_calls', toolCalls: [{ id: '1', name: 'clock', arguments: { a: 1 } }] })
+  expect(answer).toMatchObject({
+    reasoning: 'Hm.',
+    finishReason: 'tool_calls',
+    toolCalls: [{ id: '1', name: 'clock', arguments: { a: 1 } }],
+  })
 })

@@ -1,6 +1,19 @@
 import { describe, expect, test } from 'vitest'
 import { Gateway, GatewayError, UsageLogger } from '../index.mjs'
-import { ask, budget, chain, collect, config, consoleLines, custom, failureOf, gatewayOf, provider, result, rule } from './helpers/config.mjs'
+import {
+  ask,
+  budget,
+  chain,
+  collect,
+  config,
+  consoleLines,
+  custom,
+  failureOf,
+  gatewayOf,
+  provider,
+  result,
+  rule,
+} from './helpers/config.mjs'
 import { live, never, openai, status, upstream } from './helpers/upstream.mjs'
 
 const failing = (error) => ({
@@ -54,7 +67,10 @@ describe('the entry of an answer', () => {
 
   test('names both ends of a fallback', async () => {
     const [a, b] = [await upstream(status(500)), await upstream(openai.answer())]
-    const { gateway, logs } = gatewayOf({ providers: [provider('a', a.url), provider('b', b.url)], chains: [chain('safe', 'a', 'b')] })
+    const { gateway, logs } = gatewayOf({
+      providers: [provider('a', a.url), provider('b', b.url)],
+      chains: [chain('safe', 'a', 'b')],
+    })
     await gateway.chat(ask())
     expect(logs).toHaveLength(1)
     expect(logs[0]).toMatchObject({ provider: 'b', success: true, fallbackTriggered: true, fallbackFrom: 'a' })
@@ -218,7 +234,10 @@ describe('there is no entry', () => {
   test('for a request that a budget refuses', async () => {
     consoleLines('warn')
     const up = await upstream(openai.answer('x', { usage: [600, 400] }))
-    const { gateway, logs } = gatewayOf({ providers: [provider('main', up.url)], budgets: [budget('cap', { maxTotalTokens: 500 })] })
+    const { gateway, logs } = gatewayOf({
+      providers: [provider('main', up.url)],
+      budgets: [budget('cap', { maxTotalTokens: 500 })],
+    })
     await gateway.chat(ask())
     logs.length = 0
     await failureOf(gateway.chat(ask()))
@@ -264,12 +283,24 @@ describe('the handler', () => {
   })
 
   test.each([
-    ['throws', () => { throw new Error('handler') }],
+    [
+      'throws',
+      () => {
+        throw new Error('handler')
+      },
+    ],
     ['rejects', () => Promise.reject(new Error('handler'))],
-    ['throws undefined', () => { throw undefined }],
+    [
+      'throws undefined',
+      () => {
+        throw undefined
+      },
+    ],
   ])('that %s is ignored', async (_, handler) => {
     expect((await (await answering(handler)).chat(ask())).content).toBe('Hello!')
-    expect(await failureOf((await answering(handler, status(500))).chat(ask()))).toMatchObject({ code: 'PROVIDER_RESPONSE' })
+    expect(await failureOf((await answering(handler, status(500))).chat(ask()))).toMatchObject({
+      code: 'PROVIDER_RESPONSE',
+    })
     const { stream } = await (await answering(handler, openai.stream(['x']))).chatStream(ask())
     expect((await collect(stream)).map((chunk) => chunk.delta).join('')).toBe('x')
   })
@@ -288,7 +319,12 @@ test('without a handler, the entry is printed', async () => {
   const { requestId } = await gateway.chat(ask())
   expect(printed.lines).toHaveLength(1)
   expect(printed.lines[0].slice(0, 8)).toBe('[usage] ')
-  expect(JSON.parse(printed.lines[0].slice(8))).toMatchObject({ requestId, provider: 'main', success: true, totalTokens: 17 })
+  expect(JSON.parse(printed.lines[0].slice(8))).toMatchObject({
+    requestId,
+    provider: 'main',
+    success: true,
+    totalTokens: 17,
+  })
 })
 
 describe('UsageLogger', () => {

@@ -14,7 +14,12 @@ const config = loadConfigFromObjects({
   providers: [mock('first'), mock('second')],
   routes: {
     rules: [
-      { name: 'summaries', priority: 1, match: { taskType: 'summary' }, target: { provider: 'first', fallbackChain: 'both' } },
+      {
+        name: 'summaries',
+        priority: 1,
+        match: { taskType: 'summary' },
+        target: { provider: 'first', fallbackChain: 'both' },
+      },
       { name: 'rest', priority: 0, match: {}, target: { provider: 'first' } },
     ],
     fallbackChains: [
@@ -54,8 +59,10 @@ console.log('A stream:')
   process.stdout.write('\n')
 }
 
-console.log('A failure: the SDK has its own error, and in it the gateway\'s.')
+console.log("A failure: the SDK has its own error, and in it the gateway's.")
 {
-  const failed = await generateText({ model: provider('mock-429'), prompt: 'Hello', maxRetries: 0 }).catch((error) => error)
+  const failed = await generateText({ model: provider('mock-429'), prompt: 'Hello', maxRetries: 0 }).catch(
+    (error) => error,
+  )
   console.log(`  ${failed.name} ${failed.statusCode}, ${GatewayError.isInstance(failed.cause) && failed.cause.kind}`)
 }

@@ -28,6 +28,8 @@ const cosine = (a, b) => {
 
 for (const question of ['Which entry of the log is for my call?', 'What if a provider fails?']) {
   const [asked] = (await gateway.embed({ input: question, dimensions: 256, taskType: 'search' })).vectors
-  const ranked = texts.map((text, place) => ({ text, score: cosine(asked, vectors[place]) })).sort((a, b) => b.score - a.score)
+  const ranked = texts
+    .map((text, place) => ({ text, score: cosine(asked, vectors[place]) }))
+    .sort((a, b) => b.score - a.score)
   console.log(`${question}\n  ${ranked[0].score.toFixed(2)} ${ranked[0].text}`)
 }

@@ -9,7 +9,12 @@ const gateway = new Gateway({
     ],
     routes: {
       rules: [
-        { name: 'chatty', priority: 1, match: { taskType: 'chatty' }, target: { provider: 'chatty', fallbackChain: 'checked' } },
+        {
+          name: 'chatty',
+          priority: 1,
+          match: { taskType: 'chatty' },
+          target: { provider: 'chatty', fallbackChain: 'checked' },
+        },
         { name: 'all', priority: 0, match: {}, target: { provider: 'mock' } },
       ],
       fallbackChains: [{ name: 'checked', steps: [{ provider: 'chatty' }, { provider: 'mock', model: 'mock' }] }],

@@ -29,7 +29,9 @@ const run = (toolCalls) =>
   Promise.all(
     toolCalls.map(async ({ id, name, arguments: input, rawArguments }) => {
       // `rawArguments` is there where the model wrote no JSON object.
-      const output = rawArguments ? { error: 'the arguments are no JSON object' } : await functions[name](input).catch((error) => ({ error: error.message }))
+      const output = rawArguments
+        ? { error: 'the arguments are no JSON object' }
+        : await functions[name](input).catch((error) => ({ error: error.message }))
       console.log(`  ${name}(${JSON.stringify(input)}) gave ${JSON.stringify(output)}`)
       return { role: 'tool', toolCallId: id, content: JSON.stringify(output) }
     }),

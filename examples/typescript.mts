@@ -42,7 +42,10 @@ const config: GatewayConfig = {
   fallbackChains: [
     {
       name: 'safe',
-      steps: [{ provider: 'mock', model: 'mock-500' }, { provider: 'mirror', when: ['provider_error'] }],
+      steps: [
+        { provider: 'mock', model: 'mock-500' },
+        { provider: 'mirror', when: ['provider_error'] },
+      ],
     },
   ],
   budgets: [],

@@ -1,70 +1,70 @@
-'use strict';
+'use strict'
 
-const { readFile } = require('node:fs/promises');
-const path = require('node:path');
-const native = require('../native.js');
-const { GatewayError, configFault, stringify, unwrap } = require('./errors.js');
+const { readFile } = require('node:fs/promises')
+const path = require('node:path')
+const native = require('../native.js')
+const { GatewayError, configFault, stringify, unwrap } = require('./errors.js')
 
 const FILES = {
   providers: 'gateway.providers.json',
   routes: 'gateway.routes.json',
   budgets: 'gateway.budgets.json',
-};
+}
 
 /** May be missing. */
-const SETTINGS_FILE = 'gateway.settings.json';
+const SETTINGS_FILE = 'gateway.settings.json'
 
 /** Families that a `cloudflareGateway` for all entries means. */
-const THROUGH_CLOUDFLARE = new Set(['openai', 'anthropic']);
+const THROUGH_CLOUDFLARE = new Set(['openai', 'anthropic'])
 
 /** `optional`: `undefined` where there is no such file. */
 async function readJson(file, optional = false) {
-  let text;
+  let text
   try {
-    text = await readFile(file, 'utf8');
+    text = await readFile(file, 'utf8')
   } catch (error) {
-    if (optional && error.code === 'ENOENT') return undefined;
-    throw GatewayError.configInvalid(`Failed to read "${file}": ${error.message}`);
+    if (optional && error.code === 'ENOENT') return undefined
+    throw GatewayError.configInvalid(`Failed to read "${file}": ${error.message}`)
   }
   try {
     // Editors on Windows like to begin files with a byte order mark.
-    return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
+    return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text)
   } catch {
-    throw GatewayError.configInvalid(`Failed to parse JSON in "${file}"`);
+    throw GatewayError.configInvalid(`Failed to parse JSON in "${file}"`)
   }
 }
 
 function validateConfig(raw) {
-  unwrap(native.checkConfig(stringify(raw, 'config', configFault)));
+  unwrap(native.checkConfig(stringify(raw, 'config', configFault)))
 }
 
 /** The entries of a providers file. What its object form says of all of them goes to each that has no say of its own. */
 function entriesOf(file) {
-  if (Array.isArray(file)) return file;
-  const { providers, cloudflareGateway } = file;
-  if (cloudflareGateway == null) return providers;
-  const goesThrough = ({ provider, cloudflareGateway: own }) => own === undefined && THROUGH_CLOUDFLARE.has(provider);
-  return providers.map((entry) => (goesThrough(entry) ? { ...entry, cloudflareGateway } : entry));
+  if (Array.isArray(file)) return file
+  const { providers, cloudflareGateway } = file
+  if (cloudflareGateway == null) return providers
+  const goesThrough = ({ provider, cloudflareGateway: own }) => own === undefined && THROUGH_CLOUDFLARE.has(provider)
+  return providers.map((entry) => (goesThrough(entry) ? { ...entry, cloudflareGateway } : entry))
 }
 
 function loadConfigFromObjects(raw) {
-  const { providers: file, routes, budgets, settings } = raw ?? {};
-  validateConfig({ providers: file, routes, budgets, settings });
-  const providers = entriesOf(file);
-  const config = { providers, routes: routes.rules, fallbackChains: routes.fallbackChains ?? [], budgets };
-  return settings == null ? config : { ...config, settings };
+  const { providers: file, routes, budgets, settings } = raw ?? {}
+  validateConfig({ providers: file, routes, budgets, settings })
+  const providers = entriesOf(file)
+  const config = { providers, routes: routes.rules, fallbackChains: routes.fallbackChains ?? [], budgets }
+  return settings == null ? config : { ...config, settings }
 }
 
 async function loadConfig(dir, paths = {}) {
-  const file = (name) => path.resolve(dir, paths?.[name] ?? FILES[name]);
-  const settingsFile = path.resolve(dir, paths?.settings ?? SETTINGS_FILE);
+  const file = (name) => path.resolve(dir, paths?.[name] ?? FILES[name])
+  const settingsFile = path.resolve(dir, paths?.settings ?? SETTINGS_FILE)
   const [providers, routes, budgets, settings] = await Promise.all([
     readJson(file('providers')),
     readJson(file('routes')),
     readJson(file('budgets')),
     readJson(settingsFile, paths?.settings === undefined),
-  ]);
-  return loadConfigFromObjects({ providers, routes, budgets, settings });
+  ])
+  return loadConfigFromObjects({ providers, routes, budgets, settings })
 }
 
-module.exports = { loadConfig, loadConfigFromObjects, validateConfig };
+module.exports = { loadConfig, loadConfigFromObjects, validateConfig }

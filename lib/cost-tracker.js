@@ -1,60 +1,60 @@
-'use strict';
+'use strict'
 
-const { estimateCostUsd } = require('./pricing.js');
+const { estimateCostUsd } = require('./pricing.js')
 
 // Money is added in whole picodollars: ten times 0.1 is 1.
-const PICO = 1e12;
+const PICO = 1e12
 
 /** Adds up what calls cost, by model and by provider; `pricing` goes before every other price. */
 function createCostTracker({ pricing = {} } = {}) {
-  let models, providers, all;
+  let models, providers, all
 
   const costOf = ({ model, inputTokens = 0, outputTokens = 0, estimatedCostUsd }) => {
     if (Object.hasOwn(pricing, model)) {
-      const { inputPer1kTokens, outputPer1kTokens } = pricing[model];
-      return (inputTokens * inputPer1kTokens + outputTokens * outputPer1kTokens) / 1000;
+      const { inputPer1kTokens, outputPer1kTokens } = pricing[model]
+      return (inputTokens * inputPer1kTokens + outputTokens * outputPer1kTokens) / 1000
     }
-    return estimatedCostUsd ?? estimateCostUsd(model, inputTokens, outputTokens);
-  };
+    return estimatedCostUsd ?? estimateCostUsd(model, inputTokens, outputTokens)
+  }
 
   const tracker = {
     /** Takes an answer, an entry of the usage log, or any counts with `provider` and `model`; may be `onUsageLog` itself. */
     record(call) {
-      const pico = BigInt(Math.round(costOf(call) * PICO));
-      for (const sum of [all, sumOf(models, call.model), sumOf(providers, call.provider)]) add(sum, call, pico);
+      const pico = BigInt(Math.round(costOf(call) * PICO))
+      for (const sum of [all, sumOf(models, call.model), sumOf(providers, call.provider)]) add(sum, call, pico)
     },
     total: () => told(all),
     byModel: () => tableOf(models),
     byProvider: () => tableOf(providers),
     /** Forgets everything recorded. */
     reset() {
-      [models, providers, all] = [new Map(), new Map(), empty()];
+      ;[models, providers, all] = [new Map(), new Map(), empty()]
     },
-  };
-  tracker.reset();
-  return tracker;
+  }
+  tracker.reset()
+  return tracker
 }
 
-const empty = () => ({ calls: 0, inputTokens: 0, outputTokens: 0, pico: 0n });
+const empty = () => ({ calls: 0, inputTokens: 0, outputTokens: 0, pico: 0n })
 
 function sumOf(table, name) {
-  if (!table.has(name)) table.set(name, empty());
-  return table.get(name);
+  if (!table.has(name)) table.set(name, empty())
+  return table.get(name)
 }
 
 function add(sum, { inputTokens = 0, outputTokens = 0 }, pico) {
-  sum.calls++;
-  sum.inputTokens += inputTokens;
-  sum.outputTokens += outputTokens;
-  sum.pico += pico;
+  sum.calls++
+  sum.inputTokens += inputTokens
+  sum.outputTokens += outputTokens
+  sum.pico += pico
 }
 
 function told({ calls, inputTokens, outputTokens, pico }) {
-  return { calls, inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, costUsd: Number(pico) / PICO };
+  return { calls, inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, costUsd: Number(pico) / PICO }
 }
 
 function tableOf(table) {
-  return Object.fromEntries([...table].map(([name, sum]) => [name, told(sum)]));
+  return Object.fromEntries([...table].map(([name, sum]) => [name, told(sum)]))
 }
 
-module.exports = { createCostTracker };
+module.exports = { createCostTracker }

@@ -1,46 +1,49 @@
-'use strict';
+'use strict'
 
-const native = require('../native.js');
+const native = require('../native.js')
 
 // Survives two copies of the package in one program.
-const MARK = Symbol.for('ai-gateway-native.GatewayError');
+const MARK = Symbol.for('ai-gateway-native.GatewayError')
 
 class GatewayError extends Error {
   constructor(payload) {
-    super(payload.message);
-    this.name = payload.kind === 'aborted' ? 'AbortError' : 'GatewayError';
-    this.code = payload.code;
-    this.kind = payload.kind;
-    this.retryable = payload.retryable;
-    this.httpStatus = payload.httpStatus ?? 500;
-    this.provider = payload.provider;
-    this.requestId = payload.requestId;
-    this.details = payload.details;
+    super(payload.message)
+    this.name = payload.kind === 'aborted' ? 'AbortError' : 'GatewayError'
+    this.code = payload.code
+    this.kind = payload.kind
+    this.retryable = payload.retryable
+    this.httpStatus = payload.httpStatus ?? 500
+    this.provider = payload.provider
+    this.requestId = payload.requestId
+    this.details = payload.details
   }
 
   toJSON() {
-    const { code, kind, message, retryable, httpStatus, provider, requestId, details } = this;
-    return { code, kind, message, retryable, httpStatus, provider, requestId, details };
+    const { code, kind, message, retryable, httpStatus, provider, requestId, details } = this
+    return { code, kind, message, retryable, httpStatus, provider, requestId, details }
   }
 
   static isInstance(value) {
-    return typeof value === 'object' && value !== null && value[MARK] === true;
+    return typeof value === 'object' && value !== null && value[MARK] === true
   }
 
   static providerTimeout(provider, requestId) {
-    return GatewayError.fromHttpStatus(provider, 504, '', requestId);
+    return GatewayError.fromHttpStatus(provider, 504, '', requestId)
   }
 
   static providerRateLimit(provider, requestId) {
-    return GatewayError.fromHttpStatus(provider, 429, '', requestId);
+    return GatewayError.fromHttpStatus(provider, 429, '', requestId)
   }
 
   static providerAuth(provider, requestId) {
-    return GatewayError.fromHttpStatus(provider, 401, '', requestId);
+    return GatewayError.fromHttpStatus(provider, 401, '', requestId)
   }
 
   static fromHttpStatus(provider, status, body, requestId) {
-    return new GatewayError({ ...JSON.parse(native.httpError(String(provider), status, String(body ?? ''))), requestId });
+    return new GatewayError({
+      ...JSON.parse(native.httpError(String(provider), status, String(body ?? ''))),
+      requestId,
+    })
   }
 
   static providerResponse(provider, upstreamStatus, detail, requestId) {
@@ -53,7 +56,7 @@ class GatewayError extends Error {
       provider,
       requestId,
       details: { upstreamStatus },
-    });
+    })
   }
 
   static routeNotFound(requestId) {
@@ -64,7 +67,7 @@ class GatewayError extends Error {
       retryable: false,
       httpStatus: 404,
       requestId,
-    });
+    })
   }
 
   static budgetExceeded(policy, requestId) {
@@ -76,7 +79,7 @@ class GatewayError extends Error {
       httpStatus: 429,
       requestId,
       details: { policy },
-    });
+    })
   }
 
   static configInvalid(detail) {
@@ -86,10 +89,10 @@ class GatewayError extends Error {
       message: `Invalid configuration: ${detail}`,
       retryable: false,
       httpStatus: 500,
-    });
+    })
   }
 }
-Object.defineProperty(GatewayError.prototype, MARK, { value: true });
+Object.defineProperty(GatewayError.prototype, MARK, { value: true })
 
 function invalidRequest(path, problem) {
   return new GatewayError({
@@ -99,27 +102,27 @@ function invalidRequest(path, problem) {
     retryable: false,
     httpStatus: 400,
     details: { path },
-  });
+  })
 }
 
 // The value of `{"ok": …}`; `{"error": …}` is thrown.
 function unwrap(settled) {
-  const { ok, error } = JSON.parse(settled);
-  if (error) throw new GatewayError(error);
-  return ok;
+  const { ok, error } = JSON.parse(settled)
+  if (error) throw new GatewayError(error)
+  return ok
 }
 
 // JSON text of a caller's object; what JSON cannot hold (a cycle, a BigInt) is named with `path`.
 function stringify(value, path, fail = invalidRequest) {
-  let text;
+  let text
   try {
-    text = JSON.stringify(value);
+    text = JSON.stringify(value)
   } catch (error) {
-    throw fail(path, `cannot be written as JSON: ${error?.message?.split('\n')[0] ?? error}`);
+    throw fail(path, `cannot be written as JSON: ${error?.message?.split('\n')[0] ?? error}`)
   }
-  return text ?? 'null';
+  return text ?? 'null'
 }
 
-const configFault = (path, problem) => GatewayError.configInvalid(`${path}: ${problem}`);
+const configFault = (path, problem) => GatewayError.configInvalid(`${path}: ${problem}`)
 
-module.exports = { GatewayError, configFault, invalidRequest, stringify, unwrap };
+module.exports = { GatewayError, configFault, invalidRequest, stringify, unwrap }

@@ -1,86 +1,86 @@
-'use strict';
+'use strict'
 
 // A stream's answer as typed events.
 
-const RARE_COUNTS = ['cacheReadTokens', 'cacheWriteTokens', 'reasoningTokens'];
+const RARE_COUNTS = ['cacheReadTokens', 'cacheWriteTokens', 'reasoningTokens']
 
 /** Over a reader that nobody has read from: text and reasoning as they come, then each tool call, then `done`. */
 class EventReader {
-  #reader;
-  #summary;
+  #reader
+  #summary
   /** What is told once the text has ended. */
-  #last = undefined;
+  #last = undefined
 
   /** `summary()` resolves to the whole answer, once the reader has ended. */
   constructor(reader, summary) {
-    this.#reader = reader.withReasoning(toText, toReasoning);
-    this.#summary = summary;
+    this.#reader = reader.withReasoning(toText, toReasoning)
+    this.#summary = summary
   }
 
   [Symbol.asyncIterator]() {
-    return this;
+    return this
   }
 
   async next() {
     while (this.#last === undefined) {
-      const { value, done } = await this.#reader.next().catch((error) => this.#fail(error));
-      if (done) this.#last ??= this.#reader.left ? [] : lastEvents(await this.#summary());
-      else if (value !== undefined) return { value, done: false };
+      const { value, done } = await this.#reader.next().catch((error) => this.#fail(error))
+      if (done) this.#last ??= this.#reader.left ? [] : lastEvents(await this.#summary())
+      else if (value !== undefined) return { value, done: false }
     }
-    const value = this.#last.shift();
-    return { value, done: value === undefined };
+    const value = this.#last.shift()
+    return { value, done: value === undefined }
   }
 
   // An answer that has failed is not done.
   #fail(error) {
-    this.#last = [];
-    throw error;
+    this.#last = []
+    throw error
   }
 
   async return(value) {
-    this.#last = [];
-    return this.#reader.return(value);
+    this.#last = []
+    return this.#reader.return(value)
   }
 }
 
 // Chunks without text keep books: they are no events.
 function toText(delta) {
-  return delta === '' ? undefined : { type: 'text', delta };
+  return delta === '' ? undefined : { type: 'text', delta }
 }
 
 function toReasoning(delta) {
-  return { type: 'reasoning', delta };
+  return { type: 'reasoning', delta }
 }
 
 function lastEvents(answer) {
-  const events = (answer.toolCalls ?? []).map(toToolUse);
-  const { inputTokens, outputTokens, totalTokens, estimatedCostUsd } = answer;
-  const usage = { inputTokens, outputTokens, totalTokens, estimatedCostUsd };
+  const events = (answer.toolCalls ?? []).map(toToolUse)
+  const { inputTokens, outputTokens, totalTokens, estimatedCostUsd } = answer
+  const usage = { inputTokens, outputTokens, totalTokens, estimatedCostUsd }
   for (const count of RARE_COUNTS) {
-    if (answer[count] !== undefined) usage[count] = answer[count];
+    if (answer[count] !== undefined) usage[count] = answer[count]
   }
-  return [...events, { type: 'done', usage, finishReason: answer.finishReason ?? 'stop' }];
+  return [...events, { type: 'done', usage, finishReason: answer.finishReason ?? 'stop' }]
 }
 
 function toToolUse({ id, name, arguments: input, rawArguments, signature }) {
-  const event = { type: 'tool_use', id, name, input };
-  if (rawArguments !== undefined) event.rawInput = rawArguments;
-  if (signature !== undefined) event.signature = signature;
-  return event;
+  const event = { type: 'tool_use', id, name, input }
+  if (rawArguments !== undefined) event.rawInput = rawArguments
+  if (signature !== undefined) event.signature = signature
+  return event
 }
 
 /** The same events as a web stream; cancelling it leaves the answer. */
 function toReadableStream(events) {
   return new ReadableStream({
     async pull(controller) {
-      const { value, done } = await events.next();
-      if (done) controller.close();
-      else controller.enqueue(value);
+      const { value, done } = await events.next()
+      if (done) controller.close()
+      else controller.enqueue(value)
     },
     async cancel() {
-      await events.return();
+      await events.return()
     },
-  });
+  })
 }
 
-module.exports = { EventReader, toReadableStream };
+module.exports = { EventReader, toReadableStream }

@@ -1,18 +1,18 @@
-'use strict';
+'use strict'
 
-const { setTimeout } = require('node:timers/promises');
-const native = require('../native.js');
-const { batch } = require('./batch.js');
-const { Call, callsOf, cancel, numberOf } = require('./bridge.js');
-const { GatewayError, configFault, invalidRequest, stringify, unwrap } = require('./errors.js');
-const { ProviderRegistry, providerTable } = require('./providers.js');
-const { EventReader, toReadableStream } = require('./events.js');
-const { TASK_TYPES } = require('./internal.js');
-const { StreamReader } = require('./stream.js');
-const { UsageLogger, entryOf } = require('./usage.js');
+const { setTimeout } = require('node:timers/promises')
+const native = require('../native.js')
+const { batch } = require('./batch.js')
+const { Call, callsOf, cancel, numberOf } = require('./bridge.js')
+const { GatewayError, configFault, invalidRequest, stringify, unwrap } = require('./errors.js')
+const { ProviderRegistry, providerTable } = require('./providers.js')
+const { EventReader, toReadableStream } = require('./events.js')
+const { TASK_TYPES } = require('./internal.js')
+const { StreamReader } = require('./stream.js')
+const { UsageLogger, entryOf } = require('./usage.js')
 
 /** How often closing looks whether calls are left, in milliseconds. */
-const POLL_MS = 5;
+const POLL_MS = 5
 
 const CLOSED = {
   code: 'ABORTED',
@@ -20,49 +20,49 @@ const CLOSED = {
   message: 'The call was aborted: the gateway is closed',
   retryable: false,
   httpStatus: 499,
-};
+}
 
 class Gateway {
-  #native;
-  #registry;
-  #customs;
+  #native
+  #registry
+  #customs
   /** Factories of the program's own, by family. */
-  #factories;
-  #logger;
-  #taskTypes;
+  #factories
+  #logger
+  #taskTypes
   /** The way of a call through middleware, outermost first; absent while there is none. */
-  #through = undefined;
-  #layers = [];
-  #closed = false;
+  #through = undefined
+  #layers = []
+  #closed = false
 
   constructor(options) {
-    this.#factories = Object.entries(options?.customProviders ?? {});
-    this.#logger = new UsageLogger(options?.onUsageLog);
+    this.#factories = Object.entries(options?.customProviders ?? {})
+    this.#logger = new UsageLogger(options?.onUsageLog)
     this.#configure(options?.config, (text, table) => {
-      this.#native = new native.NativeGateway(text, table, numberOf(this.#logger));
-    });
+      this.#native = new native.NativeGateway(text, table, numberOf(this.#logger))
+    })
   }
 
   /** Takes a configuration once it is found right, its providers are built, and `install` has taken them. */
   #configure(config, install) {
-    if (config === null || typeof config !== 'object') throw GatewayError.configInvalid('config: must be an object');
-    const text = stringify(config, 'config', configFault);
-    unwrap(native.checkGatewayConfig(text));
+    if (config === null || typeof config !== 'object') throw GatewayError.configInvalid('config: must be an object')
+    const text = stringify(config, 'config', configFault)
+    unwrap(native.checkGatewayConfig(text))
 
-    const registry = new ProviderRegistry();
-    for (const [family, factory] of this.#factories) registry.registerFactory(family, factory);
-    registry.load(config.providers);
+    const registry = new ProviderRegistry()
+    for (const [family, factory] of this.#factories) registry.registerFactory(family, factory)
+    registry.load(config.providers)
     const entries = registry.list().map((name) => ({
       name,
       provider: registry.get(name),
       config: ProviderRegistry.configOf(registry, name),
-    }));
+    }))
     // Calls in flight keep the objects that they began with.
-    const customs = [];
-    install(text, providerTable(entries, customs));
-    this.#registry = registry;
-    this.#customs = customs;
-    this.#taskTypes = taskTypesOf(config);
+    const customs = []
+    install(text, providerTable(entries, customs))
+    this.#registry = registry
+    this.#customs = customs
+    this.#taskTypes = taskTypesOf(config)
   }
 
   /**
@@ -70,7 +70,7 @@ class Gateway {
    * finish on the old one; budgets, breakers and limits of what stays keep their counts.
    */
   async reload(config) {
-    this.#configure(config, (text, table) => this.#native.reload(text, table));
+    this.#configure(config, (text, table) => this.#native.reload(text, table))
   }
 
   /**
@@ -78,138 +78,144 @@ class Gateway {
    * left.
    */
   async close({ graceMs = 0 } = {}) {
-    this.#closed = true;
-    const end = performance.now() + graceMs;
-    const inFlight = () => [...callsOf(this.#logger)];
-    while (inFlight().length > 0 && performance.now() < end) await setTimeout(POLL_MS);
-    inFlight().forEach(cancel);
-    while (inFlight().length > 0) await setTimeout(POLL_MS);
+    this.#closed = true
+    const end = performance.now() + graceMs
+    const inFlight = () => [...callsOf(this.#logger)]
+    while (inFlight().length > 0 && performance.now() < end) await setTimeout(POLL_MS)
+    inFlight().forEach(cancel)
+    while (inFlight().length > 0) await setTimeout(POLL_MS)
   }
 
   [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
-    return this.close();
+    return this.close()
   }
 
   /** A call of this gateway, unless it is closed. */
   #call(streams) {
-    if (this.#closed) throw new GatewayError(CLOSED);
-    return new Call(this.#customs, this.#logger, streams);
+    if (this.#closed) throw new GatewayError(CLOSED)
+    return new Call(this.#customs, this.#logger, streams)
   }
 
   /** How each provider is doing. */
   health() {
-    return JSON.parse(this.#native.health());
+    return JSON.parse(this.#native.health())
   }
 
   /** What would become of a request; nobody is asked. */
   explain(request) {
-    return unwrap(this.#native.explain(stringify(request ?? {}, 'request')));
+    return unwrap(this.#native.explain(stringify(request ?? {}, 'request')))
   }
 
   [TASK_TYPES]() {
-    return this.#taskTypes;
+    return this.#taskTypes
   }
 
   // No async function: its suspended frame would be a third of what a call in flight costs.
   chat(request) {
-    return this.#through === undefined ? this.#ask(request) : this.#through(request);
+    return this.#through === undefined ? this.#ask(request) : this.#through(request)
   }
 
   /** Adds middleware around `chat`: what is added first is outermost. */
   use(middleware) {
-    if (typeof middleware !== 'function') throw invalidRequest('middleware', 'must be a function (request, next)');
-    const layers = (this.#layers = [...this.#layers, middleware]);
+    if (typeof middleware !== 'function') throw invalidRequest('middleware', 'must be a function (request, next)')
+    const layers = (this.#layers = [...this.#layers, middleware])
     const from = (index) => async (request) =>
-      index === layers.length ? this.#ask(request) : layers[index](request, from(index + 1));
-    this.#through = from(0);
-    return this;
+      index === layers.length ? this.#ask(request) : layers[index](request, from(index + 1))
+    this.#through = from(0)
+    return this
   }
 
   /** `chat` on each request, `concurrency` at once (8), middleware included. */
   batch(requests, options) {
-    return batch((request) => this.chat(request), requests, options);
+    return batch((request) => this.chat(request), requests, options)
   }
 
   #ask(request) {
-    if (this.#closed) return Promise.reject(new GatewayError(CLOSED));
-    return new Call(this.#customs, this.#logger).start(this.#native, 'chat', request).then(answered);
+    if (this.#closed) return Promise.reject(new GatewayError(CLOSED))
+    return new Call(this.#customs, this.#logger).start(this.#native, 'chat', request).then(answered)
   }
 
   /** A vector for each text of `request.input`. */
   async embed(request) {
-    const call = await this.#call(true).start(this.#native, 'embed', request);
-    if (call.error !== undefined) throw await call.failure();
-    call.detach();
-    await call.log(call.entry);
-    return call.value;
+    const call = await this.#call(true).start(this.#native, 'embed', request)
+    if (call.error !== undefined) throw await call.failure()
+    call.detach()
+    await call.log(call.entry)
+    return call.value
   }
 
   /** The models of all providers; asks the services again where `refresh` is set. */
   listModels(options) {
-    return new Call().run(this.#native, 'listModels', options);
+    return new Call().run(this.#native, 'listModels', options)
   }
 
   async chatStream(request) {
-    const call = this.#call(true);
+    const call = this.#call(true)
     call.openStream = (head) => {
-      const { requestId, provider } = head;
-      return new StreamReader(call.id, head.model, (delta, model, finishReason) => ({ requestId, provider, delta, model, finishReason }));
-    };
-    const stream = await call.run(this.#native, 'stream', request);
-    return new StreamResponse(call.head.requestId, stream);
+      const { requestId, provider } = head
+      return new StreamReader(call.id, head.model, (delta, model, finishReason) => ({
+        requestId,
+        provider,
+        delta,
+        model,
+        finishReason,
+      }))
+    }
+    const stream = await call.run(this.#native, 'stream', request)
+    return new StreamResponse(call.head.requestId, stream)
   }
 
   listProviders() {
-    return this.#registry.list();
+    return this.#registry.list()
   }
 }
 
 function taskTypesOf({ routes }) {
-  const rules = (routes ?? []).filter((rule) => rule.enabled !== false && rule.match?.taskType != null);
-  return new Set(rules.map((rule) => rule.match.taskType));
+  const rules = (routes ?? []).filter((rule) => rule.enabled !== false && rule.match?.taskType != null)
+  return new Set(rules.map((rule) => rule.match.taskType))
 }
 
 /** A streamed answer. */
 class StreamResponse {
-  #events = undefined;
+  #events = undefined
 
   constructor(requestId, stream) {
-    this.requestId = requestId;
-    this.stream = stream;
-    this.getUsageSummary = () => summaryOf(stream);
+    this.requestId = requestId
+    this.stream = stream
+    this.getUsageSummary = () => summaryOf(stream)
   }
 
   get events() {
-    this.#events ??= new EventReader(this.stream, this.getUsageSummary);
-    return this.#events;
+    this.#events ??= new EventReader(this.stream, this.getUsageSummary)
+    return this.#events
   }
 
   toReadableStream() {
-    return toReadableStream(this.events);
+    return toReadableStream(this.events)
   }
 }
 
 /** A settled call's answer, once the log is written. */
 function answered(call) {
-  if (call.error !== undefined) return call.failure().then(rejected);
-  call.detach();
-  const response = call.value;
-  response.fallbackFrom ??= undefined;
+  if (call.error !== undefined) return call.failure().then(rejected)
+  call.detach()
+  const response = call.value
+  response.fallbackFrom ??= undefined
   // The entry of a shared call comes by itself: the call may outlive its caller.
-  if (call.entry == null) return response;
-  const logged = call.log(entryOf(response, call.entry));
-  return logged === undefined ? response : logged.then(() => response);
+  if (call.entry == null) return response
+  const logged = call.log(entryOf(response, call.entry))
+  return logged === undefined ? response : logged.then(() => response)
 }
 
 function rejected(reason) {
-  throw reason;
+  throw reason
 }
 
 /** The answer as a whole: final once the stream has ended, the figures so far before. */
 async function summaryOf(stream) {
-  const figures = await stream.figures();
-  await stream.ended?.logged;
-  return { ...figures, content: stream.text, fallbackFrom: figures.fallbackFrom };
+  const figures = await stream.figures()
+  await stream.ended?.logged
+  return { ...figures, content: stream.text, fallbackFrom: figures.fallbackFrom }
 }
 
-module.exports = { Gateway };
+module.exports = { Gateway }

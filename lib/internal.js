@@ -1,8 +1,8 @@
-'use strict';
+'use strict'
 
 // What parts of this package ask of each other, and programs do not. The names are shared by two copies of the package.
 
 /** A method of gateways: the set of task types that enabled rules match. */
-const TASK_TYPES = Symbol.for('ai-gateway-native.taskTypes');
+const TASK_TYPES = Symbol.for('ai-gateway-native.taskTypes')
 
-module.exports = { TASK_TYPES };
+module.exports = { TASK_TYPES }

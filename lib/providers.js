@@ -1,47 +1,47 @@
-'use strict';
+'use strict'
 
-const native = require('../native.js');
-const { Call, bridge } = require('./bridge.js');
-const { configFault, stringify } = require('./errors.js');
-const { StreamReader } = require('./stream.js');
+const native = require('../native.js')
+const { Call, bridge } = require('./bridge.js')
+const { configFault, stringify } = require('./errors.js')
+const { StreamReader } = require('./stream.js')
 
 /** The native provider behind an object of the built-in classes. */
-const natives = new WeakMap();
+const natives = new WeakMap()
 
 /** What a provider reads of the environment when it is built, as JavaScript sees it. */
 function environment(family, entry) {
-  const variables = {};
+  const variables = {}
   for (const name of native.providerVariables(family, entry)) {
-    if (process.env[name] !== undefined) variables[name] = process.env[name];
+    if (process.env[name] !== undefined) variables[name] = process.env[name]
   }
-  return JSON.stringify(variables);
+  return JSON.stringify(variables)
 }
 
 class BuiltInProvider {
   constructor(family, config) {
-    this.name = config.name;
-    this.family = family;
-    const entry = stringify(config, 'provider', configFault);
-    natives.set(this, new native.NativeProvider(family, entry, environment(family, entry)));
+    this.name = config.name
+    this.family = family
+    const entry = stringify(config, 'provider', configFault)
+    natives.set(this, new native.NativeProvider(family, entry, environment(family, entry)))
   }
 
   async chat(options) {
-    return new Call().run(natives.get(this), 'chat', options);
+    return new Call().run(natives.get(this), 'chat', options)
   }
 
   async chatStream(options) {
-    const call = new Call();
-    call.openStream = (head) => new StreamReader(call.id, head.model, toProviderChunk);
-    return streamResult(await call.run(natives.get(this), 'stream', options));
+    const call = new Call()
+    call.openStream = (head) => new StreamReader(call.id, head.model, toProviderChunk)
+    return streamResult(await call.run(natives.get(this), 'stream', options))
   }
 
   async embed(options) {
-    return new Call().run(natives.get(this), 'embed', options);
+    return new Call().run(natives.get(this), 'embed', options)
   }
 }
 
 function toProviderChunk(delta, model, finishReason) {
-  return { delta, model, finishReason };
+  return { delta, model, finishReason }
 }
 
 /** A provider's `StreamResult` over a reader. */
@@ -49,88 +49,94 @@ function streamResult(reader) {
   return {
     stream: reader,
     async getUsage() {
-      const { inputTokens = 0, outputTokens = 0, totalTokens = 0, usageSource } = reader.ended?.summary ?? {};
-      const usage = { content: reader.text, model: reader.ended?.summary.model ?? reader.model, inputTokens, outputTokens, totalTokens };
-      return usageSource === undefined ? usage : { ...usage, usageSource };
+      const { inputTokens = 0, outputTokens = 0, totalTokens = 0, usageSource } = reader.ended?.summary ?? {}
+      const usage = {
+        content: reader.text,
+        model: reader.ended?.summary.model ?? reader.model,
+        inputTokens,
+        outputTokens,
+        totalTokens,
+      }
+      return usageSource === undefined ? usage : { ...usage, usageSource }
     },
-  };
+  }
 }
 
 class OpenAIProvider extends BuiltInProvider {
   constructor(config) {
-    super('openai', config);
+    super('openai', config)
   }
 }
 
 class AnthropicProvider extends BuiltInProvider {
   constructor(config) {
-    super('anthropic', config);
+    super('anthropic', config)
   }
 }
 
 class OpenRouterProvider extends BuiltInProvider {
   constructor(config) {
-    super('openrouter', config);
+    super('openrouter', config)
   }
 }
 
 /** The classes of their own that families have; the others need none. */
-const CLASSES = { openai: OpenAIProvider, anthropic: AnthropicProvider, openrouter: OpenRouterProvider };
+const CLASSES = { openai: OpenAIProvider, anthropic: AnthropicProvider, openrouter: OpenRouterProvider }
 
-const METHODS = ['chat', 'chatStream', 'embed'];
+const METHODS = ['chat', 'chatStream', 'embed']
 
 /** The native provider that may answer in place of `provider`: its methods are the built-in ones. */
 function nativeOf(provider) {
-  const own = natives.get(provider);
-  const methods = BuiltInProvider.prototype;
-  return own !== undefined && METHODS.every((name) => provider[name] === methods[name]) ? own : undefined;
+  const own = natives.get(provider)
+  const methods = BuiltInProvider.prototype
+  return own !== undefined && METHODS.every((name) => provider[name] === methods[name]) ? own : undefined
 }
 
 function factoryOf(family) {
-  const Class = CLASSES[family];
-  return Class === undefined ? (config) => new BuiltInProvider(family, config) : (config) => new Class(config);
+  const Class = CLASSES[family]
+  return Class === undefined ? (config) => new BuiltInProvider(family, config) : (config) => new Class(config)
 }
 
 class ProviderRegistry {
-  #factories = new Map(native.families().map((family) => [family, factoryOf(family)]));
-  #loaded = new Map();
+  #factories = new Map(native.families().map((family) => [family, factoryOf(family)]))
+  #loaded = new Map()
 
   registerFactory(family, factory) {
-    this.#factories.set(family, factory);
+    this.#factories.set(family, factory)
   }
 
   load(configs) {
     for (const config of configs) {
-      if (config.enabled === false) continue;
-      const factory = this.#factories.get(config.provider);
+      if (config.enabled === false) continue
+      const factory = this.#factories.get(config.provider)
       if (factory === undefined) {
-        throw new Error(`No provider factory for family "${config.provider}" (entry: "${config.name}")`);
+        throw new Error(`No provider factory for family "${config.provider}" (entry: "${config.name}")`)
       }
       try {
-        this.#loaded.set(config.name, { provider: factory(config), config });
+        this.#loaded.set(config.name, { provider: factory(config), config })
       } catch (error) {
-        console.warn(`[gateway] Skipping provider "${config.name}": ${error instanceof Error ? error.message : error}`);
+        console.warn(`[gateway] Skipping provider "${config.name}": ${error instanceof Error ? error.message : error}`)
       }
     }
   }
 
   get(name) {
-    return this.#loaded.get(name)?.provider;
+    return this.#loaded.get(name)?.provider
   }
 
   require(name) {
-    const provider = this.get(name);
-    if (provider === undefined) throw new Error(`Provider "${name}" not found in registry`);
-    return provider;
+    const provider = this.get(name)
+    if (provider === undefined) throw new Error(`Provider "${name}" not found in registry`)
+    return provider
   }
 
   list() {
-    return [...this.#loaded.keys()];
+    return [...this.#loaded.keys()]
   }
 
   /** The entry a provider was loaded from. */
   static configOf(registry, name) {
-    return registry instanceof ProviderRegistry ? registry.#loaded.get(name)?.config : undefined;
+    return registry instanceof ProviderRegistry ? registry.#loaded.get(name)?.config : undefined
   }
 }
 
@@ -138,19 +144,19 @@ class ProviderRegistry {
  * The providers of a gateway or router, for the core. `customs` collects objects that the core calls back by number.
  */
 function providerTable(entries, customs) {
-  const table = new native.ProviderTable();
+  const table = new native.ProviderTable()
   for (const { name, provider, config } of entries) {
-    const own = nativeOf(provider);
+    const own = nativeOf(provider)
     if (own !== undefined) {
-      table.addNative(name, own);
-      continue;
+      table.addNative(name, own)
+      continue
     }
-    const id = customs.push(provider) - 1;
-    const object = { id, name: String(provider?.name ?? name), family: String(provider?.family ?? '') };
-    const entry = stringify(config ?? { name, provider: object.family }, `providers "${name}"`, configFault);
-    table.addCustom(bridge, name, JSON.stringify(object), entry);
+    const id = customs.push(provider) - 1
+    const object = { id, name: String(provider?.name ?? name), family: String(provider?.family ?? '') }
+    const entry = stringify(config ?? { name, provider: object.family }, `providers "${name}"`, configFault)
+    table.addCustom(bridge, name, JSON.stringify(object), entry)
   }
-  return table;
+  return table
 }
 
 module.exports = {
@@ -161,4 +167,4 @@ module.exports = {
   providerTable,
   streamResult,
   toProviderChunk,
-};
+}

@@ -29,7 +29,9 @@ function withoutRust(dir) {
   const shims = path.join(dir, 'no-rust')
   mkdirSync(shims)
   for (const name of ['cargo', 'rustc']) {
-    writeFileSync(path.join(shims, name), '#!/bin/sh\necho "nothing may be compiled here" >&2\nexit 1\n', { mode: 0o755 })
+    writeFileSync(path.join(shims, name), '#!/bin/sh\necho "nothing may be compiled here" >&2\nexit 1\n', {
+      mode: 0o755,
+    })
   }
   return { ...process.env, PATH: `${shims}${path.delimiter}${process.env.PATH}` }
 }

@@ -2,22 +2,22 @@
 
 /** The gateway. */
 
-import type { EmbeddingRequest, EmbeddingResponse, ListedModel } from "./embeddings.js";
-import type { Middleware } from "./around.js";
-import type { GatewayConfig, PoolGatewayConfig } from "./config.js";
-import type { GatewayError } from "./errors.js";
-import type { Explanation, ProviderHealth } from "./health.js";
-import type { EventProviderFactory, ProviderFactory } from "./providers.js";
-import type { GatewayEventStreamResponse, GatewayRequest, GatewayResponse, RichGatewayRequest } from "./requests.js";
-import type { UsageLogHandler } from "./usage.js";
+import type { EmbeddingRequest, EmbeddingResponse, ListedModel } from './embeddings.js'
+import type { Middleware } from './around.js'
+import type { GatewayConfig, PoolGatewayConfig } from './config.js'
+import type { GatewayError } from './errors.js'
+import type { Explanation, ProviderHealth } from './health.js'
+import type { EventProviderFactory, ProviderFactory } from './providers.js'
+import type { GatewayEventStreamResponse, GatewayRequest, GatewayResponse, RichGatewayRequest } from './requests.js'
+import type { UsageLogHandler } from './usage.js'
 
 /** What a {@link Gateway} is made of. `GatewayOptions<PoolGatewayConfig>` is one whose rules may have pools. */
 export interface GatewayOptions<Config extends PoolGatewayConfig = GatewayConfig> {
-  config: Config;
+  config: Config
   /** Default: `console.log('[usage] ' + JSON)`. */
-  onUsageLog?: UsageLogHandler;
+  onUsageLog?: UsageLogHandler
   /** Factories by family; they win over the built-in families of the same name. */
-  customProviders?: Record<string, ProviderFactory | EventProviderFactory>;
+  customProviders?: Record<string, ProviderFactory | EventProviderFactory>
 }
 
 /**
@@ -34,7 +34,7 @@ export class Gateway {
    *
    * @throws Error when an entry's family has no factory.
    */
-  constructor(options: GatewayOptions<PoolGatewayConfig>);
+  constructor(options: GatewayOptions<PoolGatewayConfig>)
 
   /**
    * Answers a request.
@@ -42,33 +42,33 @@ export class Gateway {
    * Rejects with a {@link GatewayError} (`route_not_found`, `budget_exceeded`, `invalid_request`, `provider_*`), with
    * `signal.reason` when the signal fires, or with what a provider written in JavaScript threw.
    */
-  chat(request: RichGatewayRequest): Promise<GatewayResponse>;
-  chat(request: GatewayRequest): Promise<GatewayResponse>;
+  chat(request: RichGatewayRequest): Promise<GatewayResponse>
+  chat(request: GatewayRequest): Promise<GatewayResponse>
 
   /**
    * Streams an answer. Resolves at its first content: a failure before that rejects, or falls back, as with
    * {@link Gateway.chat}.
    */
-  chatStream(request: RichGatewayRequest): Promise<GatewayEventStreamResponse>;
-  chatStream(request: GatewayRequest): Promise<GatewayEventStreamResponse>;
+  chatStream(request: RichGatewayRequest): Promise<GatewayEventStreamResponse>
+  chatStream(request: GatewayRequest): Promise<GatewayEventStreamResponse>
 
   /**
    * A vector for each text of `input`. Routed, budgeted and logged as {@link Gateway.chat}. A provider without embeddings is
    * an `invalid_request` that names it; a chain passes it over.
    */
-  embed(request: EmbeddingRequest): Promise<EmbeddingResponse>;
+  embed(request: EmbeddingRequest): Promise<EmbeddingResponse>
 
   /**
    * The models of all providers, in the order of the configuration: those that its entry lists, then those that the service tells
    * of. A service that cannot be asked adds none. Lists are kept for five minutes; `refresh` asks again.
    */
-  listModels(options?: { refresh?: boolean; signal?: AbortSignal }): Promise<ListedModel[]>;
+  listModels(options?: { refresh?: boolean; signal?: AbortSignal }): Promise<ListedModel[]>
 
   /**
    * Adds middleware around `chat`: it may change the request, the answer, or answer itself. What is added first is
    * outermost. Returns the gateway.
    */
-  use(middleware: Middleware): this;
+  use(middleware: Middleware): this
   /**
    * `chat` on each request, through middleware, `concurrency` at once (8). Resolves to settled results in the requests' order;
    * once `signal` fires, those not begun are rejected with its reason.
@@ -76,31 +76,31 @@ export class Gateway {
   batch(
     requests: RichGatewayRequest[],
     options?: { concurrency?: number; signal?: AbortSignal },
-  ): Promise<PromiseSettledResult<GatewayResponse>[]>;
+  ): Promise<PromiseSettledResult<GatewayResponse>[]>
   /**
    * Stops: calls from now on reject with `aborted`, and so do those in flight once `graceMs` (0) are over. Resolves when none is
    * left. `await using` calls it.
    */
-  close(options?: { graceMs?: number }): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
+  close(options?: { graceMs?: number }): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
   /** Names of the loaded providers, in the order of the configuration. */
-  listProviders(): string[];
+  listProviders(): string[]
 
   /** How each loaded provider is doing, in the order of the configuration. */
-  health(): ProviderHealth[];
+  health(): ProviderHealth[]
 
   /**
    * What would become of a request at this moment: the rule, and whom it would ask. Asks nobody and changes nothing.
    *
    * @throws a {@link GatewayError} of kind `invalid_request` when the request cannot be used.
    */
-  explain(request: RichGatewayRequest): Explanation;
-  explain(request: GatewayRequest): Explanation;
+  explain(request: RichGatewayRequest): Explanation
+  explain(request: GatewayRequest): Explanation
 
   /**
    * Puts another configuration in place of this one. Rejects with a {@link GatewayError} of kind `config_invalid`, and
    * leaves everything as it is, when it has faults. Calls in flight finish on the old one. Budgets keep their counts by
    * name; breakers, limits and the cache stay where their settings do.
    */
-  reload(config: PoolGatewayConfig): Promise<void>;
+  reload(config: PoolGatewayConfig): Promise<void>
 }

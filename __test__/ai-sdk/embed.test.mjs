@@ -17,7 +17,11 @@ test('vectors of one text and of many', async () => {
   const { ai, asked } = overStub({ embed: embedding }, { request: { feature: 'search' } })
   const one = await embed({ model: ai.textEmbeddingModel('text-embedding-3-small'), value: 'four' })
   expect(one).toMatchObject({ embedding: [4, 0], usage: { tokens: 2 } })
-  expect(one.providerMetadata.gateway).toMatchObject({ provider: 'main', requestId: 'req-1', estimatedCostUsd: 0.00001 })
+  expect(one.providerMetadata.gateway).toMatchObject({
+    provider: 'main',
+    requestId: 'req-1',
+    estimatedCostUsd: 0.00001,
+  })
   const { signal } = new AbortController()
   const many = await embedMany({
     model: ai.embeddingModel('text-embedding-3-small'),
@@ -25,7 +29,13 @@ test('vectors of one text and of many', async () => {
     abortSignal: signal,
     providerOptions: { gateway: { dimensions: 2, userId: 'u' }, openai: { encoding_format: 'float' } },
   })
-  expect(many).toMatchObject({ embeddings: [[1, 0], [2, 1]], usage: { tokens: 4 } })
+  expect(many).toMatchObject({
+    embeddings: [
+      [1, 0],
+      [2, 1],
+    ],
+    usage: { tokens: 4 },
+  })
   expect(asked[1]).toMatchObject({
     model: 'text-embedding-3-small',
     input: ['a', 'bb'],
@@ -44,23 +54,36 @@ test('many values are several calls', async () => {
   expect((await embedMany({ model, values })).embeddings).toHaveLength(3000)
   expect(asked.map((request) => request.input.length)).toEqual([2048, 952])
   const error = await failureOf(model.doEmbed({ values }))
-  expect(error).toMatchObject({ name: 'AI_TooManyEmbeddingValuesForCallError', maxEmbeddingsPerCall: 2048, modelId: 'm' })
+  expect(error).toMatchObject({
+    name: 'AI_TooManyEmbeddingValuesForCallError',
+    maxEmbeddingsPerCall: 2048,
+    modelId: 'm',
+  })
 })
 
 test('options that only texts have are warned of', async () => {
   const { ai } = overStub({ embed: embedding })
-  const { warnings } = await ai.embeddingModel('m').doEmbed({ values: ['a'], headers: { 'x-a': '1' }, providerOptions: { gateway: { reasoningEffort: 'low' } } })
+  const { warnings } = await ai
+    .embeddingModel('m')
+    .doEmbed({ values: ['a'], headers: { 'x-a': '1' }, providerOptions: { gateway: { reasoningEffort: 'low' } } })
   expect(warnings.map((warning) => warning.feature)).toEqual(['headers', 'providerOptions.gateway.reasoningEffort'])
 })
 
-test('errors are the SDK\'s where an upstream failed', async () => {
+test("errors are the SDK's where an upstream failed", async () => {
   const cause = GatewayError.providerRateLimit('main', 'req-1')
   const { ai } = overStub({ embed: () => Promise.reject(cause) })
   const error = await failureOf(embed({ model: ai.embeddingModel('m'), value: 'a', maxRetries: 0 }))
   expect(APICallError.isInstance(error)).toBe(true)
-  expect(error).toMatchObject({ statusCode: 429, isRetryable: true, cause, requestBodyValues: { model: 'm', input: ['a'] } })
+  expect(error).toMatchObject({
+    statusCode: 429,
+    isRetryable: true,
+    cause,
+    requestBodyValues: { model: 'm', input: ['a'] },
+  })
   const none = overStub({})
-  expect(await failureOf(embed({ model: none.ai.embeddingModel('m'), value: 'a' }))).toMatchObject({ functionality: 'embeddings' })
+  expect(await failureOf(embed({ model: none.ai.embeddingModel('m'), value: 'a' }))).toMatchObject({
+    functionality: 'embeddings',
+  })
 })
 
 test('a real gateway embeds', async () => {
@@ -73,7 +96,10 @@ test('a real gateway embeds', async () => {
     values: ['a', 'b'],
     providerOptions: { gateway: { dimensions: 2 } },
   })
-  expect(answer.embeddings).toEqual([[0, 0.5], [1, 0.5]])
+  expect(answer.embeddings).toEqual([
+    [0, 0.5],
+    [1, 0.5],
+  ])
   expect(answer.usage).toEqual({ tokens: 4 })
   expect(up.last().body).toMatchObject({ model: 'text-embedding-3-small', input: ['a', 'b'], dimensions: 2 })
   expect(answer.providerMetadata.gateway).toMatchObject({ provider: 'main', requestId: expect.any(String) })

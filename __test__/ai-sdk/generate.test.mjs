@@ -15,7 +15,17 @@ import {
 import { expect, test } from 'vitest'
 import { createGatewayProvider } from '../../ai-sdk.mjs'
 import { GatewayError } from '../../index.mjs'
-import { budget, chain, consoleLines, custom, failureOf, gatewayOf, provider, result, rule } from '../helpers/config.mjs'
+import {
+  budget,
+  chain,
+  consoleLines,
+  custom,
+  failureOf,
+  gatewayOf,
+  provider,
+  result,
+  rule,
+} from '../helpers/config.mjs'
 import { never, openai, status, upstream } from '../helpers/upstream.mjs'
 import { blocks, completion, openaiCall, over, overMock } from './helpers.mjs'
 
@@ -23,16 +33,28 @@ globalThis.AI_SDK_LOG_WARNINGS = false
 
 const weather = tool({
   description: 'The weather of a place',
-  inputSchema: jsonSchema({ type: 'object', properties: { place: { type: 'string' } }, required: ['place'], additionalProperties: false }),
+  inputSchema: jsonSchema({
+    type: 'object',
+    properties: { place: { type: 'string' } },
+    required: ['place'],
+    additionalProperties: false,
+  }),
   execute: async ({ place }) => ({ place, sky: 'clear' }),
 })
 
 test('a text through the mock', async () => {
   const { ai, logs } = overMock()
-  const { text, finishReason, usage, response, providerMetadata, warnings } = await generateText({ model: ai('mock'), prompt: 'Hello' })
+  const { text, finishReason, usage, response, providerMetadata, warnings } = await generateText({
+    model: ai('mock'),
+    prompt: 'Hello',
+  })
   expect(text).toBe('This is the mock provider; no model was asked. You said: Hello')
   expect(finishReason).toBe('stop')
-  expect(usage).toMatchObject({ inputTokens: logs[0].inputTokens, outputTokens: logs[0].outputTokens, totalTokens: logs[0].totalTokens })
+  expect(usage).toMatchObject({
+    inputTokens: logs[0].inputTokens,
+    outputTokens: logs[0].outputTokens,
+    totalTokens: logs[0].totalTokens,
+  })
   expect(response).toMatchObject({ id: logs[0].requestId, modelId: 'mock' })
   expect(response.timestamp).toBeInstanceOf(Date)
   expect(providerMetadata).toEqual({
@@ -91,7 +113,10 @@ test('each setting reaches the wire', async () => {
 
 test('a loop of two steps with a tool', async () => {
   const call = openaiCall('call_1', 'weather', '{"place":"Rome"}')
-  const { ai, up } = await over([completion({ role: 'assistant', content: null, tool_calls: [call] }, 'tool_calls'), openai.answer('No umbrella.')])
+  const { ai, up } = await over([
+    completion({ role: 'assistant', content: null, tool_calls: [call] }, 'tool_calls'),
+    openai.answer('No umbrella.'),
+  ])
   const { text, steps, totalUsage } = await generateText({
     model: ai('gpt-4o-mini'),
     prompt: 'Umbrella in Rome?',
@@ -103,7 +128,10 @@ test('a loop of two steps with a tool', async () => {
   expect(steps[0].toolCalls[0]).toMatchObject({ toolCallId: 'call_1', toolName: 'weather', input: { place: 'Rome' } })
   expect(totalUsage).toMatchObject({ inputTokens: 24, outputTokens: 10 })
   expect(up.requests[0].body.tools).toEqual([
-    { type: 'function', function: { name: 'weather', description: 'The weather of a place', parameters: weather.inputSchema.jsonSchema } },
+    {
+      type: 'function',
+      function: { name: 'weather', description: 'The weather of a place', parameters: weather.inputSchema.jsonSchema },
+    },
   ])
   expect(up.requests[1].body.messages.slice(1)).toEqual([
     { role: 'assistant', content: null, tool_calls: [call] },
@@ -113,8 +141,16 @@ test('a loop of two steps with a tool', async () => {
 
 test('arguments that are no JSON object reach the SDK as the model wrote them, and its complaint the model', async () => {
   const call = openaiCall('call_1', 'weather', '{"place":')
-  const { ai, up } = await over([completion({ role: 'assistant', content: null, tool_calls: [call] }, 'tool_calls'), openai.answer('Sorry.')])
-  const { text, steps } = await generateText({ model: ai('gpt-4o-mini'), prompt: 'Rome?', tools: { weather }, stopWhen: stepCountIs(2) })
+  const { ai, up } = await over([
+    completion({ role: 'assistant', content: null, tool_calls: [call] }, 'tool_calls'),
+    openai.answer('Sorry.'),
+  ])
+  const { text, steps } = await generateText({
+    model: ai('gpt-4o-mini'),
+    prompt: 'Rome?',
+    tools: { weather },
+    stopWhen: stepCountIs(2),
+  })
   expect(text).toBe('Sorry.')
   expect(steps[0].toolCalls[0]).toMatchObject({ invalid: true, input: '{"place":' })
   const [, turn, complaint] = up.requests[1].body.messages
@@ -128,9 +164,15 @@ test('reasoning and its signatures survive a loop of tools', async () => {
   const thought = { type: 'thinking', thinking: 'I must look.', signature: 'c2lnbmVk==' }
   const hidden = { type: 'redacted_thinking', data: 'aGlkZGVu' }
   const use = { type: 'tool_use', id: 'toolu_1', name: 'weather', input: { place: 'Rome' } }
-  const { ai, up } = await over([blocks([thought, hidden, { type: 'text', text: 'Wait.' }, use], 'tool_use'), blocks([{ type: 'text', text: 'Clear.' }])], {
-    family: 'anthropic',
-  })
+  const { ai, up } = await over(
+    [
+      blocks([thought, hidden, { type: 'text', text: 'Wait.' }, use], 'tool_use'),
+      blocks([{ type: 'text', text: 'Clear.' }]),
+    ],
+    {
+      family: 'anthropic',
+    },
+  )
   const { steps, text } = await generateText({
     model: ai('claude-sonnet-4-5'),
     prompt: 'Rome?',
@@ -142,7 +184,10 @@ test('reasoning and its signatures survive a loop of tools', async () => {
   expect(steps[0].reasoningText).toBe('I must look.')
   expect(steps[0].reasoning[0].providerMetadata).toEqual({ gateway: { reasoningDetails: [thought, hidden] } })
   expect(up.requests[0].body.thinking).toEqual({ type: 'enabled', budget_tokens: 1024 })
-  expect(up.requests[1].body.messages[1]).toEqual({ role: 'assistant', content: [thought, hidden, { type: 'text', text: 'Wait.' }, use] })
+  expect(up.requests[1].body.messages[1]).toEqual({
+    role: 'assistant',
+    content: [thought, hidden, { type: 'text', text: 'Wait.' }, use],
+  })
 })
 
 test('usage tells what the cache gave and what reasoning took', async () => {
@@ -167,10 +212,18 @@ test.each([
   ['something_new', 'other'],
 ])('an answer that ends with %s', async (word, finishReason) => {
   const { ai } = await over([completion({ role: 'assistant', content: 'Hi' }, word)])
-  expect(await generateText({ model: ai('gpt-4o-mini'), prompt: 'Hi' })).toMatchObject({ finishReason, rawFinishReason: word })
+  expect(await generateText({ model: ai('gpt-4o-mini'), prompt: 'Hi' })).toMatchObject({
+    finishReason,
+    rawFinishReason: word,
+  })
 })
 
-const recipe = jsonSchema({ type: 'object', properties: { dish: { type: 'string' } }, required: ['dish'], additionalProperties: false })
+const recipe = jsonSchema({
+  type: 'object',
+  properties: { dish: { type: 'string' } },
+  required: ['dish'],
+  additionalProperties: false,
+})
 
 test('an object by its schema', async () => {
   const { ai, up } = await over([completion({ role: 'assistant', content: '{"dish":"soup"}' })])
@@ -187,22 +240,40 @@ test('an object by its schema', async () => {
     type: 'json_schema',
     json_schema: { name: 'recipe', strict: true, schema: { description: 'A dish', ...recipe.jsonSchema } },
   })
-  const { output } = await generateText({ model: ai('gpt-4o-mini'), output: Output.object({ schema: recipe }), prompt: 'Cook' })
+  const { output } = await generateText({
+    model: ai('gpt-4o-mini'),
+    output: Output.object({ schema: recipe }),
+    prompt: 'Cook',
+  })
   expect(output).toEqual({ dish: 'soup' })
   await generateObject({ model: ai('gpt-4o-mini'), output: 'no-schema', prompt: 'Cook, in JSON' })
   expect(up.last().body.response_format).toEqual({ type: 'json_object' })
 })
 
 test('an object from a vendor that must be asked in words', async () => {
-  const { ai } = await over([blocks([{ type: 'text', text: '```json\n{"dish":"soup"}\n```' }])], { family: 'anthropic' })
-  expect((await generateObject({ model: ai('claude-sonnet-4-5'), schema: recipe, prompt: 'Cook' })).object).toEqual({ dish: 'soup' })
+  const { ai } = await over([blocks([{ type: 'text', text: '```json\n{"dish":"soup"}\n```' }])], {
+    family: 'anthropic',
+  })
+  expect((await generateObject({ model: ai('claude-sonnet-4-5'), schema: recipe, prompt: 'Cook' })).object).toEqual({
+    dish: 'soup',
+  })
 })
 
 test('ids are task types where a rule matches them, else models', async () => {
   const rules = [
-    rule('mock', { name: 'vision', priority: 3, match: { taskType: 'vision' }, target: { provider: 'mock', model: 'vision-model' } }),
+    rule('mock', {
+      name: 'vision',
+      priority: 3,
+      match: { taskType: 'vision' },
+      target: { provider: 'mock', model: 'vision-model' },
+    }),
     rule('mock', { name: 'off', priority: 2, enabled: false, match: { taskType: 'off' } }),
-    rule('mock', { name: 'paid', priority: 1, match: { feature: 'search', userTier: 'pro' }, target: { provider: 'mock', model: 'paid-model' } }),
+    rule('mock', {
+      name: 'paid',
+      priority: 1,
+      match: { feature: 'search', userTier: 'pro' },
+      target: { provider: 'mock', model: 'paid-model' },
+    }),
     rule('mock', { name: 'rest' }),
   ]
   const { ai, gateway, logs } = overMock({ rules })
@@ -219,7 +290,11 @@ test('ids are task types where a rule matches them, else models', async () => {
   expect(await routed(ai({ feature: 'search', userTier: 'pro' }))).toEqual(['paid', 'paid-model'])
   expect(await routed(ai('auto'), { gateway: { taskType: 'vision' } })).toEqual(['vision', 'vision-model'])
 
-  const own = createGatewayProvider(gateway, { taskTypes: ['search'], request: { feature: 'search', userTier: 'pro' }, name: 'ours' })
+  const own = createGatewayProvider(gateway, {
+    taskTypes: ['search'],
+    request: { feature: 'search', userTier: 'pro' },
+    name: 'ours',
+  })
   expect(await routed(own('search'))).toEqual(['paid', 'paid-model'])
   expect(await routed(own('vision'))).toEqual(['paid', 'vision'])
   expect(own('vision')).toMatchObject({ provider: 'ours.chat', modelId: 'vision', specificationVersion: 'v3' })
@@ -233,7 +308,10 @@ test('a fallback is told in the metadata', async () => {
     providers: [provider('a', bad.url), provider('b', good.url)],
     chains: [chain('both', 'a', 'b')],
   })
-  const { text, providerMetadata } = await generateText({ model: createGatewayProvider(gateway)('gpt-4o-mini'), prompt: 'Hi' })
+  const { text, providerMetadata } = await generateText({
+    model: createGatewayProvider(gateway)('gpt-4o-mini'),
+    prompt: 'Hi',
+  })
   expect(text).toBe('From B.')
   expect(providerMetadata.gateway).toMatchObject({ provider: 'b', fallbackTriggered: true, fallbackFrom: 'a' })
   expect(providerMetadata.gateway.estimatedCostUsd).toBeGreaterThan(0)
@@ -245,7 +323,7 @@ test.each([
   [status(401), 401, 'provider_auth', false],
   [status(429), 429, 'provider_rate_limit', true],
   [{ body: '<html>' }, 502, 'provider_response', false],
-])('a failed upstream is the SDK\'s APICallError (%#)', async (answer, statusCode, kind, isRetryable) => {
+])("a failed upstream is the SDK's APICallError (%#)", async (answer, statusCode, kind, isRetryable) => {
   const { ai } = await over([answer])
   const error = await failureOf(generateText({ model: ai('gpt-4o-mini'), prompt: 'Hi', maxRetries: 0 }))
   expect(APICallError.isInstance(error)).toBe(true)
@@ -276,8 +354,12 @@ test('refusals of the gateway itself are GatewayErrors, and are not tried again'
   expect(over).toBeInstanceOf(GatewayError)
   expect(over).toMatchObject({ kind: 'budget_exceeded', httpStatus: 429, details: { policy: 'tiny' } })
   const unrouted = overMock({ rules: [rule('mock', { match: { feature: 'x' } })] })
-  expect(await failureOf(generateText({ model: unrouted.ai('mock'), prompt: 'Hi' }))).toMatchObject({ kind: 'route_not_found' })
-  expect(await failureOf(generateText({ model: unrouted.ai({ userTier: 7 }), prompt: 'Hi' }))).toMatchObject({ kind: 'invalid_request' })
+  expect(await failureOf(generateText({ model: unrouted.ai('mock'), prompt: 'Hi' }))).toMatchObject({
+    kind: 'route_not_found',
+  })
+  expect(await failureOf(generateText({ model: unrouted.ai({ userTier: 7 }), prompt: 'Hi' }))).toMatchObject({
+    kind: 'invalid_request',
+  })
   expect(logs).toEqual([])
 })
 
@@ -293,7 +375,9 @@ test('an abort rejects with its reason and closes the upstream', async () => {
   await gone
   expect(logs).toMatchObject([{ success: false, errorCode: 'ABORTED' }])
   const before = await over([never])
-  expect(await failureOf(generateText({ model: before.ai('m'), prompt: 'Hi', abortSignal: AbortSignal.abort('no') }))).toBe('no')
+  expect(
+    await failureOf(generateText({ model: before.ai('m'), prompt: 'Hi', abortSignal: AbortSignal.abort('no') })),
+  ).toBe('no')
   expect(before.up.requests.length).toBe(0)
 })
 
@@ -306,22 +390,35 @@ test('providers written in JavaScript are asked, and their errors arrive as they
     async chat(options) {
       asked.push(options)
       if (asked.length > 1) throw boom
-      return result('', { reasoning: 'Hm.', toolCalls: [{ id: 'c1', name: 'weather', arguments: { place: 'Rome' }, signature: 's1' }] })
+      return result('', {
+        reasoning: 'Hm.',
+        toolCalls: [{ id: 'c1', name: 'weather', arguments: { place: 'Rome' }, signature: 's1' }],
+      })
     },
   })
   const { gateway } = gatewayOf({ providers: [custom('own')], customProviders: { custom: factory } })
   const error = await failureOf(
-    generateText({ model: createGatewayProvider(gateway)(), prompt: 'Hi', tools: { weather }, stopWhen: stepCountIs(2), maxRetries: 0 }),
+    generateText({
+      model: createGatewayProvider(gateway)(),
+      prompt: 'Hi',
+      tools: { weather },
+      stopWhen: stepCountIs(2),
+      maxRetries: 0,
+    }),
   )
   expect(error).toBe(boom)
   expect(asked[0].messages).toEqual([{ role: 'user', content: 'Hi' }])
-  expect(asked[1].messages[1].toolCalls).toEqual([{ id: 'c1', name: 'weather', arguments: { place: 'Rome' }, signature: 's1' }])
+  expect(asked[1].messages[1].toolCalls).toEqual([
+    { id: 'c1', name: 'weather', arguments: { place: 'Rome' }, signature: 's1' },
+  ])
 })
 
 test('registries, custom providers and middleware of the SDK take it', async () => {
   const { ai } = overMock()
   const registry = createProviderRegistry({ gateway: ai })
-  expect((await generateText({ model: registry.languageModel('gateway:mock'), prompt: 'A' })).text).toContain('You said: A')
+  expect((await generateText({ model: registry.languageModel('gateway:mock'), prompt: 'A' })).text).toContain(
+    'You said: A',
+  )
   const named = customProvider({ languageModels: { fast: ai('mock') }, fallbackProvider: ai })
   expect((await generateText({ model: named.languageModel('fast'), prompt: 'B' })).text).toContain('You said: B')
   expect((await generateText({ model: named.languageModel('mock'), prompt: 'C' })).text).toContain('You said: C')

@@ -49,7 +49,14 @@ const json = (value) => status(200, JSON.stringify(value))
 
 /** An answer of OpenAI's with this message. */
 export const completion = (message, finish_reason = 'stop', usage = openai.usage(12, 5)) =>
-  json({ id: 'chatcmpl-1', object: 'chat.completion', created: 1, model: 'gpt-4o-mini', choices: [{ index: 0, message, finish_reason }], usage })
+  json({
+    id: 'chatcmpl-1',
+    object: 'chat.completion',
+    created: 1,
+    model: 'gpt-4o-mini',
+    choices: [{ index: 0, message, finish_reason }],
+    usage,
+  })
 
 export const openaiCall = (id, name, args) => ({ id, type: 'function', function: { name, arguments: args } })
 
@@ -59,11 +66,28 @@ export const deltas = (list, finish, usage = [12, 5]) =>
 
 /** A message of Anthropic's with these blocks. */
 export const blocks = (content, stop_reason = 'end_turn', usage = { input_tokens: 12, output_tokens: 5 }) =>
-  json({ id: 'msg_1', type: 'message', role: 'assistant', model: 'claude-sonnet-4-5', content, stop_reason, stop_sequence: null, usage })
+  json({
+    id: 'msg_1',
+    type: 'message',
+    role: 'assistant',
+    model: 'claude-sonnet-4-5',
+    content,
+    stop_reason,
+    stop_sequence: null,
+    usage,
+  })
 
 /** The same as a stream. */
 export function blockStream(content, stop_reason = 'end_turn', usage = { input_tokens: 12, output_tokens: 5 }) {
-  const start = { id: 'msg_1', type: 'message', role: 'assistant', model: 'claude-sonnet-4-5', content: [], stop_reason: null, usage: { ...usage, output_tokens: 1 } }
+  const start = {
+    id: 'msg_1',
+    type: 'message',
+    role: 'assistant',
+    model: 'claude-sonnet-4-5',
+    content: [],
+    stop_reason: null,
+    usage: { ...usage, output_tokens: 1 },
+  }
   return sse([
     { type: 'message_start', message: start },
     ...content.flatMap((block, index) => [
@@ -71,7 +95,11 @@ export function blockStream(content, stop_reason = 'end_turn', usage = { input_t
       ...pieces(block).map((delta) => ({ type: 'content_block_delta', index, delta })),
       { type: 'content_block_stop', index },
     ]),
-    { type: 'message_delta', delta: { stop_reason, stop_sequence: null }, usage: { output_tokens: usage.output_tokens } },
+    {
+      type: 'message_delta',
+      delta: { stop_reason, stop_sequence: null },
+      usage: { output_tokens: usage.output_tokens },
+    },
     { type: 'message_stop' },
   ])
 }
@@ -86,5 +114,8 @@ function pieces(block) {
   if (block.type === 'text') return block.text.split(/(?= )/).map((text) => ({ type: 'text_delta', text }))
   if (block.type === 'tool_use') return [{ type: 'input_json_delta', partial_json: JSON.stringify(block.input) }]
   if (block.type !== 'thinking') return []
-  return [{ type: 'thinking_delta', thinking: block.thinking }, { type: 'signature_delta', signature: block.signature }]
+  return [
+    { type: 'thinking_delta', thinking: block.thinking },
+    { type: 'signature_delta', signature: block.signature },
+  ]
 }

@@ -45,8 +45,13 @@ test('images, audio and documents, by URL, bytes and base64', async () => {
     },
   ])
   const { ai } = overStub({ chat: answer() })
-  const error = await failureOf(ai('m').doGenerate({ prompt: user(file(new URL('https://x.test/a.pdf'), 'application/pdf')) }))
-  expect(error).toMatchObject({ name: 'AI_UnsupportedFunctionalityError', functionality: 'application/pdf files by URL' })
+  const error = await failureOf(
+    ai('m').doGenerate({ prompt: user(file(new URL('https://x.test/a.pdf'), 'application/pdf')) }),
+  )
+  expect(error).toMatchObject({
+    name: 'AI_UnsupportedFunctionalityError',
+    functionality: 'application/pdf files by URL',
+  })
 })
 
 test('images that a program gives the SDK reach the gateway; URLs are not fetched', async () => {
@@ -58,10 +63,12 @@ test('images that a program gives the SDK reach the gateway; URLs are not fetche
   ]
   await generateText({ model: ai('m'), messages: [{ role: 'user', content }] })
   const data = { type: 'image', data: PNG64, mimeType: 'image/png' }
-  expect(asked[0].messages).toEqual([{ role: 'user', content: [{ type: 'image', url: 'https://x.test/a.png' }, data, data] }])
+  expect(asked[0].messages).toEqual([
+    { role: 'user', content: [{ type: 'image', url: 'https://x.test/a.png' }, data, data] },
+  ])
 })
 
-test('an assistant\'s turn: texts, calls, and the reasoning of any part', async () => {
+test("an assistant's turn: texts, calls, and the reasoning of any part", async () => {
   const block = (n) => ({ type: 'thinking', thinking: `${n}`, signature: `s${n}` })
   const carrying = (...reasoningDetails) => ({ providerOptions: { gateway: { reasoningDetails } } })
   const turn = {
@@ -70,7 +77,13 @@ test('an assistant\'s turn: texts, calls, and the reasoning of any part', async 
       { type: 'reasoning', text: '1', ...carrying(block(1)) },
       { type: 'text', text: 'A', ...carrying(block(2)) },
       { type: 'text', text: 'B' },
-      { type: 'tool-call', toolCallId: '1', toolName: 'f', input: { a: 1 }, providerOptions: { gateway: { signature: 'sig', reasoningDetails: [block(3)] } } },
+      {
+        type: 'tool-call',
+        toolCallId: '1',
+        toolName: 'f',
+        input: { a: 1 },
+        providerOptions: { gateway: { signature: 'sig', reasoningDetails: [block(3)] } },
+      },
       { type: 'tool-call', toolCallId: '2', toolName: 'f', input: '{"a":' },
       { type: 'tool-call', toolCallId: '3', toolName: 'f', input: [1] },
       { type: 'tool-call', toolCallId: '4', toolName: 'web', input: {}, providerExecuted: true },
@@ -83,7 +96,9 @@ test('an assistant\'s turn: texts, calls, and the reasoning of any part', async 
     { id: '3', name: 'f', arguments: {}, rawArguments: '[1]' },
   ]
   const { messages, warnings } = await sent([turn])
-  expect(messages).toEqual([{ role: 'assistant', content: 'AB', toolCalls: calls, reasoningDetails: [block(1), block(2), block(3)] }])
+  expect(messages).toEqual([
+    { role: 'assistant', content: 'AB', toolCalls: calls, reasoningDetails: [block(1), block(2), block(3)] },
+  ])
   expect(warnings.map((warning) => warning.feature)).toEqual([
     'tool-call of a tool that a provider ran',
     'tool-result of a tool that a provider ran',
@@ -95,7 +110,13 @@ test('an assistant\'s turn: texts, calls, and the reasoning of any part', async 
   ])
   expect(lone.messages).toEqual([
     { role: 'assistant', content: null, toolCalls: [calls[1]] },
-    { role: 'assistant', content: [{ type: 'text', text: 'See' }, { type: 'image', data: PNG64, mimeType: 'image/png' }] },
+    {
+      role: 'assistant',
+      content: [
+        { type: 'text', text: 'See' },
+        { type: 'image', data: PNG64, mimeType: 'image/png' },
+      ],
+    },
     { role: 'assistant', content: '' },
   ])
 })
@@ -123,7 +144,12 @@ test('results of tools in each of their forms', async () => {
       ],
     },
   ]
-  const content = outputs.map((output, index) => ({ type: 'tool-result', toolCallId: `${index}`, toolName: 'f', output }))
+  const content = outputs.map((output, index) => ({
+    type: 'tool-result',
+    toolCallId: `${index}`,
+    toolName: 'f',
+    output,
+  }))
   const approval = { type: 'tool-approval-response', approvalId: 'a', approved: true }
   const { messages, warnings } = await sent([{ role: 'tool', content: [approval, ...content] }])
   expect(messages.map(({ role, toolCallId, content }) => [role, toolCallId, content])).toEqual([
@@ -153,7 +179,7 @@ test('results of tools in each of their forms', async () => {
   ])
 })
 
-test('marks for prompt caching, in Anthropic\'s words and ours', async () => {
+test("marks for prompt caching, in Anthropic's words and ours", async () => {
   const anthropic = { providerOptions: { anthropic: { cacheControl: { type: 'ephemeral' } } } }
   const ours = { providerOptions: { gateway: { cacheControl: 'ephemeral' } } }
   const result = (id) => ({ type: 'tool-result', toolCallId: id, toolName: 'f', output: { type: 'text', value: id } })
@@ -184,15 +210,27 @@ test('tools and which of them', async () => {
   ]
   const chosen = async (toolChoice, list = tools) => (await sent(user(), { tools: list, toolChoice })).toolChoice
   const { tools: offered, warnings } = await sent(user(), { tools })
-  expect(offered).toEqual([{ name: 'f', description: 'F', parameters: inputSchema, strict: true }, { name: 'g', parameters: inputSchema }])
-  expect(warnings.map((warning) => warning.feature)).toEqual(['inputExamples of tool "f"', 'tool "search" (openai.web_search)'])
+  expect(offered).toEqual([
+    { name: 'f', description: 'F', parameters: inputSchema, strict: true },
+    { name: 'g', parameters: inputSchema },
+  ])
+  expect(warnings.map((warning) => warning.feature)).toEqual([
+    'inputExamples of tool "f"',
+    'tool "search" (openai.web_search)',
+  ])
   for (const type of ['auto', 'none', 'required']) expect(await chosen({ type })).toBe(type)
   expect(await chosen({ type: 'tool', toolName: 'g' })).toEqual({ name: 'g' })
   expect(await chosen({ type: 'auto' }, tools.slice(2))).toBe(undefined)
 })
 
-test('a call\'s own fields go before a model\'s, and those before the provider\'s', async () => {
-  const request = { feature: 'all', userTier: 'free', timeoutMs: 9, temperature: 1, providerOptions: { openai: { a: 1, b: 1 } } }
+test("a call's own fields go before a model's, and those before the provider's", async () => {
+  const request = {
+    feature: 'all',
+    userTier: 'free',
+    timeoutMs: 9,
+    temperature: 1,
+    providerOptions: { openai: { a: 1, b: 1 } },
+  }
   const { ai, asked } = overStub({ chat: answer() }, { request })
   const model = ai({ taskType: 'chat', userTier: 'pro', providerOptions: { openai: { b: 2 }, anthropic: { c: 2 } } })
   const signal = new AbortController().signal
@@ -224,13 +262,28 @@ test('a call\'s own fields go before a model\'s, and those before the provider\'
 test('a conversation kept by a user interface carries signatures through', async () => {
   const block = { type: 'thinking', thinking: 'Hm', signature: 's' }
   const metadata = { gateway: { reasoningDetails: [block] } }
-  const part = { type: 'tool-weather', toolCallId: '1', state: 'output-available', input: {}, output: 'ok', callProviderMetadata: metadata }
+  const part = {
+    type: 'tool-weather',
+    toolCallId: '1',
+    state: 'output-available',
+    input: {},
+    output: 'ok',
+    callProviderMetadata: metadata,
+  }
   const messages = await convertToModelMessages([
     { id: 'u', role: 'user', parts: [{ type: 'text', text: 'Rome?' }] },
-    { id: 'a', role: 'assistant', parts: [{ type: 'step-start' }, part, { type: 'step-start' }, { type: 'text', text: 'Clear.' }] },
+    {
+      id: 'a',
+      role: 'assistant',
+      parts: [{ type: 'step-start' }, part, { type: 'step-start' }, { type: 'text', text: 'Clear.' }],
+    },
     { id: 'v', role: 'user', parts: [{ type: 'text', text: 'And Oslo?' }] },
   ])
   const { ai, asked } = overStub({ chat: answer() })
-  await generateText({ model: ai('m'), messages, tools: { weather: tool({ inputSchema: jsonSchema({ type: 'object' }) }) } })
+  await generateText({
+    model: ai('m'),
+    messages,
+    tools: { weather: tool({ inputSchema: jsonSchema({ type: 'object' }) }) },
+  })
   expect(asked[0].messages[1]).toMatchObject({ role: 'assistant', reasoningDetails: [block] })
 })

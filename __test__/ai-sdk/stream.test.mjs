@@ -27,7 +27,11 @@ test('a text as it comes', async () => {
   expect(await stream.finishReason).toBe('stop')
   expect(await stream.usage).toMatchObject({ inputTokens: logs[0].inputTokens, outputTokens: logs[0].outputTokens })
   expect(await stream.response).toMatchObject({ id: logs[0].requestId, modelId: 'mock' })
-  expect((await stream.providerMetadata).gateway).toMatchObject({ provider: 'mock', requestId: logs[0].requestId, fallbackTriggered: false })
+  expect((await stream.providerMetadata).gateway).toMatchObject({
+    provider: 'mock',
+    requestId: logs[0].requestId,
+    fallbackTriggered: false,
+  })
 })
 
 test('parts come in order, with reasoning, text and calls', async () => {
@@ -42,12 +46,19 @@ test('parts come in order, with reasoning, text and calls', async () => {
     { tool_calls: [{ index: 0, function: { arguments: '"Rome"}' } }] },
   ]
   const { ai } = await over([deltas(list, 'tool_calls')])
-  const parts = await partsOf(ai('gpt-4o-mini'), { topK: 3, tools: [{ type: 'function', name: 'weather', inputSchema: { type: 'object' } }] })
+  const parts = await partsOf(ai('gpt-4o-mini'), {
+    topK: 3,
+    tools: [{ type: 'function', name: 'weather', inputSchema: { type: 'object' } }],
+  })
   const [start, metadata] = parts
   expect(start).toEqual({ type: 'stream-start', warnings: [{ type: 'unsupported', feature: 'topK' }] })
   expect(metadata).toMatchObject({ type: 'response-metadata', modelId: 'gpt-4o-mini' })
   expect(metadata.timestamp).toBeInstanceOf(Date)
-  const text = (type, id, pieces) => [{ type: `${type}-start`, id }, ...pieces.map((delta) => ({ type: `${type}-delta`, id, delta })), { type: `${type}-end`, id }]
+  const text = (type, id, pieces) => [
+    { type: `${type}-start`, id },
+    ...pieces.map((delta) => ({ type: `${type}-delta`, id, delta })),
+    { type: `${type}-end`, id },
+  ]
   expect(parts.slice(2, -2)).toEqual([
     ...text('reasoning', '0', ['I ', 'look.']),
     ...text('text', '1', ['Wa', 'it.']),
@@ -74,11 +85,23 @@ test.each([
   ['the reasoning itself', [SIGNED, USE]],
   ['a call', [HIDDEN, USE]],
 ])('signatures survive a loop of tools, on %s', async (_, content) => {
-  const { ai, up } = await over([blockStream(content, 'tool_use'), blockStream([{ type: 'text', text: 'Clear.' }])], { family: 'anthropic' })
-  const stream = streamText({ model: ai('claude-sonnet-4-5'), prompt: 'Rome?', tools: { weather }, stopWhen: stepCountIs(2) })
+  const { ai, up } = await over([blockStream(content, 'tool_use'), blockStream([{ type: 'text', text: 'Clear.' }])], {
+    family: 'anthropic',
+  })
+  const stream = streamText({
+    model: ai('claude-sonnet-4-5'),
+    prompt: 'Rome?',
+    tools: { weather },
+    stopWhen: stepCountIs(2),
+  })
   const parts = await collect(stream.fullStream)
   expect(types(parts).filter((type) => /^tool-(call|result)$|step$/.test(type))).toEqual([
-    'start-step', 'tool-call', 'tool-result', 'finish-step', 'start-step', 'finish-step',
+    'start-step',
+    'tool-call',
+    'tool-result',
+    'finish-step',
+    'start-step',
+    'finish-step',
   ])
   expect(await stream.text).toBe('Clear.')
   expect(up.requests[1].body.messages.slice(1)).toEqual([
@@ -128,15 +151,29 @@ test('a budget refuses with a GatewayError', async () => {
 test('an error in the middle is a part, and what had come is told', async () => {
   const { ai, logs } = await over([sse([openai.chunk({ content: 'Half' }), { error: { message: 'overloaded' } }])])
   const parts = await partsOf(ai('gpt-4o-mini'))
-  expect(types(parts).slice(2)).toEqual(['text-start', 'text-delta', 'error', 'text-end', 'response-metadata', 'finish'])
+  expect(types(parts).slice(2)).toEqual([
+    'text-start',
+    'text-delta',
+    'error',
+    'text-end',
+    'response-metadata',
+    'finish',
+  ])
   const { error } = parts.find((part) => part.type === 'error')
   expect(APICallError.isInstance(error)).toBe(true)
   expect(error.cause).toMatchObject({ kind: 'provider_response' })
-  expect(parts.at(-1)).toMatchObject({ finishReason: { unified: 'error' }, usage: { outputTokens: { total: logs[0].outputTokens } } })
+  expect(parts.at(-1)).toMatchObject({
+    finishReason: { unified: 'error' },
+    usage: { outputTokens: { total: logs[0].outputTokens } },
+  })
 
   const { ai: mock } = overMock()
   const errors = []
-  const stream = streamText({ model: mock('mock-midstream-error'), prompt: 'Hi', onError: ({ error }) => void errors.push(error) })
+  const stream = streamText({
+    model: mock('mock-midstream-error'),
+    prompt: 'Hi',
+    onError: ({ error }) => void errors.push(error),
+  })
   expect(await collect(stream.textStream)).not.toEqual([])
   expect(errors).toHaveLength(1)
   expect(await stream.finishReason).toBe('error')
@@ -162,7 +199,12 @@ test('streamText tells of an abort', async () => {
   const feed = live()
   const { ai } = await over([feed])
   const controller = new AbortController()
-  const stream = streamText({ model: ai('gpt-4o-mini'), prompt: 'Hi', abortSignal: controller.signal, onError: () => {} })
+  const stream = streamText({
+    model: ai('gpt-4o-mini'),
+    prompt: 'Hi',
+    abortSignal: controller.signal,
+    onError: () => {},
+  })
   const parts = []
   const read = (async () => {
     for await (const part of stream.fullStream) {
@@ -207,17 +249,30 @@ test('providers written in JavaScript stream reasoning, text and calls', async (
     family: 'custom',
     chat: async () => result('never'),
     chatStream: async () => ({
-      stream: simulateReadableStream({ chunks: [{ delta: '', reasoning: 'Hm.' }, { delta: 'Wait.' }, { delta: '', toolCalls }] }),
+      stream: simulateReadableStream({
+        chunks: [{ delta: '', reasoning: 'Hm.' }, { delta: 'Wait.' }, { delta: '', toolCalls }],
+      }),
       getUsage: async () => result('Wait.', { toolCalls }),
     }),
   })
   const { gateway } = gatewayOf({ providers: [custom('own')], customProviders: { custom: factory } })
   const parts = await partsOf(createGatewayProvider(gateway)())
   expect(types(parts).slice(2, -2)).toEqual([
-    'reasoning-start', 'reasoning-delta', 'reasoning-end', 'text-start', 'text-delta', 'text-end', 'tool-input-start', 'tool-input-delta',
-    'tool-input-end', 'tool-call',
+    'reasoning-start',
+    'reasoning-delta',
+    'reasoning-end',
+    'text-start',
+    'text-delta',
+    'text-end',
+    'tool-input-start',
+    'tool-input-delta',
+    'tool-input-end',
+    'tool-call',
   ])
-  expect(parts.find((part) => part.type === 'tool-call')).toMatchObject({ toolCallId: 'c1', providerMetadata: { gateway: { signature: 's1' } } })
+  expect(parts.find((part) => part.type === 'tool-call')).toMatchObject({
+    toolCallId: 'c1',
+    providerMetadata: { gateway: { signature: 's1' } },
+  })
 })
 
 test('a reader that is slow is waited for', async () => {

@@ -23,7 +23,13 @@ const STRING = 7
 function header([name, value]) {
   const length = Buffer.alloc(2)
   length.writeUInt16BE(Buffer.byteLength(value))
-  return Buffer.concat([Buffer.from([Buffer.byteLength(name)]), Buffer.from(name), Buffer.from([STRING]), length, Buffer.from(value)])
+  return Buffer.concat([
+    Buffer.from([Buffer.byteLength(name)]),
+    Buffer.from(name),
+    Buffer.from([STRING]),
+    length,
+    Buffer.from(value),
+  ])
 }
 
 /** Lengths and their checksum, headers of text, the payload as JSON, and the checksum of all of it. */
@@ -37,7 +43,10 @@ export function frame(headers, payload) {
 
 /** One event of a Converse stream; `p` is the padding that hides the length of texts. */
 export const converseEvent = (type, payload) =>
-  frame({ ':event-type': type, ':content-type': 'application/json', ':message-type': 'event' }, { ...payload, p: 'abcdefgh' })
+  frame(
+    { ':event-type': type, ':content-type': 'application/json', ':message-type': 'event' },
+    { ...payload, p: 'abcdefgh' },
+  )
 
 /** A whole stream as an answer of an upstream; an event is `[type, payload]`. */
 export const converseStream = (...events) => ({

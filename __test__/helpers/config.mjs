@@ -56,7 +56,12 @@ export function customs(chats, fields = {}) {
     },
   })
   const providers = Object.keys(chats).map((name) => custom(name, 'custom', fields[name]))
-  return { providers, customProviders: { custom: factory }, calls, counts: () => Object.values(calls).map((list) => list.length) }
+  return {
+    providers,
+    customProviders: { custom: factory },
+    calls,
+    counts: () => Object.values(calls).map((list) => list.length),
+  }
 }
 
 /** A chain; a step is `provider` or `[provider, fields]`. */

@@ -14,7 +14,10 @@ export const unnamed = (events) => sse(events.map((event) => JSON.stringify(even
 
 const geminiChunk = (parts, usageMetadata, finishReason) => ({
   candidates: [{ content: { parts, role: 'model' }, ...(finishReason && { finishReason }), index: 0 }],
-  usageMetadata: { ...usageMetadata, promptTokensDetails: [{ modality: 'TEXT', tokenCount: usageMetadata.promptTokenCount }] },
+  usageMetadata: {
+    ...usageMetadata,
+    promptTokensDetails: [{ modality: 'TEXT', tokenCount: usageMetadata.promptTokenCount }],
+  },
   modelVersion: 'gemini-3.8-flash',
   responseId: 'kF3xaP_7Ffa9nsEPmZ3D0Qc',
 })
@@ -23,22 +26,34 @@ const spoken = { promptTokenCount: 10, candidatesTokenCount: 15, thoughtsTokenCo
 const half = Math.floor(SIGNATURE.bedrock.length / 2)
 const delta = (contentBlockIndex, content) => ['contentBlockDelta', { contentBlockIndex, delta: content }]
 const stop = (contentBlockIndex) => ['contentBlockStop', { contentBlockIndex }]
-const started = (contentBlockIndex, toolUseId, name) => ['contentBlockStart', { contentBlockIndex, start: { toolUse: { toolUseId, name } } }]
+const started = (contentBlockIndex, toolUseId, name) => [
+  'contentBlockStart',
+  { contentBlockIndex, start: { toolUse: { toolUseId, name } } },
+]
 
 export const FIRST = {
   openai: sse([
     openai.chunk({ role: 'assistant', reasoning_content: 'Two calls.' }),
     openai.chunk({ content: 'Wait.' }),
-    openai.chunk({ tool_calls: [{ index: 1, id: 'a', type: 'function', function: { name: 'weather', arguments: '' } }] }),
+    openai.chunk({
+      tool_calls: [{ index: 1, id: 'a', type: 'function', function: { name: 'weather', arguments: '' } }],
+    }),
     openai.chunk({ tool_calls: [{ index: 2, id: 'b', type: 'function', function: { name: 'clock', arguments: '' } }] }),
     openai.chunk({ tool_calls: [{ index: 1, function: { arguments: '{"place":' } }] }),
     openai.chunk({ tool_calls: [{ index: 1, function: { arguments: '"Rom"}' } }] }),
     openai.chunk({}, 'tool_calls'),
-    { ...openai.chunk({}), choices: [], usage: { prompt_tokens: 10, completion_tokens: 20, completion_tokens_details: { reasoning_tokens: 5 } } },
+    {
+      ...openai.chunk({}),
+      choices: [],
+      usage: { prompt_tokens: 10, completion_tokens: 20, completion_tokens_details: { reasoning_tokens: 5 } },
+    },
     '[DONE]',
   ]),
   anthropic: unnamed([
-    { type: 'message_start', message: { model: 'claude-sonnet-4-20250514', usage: { input_tokens: 10, output_tokens: 1 } } },
+    {
+      type: 'message_start',
+      message: { model: 'claude-sonnet-4-20250514', usage: { input_tokens: 10, output_tokens: 1 } },
+    },
     { type: 'content_block_start', index: 0, content_block: { type: 'thinking', thinking: '', signature: '' } },
     { type: 'content_block_delta', index: 0, delta: { type: 'thinking_delta', thinking: 'Two ' } },
     { type: 'content_block_delta', index: 0, delta: { type: 'thinking_delta', thinking: 'calls.' } },
@@ -96,7 +111,10 @@ export const FIRST = {
 export const SECOND = {
   openai: openai.stream(['It is ', 'warm.'], { usage: [40, 6] }),
   anthropic: unnamed([
-    { type: 'message_start', message: { model: 'claude-sonnet-4-20250514', usage: { input_tokens: 40, output_tokens: 1 } } },
+    {
+      type: 'message_start',
+      message: { model: 'claude-sonnet-4-20250514', usage: { input_tokens: 40, output_tokens: 1 } },
+    },
     { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
     { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'It is ' } },
     { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'warm.' } },

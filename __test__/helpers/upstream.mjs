@@ -11,7 +11,13 @@ import { onTestFinished } from 'vitest'
 export async function upstream(...answers) {
   const requests = []
   const server = http.createServer(async (req, res) => {
-    const recorded = { method: req.method, url: req.url, headers: req.headers, body: undefined, arrivedAt: performance.now() }
+    const recorded = {
+      method: req.method,
+      url: req.url,
+      headers: req.headers,
+      body: undefined,
+      arrivedAt: performance.now(),
+    }
     const answer = answers[Math.min(requests.length, answers.length - 1)]
     requests.push(recorded)
     let text = ''
@@ -173,7 +179,11 @@ export const anthropic = {
       { type: 'ping' },
       ...texts.map((text) => ({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } })),
       { type: 'content_block_stop', index: 0 },
-      { type: 'message_delta', delta: { stop_reason: finish, stop_sequence: null }, usage: { output_tokens: usage[1] } },
+      {
+        type: 'message_delta',
+        delta: { stop_reason: finish, stop_sequence: null },
+        usage: { output_tokens: usage[1] },
+      },
       { type: 'message_stop' },
     ]
   },

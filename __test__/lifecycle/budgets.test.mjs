@@ -9,7 +9,16 @@ describe('after any mix of calls, budgets have counted exactly what the usage lo
       // Each probe is refused by its own policy one unit above its limit, and not before.
       expect(report.probes).toEqual({ strictOver: 'strict', strict: 'strict', cost: 'cost', hard: 'hard' })
       expect(report.mixed.tokens).toBeGreaterThan(1_000)
-      for (const outcome of ['answered', 'read', 'left', 'forgotten', 'AbortError', 'TimeoutError', 'Error', 'provider_response']) {
+      for (const outcome of [
+        'answered',
+        'read',
+        'left',
+        'forgotten',
+        'AbortError',
+        'TimeoutError',
+        'Error',
+        'provider_response',
+      ]) {
         expect(report.outcomes[outcome], outcome).toBeGreaterThan(0)
       }
       const warnings = stderr.trim().split('\n')

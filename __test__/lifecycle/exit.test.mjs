@@ -5,7 +5,16 @@ import { run, succeed } from './run.mjs'
 const PROMPT_MS = 2_000
 
 describe('a program that has come to its end', () => {
-  for (const left of ['idle', 'call', 'custom', 'pooled', 'readStream', 'forgottenStream', 'startedStream', 'pendingSignal']) {
+  for (const left of [
+    'idle',
+    'call',
+    'custom',
+    'pooled',
+    'readStream',
+    'forgottenStream',
+    'startedStream',
+    'pendingSignal',
+  ]) {
     test(`exits by itself: ${left}`, async () => {
       const { took } = await succeed('exit', { args: [left], timeoutMs: 10_000 })
       expect(took).toBeLessThan(PROMPT_MS)

@@ -7,7 +7,9 @@ import { expect } from 'vitest'
 export function run(name, { args = [], timeoutMs = 60_000 } = {}) {
   const file = fileURLToPath(new URL(`./programs/${name}.mjs`, import.meta.url))
   const started = performance.now()
-  const child = spawn(process.execPath, ['--expose-gc', file, ...args.map(String)], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['--expose-gc', file, ...args.map(String)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const text = { stdout: '', stderr: '' }
   for (const stream of ['stdout', 'stderr']) {
     child[stream].setEncoding('utf8').on('data', (data) => {

@@ -5,7 +5,13 @@ describe('10,000 chunks while the garbage is collected', () => {
   for (const way of ['paced', 'burst', 'custom']) {
     test(`${way}: none is lost, all in order, and forgotten streams are closed`, async () => {
       const { chunks, wrong, success, collections, open, logged } = await succeed('stream-gc', { args: [way] })
-      expect({ chunks, wrong, success, open, logged }).toEqual({ chunks: 10_000, wrong: 0, success: true, open: 0, logged: 6 })
+      expect({ chunks, wrong, success, open, logged }).toEqual({
+        chunks: 10_000,
+        wrong: 0,
+        success: true,
+        open: 0,
+        logged: 6,
+      })
       expect(collections).toBeGreaterThan(way === 'burst' ? 100 : 500)
     }, 70_000)
   }

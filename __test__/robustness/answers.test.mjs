@@ -47,7 +47,9 @@ describe.each(formats)('$family', (format) => {
     expect(error).toBeInstanceOf(library.GatewayError)
     expect(error).toMatchObject({ ...RESPONSE, provider: 'p', details: { upstreamStatus: 200 } })
     if (JSON.stringify(body).includes('model is overloaded')) expect(error.message).toContain('model is overloaded')
-    expect(logs).toEqual([expect.objectContaining({ success: false, errorCode: 'PROVIDER_RESPONSE', requestId: error.requestId })])
+    expect(logs).toEqual([
+      expect.objectContaining({ success: false, errorCode: 'PROVIDER_RESPONSE', requestId: error.requestId }),
+    ])
   }
 
   test.each(cases)('a 200 that holds %s is a provider_response', async (_, body) => {
@@ -89,7 +91,10 @@ describe.each(formats)('$family', (format) => {
   })
 
   describe('token counts', () => {
-    test.each([['missing', null], ['empty', {}]])('that are %s are estimated, and marked', async (_, usage) => {
+    test.each([
+      ['missing', null],
+      ['empty', {}],
+    ])('that are %s are estimated, and marked', async (_, usage) => {
       const server = await upstream((exchange) => exchange.reply(format.whole('Hello', usage)))
       const { gateway, logs } = gatewayOf({ providers: [format.entry(server.url)] })
       const answer = await gateway.chat(ask())
@@ -134,7 +139,9 @@ describe.each(formats)('$family', (format) => {
 })
 
 test('OpenAI: a message whose content is missing is an answer', async () => {
-  const server = await upstream((exchange) => exchange.reply({ ...openai.whole(), choices: [{ index: 0, message: { role: 'assistant' } }] }))
+  const server = await upstream((exchange) =>
+    exchange.reply({ ...openai.whole(), choices: [{ index: 0, message: { role: 'assistant' } }] }),
+  )
   const { gateway } = gatewayOf({ providers: [openai.entry(server.url)] })
   expect((await gateway.chat(ask())).content).toBe('')
 })
@@ -151,17 +158,21 @@ test.each(formats)('$family: half a surrogate pair in an answer does not spoil i
   expect((await gateway.chat(ask())).content).toMatch(/^Hello /)
 })
 
-test.each([['undefined', undefined], ['null', null], ['text', 'Hello'], ['a number in place of the content', { content: 42 }]])(
-  'a provider written in JavaScript that answers %s is a provider_response',
-  async (_, answer) => {
-    const { gateway } = gatewayOf(customEntry({ chat: async () => answer }))
-    expect(await failure(gateway.chat(ask()))).toMatchObject({ ...RESPONSE, provider: 'js' })
-  },
-)
+test.each([
+  ['undefined', undefined],
+  ['null', null],
+  ['text', 'Hello'],
+  ['a number in place of the content', { content: 42 }],
+])('a provider written in JavaScript that answers %s is a provider_response', async (_, answer) => {
+  const { gateway } = gatewayOf(customEntry({ chat: async () => answer }))
+  expect(await failure(gateway.chat(ask()))).toMatchObject({ ...RESPONSE, provider: 'js' })
+})
 
 test('a provider written in JavaScript that gives no counts has them estimated, and its zeros kept', async () => {
   const counts = {}
-  const { gateway, logs } = gatewayOf(customEntry({ chat: async ({ model }) => ({ content: 'Hello', model, ...counts }) }))
+  const { gateway, logs } = gatewayOf(
+    customEntry({ chat: async ({ model }) => ({ content: 'Hello', model, ...counts }) }),
+  )
   expect(await gateway.chat(ask())).toMatchObject({ inputTokens: 7, outputTokens: 1, usageSource: 'estimated' })
   Object.assign(counts, { inputTokens: 0, outputTokens: 0, totalTokens: 0 })
   const answer = await gateway.chat(ask())

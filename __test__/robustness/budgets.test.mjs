@@ -1,15 +1,37 @@
 // Budgets under concurrency, and around streams.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { anthropic, openai, stream } from './helpers/formats.mjs'
-import { ask, customEntry, eventually, failure, gatewayOf, library, listenToConsole, readAll } from './helpers/gateway.mjs'
+import {
+  ask,
+  customEntry,
+  eventually,
+  failure,
+  gatewayOf,
+  library,
+  listenToConsole,
+  readAll,
+} from './helpers/gateway.mjs'
 import { upstream } from './helpers/upstream.mjs'
 
 // "hi" is one token; its message and the answer's start are three each.
 const PROMPT = 7
 
-const policy = (limits, more) => ({ name: 'cap', scope: { type: 'global' }, window: 'hour', limits, enforcement: 'hard', ...more })
+const policy = (limits, more) => ({
+  name: 'cap',
+  scope: { type: 'global' },
+  window: 'hour',
+  limits,
+  enforcement: 'hard',
+  ...more,
+})
 
-const EXCEEDED = { name: 'GatewayError', code: 'BUDGET_EXCEEDED', kind: 'budget_exceeded', httpStatus: 429, details: { policy: 'cap' } }
+const EXCEEDED = {
+  name: 'GatewayError',
+  code: 'BUDGET_EXCEEDED',
+  kind: 'budget_exceeded',
+  httpStatus: 429,
+  details: { policy: 'cap' },
+}
 
 let printed
 beforeEach(() => (printed = listenToConsole()))
@@ -31,7 +53,12 @@ const counts = (input, output) => ({ prompt_tokens: input, completion_tokens: ou
 /** Sends `count` calls at once, and waits until each was refused or has reached the server; `admitted` are the latter. */
 async function crowd({ gateway, server, count, request }) {
   const before = server.requests.length
-  const calls = Array.from({ length: count }, () => gateway.chat(ask(request)).then((answer) => ({ answer }), (error) => ({ error })))
+  const calls = Array.from({ length: count }, () =>
+    gateway.chat(ask(request)).then(
+      (answer) => ({ answer }),
+      (error) => ({ error }),
+    ),
+  )
   const settled = []
   for (const call of calls) void call.then((result) => settled.push(result))
   await eventually(() => settled.length + server.requests.length - before === count)
@@ -42,7 +69,10 @@ async function crowd({ gateway, server, count, request }) {
 describe('a hard limit', () => {
   test('stops admission once what is spent and reserved has passed it', async () => {
     const { server, open } = await held(() => counts(PROMPT, 20))
-    const { gateway, logs } = gatewayOf({ providers: [openai.entry(server.url)], budgets: [policy({ maxTotalTokens: 1000 })] })
+    const { gateway, logs } = gatewayOf({
+      providers: [openai.entry(server.url)],
+      budgets: [policy({ maxTotalTokens: 1000 })],
+    })
     const { admitted, results } = await crowd({ gateway, server, count: 50, request: { maxTokens: 100 } })
     // Nine calls hold 963 tokens; the tenth is let in by them and takes the sum over the limit.
     expect(admitted).toBe(10)
@@ -56,7 +86,10 @@ describe('a hard limit', () => {
 
   test('reserves 256 tokens of output at first, then the model’s mean', async () => {
     const { server, open } = await held(() => counts(PROMPT, 2))
-    const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], budgets: [policy({ maxTotalTokens: 2 * 263 - 1 })] })
+    const { gateway } = gatewayOf({
+      providers: [openai.entry(server.url)],
+      budgets: [policy({ maxTotalTokens: 2 * 263 - 1 })],
+    })
     const first = await crowd({ gateway, server, count: 10 })
     expect(first.admitted).toBe(2)
     open()
@@ -67,13 +100,17 @@ describe('a hard limit', () => {
 
   test('returns what failed calls held, and bills them nothing', async () => {
     let fail = true
-    const server = await upstream((exchange) => (fail ? exchange.reply('no', { status: 500 }) : exchange.reply(openai.whole('Hello', counts(1, 1)))))
+    const server = await upstream((exchange) =>
+      fail ? exchange.reply('no', { status: 500 }) : exchange.reply(openai.whole('Hello', counts(1, 1))),
+    )
     const { gateway } = gatewayOf({
       providers: [openai.entry(server.url)],
       budgets: [policy({ maxTotalTokens: 120 }, { enforcement: 'strict' })],
     })
-    for (let i = 0; i < 5; i++) expect(await failure(gateway.chat(ask({ maxTokens: 100 })))).toMatchObject({ code: 'PROVIDER_RESPONSE' })
-    for (let i = 0; i < 5; i++) expect(await failure(gateway.chatStream(ask({ maxTokens: 100 })))).toMatchObject({ code: 'PROVIDER_RESPONSE' })
+    for (let i = 0; i < 5; i++)
+      expect(await failure(gateway.chat(ask({ maxTokens: 100 })))).toMatchObject({ code: 'PROVIDER_RESPONSE' })
+    for (let i = 0; i < 5; i++)
+      expect(await failure(gateway.chatStream(ask({ maxTokens: 100 })))).toMatchObject({ code: 'PROVIDER_RESPONSE' })
     fail = false
     expect((await gateway.chat(ask({ maxTokens: 100 }))).content).toBe('Hello')
   })
@@ -98,7 +135,10 @@ describe('a hard limit', () => {
 
   test('on output tokens is enforced', async () => {
     const server = await upstream((exchange) => exchange.reply(openai.whole('Hello', counts(1, 60))))
-    const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], budgets: [policy({ maxOutputTokens: 100 })] })
+    const { gateway } = gatewayOf({
+      providers: [openai.entry(server.url)],
+      budgets: [policy({ maxOutputTokens: 100 })],
+    })
     await gateway.chat(ask())
     await gateway.chat(ask())
     expect(await failure(gateway.chat(ask()))).toMatchObject(EXCEEDED)
@@ -125,7 +165,9 @@ describe('a strict limit', () => {
   })
 
   test('bounds each answer by 4,096 tokens where nothing else is said, for every family', async () => {
-    const server = await upstream((exchange) => exchange.reply(exchange.path.endsWith('messages') ? anthropic.whole() : openai.whole()))
+    const server = await upstream((exchange) =>
+      exchange.reply(exchange.path.endsWith('messages') ? anthropic.whole() : openai.whole()),
+    )
     for (const format of [openai, anthropic]) {
       const { gateway } = gatewayOf({
         providers: [format.entry(server.url)],
@@ -156,8 +198,16 @@ describe('a strict limit', () => {
   test('on dollars holds too', async () => {
     const { server, open } = await held(({ max_tokens }) => counts(PROMPT, max_tokens))
     // gpt-4: seven tokens in and a hundred out are $0.00621.
-    const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], budgets: [policy({ maxCostUsd: 0.02 }, { enforcement: 'strict' })] })
-    const { admitted, results } = await crowd({ gateway, server, count: 20, request: { model: 'gpt-4', maxTokens: 100 } })
+    const { gateway } = gatewayOf({
+      providers: [openai.entry(server.url)],
+      budgets: [policy({ maxCostUsd: 0.02 }, { enforcement: 'strict' })],
+    })
+    const { admitted, results } = await crowd({
+      gateway,
+      server,
+      count: 20,
+      request: { model: 'gpt-4', maxTokens: 100 },
+    })
     expect(admitted).toBe(3)
     open()
     await results
@@ -190,7 +240,10 @@ describe('warnings', () => {
 
   test('come once when the fraction is reached, and not again', async () => {
     const server = await upstream((exchange) => exchange.reply(openai.whole('Hello', counts(100, 100))))
-    const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], budgets: [policy({ maxTotalTokens: 2000, warnAt: 0.5 })] })
+    const { gateway } = gatewayOf({
+      providers: [openai.entry(server.url)],
+      budgets: [policy({ maxTotalTokens: 2000, warnAt: 0.5 })],
+    })
     const after = []
     for (let i = 0; i < 9; i++) {
       await gateway.chat(ask({ maxTokens: 10 }))
@@ -202,7 +255,10 @@ describe('warnings', () => {
 
   test('come once when many calls cross the line together', async () => {
     const { server, open } = await held(() => counts(100, 100))
-    const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], budgets: [policy({ maxTotalTokens: 10_000, warnAt: 0.1 })] })
+    const { gateway } = gatewayOf({
+      providers: [openai.entry(server.url)],
+      budgets: [policy({ maxTotalTokens: 10_000, warnAt: 0.1 })],
+    })
     const { results } = await crowd({ gateway, server, count: 20, request: { maxTokens: 10 } })
     open()
     await results
@@ -213,20 +269,27 @@ describe('warnings', () => {
     const server = await upstream((exchange) => exchange.reply(openai.whole('Hello', counts(100, 100))))
     const budgets = [policy({ maxTotalTokens: 1000, warnAt: 0.3 }, { scope: { type: 'user' }, enforcement: 'soft' })]
     const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], budgets })
-    for (const userTier of ['free', 'pro', 'free', 'pro', 'free', 'pro']) await gateway.chat(ask({ userTier, maxTokens: 10 }))
+    for (const userTier of ['free', 'pro', 'free', 'pro', 'free', 'pro'])
+      await gateway.chat(ask({ userTier, maxTokens: 10 }))
     expect(warnings()).toHaveLength(2)
   })
 
   test('of a soft limit let the call through', async () => {
     const server = await upstream((exchange) => exchange.reply(openai.whole('Hello', counts(100, 100))))
-    const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], budgets: [policy({ maxTotalTokens: 150 }, { enforcement: 'soft' })] })
+    const { gateway } = gatewayOf({
+      providers: [openai.entry(server.url)],
+      budgets: [policy({ maxTotalTokens: 150 }, { enforcement: 'soft' })],
+    })
     for (let i = 0; i < 3; i++) expect((await gateway.chat(ask())).content).toBe('Hello')
     expect(warnings().length).toBeGreaterThan(0)
   })
 
   test('come from streams as well', async () => {
     const server = await upstream((exchange) => exchange.events().end(stream(openai, ['Hello'], [60, 60])))
-    const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], budgets: [policy({ maxTotalTokens: 1000, warnAt: 0.1 })] })
+    const { gateway } = gatewayOf({
+      providers: [openai.entry(server.url)],
+      budgets: [policy({ maxTotalTokens: 1000, warnAt: 0.1 })],
+    })
     await readAll((await gateway.chatStream(ask({ maxTokens: 10 }))).stream)
     expect(warnings()).toHaveLength(1)
   })
@@ -239,12 +302,15 @@ describe('a stream is billed exactly once', () => {
   const request = { maxTokens: 3 }
 
   test.each([
-    ['with getUsageSummary()', async ({ stream: reader, getUsageSummary }) => {
-      await getUsageSummary()
-      await readAll(reader)
-      await getUsageSummary()
-      await getUsageSummary()
-    }],
+    [
+      'with getUsageSummary()',
+      async ({ stream: reader, getUsageSummary }) => {
+        await getUsageSummary()
+        await readAll(reader)
+        await getUsageSummary()
+        await getUsageSummary()
+      },
+    ],
     ['without', async ({ stream: reader }) => void (await readAll(reader))],
   ])('%s', async (_, use) => {
     const server = await upstream((exchange) => exchange.events().end(stream(openai, ['Hello'], five)))
@@ -281,9 +347,14 @@ describe('a stream is billed exactly once', () => {
     const server = await upstream((exchange) => exchange.events().end(openai.start, openai.delta('Hello')))
     const { gateway, logs } = gatewayOf({ providers: [openai.entry(server.url)], budgets })
     for (let i = 0; i < 2; i++) {
-      expect((await readAll((await gateway.chatStream(ask(request))).stream)).error).toBeInstanceOf(library.GatewayError)
+      expect((await readAll((await gateway.chatStream(ask(request))).stream)).error).toBeInstanceOf(
+        library.GatewayError,
+      )
     }
-    expect(logs.map(({ success, totalTokens }) => [success, totalTokens])).toEqual([[false, 8], [false, 8]])
+    expect(logs.map(({ success, totalTokens }) => [success, totalTokens])).toEqual([
+      [false, 8],
+      [false, 8],
+    ])
     expect(await failure(gateway.chatStream(ask(request)))).toMatchObject(EXCEEDED)
   })
 })

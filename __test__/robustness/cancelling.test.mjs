@@ -76,25 +76,27 @@ async function readUntilText(reader) {
   }
 }
 
-test.each([['an error', new RangeError('enough')], ['text', 'enough'], ['null', null], ['zero', 0]])(
-  'the signal’s own reason is what calls reject with: %s',
-  async (_, reason) => {
-    const server = await upstream((exchange) => {
-      if (exchange.json.stream) exchange.events().write(openai.start, openai.delta('a'))
-    })
-    const { gateway, logs } = gatewayOf({ providers: [openai.entry(server.url)] })
-    const controller = new AbortController()
-    const { signal } = controller
-    const call = failure(gateway.chat(ask({ signal })))
-    const { stream: reader } = await gateway.chatStream(ask({ signal }))
-    const read = readAll(reader)
-    await server.request(2)
-    controller.abort(reason)
-    expect(await call).toBe(reason)
-    expect((await read).error).toBe(reason)
-    expect(logs.map(({ errorCode }) => errorCode)).toEqual(['ABORTED', 'ABORTED'])
-  },
-)
+test.each([
+  ['an error', new RangeError('enough')],
+  ['text', 'enough'],
+  ['null', null],
+  ['zero', 0],
+])('the signal’s own reason is what calls reject with: %s', async (_, reason) => {
+  const server = await upstream((exchange) => {
+    if (exchange.json.stream) exchange.events().write(openai.start, openai.delta('a'))
+  })
+  const { gateway, logs } = gatewayOf({ providers: [openai.entry(server.url)] })
+  const controller = new AbortController()
+  const { signal } = controller
+  const call = failure(gateway.chat(ask({ signal })))
+  const { stream: reader } = await gateway.chatStream(ask({ signal }))
+  const read = readAll(reader)
+  await server.request(2)
+  controller.abort(reason)
+  expect(await call).toBe(reason)
+  expect((await read).error).toBe(reason)
+  expect(logs.map(({ errorCode }) => errorCode)).toEqual(['ABORTED', 'ABORTED'])
+})
 
 test('AbortSignal.timeout rejects with its TimeoutError', async () => {
   const server = await upstream(() => {})
@@ -197,7 +199,11 @@ describe('the caller’s signal', () => {
     const { signal } = new AbortController()
     for (let i = 0; i < 50; i++) {
       if (i % 2) await gateway.chat(ask({ signal })).catch(() => {})
-      else await gateway.chatStream(ask({ signal })).then(({ stream: reader }) => readAll(reader), () => {})
+      else
+        await gateway.chatStream(ask({ signal })).then(
+          ({ stream: reader }) => readAll(reader),
+          () => {},
+        )
     }
     await failure(gateway.chat({ messages: [], signal }))
     await sleep(10)
@@ -244,7 +250,9 @@ test('a cancelled call gives its part of the budget back', async () => {
     if (content === 'answer') exchange.reply(openai.whole('Hello', openai.zeroUsage))
     else if (exchange.json.stream) exchange.events().write(openai.start)
   })
-  const budgets = [{ name: 'all', scope: { type: 'global' }, window: 'hour', limits: { maxTotalTokens: 100 }, enforcement: 'strict' }]
+  const budgets = [
+    { name: 'all', scope: { type: 'global' }, window: 'hour', limits: { maxTotalTokens: 100 }, enforcement: 'strict' },
+  ]
   const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], budgets })
   for (const method of ['chat', 'chatStream']) {
     const controller = new AbortController()

@@ -17,7 +17,10 @@ const lost = (format) => [
   ['closed before anything is answered', (exchange) => exchange.hangUp()],
   ['reset within the headers', (exchange) => exchange.raw('HTTP/1.1 200 OK\r\ncontent-ty').reset()],
   ['reset after the headers', (exchange) => exchange.head({ 'content-length': 500 }).reset()],
-  ['reset in the middle of the body', (exchange) => exchange.head({ 'content-length': 500 }).write('{"model":').reset()],
+  [
+    'reset in the middle of the body',
+    (exchange) => exchange.head({ 'content-length': 500 }).write('{"model":').reset(),
+  ],
   [
     'closed before the announced length is there',
     (exchange) => exchange.head({ 'content-length': 5000 }).write(JSON.stringify(format.whole())).hangUp(),
@@ -48,7 +51,9 @@ describe.each(formats)('$family', (format) => {
   })
 
   test('a stream lost half-way delivers what came, then throws', async () => {
-    const server = await upstream((exchange) => exchange.events().write(format.start, format.delta('Hel'), format.delta('lo')).reset())
+    const server = await upstream((exchange) =>
+      exchange.events().write(format.start, format.delta('Hel'), format.delta('lo')).reset(),
+    )
     const { gateway, logs } = gatewayOf({ providers: [format.entry(server.url)] })
     const { text, error } = await readAll((await gateway.chatStream(ask())).stream)
     expect(text).toBe('Hello')
@@ -95,12 +100,16 @@ test('a stream lost before its first content falls back', async () => {
     steps: [{ provider: 'p' }, { provider: 'q', when: ['provider_error'] }],
   })
   expect((await readAll((await gateway.chatStream(ask())).stream)).text).toBe('Hello')
-  expect(logs).toEqual([expect.objectContaining({ success: true, provider: 'q', fallbackTriggered: true, fallbackFrom: 'p' })])
+  expect(logs).toEqual([
+    expect.objectContaining({ success: true, provider: 'q', fallbackTriggered: true, fallbackFrom: 'p' }),
+  ])
 })
 
 test('lost connections are tried again as often as the entry allows', async () => {
   const server = await upstream((exchange, number) => (number < 3 ? exchange.reset() : exchange.reply(openai.whole())))
-  const { gateway, logs } = gatewayOf({ providers: [openai.entry(server.url, { retry: { maxAttempts: 3, backoffMs: 1 } })] })
+  const { gateway, logs } = gatewayOf({
+    providers: [openai.entry(server.url, { retry: { maxAttempts: 3, backoffMs: 1 } })],
+  })
   expect((await gateway.chat(ask())).content).toBe('Hello')
   expect(server.requests).toHaveLength(3)
   expect(logs).toHaveLength(1)

@@ -119,14 +119,29 @@ describe('certificates', () => {
     const names = 'subjectAltName=DNS:localhost,IP:127.0.0.1'
     const key = (name) => ['-newkey', 'rsa:2048', '-nodes', '-keyout', `${name}.key`]
     for (const name of ['self', 'twin']) {
-      openssl('req', '-x509', ...key(name), '-out', `${name}.pem`, '-days', '2', '-subj', '/CN=localhost', '-addext', names)
+      openssl(
+        'req',
+        '-x509',
+        ...key(name),
+        '-out',
+        `${name}.pem`,
+        '-days',
+        '2',
+        '-subj',
+        '/CN=localhost',
+        '-addext',
+        names,
+      )
     }
     openssl('req', '-x509', ...key('ca'), '-out', 'ca.pem', '-days', '2', '-subj', '/CN=Test authority')
     openssl('req', ...key('leaf'), '-out', 'leaf.csr', '-subj', '/CN=localhost')
     writeFileSync(path.join(dir, 'leaf.ext'), `${names}\n`)
     const signing = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'leaf.ext']
     openssl('x509', '-req', '-in', 'leaf.csr', ...signing, '-out', 'leaf.pem', '-days', '2')
-    writeFileSync(path.join(dir, 'several.pem'), `# ours\n${readFileSync(path.join(dir, 'self.pem'))}\n${readFileSync(path.join(dir, 'ca.pem'))}`)
+    writeFileSync(
+      path.join(dir, 'several.pem'),
+      `# ours\n${readFileSync(path.join(dir, 'self.pem'))}\n${readFileSync(path.join(dir, 'ca.pem'))}`,
+    )
   })
   afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
@@ -177,7 +192,10 @@ describe('certificates', () => {
     expect(server.requests).toHaveLength(0)
   })
 
-  test.each([['leaf', 'ca.pem'], ['self', 'self.pem']])('are checked against the name that was asked for: %s', async (name, file) => {
+  test.each([
+    ['leaf', 'ca.pem'],
+    ['self', 'self.pem'],
+  ])('are checked against the name that was asked for: %s', async (name, file) => {
     const server = await secure(name)
     const between = await proxy(server.port)
     const env = { NODE_EXTRA_CA_CERTS: path.join(dir, file), HTTPS_PROXY: between.url }
@@ -218,7 +236,9 @@ describe('redirects', () => {
     async (_, status, format) => {
       vi.stubEnv('TEST_KEY', 'sk-the-key')
       const elsewhere = await upstream(answer)
-      const server = await upstream((exchange) => exchange.reply('', { status, headers: { location: elsewhere.url + exchange.path } }))
+      const server = await upstream((exchange) =>
+        exchange.reply('', { status, headers: { location: elsewhere.url + exchange.path } }),
+      )
       const { gateway } = gatewayOf({ providers: [format.entry(server.url, keyed)] })
       await gateway.chat(ask()).catch(() => {})
       for (const { headers } of elsewhere.requests) {
@@ -230,7 +250,9 @@ describe('redirects', () => {
 
   test('there and back again carries no key either', async () => {
     vi.stubEnv('TEST_KEY', 'sk-the-key')
-    const elsewhere = await upstream((exchange) => exchange.reply('', { status: 307, headers: { location: `${server.url}/back` } }))
+    const elsewhere = await upstream((exchange) =>
+      exchange.reply('', { status: 307, headers: { location: `${server.url}/back` } }),
+    )
     const server = await upstream((exchange) => {
       if (exchange.path === '/back') answer(exchange)
       else exchange.reply('', { status: 307, headers: { location: elsewhere.url } })
@@ -241,14 +263,18 @@ describe('redirects', () => {
   })
 
   test('without end are given up', async () => {
-    const server = await upstream((exchange) => exchange.reply('', { status: 307, headers: { location: exchange.path } }))
+    const server = await upstream((exchange) =>
+      exchange.reply('', { status: 307, headers: { location: exchange.path } }),
+    )
     const { gateway } = gatewayOf({ providers: [openai.entry(server.url)] })
     expect((await failure(gateway.chat(ask()))).code).toMatch(/^PROVIDER_(NETWORK|RESPONSE)$/)
     expect(server.requests.length).toBeLessThan(25)
   })
 
   test('that would turn the call into another one are not followed', async () => {
-    const server = await upstream((exchange) => exchange.reply('', { status: 302, headers: { location: '/elsewhere' } }))
+    const server = await upstream((exchange) =>
+      exchange.reply('', { status: 302, headers: { location: '/elsewhere' } }),
+    )
     const { gateway } = gatewayOf({ providers: [openai.entry(server.url)] })
     expect(await failure(gateway.chat(ask()))).toMatchObject({ ...RESPONSE, details: { upstreamStatus: 302 } })
     expect(server.requests).toHaveLength(1)
@@ -265,7 +291,8 @@ describe('an answer that is too long', () => {
     let written = 0
     while (written < total && exchange.connection.closedAt === undefined) {
       written += piece.length
-      if (!exchange.res.write(piece)) await Promise.race([new Promise((resolve) => exchange.res.once('drain', resolve)), exchange.closed])
+      if (!exchange.res.write(piece))
+        await Promise.race([new Promise((resolve) => exchange.res.once('drain', resolve)), exchange.closed])
     }
     return written
   }
@@ -294,7 +321,8 @@ describe('an answer that is too long', () => {
   test('just at the limit is read', async () => {
     const text = JSON.stringify(openai.whole('x'.repeat(5000)))
     const server = await upstream((exchange) => exchange.reply(text))
-    const limited = (maxResponseBytes) => gatewayOf({ providers: [openai.entry(server.url, { maxResponseBytes })] }).gateway
+    const limited = (maxResponseBytes) =>
+      gatewayOf({ providers: [openai.entry(server.url, { maxResponseBytes })] }).gateway
     expect((await limited(text.length).chat(ask())).content).toHaveLength(5000)
     expect((await failure(limited(text.length - 1).chat(ask()))).message).toContain('maxResponseBytes')
   })
@@ -314,7 +342,9 @@ describe('an answer that is too long', () => {
   })
 
   test('ends a stream with one event without end', async () => {
-    const server = await upstream((exchange) => pour(exchange.events(), 'data: {"choices":[{"delta":{"content":"', 64 * MIB))
+    const server = await upstream((exchange) =>
+      pour(exchange.events(), 'data: {"choices":[{"delta":{"content":"', 64 * MIB),
+    )
     const { gateway } = gatewayOf({ providers: [openai.entry(server.url, { maxResponseBytes: 100_000 })] })
     expect((await failure(gateway.chatStream(ask()))).message).toContain('maxResponseBytes')
     await server.requests[0].closed

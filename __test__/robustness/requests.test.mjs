@@ -39,8 +39,16 @@ describe('a bad request', () => {
     ['content that is a number', { messages: [{ role: 'user', content: 5 }] }, 'messages[0].content'],
     ['content that is an object', { messages: [{ role: 'user', content: {} }] }, 'messages[0].content'],
     ['a part that is text', { messages: [{ role: 'user', content: ['hi'] }] }, 'messages[0].content[0]'],
-    ['a part without a type', { messages: [{ role: 'user', content: [{ text: 'hi' }] }] }, 'messages[0].content[0].type'],
-    ['a text part without text', { messages: [{ role: 'user', content: [{ type: 'text' }] }] }, 'messages[0].content[0].text'],
+    [
+      'a part without a type',
+      { messages: [{ role: 'user', content: [{ text: 'hi' }] }] },
+      'messages[0].content[0].type',
+    ],
+    [
+      'a text part without text',
+      { messages: [{ role: 'user', content: [{ type: 'text' }] }] },
+      'messages[0].content[0].text',
+    ],
     ['maxTokens of 0', { messages: [user], maxTokens: 0 }, 'maxTokens'],
     ['maxTokens below 0', { messages: [user], maxTokens: -5 }, 'maxTokens'],
     ['maxTokens of 1.5', { messages: [user], maxTokens: 1.5 }, 'maxTokens'],
@@ -83,7 +91,10 @@ describe('a bad request', () => {
 })
 
 test('null counts as unset', async () => {
-  const { json } = await sent(openai, ask({ model: null, maxTokens: null, temperature: null, signal: null, taskType: null, feature: null }))
+  const { json } = await sent(
+    openai,
+    ask({ model: null, maxTokens: null, temperature: null, signal: null, taskType: null, feature: null }),
+  )
   expect(json).toEqual({ model: 'm', messages: ask().messages })
 })
 
@@ -174,7 +185,11 @@ describe('messages in OpenAI’s own form', () => {
       content: null,
       role: 'assistant',
       tool_calls: [
-        { id: 'call_1', type: 'function', function: { name: 'look', arguments: '{"at": 1.0,\n "deep": {"er": [1e3]}}' } },
+        {
+          id: 'call_1',
+          type: 'function',
+          function: { name: 'look', arguments: '{"at": 1.0,\n "deep": {"er": [1e3]}}' },
+        },
         { id: 'call_2', type: 'function', function: { name: 'listen', arguments: '{}' } },
       ],
     },
@@ -222,7 +237,11 @@ describe('messages in OpenAI’s own form', () => {
     const { json } = await sent(anthropic, {
       messages: [
         { role: 'user', content: 'hi' },
-        { role: 'assistant', content: 'Let me look.', tool_calls: [{ id: '1', type: 'function', function: { name: 'look', arguments: 'no JSON' } }] },
+        {
+          role: 'assistant',
+          content: 'Let me look.',
+          tool_calls: [{ id: '1', type: 'function', function: { name: 'look', arguments: 'no JSON' } }],
+        },
         { role: 'tool', tool_call_id: '1', content: 'nothing' },
       ],
     })

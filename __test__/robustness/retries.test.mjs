@@ -58,18 +58,22 @@ describe('a wait that is too long', () => {
     ['than retry.maxRetryAfterMs', { 'retry-after': '2' }, { maxRetryAfterMs: 1000 }],
     ['than retry.maxRetryAfterMs, in milliseconds', { 'retry-after-ms': '1001' }, { maxRetryAfterMs: 1000 }],
     ['to be counted', { 'retry-after': '99999999999999999999' }, { backoffMs: LONG }],
-  ])('%s ends the attempt, and the chain goes on', async (_, headers, retry) => {
-    const { server } = await busyOnce(headers)
-    const other = await upstream((exchange) => exchange.reply(openai.whole('other')))
-    const { gateway } = gatewayOf({
-      providers: [entry(server.url, retry), openai.entry(other.url, { name: 'q' })],
-      steps: [{ provider: 'p' }, { provider: 'q', when: ['rate_limit'] }],
-    })
-    const started = performance.now()
-    expect(await gateway.chat(ask())).toMatchObject({ content: 'other', fallbackFrom: 'p' })
-    expect(performance.now() - started).toBeLessThan(900)
-    expect(server.requests).toHaveLength(1)
-  }, 5000)
+  ])(
+    '%s ends the attempt, and the chain goes on',
+    async (_, headers, retry) => {
+      const { server } = await busyOnce(headers)
+      const other = await upstream((exchange) => exchange.reply(openai.whole('other')))
+      const { gateway } = gatewayOf({
+        providers: [entry(server.url, retry), openai.entry(other.url, { name: 'q' })],
+        steps: [{ provider: 'p' }, { provider: 'q', when: ['rate_limit'] }],
+      })
+      const started = performance.now()
+      expect(await gateway.chat(ask())).toMatchObject({ content: 'other', fallbackFrom: 'p' })
+      expect(performance.now() - started).toBeLessThan(900)
+      expect(server.requests).toHaveLength(1)
+    },
+    5000,
+  )
 
   test('for the call’s deadline ends the attempt likewise', async () => {
     const { server } = await busyOnce({ 'retry-after': '5' })

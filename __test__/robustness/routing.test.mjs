@@ -9,7 +9,13 @@ afterEach(() => vi.restoreAllMocks())
 
 const answering = () => upstream((exchange) => exchange.reply(openai.whole('Hello')))
 const rule = (name, provider, more) => ({ name, priority: 0, match: {}, target: { provider }, ...more })
-const NOT_FOUND = { name: 'GatewayError', code: 'ROUTE_NOT_FOUND', kind: 'route_not_found', httpStatus: 404, retryable: false }
+const NOT_FOUND = {
+  name: 'GatewayError',
+  code: 'ROUTE_NOT_FOUND',
+  kind: 'route_not_found',
+  httpStatus: 404,
+  retryable: false,
+}
 
 test('match.sensitivity is matched against the request', async () => {
   const server = await answering()
@@ -51,17 +57,25 @@ describe('constraints', () => {
 
   test('a limit that is just met is kept', async () => {
     const server = await answering()
-    const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], rules: [rule('small', 'p', { constraints: { maxInputTokens: 7 } })] })
+    const { gateway } = gatewayOf({
+      providers: [openai.entry(server.url)],
+      rules: [rule('small', 'p', { constraints: { maxInputTokens: 7 } })],
+    })
     expect((await gateway.chat(ask())).content).toBe('Hello')
   })
 })
 
 describe('maxLatencyMs', () => {
-  const rules = (maxLatencyMs, fallbackChain) => [rule('quick', 'p', { target: { provider: 'p', fallbackChain }, constraints: { maxLatencyMs } })]
+  const rules = (maxLatencyMs, fallbackChain) => [
+    rule('quick', 'p', { target: { provider: 'p', fallbackChain }, constraints: { maxLatencyMs } }),
+  ]
 
   test('ends the call whatever its provider’s timeout', async () => {
     const server = await upstream(() => {})
-    const { gateway, logs } = gatewayOf({ providers: [openai.entry(server.url, { timeoutMs: 60_000 })], rules: rules(200) })
+    const { gateway, logs } = gatewayOf({
+      providers: [openai.entry(server.url, { timeoutMs: 60_000 })],
+      rules: rules(200),
+    })
     for (const method of ['chat', 'chatStream']) {
       const started = performance.now()
       expect(await failure(gateway[method](ask()))).toMatchObject(TIMEOUT)
@@ -75,7 +89,10 @@ describe('maxLatencyMs', () => {
     const entry = openai.entry(server.url, { retry: { maxAttempts: 5, backoffMs: 60_000 } })
     const { gateway } = gatewayOf({ providers: [entry], rules: rules(500) })
     const started = performance.now()
-    expect(await failure(gateway.chat(ask()))).toMatchObject({ code: 'PROVIDER_RESPONSE', details: { upstreamStatus: 503 } })
+    expect(await failure(gateway.chat(ask()))).toMatchObject({
+      code: 'PROVIDER_RESPONSE',
+      details: { upstreamStatus: 503 },
+    })
     expect(performance.now() - started).toBeLessThan(1500)
     expect(server.requests).toHaveLength(1)
   })
@@ -91,7 +108,11 @@ describe('maxLatencyMs', () => {
     const logs = []
     const gateway = new library.Gateway({
       config: {
-        providers: [openai.entry(slow.url), openai.entry(stalled.url, { name: 'q' }), openai.entry(third.url, { name: 'r' })],
+        providers: [
+          openai.entry(slow.url),
+          openai.entry(stalled.url, { name: 'q' }),
+          openai.entry(third.url, { name: 'r' }),
+        ],
         routes: rules(400, 'chain'),
         fallbackChains: [chain],
         budgets: [],
@@ -108,7 +129,10 @@ describe('maxLatencyMs', () => {
   test('ends a stream that goes on for longer', async () => {
     const server = await upstream(async (exchange) => {
       exchange.events().write(openai.start)
-      await exchange.trickle(50, Array.from({ length: 100 }, () => openai.delta('a')))
+      await exchange.trickle(
+        50,
+        Array.from({ length: 100 }, () => openai.delta('a')),
+      )
     })
     const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], rules: rules(400) })
     const { text, error } = await readAll((await gateway.chatStream(ask())).stream)
@@ -119,7 +143,8 @@ describe('maxLatencyMs', () => {
 })
 
 describe('a provider that is not loaded', () => {
-  const keyless = (name) => openai.entry('http://127.0.0.1:9', { name, auth: { type: 'apiKey', envVar: 'NOT_SET_ANYWHERE' } })
+  const keyless = (name) =>
+    openai.entry('http://127.0.0.1:9', { name, auth: { type: 'apiKey', envVar: 'NOT_SET_ANYWHERE' } })
 
   test('gives route_not_found where the rule has no chain', async () => {
     listenToConsole()
@@ -137,11 +162,15 @@ describe('a provider that is not loaded', () => {
       else exchange.reply(openai.whole('Hello'))
     })
     const providers = [keyless('p'), openai.entry(server.url, { name: 'q' })]
-    const { gateway, logs } = gatewayOf({ providers, steps: [{ provider: 'p' }, { provider: 'q', when: ['provider_error'] }] })
+    const { gateway, logs } = gatewayOf({
+      providers,
+      steps: [{ provider: 'p' }, { provider: 'q', when: ['provider_error'] }],
+    })
     expect(await gateway.chat(ask())).toMatchObject({ provider: 'q', fallbackTriggered: true, fallbackFrom: 'p' })
     expect((await readAll((await gateway.chatStream(ask())).stream)).text).toBe('Hello')
     expect(logs).toHaveLength(2)
-    for (const entry of logs) expect(entry).toMatchObject({ provider: 'q', fallbackTriggered: true, fallbackFrom: 'p', success: true })
+    for (const entry of logs)
+      expect(entry).toMatchObject({ provider: 'q', fallbackTriggered: true, fallbackFrom: 'p', success: true })
   })
 
   test('ends a chain whose next step waits for something else', async () => {
@@ -208,7 +237,10 @@ describe('a chain step without a model', () => {
 test('a rule without a model uses its provider’s default, or the first it lists', async () => {
   const server = await answering()
   const { gateway } = gatewayOf({
-    providers: [openai.entry(server.url, { models: ['x', 'y'] }), openai.entry(server.url, { name: 'q', models: ['x', 'y'], defaultModel: 'y' })],
+    providers: [
+      openai.entry(server.url, { models: ['x', 'y'] }),
+      openai.entry(server.url, { name: 'q', models: ['x', 'y'], defaultModel: 'y' }),
+    ],
     rules: [rule('second', 'q', { priority: 1, match: { feature: 'f' } }), rule('first', 'p')],
   })
   await gateway.chat(ask())

@@ -22,7 +22,12 @@ const keyed = { auth: { type: 'apiKey', envVar: 'TEST_KEY' }, headers: { 'x-tena
 
 /** Every way in which a value shows itself. */
 const shows = (value) =>
-  [inspect(value, { depth: 10, showHidden: true }), JSON.stringify(value), String(value?.message), String(value?.stack)].join('\n')
+  [
+    inspect(value, { depth: 10, showHidden: true }),
+    JSON.stringify(value),
+    String(value?.message),
+    String(value?.stack),
+  ].join('\n')
 
 /** Fails where `text` holds a secret, or so much of one that it helps. */
 function expectNoSecret(text, secrets = [KEY, HEADER]) {
@@ -49,8 +54,14 @@ describe.each(formats)('$family', (format) => {
     ['a page in a 200, where the quotation ends', (exchange) => exchange.reply(`<!-- ${'x'.repeat(70)} --> ${echo}`)],
     ['a page in a 200, further on', (exchange) => exchange.reply(`<!-- ${'x'.repeat(130)} --> ${echo}`)],
     ['an event of a stream', (exchange) => exchange.events().end(format.start, format.error(echo))],
-    ['an event of a stream, later', (exchange) => exchange.events().end(format.start, format.delta('a'), format.error(echo))],
-    ['an error event that is no JSON', (exchange) => exchange.events().end(format.start, `event: error\ndata: ${echo}\n\n`)],
+    [
+      'an event of a stream, later',
+      (exchange) => exchange.events().end(format.start, format.delta('a'), format.error(echo)),
+    ],
+    [
+      'an error event that is no JSON',
+      (exchange) => exchange.events().end(format.start, `event: error\ndata: ${echo}\n\n`),
+    ],
     ['headers', (exchange) => exchange.reply('no', { status: 500, headers: { 'x-echo': echo, 'retry-after': echo } })],
     ['a redirect', (exchange) => exchange.reply('', { status: 302, headers: { location: `/?key=${KEY}` } })],
   ]
@@ -60,7 +71,10 @@ describe.each(formats)('$family', (format) => {
     const { gateway, logs } = gatewayOf({ providers: [format.entry(server.url, keyed)] })
     const errors = [
       await failure(gateway.chat(ask())),
-      await gateway.chatStream(ask()).then(async ({ stream }) => (await readAll(stream)).error, (error) => error),
+      await gateway.chatStream(ask()).then(
+        async ({ stream }) => (await readAll(stream)).error,
+        (error) => error,
+      ),
     ]
     expect(server.requests[0].headers['x-tenant']).toBe(HEADER)
     for (const error of errors) {

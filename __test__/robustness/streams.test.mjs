@@ -5,7 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { formats, openai, stream } from './helpers/formats.mjs'
-import { RESPONSE, ask, customEntry, eventually, failure, gatewayOf, library, readAll, settledWithin } from './helpers/gateway.mjs'
+import {
+  RESPONSE,
+  ask,
+  customEntry,
+  eventually,
+  failure,
+  gatewayOf,
+  library,
+  readAll,
+  settledWithin,
+} from './helpers/gateway.mjs'
 import { upstream } from './helpers/upstream.mjs'
 
 const run = promisify(execFile)
@@ -44,7 +54,9 @@ describe.each(formats)('$family', (format) => {
       expect(error).toBeInstanceOf(library.GatewayError)
       expect(error).toMatchObject(RESPONSE)
       expect(error.message).toContain('overloaded')
-      expect(logs).toEqual([expect.objectContaining({ success: false, errorCode: 'PROVIDER_RESPONSE', requestId: error.requestId })])
+      expect(logs).toEqual([
+        expect.objectContaining({ success: false, errorCode: 'PROVIDER_RESPONSE', requestId: error.requestId }),
+      ])
     })
 
     test.each([
@@ -69,7 +81,10 @@ describe.each(formats)('$family', (format) => {
 
   test.each([
     ['is cut short', (exchange) => exchange.events().end(format.start, format.delta('Hel'), format.delta('lo'))],
-    ['carries an error event', (exchange) => exchange.events().end(format.start, format.delta('Hello'), format.error('overloaded'))],
+    [
+      'carries an error event',
+      (exchange) => exchange.events().end(format.start, format.delta('Hello'), format.error('overloaded')),
+    ],
     [
       'carries an error event and stays open',
       (exchange) => exchange.events().write(format.start, format.delta('Hello'), format.error('overloaded')),
@@ -88,7 +103,9 @@ describe.each(formats)('$family', (format) => {
   })
 
   test('a finish reason without the last marker is a whole answer', async () => {
-    const server = await upstream((exchange) => exchange.events().end(format.start, format.delta('Hello'), format.finish))
+    const server = await upstream((exchange) =>
+      exchange.events().end(format.start, format.delta('Hello'), format.finish),
+    )
     const { gateway, logs } = gatewayOf({ providers: [format.entry(server.url)] })
     const { text, error } = await readAll((await gateway.chatStream(ask())).stream)
     expect([text, error]).toEqual(['Hello', undefined])
@@ -153,7 +170,13 @@ describe('getUsageSummary()', () => {
     const { stream: reader, requestId, getUsageSummary } = await gateway.chatStream(ask())
     while ((await reader.next()).value.delta === '');
     const early = await getUsageSummary()
-    expect(early).toMatchObject({ requestId, provider: 'p', model: 'up-model', content: 'Hel', fallbackTriggered: false })
+    expect(early).toMatchObject({
+      requestId,
+      provider: 'p',
+      model: 'up-model',
+      content: 'Hel',
+      fallbackTriggered: false,
+    })
     for (const field of ['inputTokens', 'outputTokens', 'totalTokens', 'estimatedCostUsd', 'latencyMs']) {
       expect(early[field], field).toBeTypeOf('number')
     }
@@ -164,9 +187,17 @@ describe('getUsageSummary()', () => {
     expect(logs).toHaveLength(0)
     go()
     await readAll(reader)
-    expect(await getUsageSummary()).toMatchObject({ requestId, content: 'Hello', inputTokens: 30, outputTokens: 20, totalTokens: 50 })
+    expect(await getUsageSummary()).toMatchObject({
+      requestId,
+      content: 'Hello',
+      inputTokens: 30,
+      outputTokens: 20,
+      totalTokens: 50,
+    })
     await getUsageSummary()
-    expect(logs).toEqual([expect.objectContaining({ requestId, inputTokens: 30, outputTokens: 20, totalTokens: 50, success: true })])
+    expect(logs).toEqual([
+      expect.objectContaining({ requestId, inputTokens: 30, outputTokens: 20, totalTokens: 50, success: true }),
+    ])
   })
 
   test('agrees with the log entry, cost and latency included', async () => {
@@ -285,7 +316,9 @@ describe('a provider written in JavaScript', () => {
       yield { delta: 'a' }
       yield { delta: 'b' }
     }
-    const { gateway, logs } = gatewayOf(customEntry({ chatStream: async () => ({ stream: items(), getUsage: async () => usage }) }))
+    const { gateway, logs } = gatewayOf(
+      customEntry({ chatStream: async () => ({ stream: items(), getUsage: async () => usage }) }),
+    )
     const { stream: reader, getUsageSummary } = await gateway.chatStream(ask())
     expect(pulled).toBe(1)
     expect((await readAll(reader)).text).toBe('ab')

@@ -81,7 +81,10 @@ describe.each(formats)('$family', (format) => {
 test('comments and halves of events keep a stream alive', async () => {
   const server = await upstream(async (exchange) => {
     exchange.events().write(openai.start)
-    await exchange.trickle(60, Array.from({ length: 8 }, () => ': still there\n\n'))
+    await exchange.trickle(
+      60,
+      Array.from({ length: 8 }, () => ': still there\n\n'),
+    )
     await exchange.trickle(60, openai.delta('Hello').match(/.{1,16}/gs))
     exchange.end(openai.finish, openai.done)
   })
@@ -123,7 +126,10 @@ test('a fallback step’s timeout is shorter than its provider’s', async () =>
   const fast = await upstream((exchange) => exchange.reply(openai.whole('second')))
   const { gateway } = gatewayOf({
     providers: [openai.entry(slow.url), openai.entry(fast.url, { name: 'q' })],
-    steps: [{ provider: 'p', timeoutMs: 150 }, { provider: 'q', when: ['timeout'] }],
+    steps: [
+      { provider: 'p', timeoutMs: 150 },
+      { provider: 'q', when: ['timeout'] },
+    ],
   })
   const started = performance.now()
   const answer = await gateway.chat(ask())
@@ -184,7 +190,10 @@ describe('a provider written in JavaScript', () => {
       return { content: 'slow', model, inputTokens: 1, outputTokens: 1, totalTokens: 2 }
     },
     async chatStream({ model }) {
-      return { stream: slowly(), getUsage: async () => ({ content: '', model, inputTokens: 1, outputTokens: 1, totalTokens: 2 }) }
+      return {
+        stream: slowly(),
+        getUsage: async () => ({ content: '', model, inputTokens: 1, outputTokens: 1, totalTokens: 2 }),
+      }
     },
   }
   async function* slowly() {
@@ -221,7 +230,9 @@ describe('a provider written in JavaScript', () => {
         },
       }),
     }
-    const { gateway, logs } = gatewayOf(customEntry({ chatStream: async () => ({ stream: stalling }) }, { timeoutMs: 100 }))
+    const { gateway, logs } = gatewayOf(
+      customEntry({ chatStream: async () => ({ stream: stalling }) }, { timeoutMs: 100 }),
+    )
     const { text, error } = await readAll((await gateway.chatStream(ask())).stream)
     expect(text).toBe('a')
     expectTimeout(error, logs, 'js')

@@ -60,8 +60,8 @@ function toRequest(body, signal) {
 
 const ROUTES = {
   '/': { GET: page('index.html', 'text/html; charset=utf-8') },
-  '/page.js': { GET: page('page.js', 'text/javascript; charset=utf-8') },
-  '/words.js': { GET: page('words.js', 'text/javascript; charset=utf-8') },
+  '/page.mjs': { GET: page('page.mjs', 'text/javascript; charset=utf-8') },
+  '/words.mjs': { GET: page('words.mjs', 'text/javascript; charset=utf-8') },
   '/page.css': { GET: page('page.css', 'text/css; charset=utf-8') },
   '/health': { GET: (req, res) => sendJson(res, 200, { status: 'ok', providers: gateway.listProviders() }) },
   '/v1/chat': { POST: chat },

@@ -70,7 +70,9 @@ const shares = {}
 async function call(number) {
   seen.calls++
   try {
-    const { provider, fallbackTriggered } = await gateway.chat({ messages: [{ role: 'user', content: `Call ${number}` }] })
+    const { provider, fallbackTriggered } = await gateway.chat({
+      messages: [{ role: 'user', content: `Call ${number}` }],
+    })
     answered.push({ provider, at: elapsed() })
     if (fallbackTriggered) seen.rescued++
   } catch (error) {
@@ -116,8 +118,12 @@ shares.end = shareOfVictim()
 table.draw(snapshot())
 
 const percent = (share) => `${Math.round(share * 100)} %`
-console.log(`\n${seen.calls} calls, ${seen.failures} failures seen by callers, ${seen.rescued} answered by a second target.`)
-console.log(`${VICTIM} had ${percent(shares.dead)} of the traffic just before it came back, and ${percent(shares.end)} at the end.`)
+console.log(
+  `\n${seen.calls} calls, ${seen.failures} failures seen by callers, ${seen.rescued} answered by a second target.`,
+)
+console.log(
+  `${VICTIM} had ${percent(shares.dead)} of the traffic just before it came back, and ${percent(shares.end)} at the end.`,
+)
 for (const upstream of Object.values(upstreams)) await upstream.die()
 if (seen.failures > 0) {
   console.log(`The last failure: ${seen.lastFailure}`)

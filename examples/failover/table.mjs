@@ -41,7 +41,15 @@ function table({ seconds, targets, calls, failures, rescued }) {
 
 function line({ seconds, targets, calls, failures }) {
   const each = targets.map(({ provider, isUp, state, share, p50, errorRate, inFlight }) =>
-    [provider, isUp ? 'up' : 'down', state, percent(share), milliseconds(p50), `errors ${percent(errorRate)}`, `in flight ${inFlight}`].join(' '),
+    [
+      provider,
+      isUp ? 'up' : 'down',
+      state,
+      percent(share),
+      milliseconds(p50),
+      `errors ${percent(errorRate)}`,
+      `in flight ${inFlight}`,
+    ].join(' '),
   )
   return `${seconds.toFixed(1).padStart(5)} s | ${each.join(' | ')} | calls ${calls} | failures ${failures}`
 }

@@ -5,7 +5,8 @@ export async function startUpstream({ latencyMs }) {
   const server = http.createServer((request, response) => {
     request.resume().on('end', () => setTimeout(answer, latencyMs * (0.8 + 0.4 * Math.random()), response))
   })
-  const listen = (port) => new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve))
+  const listen = (port) =>
+    new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve))
   await listen(0)
   const { port } = server.address()
   return {

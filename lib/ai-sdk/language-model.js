@@ -1,9 +1,9 @@
-'use strict';
+'use strict'
 
-const { toContent, toFinishReason, toMetadata, toUsage } = require('./answer.js');
-const { toSdkError, withoutSignal } = require('./errors.js');
-const { chatRequest } = require('./request.js');
-const { toParts } = require('./stream.js');
+const { toContent, toFinishReason, toMetadata, toUsage } = require('./answer.js')
+const { toSdkError, withoutSignal } = require('./errors.js')
+const { chatRequest } = require('./request.js')
+const { toParts } = require('./stream.js')
 
 /**
  * A language model of the SDK over a gateway; `layers()` gives the fields that its requests have beside the call's own.
@@ -19,12 +19,12 @@ function languageModel({ gateway, provider, modelId, layers }) {
     supportedUrls: { 'image/*': [/^https?:\/\//i] },
 
     async doGenerate(call) {
-      const { request, warnings } = chatRequest(layers(), call);
-      let answer;
+      const { request, warnings } = chatRequest(layers(), call)
+      let answer
       try {
-        answer = await gateway.chat(request);
+        answer = await gateway.chat(request)
       } catch (error) {
-        throw toSdkError(error, request);
+        throw toSdkError(error, request)
       }
       return {
         content: toContent(answer),
@@ -34,24 +34,24 @@ function languageModel({ gateway, provider, modelId, layers }) {
         request: { body: withoutSignal(request) },
         response: { id: answer.requestId, modelId: answer.model, timestamp: new Date() },
         warnings,
-      };
+      }
     },
 
     async doStream(call) {
-      const { request, warnings } = chatRequest(layers(), call);
-      const toError = (error) => toSdkError(error, request);
-      let answer;
+      const { request, warnings } = chatRequest(layers(), call)
+      const toError = (error) => toSdkError(error, request)
+      let answer
       try {
-        answer = await gateway.chatStream(request);
+        answer = await gateway.chatStream(request)
       } catch (error) {
-        throw toError(error);
+        throw toError(error)
       }
       return {
         stream: toParts(answer, { warnings, toError, signal: request.signal }),
         request: { body: withoutSignal(request) },
-      };
+      }
     },
-  };
+  }
 }
 
-module.exports = { languageModel };
+module.exports = { languageModel }

@@ -1,7 +1,21 @@
 // A mix of calls that end in every way there is; then: have the budgets counted what the usage log says, to the token
 // and to the picodollar, and is nothing held any more? Arguments: seed, number of calls.
 import { registerModelPricing } from '../../../index.mjs'
-import { answer, assert, begin, chunk, fail, gatewayOn, messages, report, serve, sleep, stall, trickle, until } from './common.mjs'
+import {
+  answer,
+  assert,
+  begin,
+  chunk,
+  fail,
+  gatewayOn,
+  messages,
+  report,
+  serve,
+  sleep,
+  stall,
+  trickle,
+  until,
+} from './common.mjs'
 
 const [seed, CALLS] = process.argv.slice(2).map(Number)
 
@@ -63,7 +77,13 @@ const gateway = gatewayOn(upstream.url, ['answer', 'fail', 'stall', 'begin', 'tr
     filler: { chat: async () => ({ content: '', model: 'filler', totalTokens: 0, ...fill }) },
   },
   budgets: [
-    { name: 'hard', scope: { type: 'global' }, window: 'day', limits: { maxTotalTokens: HARD_LIMIT }, enforcement: 'hard' },
+    {
+      name: 'hard',
+      scope: { type: 'global' },
+      window: 'day',
+      limits: { maxTotalTokens: HARD_LIMIT },
+      enforcement: 'hard',
+    },
     {
       name: 'strict',
       scope: { type: 'user', key: 'mix' },
@@ -71,7 +91,13 @@ const gateway = gatewayOn(upstream.url, ['answer', 'fail', 'stall', 'begin', 'tr
       limits: { maxTotalTokens: STRICT_LIMIT },
       enforcement: 'strict',
     },
-    { name: 'cost', scope: { type: 'feature', key: 'mix' }, window: 'day', limits: { maxCostUsd: COST_LIMIT }, enforcement: 'hard' },
+    {
+      name: 'cost',
+      scope: { type: 'feature', key: 'mix' },
+      window: 'day',
+      limits: { maxCostUsd: COST_LIMIT },
+      enforcement: 'hard',
+    },
   ],
   onUsageLog: (entry) => void log.push(entry),
 })
@@ -95,7 +121,12 @@ async function stream(taskType, { take = Infinity, ms, forget = false }) {
   const controller = new AbortController()
   if (ms !== undefined) setTimeout(() => controller.abort(), ms)
   try {
-    const { stream, getUsageSummary } = await gateway.chatStream({ messages, taskType, signal: controller.signal, ...scope })
+    const { stream, getUsageSummary } = await gateway.chatStream({
+      messages,
+      taskType,
+      signal: controller.signal,
+      ...scope,
+    })
     if (forget) {
       await stream.next()
       return count('forgotten')

@@ -36,7 +36,12 @@ export function gatewayOn(url, names, { entry = {}, customs = {}, budgets = [], 
   }))
   const own = Object.keys(customs).map((name) => ({ name, provider: name, models: [name], auth: { type: 'none' } }))
   const providers = [...entries, ...own]
-  const routes = providers.map(({ name }) => ({ name, priority: 1, match: { taskType: name }, target: { provider: name } }))
+  const routes = providers.map(({ name }) => ({
+    name,
+    priority: 1,
+    match: { taskType: name },
+    target: { provider: name },
+  }))
   const factory = ([name, methods]) => [name, () => ({ name, family: name, ...methods })]
   const customProviders = Object.fromEntries(Object.entries(customs).map(factory))
   return new Gateway({ config: { providers, routes, fallbackChains: [], budgets }, customProviders, onUsageLog })

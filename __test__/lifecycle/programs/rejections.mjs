@@ -22,7 +22,10 @@ const gateway = gatewayOn(upstream.url, ['fail', 'begin'], {
 })
 const ways = [
   [() => gateway.chat({ messages, taskType: 'nobody' }), 'route_not_found'],
-  [() => gateway.chat({ messages: [{ role: 'nobody', content: 'x'.repeat(300) }], taskType: 'fail' }), 'invalid_request'],
+  [
+    () => gateway.chat({ messages: [{ role: 'nobody', content: 'x'.repeat(300) }], taskType: 'fail' }),
+    'invalid_request',
+  ],
   [() => gateway.chat({ messages, taskType: 'fail' }), 'provider_response'],
   [() => gateway.chat({ messages, taskType: 'throwing' }), 'Error'],
   [() => gateway.chatStream({ messages, taskType: 'nobody' }), 'route_not_found'],

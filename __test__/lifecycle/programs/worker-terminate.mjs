@@ -1,6 +1,19 @@
 // Workers are terminated in the middle of everything, 200 times.
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { answer, assert, begin, gatewayOn, messages, report, residentMiB, serve, sleep, stall, trickle, until } from './common.mjs'
+import {
+  answer,
+  assert,
+  begin,
+  gatewayOn,
+  messages,
+  report,
+  residentMiB,
+  serve,
+  sleep,
+  stall,
+  trickle,
+  until,
+} from './common.mjs'
 
 const BATCH = 4
 const BATCHES = 50

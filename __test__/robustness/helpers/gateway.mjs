@@ -64,15 +64,39 @@ const textOf = (chunks) => chunks.map(({ delta }) => delta).join('')
 export async function settledWithin(ms, promise) {
   let timer
   const late = new Promise((resolve) => (timer = setTimeout(resolve, ms, false)))
-  const result = await Promise.race([promise.then(() => true, () => true), late])
+  const result = await Promise.race([
+    promise.then(
+      () => true,
+      () => true,
+    ),
+    late,
+  ])
   clearTimeout(timer)
   return result
 }
 
-export const TIMEOUT = { name: 'GatewayError', code: 'PROVIDER_TIMEOUT', kind: 'provider_timeout', httpStatus: 504, retryable: true }
-export const NETWORK = { name: 'GatewayError', code: 'PROVIDER_NETWORK', kind: 'provider_network', httpStatus: 502, retryable: true }
+export const TIMEOUT = {
+  name: 'GatewayError',
+  code: 'PROVIDER_TIMEOUT',
+  kind: 'provider_timeout',
+  httpStatus: 504,
+  retryable: true,
+}
+export const NETWORK = {
+  name: 'GatewayError',
+  code: 'PROVIDER_NETWORK',
+  kind: 'provider_network',
+  httpStatus: 502,
+  retryable: true,
+}
 export const RESPONSE = { name: 'GatewayError', code: 'PROVIDER_RESPONSE', kind: 'provider_response', httpStatus: 502 }
-export const INVALID = { name: 'GatewayError', code: 'INVALID_REQUEST', kind: 'invalid_request', httpStatus: 400, retryable: false }
+export const INVALID = {
+  name: 'GatewayError',
+  code: 'INVALID_REQUEST',
+  kind: 'invalid_request',
+  httpStatus: 400,
+  retryable: false,
+}
 
 /** Everything printed through the console while the test runs. */
 export function listenToConsole() {

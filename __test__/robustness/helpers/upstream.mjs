@@ -116,7 +116,11 @@ class Exchange {
   /** A whole answer; `body` is text or a value for JSON. */
   reply(body, { status = 200, headers = {} } = {}) {
     const text = typeof body === 'string' ? body : JSON.stringify(body)
-    this.res.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers })
+    this.res.writeHead(status, {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(text),
+      ...headers,
+    })
     this.res.end(text)
   }
 

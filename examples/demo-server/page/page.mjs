@@ -1,4 +1,4 @@
-import { WORDS } from './words.js'
+import { WORDS } from './words.mjs'
 
 const $ = (id) => document.getElementById(id)
 const main = document.querySelector('main')
