@@ -38,7 +38,7 @@ test('with a grace, what ends in time is answered', async () => {
   const { gateway } = gatewayOf({ providers: [provider('main', up.url)] })
   const opening = gateway.chatStream(ask())
   await streaming.opened
-  openai.events(['Hel', 'lo']).forEach((event) => streaming.send(event))
+  for (const event of openai.events(['Hel', 'lo'])) streaming.send(event)
   const { stream } = await opening
   const closing = gateway.close({ graceMs: 5_000 })
   streaming.end()

@@ -84,7 +84,7 @@ describe('loadConfig', () => {
   })
 
   test('reads files that begin with a byte order mark', async () => {
-    const dir = await directory({ 'gateway.providers.json': '\uFEFF' + JSON.stringify(valid().providers) })
+    const dir = await directory({ 'gateway.providers.json': `\uFEFF${JSON.stringify(valid().providers)}` })
     expect(await loadConfig(dir)).toEqual(expected())
   })
 

@@ -215,6 +215,7 @@ describe('what a provider throws', () => {
   test('before the first chunk of a stream rejects chatStream', async () => {
     const boom = new Error('boom')
     const chatStream = async () => ({
+      // biome-ignore lint/correctness/useYield: it fails before its first chunk
       stream: (async function* () {
         throw boom
       })(),

@@ -68,7 +68,7 @@ describe('strategies', () => {
     while (own.calls.a.length === 0) calls.push(await Promise.race([gateway.chat(ask()), sleep(20)]))
     expect(await answers(gateway, 10)).toBe('b'.repeat(10))
     expect(own.calls.a).toHaveLength(1)
-    waiting.forEach((resolve) => resolve())
+    for (const resolve of waiting) resolve()
   })
 
   test('cost: the cheapest for this call; a price that nobody knows comes last', async () => {

@@ -315,7 +315,7 @@ describe('an error of the upstream', () => {
   })
 
   test('quotes 300 characters of the body', async () => {
-    const error = await failed(status(500, 'é'.repeat(299) + 'xyz'))
+    const error = await failed(status(500, `${'é'.repeat(299)}xyz`))
     expect(error.message).toBe(`Provider "main" returned 500: ${'é'.repeat(299)}x`)
   })
 

@@ -13,7 +13,6 @@ import {
   pool,
   provider,
   result,
-  rule,
 } from './helpers/config.mjs'
 import { live, openai, status, upstream } from './helpers/upstream.mjs'
 

@@ -29,7 +29,7 @@ describe('where the wire has a field for it', () => {
 
 describe('where it has none, the model is asked in words', () => {
   test('and the JSON is taken out of its fence', async () => {
-    const { up, gateway } = await of('anthropic', anthropic.answer('```json\n' + JSON_TEXT + '\n```'))
+    const { up, gateway } = await of('anthropic', anthropic.answer(`\`\`\`json\n${JSON_TEXT}\n\`\`\``))
     const request = { responseFormat: { jsonSchema: SCHEMA } }
     expect((await gateway.chat(ask(request))).content).toBe(JSON_TEXT)
     expect(up.last().body.system).toContain(JSON.stringify(SCHEMA))

@@ -11,7 +11,6 @@ import {
   failureOf,
   gatewayOf,
   provider,
-  result,
   rule,
 } from './helpers/config.mjs'
 import { live, never, openai, status, upstream } from './helpers/upstream.mjs'
@@ -341,9 +340,9 @@ describe('UsageLogger', () => {
 
   test('waits for each handler', async () => {
     const order = []
-    const after = (name, ms) => () => new Promise((resolve) => setTimeout(resolve, ms)).then(() => order.push(name))
-    const logger = new UsageLogger(after('slow', 20))
-    logger.addHandler(after('quick', 1))
+    const later = (name, ms) => () => new Promise((resolve) => setTimeout(resolve, ms)).then(() => order.push(name))
+    const logger = new UsageLogger(later('slow', 20))
+    logger.addHandler(later('quick', 1))
     await logger.log(entry)
     expect([...order].sort()).toEqual(['quick', 'slow'])
   })

@@ -203,7 +203,7 @@ class Call {
       this.id = open.add(this)
       let now
       try {
-        now = native[method](bridge, this.id, this.signal !== undefined && this.signal.aborted, text, ...rest)
+        now = native[method](bridge, this.id, this.signal?.aborted ?? false, text, ...rest)
         if (typeof now === 'string') return this.#answered(now)
         hold()
       } catch (error) {

@@ -42,7 +42,8 @@ function callCustom(bridge, owner, [, , callback, index, model, maxTokens, metho
   const provider = call.customs[index]
   const options = optionsOf(call.request, method, model, maxTokens ?? undefined)
   call.context.runInAsyncScope(RUN[method], undefined, bridge, callback, provider, options, call).catch((error) => {
-    const id = (call.thrown ??= []).push(error) - 1
+    call.thrown ??= []
+    const id = call.thrown.push(error) - 1
     bridge.customFailed(callback, JSON.stringify({ id, ...describeAnything(error) }))
   })
 }
@@ -121,7 +122,8 @@ async function runStream(bridge, callback, provider, options) {
   try {
     const result = await provider.chatStream(options)
     const source = result.stream ?? result.events
-    const iterator = (state.iterator = source[Symbol.asyncIterator]?.() ?? source[Symbol.iterator]())
+    const iterator = source[Symbol.asyncIterator]?.() ?? source[Symbol.iterator]()
+    state.iterator = iterator
     // The call may have ended before there was anything to close.
     if (state.cancelled) return close(iterator)
     let half = ''

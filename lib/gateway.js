@@ -118,7 +118,8 @@ class Gateway {
   /** Adds middleware around `chat`: what is added first is outermost. */
   use(middleware) {
     if (typeof middleware !== 'function') throw invalidRequest('middleware', 'must be a function (request, next)')
-    const layers = (this.#layers = [...this.#layers, middleware])
+    const layers = [...this.#layers, middleware]
+    this.#layers = layers
     const from = (index) => async (request) =>
       index === layers.length ? this.#ask(request) : layers[index](request, from(index + 1))
     this.#through = from(0)

@@ -20,14 +20,14 @@ export const provider = (name, baseUrl, fields = {}) => ({
 export const custom = (name, family = 'custom', fields = {}) => ({
   name,
   provider: family,
-  models: ['model-of-' + name],
+  models: [`model-of-${name}`],
   auth: { type: 'none' },
   ...fields,
 })
 
 /** A rule for the provider or chain that `target` names; `fields` replace or add. */
 export const rule = (target, fields = {}) => ({
-  name: 'to-' + (target.provider ?? target),
+  name: `to-${target.provider ?? target}`,
   priority: 0,
   match: {},
   target: typeof target === 'string' ? { provider: target } : target,

@@ -85,7 +85,9 @@ export function live() {
   return Object.assign(answer, {
     opened,
     closed,
-    send: (...events) => events.forEach((data) => response.write(event(data))),
+    send: (...events) => {
+      for (const data of events) response.write(event(data))
+    },
     end: () => response.end(),
     cut: () => response.destroy(),
   })

@@ -53,6 +53,7 @@ export type Names = [
 ]
 
 // Which fields must be there: as in the original, all that is new is optional.
+// biome-ignore lint/complexity/noBannedTypes: the type of no required keys is what is meant
 type RequiredKeys<T> = { [K in keyof T]-?: {} extends Pick<T, K> ? never : K }[keyof T]
 
 expectTypeOf<RequiredKeys<t.GatewayRequest>>().toEqualTypeOf<'messages'>()

@@ -13,7 +13,7 @@ function toParts(answer, { warnings, toError, signal }) {
   let blocks
   /** The vendor's blocks of reasoning, while no part carries them. */
   let details
-  let whole = undefined
+  let whole
   let left = false
 
   // Calls and the end are told once the answer is whole. Its reasoning rides on the part that ends then, else on a call.

@@ -18,7 +18,7 @@ async function* numbers(pause) {
 }
 
 const usage = { content: '', model: 'numbers', inputTokens: 7, outputTokens: CHUNKS, totalTokens: CHUNKS + 7 }
-let opening = Promise.resolve()
+const opening = Promise.resolve()
 let pause
 const entries = []
 const gateway = gatewayOn('', [], {

@@ -47,7 +47,9 @@ if (isMainThread) {
   const own = await work(upstream.url)
   assert(own === 'of the main thread', own)
   const ended = await Promise.all(starts)
-  ended.forEach((end, index) => assert(end.code === 0 && end.content === `key ${index}`, JSON.stringify(ended)))
+  for (const [index, end] of ended.entries()) {
+    assert(end.code === 0 && end.content === `key ${index}`, JSON.stringify(ended))
+  }
   for (const name of ['of the main thread', ...ended.map(({ content }) => content)]) {
     assert(keys.get(`Bearer ${name}`) === 31, `requests with ${name}: ${keys.get(`Bearer ${name}`)}`)
     assert(keys.get(`Bearer later ${name}`) === 1, `late requests with ${name}`)

@@ -23,7 +23,7 @@ export async function upstream(answer, { tls } = {}) {
     }
     const exchange = new Exchange(req, res, body, connection)
     requests.push(exchange)
-    waiting.splice(0).forEach((wake) => wake())
+    for (const wake of waiting.splice(0)) wake()
     await answer(exchange, requests.length)
   }
   const server = tls ? (await import('node:https')).createServer(tls, listener) : http.createServer(listener)

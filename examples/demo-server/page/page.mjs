@@ -76,7 +76,10 @@ async function ask(question) {
     for await (const event of eventsOf(answer.body)) {
       if (event.type === 'error') throw new Failure(event.error, event.error.httpStatus)
       if (event.type === 'done') usage = event.usage
-      else turn.show((text += event.delta))
+      else {
+        text += event.delta
+        turn.show(text)
+      }
     }
     // The last event says so when an answer is complete; without it the server has gone away.
     if (usage === undefined) throw new TypeError(words.lost)
