@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { createModelAllowlist } from '../allowlist.mjs'
+import { createModelAllowlist } from '../lib/allowlist.mjs'
 
 const { isAllowed } = createModelAllowlist({ openai: ['gpt-4o', { prefix: 'o3-' }], none: [] })
 

@@ -28,7 +28,7 @@ export interface ErrorClass {
 /** Classifies anything that was thrown: by kind, then status, then code and message. */
 export function classifyError(error: unknown): ErrorClass
 
-export { createModelAllowlist, type ModelAllowlist } from '../allowlist.js'
+export { createModelAllowlist, type ModelAllowlist } from '../lib/allowlist.js'
 
 /** Sums of {@link CostTracker}. */
 export interface CostSum {

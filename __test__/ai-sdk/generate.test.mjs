@@ -13,7 +13,7 @@ import {
   wrapLanguageModel,
 } from 'ai'
 import { expect, test } from 'vitest'
-import { createGatewayProvider } from '../../ai-sdk.mjs'
+import { createGatewayProvider } from '../../lib/ai-sdk/index.mjs'
 import { GatewayError } from '../../index.mjs'
 import {
   budget,

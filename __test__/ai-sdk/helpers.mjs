@@ -1,5 +1,5 @@
 // Providers of the SDK over gateways of the tests, and what vendors answer.
-import { createGatewayProvider } from '../../ai-sdk.mjs'
+import { createGatewayProvider } from '../../lib/ai-sdk/index.mjs'
 import { gatewayOf, provider } from '../helpers/config.mjs'
 import { openai, status, sse, upstream } from '../helpers/upstream.mjs'
 

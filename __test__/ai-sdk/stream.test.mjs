@@ -1,6 +1,6 @@
 import { APICallError, jsonSchema, Output, simulateReadableStream, stepCountIs, streamText, tool } from 'ai'
 import { expect, test } from 'vitest'
-import { createGatewayProvider } from '../../ai-sdk.mjs'
+import { createGatewayProvider } from '../../lib/ai-sdk/index.mjs'
 import { GatewayError } from '../../index.mjs'
 import { budget, collect, consoleLines, custom, failureOf, gatewayOf, result } from '../helpers/config.mjs'
 import { live, openai, sse, status } from '../helpers/upstream.mjs'

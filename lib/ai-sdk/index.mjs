@@ -1,3 +1,3 @@
-import aiSdk from './ai-sdk.js'
+import aiSdk from './index.js'
 
 export const { createGatewayProvider } = aiSdk

@@ -6,7 +6,7 @@ import type {
   ProviderV2,
   ProviderV3,
 } from '@ai-sdk/provider'
-import type { Gateway, RichGatewayRequest } from './index.js'
+import type { Gateway, RichGatewayRequest } from '../../index.js'
 
 /** What a model's requests may have beside what a call of the SDK sets. */
 export type GatewayRequestFields = Partial<
