@@ -12,3 +12,12 @@ test('200 workers terminated with calls and streams in flight leave nothing behi
   expect(requests).toBeGreaterThan(133 * 6)
   expect(grownMiB).toBeLessThan(64)
 }, 100_000)
+
+test.each(['return', 'exit', 'terminate'])(
+  'workers load the addon one after the other when the main thread never does (ending: %s)',
+  async (ending) => {
+    const { answers } = await succeed('worker-first', { args: [ending], timeoutMs: 20_000 })
+    expect(answers).toBe(3)
+  },
+  30_000,
+)
