@@ -1,4 +1,3 @@
 fn main() {
-    #[cfg(feature = "napi")]
     napi_build::setup();
 }

@@ -8,7 +8,7 @@ const { GatewayError, invalidRequest, stringify } = require('./errors.js')
 const { Slots } = require('./slots.js')
 const { callCustom, cancelCustom, resumeCustom } = require('./custom.js')
 
-// Kinds of messages; src/node/calls.rs has the same list.
+// Kinds of messages; src/calls.rs has the same list.
 const ANSWER = 0
 const FAILURE = 1
 const STREAM_OPEN = 2

@@ -36,7 +36,7 @@ export const addonPath = path.join(root, addonName)
 const outputs = [addonPath, path.join(root, 'native.js'), path.join(root, 'native.d.ts')]
 
 /** What a build reads. */
-const sources = ['src', 'Cargo.toml', 'Cargo.lock', 'build.rs']
+const sources = ['src', 'crates', 'Cargo.toml', 'Cargo.lock', 'build.rs']
 
 /** Marks an addon built without optimisation: good for tests, not for a package. */
 const debugMark = path.join(root, 'node_modules', '.cache', manifest.name, 'debug-build')

@@ -15,7 +15,7 @@ export function build({ debug = false } = {}) {
         'To install without building: npm install --ignore-scripts',
     )
   }
-  const args = ['build', '--platform', '--features', 'napi', '--js', 'native.js', '--dts', 'native.d.ts']
+  const args = ['build', '--platform', '--js', 'native.js', '--dts', 'native.d.ts']
   if (!debug) args.push('--release')
   // A failed build must not leave an addon that looks like a release.
   if (debug) markBuild({ debug })

@@ -1,0 +1,348 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::testing::{FakeCall, ManualTime, policy, usage};
+use super::{BudgetGuard, BudgetUsage, Reservation, Scope};
+use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
+
+const ANY: Scope<'_> = Scope { user_tier: None, feature: None, model: None };
+
+fn total(limit: u64, enforcement: Enforcement) -> BudgetPolicy {
+    BudgetPolicy {
+        limits: BudgetLimits { max_total_tokens: Some(limit), ..BudgetLimits::default() },
+        ..policy("daily", BudgetWindow::Day, enforcement)
+    }
+}
+
+fn guard(policies: impl IntoIterator<Item = BudgetPolicy>) -> Arc<BudgetGuard> {
+    Arc::new(BudgetGuard::new(policies.into_iter().collect()))
+}
+
+fn admit(guard: &Arc<BudgetGuard>, tokens: u64, max_tokens: Option<u64>) -> Reservation {
+    guard.admit(&ANY, FakeCall::new(tokens, max_tokens)).unwrap()
+}
+
+fn reserved(guard: &BudgetGuard) -> BudgetUsage {
+    guard.reserved()[0].1
+}
+
+fn spent(guard: &BudgetGuard) -> BudgetUsage {
+    guard.spent()[0].1
+}
+
+#[test]
+fn hard_looks_at_others_but_not_at_the_call_itself() {
+    let guard = guard([total(10, Enforcement::Hard)]);
+    let first = admit(&guard, 8, Some(100));
+    let refusal = guard.admit(&ANY, FakeCall::new(1, Some(1))).unwrap_err();
+    assert_eq!(refusal.policy, "daily");
+    assert_eq!(refusal.warnings, ["[daily] total tokens 100 > limit 10"]);
+    drop(first);
+    let second = admit(&guard, 8, Some(1));
+    let third = admit(&guard, 1, Some(1));
+    assert!(guard.admit(&ANY, FakeCall::new(1, Some(1))).is_err());
+    assert_eq!(second.settle(usage(8, 1, 0.0)), [""; 0]);
+    assert_eq!(third.settle(usage(1, 0, 0.0)), [""; 0]);
+    drop(admit(&guard, 100, Some(100)));
+    guard.record(&ANY, usage(1, 0, 0.0));
+    let refusal = guard.admit(&ANY, FakeCall::new(1, Some(1))).unwrap_err();
+    assert_eq!(refusal.warnings, ["[daily] total tokens 11 > limit 10"]);
+}
+
+#[test]
+fn soft_admits_with_a_warning() {
+    let guard = guard([total(10, Enforcement::Soft)]);
+    guard.record(&ANY, usage(11, 0, 0.0));
+    let call = FakeCall::new(1, Some(1));
+    let reservation = guard.admit(&ANY, call.clone()).unwrap();
+    assert_eq!(reservation.warnings(), ["[daily] total tokens 11 > limit 10"]);
+    assert_eq!(call.counts(), 0);
+}
+
+#[test]
+fn strict_counts_the_calls_own_bound() {
+    let guard = guard([total(100, Enforcement::Strict)]);
+    let refusal = guard.admit(&ANY, FakeCall::new(51, Some(50))).unwrap_err();
+    assert_eq!(refusal.warnings, ["[daily] total tokens 101 > limit 100"]);
+    let first = admit(&guard, 10, Some(50));
+    assert_eq!(first.output_cap(), None);
+    assert!(guard.admit(&ANY, FakeCall::new(21, Some(20))).is_err());
+    assert_eq!(admit(&guard, 20, Some(20)).settle(usage(20, 20, 0.0)), [""; 0]);
+    drop(first);
+    drop(admit(&guard, 20, Some(40)));
+    assert_eq!(reserved(&guard), BudgetUsage::default());
+}
+
+#[test]
+fn the_cap_is_known_before_a_call_is_admitted() {
+    let capped = |cap, enforcement, key: Option<&str>| BudgetPolicy {
+        scope: BudgetScope { kind: ScopeKind::User, key: key.map(str::to_owned) },
+        max_output_tokens_per_call: cap,
+        ..total(1_000_000, enforcement)
+    };
+    let guard = guard([
+        capped(Some(5), Enforcement::Hard, None),
+        capped(Some(10), Enforcement::Strict, Some("free")),
+        capped(None, Enforcement::Strict, Some("free")),
+        capped(None, Enforcement::Strict, Some("pro")),
+    ]);
+    for (tier, cap) in [("free", Some(10)), ("pro", Some(4096)), ("other", None)] {
+        let scope = Scope { user_tier: Some(tier), ..ANY };
+        assert_eq!(guard.output_cap(&scope), cap, "{tier}");
+        assert_eq!(guard.admit(&scope, FakeCall::new(1, None)).unwrap().output_cap(), cap, "{tier}");
+    }
+}
+
+#[test]
+fn what_would_be_decided_is_told_and_nothing_is_changed() {
+    for enforcement in [Enforcement::Soft, Enforcement::Hard, Enforcement::Strict] {
+        for window in [BudgetWindow::Request, BudgetWindow::Day] {
+            let guard = guard([BudgetPolicy { window, ..total(100, enforcement) }]);
+            let same = |tokens, max_tokens| {
+                let told = guard.would_admit(&ANY, &*FakeCall::new(tokens, max_tokens));
+                let before = (reserved(&guard), spent(&guard));
+                match guard.admit(&ANY, FakeCall::new(tokens, max_tokens)) {
+                    Ok(held) => assert_eq!((told.blocked_by, &*told.warnings), (None, held.warnings())),
+                    Err(refusal) => {
+                        assert_eq!((told.blocked_by, told.warnings), (Some(refusal.policy), refusal.warnings))
+                    }
+                }
+                assert_eq!((reserved(&guard), spent(&guard)), before);
+            };
+            let calls = || [(10, Some(20)), (10, Some(91)), (10, None), (101, Some(0))];
+            calls().into_iter().for_each(|(tokens, max_tokens)| same(tokens, max_tokens));
+            let held = guard.admit(&ANY, FakeCall::new(30, Some(50)));
+            calls().into_iter().for_each(|(tokens, max_tokens)| same(tokens, max_tokens));
+            drop(held);
+            guard.record(&ANY, usage(95, 0, 0.0));
+            calls().into_iter().for_each(|(tokens, max_tokens)| same(tokens, max_tokens));
+        }
+    }
+}
+
+#[test]
+fn asking_begins_no_window() {
+    let time = ManualTime::new();
+    let guard = BudgetGuard::with_clock(vec![total(10, Enforcement::Strict)], time.clock());
+    let guard = Arc::new(guard);
+    assert!(guard.would_admit(&ANY, &*FakeCall::new(1, Some(1))).allowed);
+    time.advance(Duration::from_secs(23 * 3600));
+    let _ = admit(&guard, 9, Some(1)).settle(usage(9, 1, 0.0));
+    time.advance(Duration::from_secs(3600));
+    assert!(!guard.would_admit(&ANY, &*FakeCall::new(1, Some(1))).allowed);
+    time.advance(Duration::from_secs(23 * 3600));
+    assert!(guard.would_admit(&ANY, &*FakeCall::new(1, Some(1))).allowed);
+}
+
+#[test]
+fn strict_bounds_money_too() {
+    let policy = BudgetPolicy {
+        limits: BudgetLimits { max_cost_usd: Some(1.0), ..BudgetLimits::default() },
+        ..policy("p", BudgetWindow::Hour, Enforcement::Strict)
+    };
+    let guard = guard([policy]);
+    let held = admit(&guard, 50, Some(25));
+    let refusal = guard.admit(&ANY, FakeCall::new(1, Some(0))).unwrap_err();
+    assert_eq!(refusal.warnings, ["[p] cost $1.0100 > limit $1"]);
+    drop(held);
+}
+
+#[test]
+fn the_smallest_cap_of_strict_policies_is_sent_upstream() {
+    let capped = |cap| BudgetPolicy { max_output_tokens_per_call: cap, ..total(50_000, Enforcement::Strict) };
+    let reservation = guard([capped(None)]).admit(&ANY, FakeCall::new(1, None)).unwrap();
+    assert_eq!(reservation.output_cap(), Some(4096));
+
+    let elsewhere = BudgetPolicy {
+        scope: BudgetScope { kind: ScopeKind::User, key: Some("pro".into()) },
+        ..capped(Some(1))
+    };
+    let guard = guard([capped(Some(300)), capped(Some(200)), total(50_000, Enforcement::Hard), elsewhere]);
+    let reservation = guard.admit(&ANY, FakeCall::new(1, None)).unwrap();
+    assert_eq!(reservation.output_cap(), Some(200));
+    let outputs: Vec<u64> = guard.reserved().iter().map(|(_, held)| held.output_tokens).collect();
+    assert_eq!(outputs, [200, 200, 200, 0]);
+}
+
+#[test]
+fn without_max_tokens_the_models_mean_is_reserved() {
+    let guard = guard([total(50_000, Enforcement::Hard)]);
+    let first = admit(&guard, 1, None);
+    assert_eq!(first.output_cap(), None);
+    assert_eq!(reserved(&guard).output_tokens, 256);
+    assert_eq!(first.settle(usage(1, 10, 0.0)), [""; 0]);
+    assert_eq!(admit(&guard, 1, None).settle(usage(1, 20, 0.0)), [""; 0]);
+    let _third = admit(&guard, 1, None);
+    assert_eq!(reserved(&guard).output_tokens, 15);
+    assert_eq!(reserved(&guard).cost, FakeCall::price(4, 15));
+}
+
+#[test]
+fn a_request_window_refuses_before_anything_is_sent() {
+    let limits = BudgetLimits { max_input_tokens: Some(10), ..BudgetLimits::default() };
+    let request =
+        |enforcement, limits| BudgetPolicy { limits, ..policy("r", BudgetWindow::Request, enforcement) };
+    let hard = guard([request(Enforcement::Hard, limits)]);
+    let refusal = hard.admit(&ANY, FakeCall::new(11, None)).unwrap_err();
+    assert_eq!(refusal.warnings, ["[r] request input tokens 11 > limit 10"]);
+    assert!(hard.admit(&ANY, FakeCall::new(10, None)).is_ok());
+    let soft = guard([request(Enforcement::Soft, limits)]);
+    let reservation = soft.admit(&ANY, FakeCall::new(11, None)).unwrap();
+    assert_eq!(reservation.warnings(), ["[r] request input tokens 11 > limit 10"]);
+    assert_eq!(reserved(&soft), BudgetUsage::default());
+    assert_eq!(reservation.settle(usage(11, 1, 0.0)), [""; 0]);
+    assert_eq!(spent(&soft), BudgetUsage::default());
+
+    let output = BudgetLimits { max_output_tokens: Some(1000), ..BudgetLimits::default() };
+    assert!(guard([request(Enforcement::Hard, output)]).admit(&ANY, FakeCall::new(1, None)).is_ok());
+    let refusal =
+        guard([request(Enforcement::Strict, output)]).admit(&ANY, FakeCall::new(1, None)).unwrap_err();
+    assert_eq!(refusal.warnings, ["[r] request output tokens 4096 > limit 1000"]);
+}
+
+#[test]
+fn a_large_budget_never_costs_a_count() {
+    for enforcement in [Enforcement::Soft, Enforcement::Hard, Enforcement::Strict] {
+        let guard = guard([total(1_000_000, enforcement)]);
+        let calls: Vec<_> = (0..100).map(|_| FakeCall::new(10, Some(10))).collect();
+        let held: Vec<_> = calls.iter().map(|call| guard.admit(&ANY, call.clone()).unwrap()).collect();
+        assert_eq!(reserved(&guard).input_tokens, 100 * 40);
+        for reservation in held {
+            assert_eq!(reservation.settle(usage(10, 10, 0.0)), [""; 0]);
+        }
+        assert!(calls.iter().all(|call| call.counts() == 0));
+    }
+}
+
+#[test]
+fn bounds_give_way_to_counts_when_a_limit_could_be_met() {
+    let guard = guard([total(100, Enforcement::Hard)]);
+    let calls: Vec<_> = (0..3).map(|_| FakeCall::new(20, Some(10))).collect();
+    let first = guard.admit(&ANY, calls[0].clone()).unwrap();
+    let second = guard.admit(&ANY, calls[1].clone()).unwrap();
+    assert_eq!(reserved(&guard).input_tokens, 160);
+    assert_eq!([0, 1, 2].map(|index| calls[index].counts()), [0, 0, 0]);
+    let third = guard.admit(&ANY, calls[2].clone()).unwrap();
+    assert_eq!([0, 1, 2].map(|index| calls[index].counts()), [1, 1, 1]);
+    assert_eq!(reserved(&guard), BudgetUsage { cost: FakeCall::price(60, 30), ..usage(60, 30, 0.0) });
+    drop((first, second, third));
+    assert_eq!(reserved(&guard), BudgetUsage::default());
+}
+
+#[test]
+fn what_is_refused_whatever_the_count_is_not_counted() {
+    let hard = guard([total(100, Enforcement::Hard)]);
+    hard.record(&ANY, usage(101, 0, 0.0));
+    let strict = guard([total(100, Enforcement::Strict)]);
+    for guard in [hard, strict] {
+        let call = FakeCall::new(1, Some(101));
+        assert!(guard.admit(&ANY, call.clone()).is_err());
+        assert_eq!(call.counts(), 0);
+    }
+}
+
+#[test]
+fn a_call_may_end_while_another_counts_it() {
+    let guard = guard([total(100, Enforcement::Hard)]);
+    let held: Arc<Mutex<Option<Reservation>>> = Arc::default();
+    let first = FakeCall::new(40, Some(10));
+    let reservation = guard.admit(&ANY, first.clone()).unwrap();
+    *held.lock().unwrap() = Some(reservation);
+    let in_hook = Arc::clone(&held);
+    *first.hook.lock().unwrap() = Some(Box::new(move || drop(in_hook.lock().unwrap().take())));
+    let second = guard.admit(&ANY, FakeCall::new(5, Some(5))).unwrap();
+    assert_eq!(first.counts(), 1);
+    assert_eq!(reserved(&guard), BudgetUsage { cost: FakeCall::price(5, 5), ..usage(5, 5, 0.0) });
+    drop(second);
+    assert_eq!(reserved(&guard), BudgetUsage::default());
+}
+
+#[test]
+fn dropping_returns_a_reservation_and_records_nothing() {
+    let guard = guard([total(100, Enforcement::Hard)]);
+    drop(admit(&guard, 10, Some(10)));
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _held = admit(&guard, 10, Some(10));
+        panic!("while in flight");
+    }));
+    assert!(unwound.is_err());
+    assert_eq!((reserved(&guard), spent(&guard)), (BudgetUsage::default(), BudgetUsage::default()));
+}
+
+#[test]
+fn scope_values_do_not_share_a_count() {
+    let by_user = BudgetPolicy {
+        scope: BudgetScope { kind: ScopeKind::User, key: None },
+        ..total(10, Enforcement::Hard)
+    };
+    let guard = guard([by_user]);
+    let free = Scope { user_tier: Some("free"), ..ANY };
+    let _held = guard.admit(&free, FakeCall::new(10, Some(10))).unwrap();
+    assert!(guard.admit(&free, FakeCall::new(1, Some(1))).is_err());
+    assert!(guard.admit(&ANY, FakeCall::new(1, Some(1))).is_ok());
+}
+
+#[test]
+fn reaching_warn_at_warns_once_in_a_window() {
+    let time = ManualTime::new();
+    let limits = BudgetLimits {
+        max_cost_usd: Some(10.0),
+        max_input_tokens: Some(100),
+        warn_at: Some(0.8),
+        ..BudgetLimits::default()
+    };
+    let policy = BudgetPolicy { limits, ..policy("daily", BudgetWindow::Day, Enforcement::Hard) };
+    let guard = Arc::new(BudgetGuard::with_clock(vec![policy], time.clock()));
+    let settle = |used| admit(&guard, 1, Some(1)).settle(used);
+    for _ in 0..2 {
+        assert_eq!(settle(usage(1, 0, 7.99)), [""; 0]);
+        assert_eq!(settle(usage(1, 0, 0.01)), ["[daily] 80% of the budget is used: cost $8.0000 of $10"]);
+        assert_eq!(settle(usage(1, 0, 1.0)), [""; 0]);
+        assert_eq!(settle(usage(77, 0, 0.0)), ["[daily] 80% of the budget is used: input tokens 80 of 100"]);
+        time.advance(Duration::from_secs(24 * 3600));
+    }
+    assert_eq!(
+        settle(usage(90, 0, 9.0)),
+        ["[daily] 80% of the budget is used: input tokens 90 of 100, cost $9.0000 of $10"]
+    );
+}
+
+#[test]
+fn a_call_that_outlives_its_window_is_settled_in_the_next() {
+    let time = ManualTime::new();
+    let guard = Arc::new(BudgetGuard::with_clock(vec![total(100, Enforcement::Strict)], time.clock()));
+    let held = admit(&guard, 10, Some(50));
+    guard.record(&ANY, usage(40, 0, 0.0));
+    time.advance(Duration::from_secs(24 * 3600));
+    assert_eq!(spent(&guard), BudgetUsage::default());
+    assert!(guard.admit(&ANY, FakeCall::new(41, Some(0))).is_err(), "what is in flight still counts");
+    assert_eq!(held.settle(usage(10, 40, 0.5)), [""; 0]);
+    assert_eq!(spent(&guard), usage(10, 40, 0.5));
+    assert_eq!(reserved(&guard), BudgetUsage::default());
+}
+
+#[test]
+fn absurd_bounds_are_taken_off_exactly() {
+    let guard = guard([total(u64::MAX, Enforcement::Soft)]);
+    let small = admit(&guard, 1, Some(100));
+    let huge: Vec<_> = (0..3).map(|_| admit(&guard, 1, Some(u64::MAX))).collect();
+    drop(huge);
+    assert_eq!(reserved(&guard).output_tokens, 100);
+    drop(small);
+    assert_eq!(reserved(&guard), BudgetUsage::default());
+}
+
+#[test]
+fn policies_that_do_not_apply_ask_nothing() {
+    let elsewhere = BudgetPolicy {
+        scope: BudgetScope { kind: ScopeKind::Feature, key: Some("chat".into()) },
+        ..total(1, Enforcement::Strict)
+    };
+    for guard in [guard([elsewhere]), guard([])] {
+        let call = FakeCall::new(1000, None);
+        let reservation = guard.admit(&ANY, call.clone()).unwrap();
+        assert_eq!((reservation.output_cap(), call.counts()), (None, 0));
+        assert_eq!(reservation.settle(usage(1000, 1000, 1.0)), [""; 0]);
+    }
+}

@@ -1,0 +1,77 @@
+//! What a call may use, between cheap bounds or counted.
+
+use super::amount::{Amount, Range};
+use gateway_model::Usd;
+use gateway_model::config::Enforcement;
+
+/// What a call may use. Counting is expensive and asked for only when a limit could be met.
+pub trait CallEstimate: Send + Sync {
+    /// The model that output is expected of.
+    fn model(&self) -> &str;
+
+    /// Cheap, and never below [`CallEstimate::input_tokens`].
+    fn input_upper_bound(&self) -> u64;
+
+    /// Counts the prompt. May be asked several times, from several threads: the implementor keeps the answer.
+    fn input_tokens(&self) -> u64;
+
+    /// The request's own bound on its output.
+    fn max_tokens(&self) -> Option<u64>;
+
+    /// What so many tokens cost: never less for more of them.
+    fn cost(&self, input: u64, output: u64) -> Usd;
+}
+
+/// More than any call costs.
+const MOST_DOLLARS: f64 = 1e12;
+
+/// A call's output tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outputs {
+    pub expected: u64,
+    /// At least `expected`.
+    pub bound: u64,
+}
+
+/// What a call reserves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Estimate {
+    pub outputs: Outputs,
+    expected: Range,
+    bound: Range,
+    /// The prompt was counted: the ranges are single figures.
+    pub counted: bool,
+}
+
+impl Estimate {
+    pub fn cheap(call: &dyn CallEstimate, outputs: Outputs) -> Self {
+        Self::between(call, outputs, 0, call.input_upper_bound(), false)
+    }
+
+    pub fn counted(call: &dyn CallEstimate, outputs: Outputs) -> Self {
+        let input = call.input_tokens();
+        Self::between(call, outputs, input, input, true)
+    }
+
+    /// Strict policies reckon with the bound, others with what is expected.
+    pub fn under(&self, enforcement: Enforcement) -> Range {
+        if enforcement == Enforcement::Strict { self.bound } else { self.expected }
+    }
+
+    fn between(call: &dyn CallEstimate, outputs: Outputs, low: u64, high: u64, counted: bool) -> Self {
+        // Sums of what calls hold must not saturate, or taking them off again would not lead back to zero.
+        let most = Usd::from_dollars(MOST_DOLLARS);
+        let amount = |input: u64, output: u64| Amount {
+            input: input.into(),
+            output: output.into(),
+            cost: call.cost(input, output).clamp(Usd::ZERO, most),
+        };
+        let range = |output: u64| {
+            let low_amount = amount(low, output);
+            Range { low: low_amount, high: if low == high { low_amount } else { amount(high, output) } }
+        };
+        let expected = range(outputs.expected);
+        let bound = if outputs.bound == outputs.expected { expected } else { range(outputs.bound) };
+        Self { outputs, expected, bound, counted }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the tests of this module share.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::amount::BudgetUsage;
+use super::call::CallEstimate;
+use super::window::Clock;
+use gateway_model::Usd;
+use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
+
+type Hook = Mutex<Option<Box<dyn FnOnce() + Send>>>;
+
+pub struct ManualTime(Arc<Mutex<Instant>>);
+
+impl ManualTime {
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    pub fn clock(&self) -> Clock {
+        Clock::Manual(Arc::clone(&self.0))
+    }
+
+    pub fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+/// A global policy without limits.
+pub fn policy(name: &str, window: BudgetWindow, enforcement: Enforcement) -> BudgetPolicy {
+    BudgetPolicy {
+        name: name.to_owned(),
+        scope: BudgetScope { kind: ScopeKind::Global, key: None },
+        window,
+        limits: BudgetLimits::default(),
+        enforcement,
+        max_output_tokens_per_call: None,
+    }
+}
+
+pub fn usage(input_tokens: u64, output_tokens: u64, dollars: f64) -> BudgetUsage {
+    BudgetUsage { input_tokens, output_tokens, cost: Usd::from_dollars(dollars) }
+}
+
+/// A call that knows how often it was counted. A cent for an input token, two for an output token.
+pub struct FakeCall {
+    pub model: &'static str,
+    pub tokens: u64,
+    pub upper_bound: u64,
+    pub max_tokens: Option<u64>,
+    pub counts: AtomicUsize,
+    /// Run while the call is counted.
+    pub hook: Hook,
+}
+
+impl FakeCall {
+    /// Its upper bound is four times its tokens.
+    pub fn new(tokens: u64, max_tokens: Option<u64>) -> Arc<Self> {
+        Arc::new(Self::with_bound(tokens, tokens * 4, max_tokens))
+    }
+
+    pub fn with_bound(tokens: u64, upper_bound: u64, max_tokens: Option<u64>) -> Self {
+        Self {
+            model: "m",
+            tokens,
+            upper_bound,
+            max_tokens,
+            counts: AtomicUsize::new(0),
+            hook: Mutex::new(None),
+        }
+    }
+
+    pub fn counts(&self) -> usize {
+        self.counts.load(Ordering::Relaxed)
+    }
+
+    pub fn price(input: u64, output: u64) -> Usd {
+        Usd::from_dollars(input as f64 / 100.0) + Usd::from_dollars(output as f64 / 50.0)
+    }
+}
+
+impl CallEstimate for FakeCall {
+    fn model(&self) -> &str {
+        self.model
+    }
+
+    fn input_upper_bound(&self) -> u64 {
+        self.upper_bound
+    }
+
+    fn input_tokens(&self) -> u64 {
+        self.counts.fetch_add(1, Ordering::Relaxed);
+        let hook = self.hook.lock().unwrap().take();
+        if let Some(run) = hook {
+            run();
+        }
+        self.tokens
+    }
+
+    fn max_tokens(&self) -> Option<u64> {
+        self.max_tokens
+    }
+
+    fn cost(&self, input: u64, output: u64) -> Usd {
+        Self::price(input, output)
+    }
+}

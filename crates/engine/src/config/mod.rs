@@ -1,0 +1,77 @@
+//! Configuration as a caller writes it: checked field by field, then read into its types.
+
+mod fields;
+mod read;
+mod references;
+mod validate;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use gateway_model::config::{BudgetPolicy, GatewayConfig, ProviderConfig};
+use gateway_model::error::GatewayError;
+
+pub use validate::validate;
+
+/// One fault of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ValidationError {
+    /// The field at fault, as in `providers[0].auth.envVar`.
+    pub path: String,
+    pub message: String,
+}
+
+/// Whether a family knows its models and the variable of its key, so that an entry may leave them out.
+pub type HasDefaults<'a> = &'a dyn Fn(&str) -> bool;
+
+/// Checks `{providers, routes: {rules, fallbackChains?}, budgets}`.
+///
+/// # Errors
+/// One `config_invalid` that lists every fault.
+pub fn check(raw: &Value, has_defaults: HasDefaults<'_>) -> Result<(), GatewayError> {
+    let mut faults = validate(raw, has_defaults);
+    references::check("rules", raw.get("providers"), raw.pointer("/routes/rules"), &mut faults);
+    refuse(&faults)
+}
+
+/// Reads `{providers, routes, fallbackChains, budgets}`, where `routes` is the list of rules. More is accepted than
+/// [`check`] does: a field that can be left out may be `null`, and numbers may be written as text.
+///
+/// # Errors
+/// `config_invalid` with the path of each entry's first fault. Values never appear in it: they could be secrets.
+pub fn parse(raw: &Value) -> Result<GatewayConfig, GatewayError> {
+    let mut faults = Vec::new();
+    let config = read::config(raw, &mut faults);
+    references::check("routes", raw.get("providers"), raw.get("routes"), &mut faults);
+    refuse(&faults).map(|()| config)
+}
+
+/// Reads one provider's entry, as [`parse`] does.
+///
+/// # Errors
+/// `config_invalid` with the path of the first fault.
+pub fn provider(entry: &Value) -> Result<ProviderConfig, GatewayError> {
+    let mut faults = Vec::new();
+    let provider = read::providers(&Value::Array(vec![entry.clone()]), &mut faults).pop();
+    refuse(&faults)?;
+    provider.ok_or_else(|| GatewayError::config_invalid("a provider entry is missing"))
+}
+
+/// Reads a list of budget policies, as [`parse`] does.
+///
+/// # Errors
+/// `config_invalid` with the path of each policy's first fault.
+pub fn budgets(list: &Value) -> Result<Vec<BudgetPolicy>, GatewayError> {
+    let mut faults = Vec::new();
+    let budgets = read::list("budgets", Some(list), &mut faults);
+    refuse(&faults).map(|()| budgets)
+}
+
+fn refuse(faults: &[ValidationError]) -> Result<(), GatewayError> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let lines: String =
+        faults.iter().map(|fault| format!("\n  - {}: {}", fault.path, fault.message)).collect();
+    Err(GatewayError::config_invalid(format_args!("{} validation error(s):{lines}", faults.len())))
+}

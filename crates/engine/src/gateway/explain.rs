@@ -1,0 +1,195 @@
+//! Says what would become of a request, and asks nobody.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::admission::scope_of;
+use super::{Gateway, PromptEstimate};
+use crate::routing::health::BreakerState;
+use crate::routing::{Decision, Excluded, Loaded, Orders, step_model};
+use gateway_model::ChatRequest;
+use gateway_model::config::StrategyKind;
+use gateway_model::error::GatewayError;
+use gateway_pricing::tokens::Tokenizer;
+
+/// What `explain()` gives.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The rule that matches; absent: none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Rules that matched first, but whose constraints the estimate exceeds.
+    pub excluded: Vec<Excluded>,
+    /// The target of the rule that is not loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+    /// Of the pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<StrategyKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
+    /// In the order in which they would be asked, as far as chance has no say in it.
+    pub candidates: Vec<ExplainedCandidate>,
+    pub budget: ExplainedBudget,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedCandidate {
+    pub provider: String,
+    pub model: String,
+    pub from: Origin,
+    pub loaded: bool,
+    /// Under the pool's strategy; lower is asked first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    pub state: BreakerState,
+    /// Milliseconds until it may be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_ms: Option<u64>,
+    /// What it would refuse, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refuses: Option<String>,
+    pub estimated_input_tokens: u64,
+    /// US dollars.
+    pub estimated_cost_usd: f64,
+}
+
+/// Why a candidate is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    Target,
+    Pool,
+    Chain,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedBudget {
+    pub allowed: bool,
+    /// The policy that would refuse the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<String>,
+    pub warnings: Vec<String>,
+}
+
+impl Gateway {
+    /// Explains where a request would go. May count tokens, and load a vocabulary for that.
+    ///
+    /// # Errors
+    /// None: a request without a route is explained, too.
+    pub fn explain(&self, request: ChatRequest) -> Result<Explanation, GatewayError> {
+        let request = Arc::new(request);
+        let estimate = Arc::new(PromptEstimate::new(request.clone()));
+        let decision = match self.router.resolve(&request, &self.providers, &*estimate) {
+            Ok(decision) => self.complete(decision),
+            Err(no_route) => {
+                return Ok(Explanation {
+                    rule: None,
+                    excluded: no_route.excluded,
+                    missing: no_route.missing,
+                    strategy: None,
+                    chain: None,
+                    candidates: Vec::new(),
+                    budget: ExplainedBudget { allowed: true, ..ExplainedBudget::default() },
+                });
+            }
+        };
+        let orders = Orders::new(request.clone(), estimate.clone());
+        let mut candidates = self.pool_candidates(&decision, &orders);
+        candidates.extend(self.chain_candidates(&decision, &orders));
+        if candidates.is_empty() {
+            candidates.extend(self.candidate(
+                &decision.provider,
+                &decision.model,
+                Origin::Target,
+                None,
+                &orders,
+            ));
+        }
+        let family = self.providers.get(&decision.provider).map_or("", |loaded| loaded.provider.family());
+        let call = estimate.on(family, &decision.model);
+        let check = self.budgets.would_admit(&scope_of(&request, &decision), &call);
+        Ok(Explanation {
+            rule: Some(self.router.rule(decision.rule).name.clone()),
+            excluded: decision.excluded,
+            missing: None,
+            strategy: decision.pool.as_ref().map(|pool| pool.config.strategy),
+            chain: decision.chain.as_ref().map(|chain| chain.name.clone()),
+            candidates,
+            budget: ExplainedBudget {
+                allowed: check.allowed,
+                blocked_by: check.blocked_by,
+                warnings: check.warnings,
+            },
+        })
+    }
+
+    fn pool_candidates(&self, decision: &Decision, orders: &Orders) -> Vec<ExplainedCandidate> {
+        let Some(pool) = &decision.pool else { return Vec::new() };
+        let scores = pool.scores(orders);
+        let mut candidates: Vec<ExplainedCandidate> = (0..pool.len())
+            .filter_map(|number| {
+                let member = pool.member(number)?;
+                let model = member.model(orders.request.model.as_deref());
+                let score = scores.get(number).copied();
+                let candidate = self.candidate(&member.entry, model, Origin::Pool, score, orders)?;
+                #[allow(clippy::cast_possible_truncation)]
+                let blocked_ms = member.target.blocked().map(|wait| wait.as_millis() as u64);
+                Some(ExplainedCandidate { state: member.target.state(), blocked_ms, ..candidate })
+            })
+            .collect();
+        let key = |candidate: &ExplainedCandidate| {
+            (candidate.blocked_ms.is_some(), candidate.score.unwrap_or(f64::MAX))
+        };
+        candidates.sort_by(|a, b| {
+            let ((a_blocked, a_score), (b_blocked, b_score)) = (key(a), key(b));
+            a_blocked.cmp(&b_blocked).then(a_score.total_cmp(&b_score))
+        });
+        candidates
+    }
+
+    fn chain_candidates(&self, decision: &Decision, orders: &Orders) -> Vec<ExplainedCandidate> {
+        let steps = decision.chain.iter().flat_map(|chain| &chain.steps);
+        steps
+            .filter_map(|step| {
+                let model = step_model(step, decision, &orders.request, &self.providers);
+                self.candidate(&step.provider, &model, Origin::Chain, None, orders)
+            })
+            .collect()
+    }
+
+    fn candidate(
+        &self,
+        entry: &str,
+        model: &str,
+        from: Origin,
+        score: Option<f64>,
+        orders: &Orders,
+    ) -> Option<ExplainedCandidate> {
+        let loaded: Option<&Arc<Loaded>> = self.providers.get(entry);
+        let target = loaded.and_then(|loaded| loaded.health.known(model));
+        let guarded = loaded.is_some_and(|loaded| loaded.health.guarded);
+        #[allow(clippy::cast_possible_truncation)]
+        let blocked = target.as_ref().filter(|_| guarded).and_then(|target| target.blocked());
+        Some(ExplainedCandidate {
+            provider: loaded.map_or(entry, |loaded| loaded.provider.name()).to_owned(),
+            model: model.to_owned(),
+            from,
+            loaded: loaded.is_some(),
+            score,
+            state: target.map_or(BreakerState::Closed, |target| target.state()),
+            #[allow(clippy::cast_possible_truncation)]
+            blocked_ms: blocked.map(|wait| wait.as_millis() as u64),
+            refuses: loaded
+                .and_then(|loaded| loaded.provider.refuses(&orders.request))
+                .map(|error| error.message),
+            estimated_input_tokens: orders.estimates.input_tokens(Tokenizer::of(model)),
+            estimated_cost_usd: loaded
+                .map_or(0.0, |loaded| orders.estimates.cost(loaded.provider.family(), model)),
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! The gateway's own limits, for what the other side's would cost: a call that a vendor answers with 429 has taken its
+//! time, and an own model server that is asked too much at once answers all of it late.
+//!
+//! [`RateLimiter`] counts requests and tokens per minute and refuses at once: the call falls back, or its caller comes
+//! again after the wait that the error tells. [`ConcurrencyLimit`] bounds the calls at once and lets further ones wait,
+//! as a place comes free sooner than a minute is over.
+
+mod concurrency;
+mod rate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+pub use concurrency::{ConcurrencyLimit, Permit, Refused};
+pub use rate::{Limit, Limited, RateLimiter};
+
+use gateway_model::config::{ProviderConfig, RateLimit};
+use gateway_model::error::{ErrorKind, GatewayError};
+
+/// What callers are told to wait where a queue is full; nobody knows how long the calls in it take.
+const FULL_QUEUE_RETRY: Duration = Duration::from_secs(1);
+
+/// The limits of one provider entry: `rateLimit` and `maxConcurrency`.
+#[derive(Debug)]
+pub struct EntryLimits {
+    rate: Option<RateLimiter>,
+    concurrency: Option<Arc<ConcurrencyLimit>>,
+}
+
+impl EntryLimits {
+    pub fn of(config: &ProviderConfig) -> Self {
+        let concurrency = config.max_concurrency.map(|max| {
+            let max = usize::try_from(max).unwrap_or(usize::MAX);
+            Arc::new(ConcurrencyLimit::new(max, ConcurrencyLimit::QUEUE))
+        });
+        Self { rate: RateLimiter::new(&config.rate_limit), concurrency }
+    }
+
+    /// Nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        self.rate.is_none() && self.concurrency.is_none()
+    }
+
+    /// Counts a call to the entry `name`, then waits for its place. The permit is held while the call runs; `None` where
+    /// calls at once are not limited. `tokens`, asked for where they are limited, gets what may be taken in a minute: the
+    /// most that a bound on the answer should count for, as the bound alone must not use up hours.
+    ///
+    /// Errors: `rate_limited` above the rate and when the queue is full; `provider_timeout` when the deadline comes
+    /// before the place does. `details.limit` names the setting. A call that gets no place has counted for the rate.
+    pub async fn admit(
+        &self,
+        name: &str,
+        tokens: impl FnOnce(u64) -> u64,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Permit>, GatewayError> {
+        if let Some(rate) = &self.rate {
+            let tokens = rate.tokens_per_minute().map_or(0, tokens);
+            rate.admit_one(tokens).map_err(|limited| {
+                over_rate(&format!("provider \"{name}\""), "rateLimit", limited).with_provider(name)
+            })?;
+        }
+        let Some(concurrency) = &self.concurrency else { return Ok(None) };
+        match concurrency.acquire(deadline).await {
+            Ok(permit) => Ok(Some(permit)),
+            Err(refused) => Err(without_place(name, concurrency.max(), refused)),
+        }
+    }
+
+    /// For figures of the calls that run and wait.
+    pub fn concurrency(&self) -> Option<&Arc<ConcurrencyLimit>> {
+        self.concurrency.as_ref()
+    }
+}
+
+/// The `limits` of the settings: for each user, or for all calls without one together.
+#[derive(Debug)]
+pub struct UserLimits(RateLimiter);
+
+impl UserLimits {
+    /// `None` where nothing is limited.
+    pub fn of(limits: &RateLimit) -> Option<Self> {
+        RateLimiter::new(limits).map(Self)
+    }
+
+    /// Counts a call of `tokens`, as [`EntryLimits::admit`] does. Errors: `rate_limited`; `details.limit` names the
+    /// setting.
+    pub fn admit(&self, user: Option<&str>, tokens: impl FnOnce(u64) -> u64) -> Result<(), GatewayError> {
+        let tokens = self.0.tokens_per_minute().map_or(0, tokens);
+        match user {
+            Some(user) => {
+                self.0.admit(user, tokens).map_err(|limited| over_rate("this user", "limits", limited))
+            }
+            None => self
+                .0
+                .admit_one(tokens)
+                .map_err(|limited| over_rate("calls without a userId", "limits", limited)),
+        }
+    }
+}
+
+fn over_rate(whose: &str, settings: &str, limited: Limited) -> GatewayError {
+    let Limited { limit, per_minute, wait } = limited;
+    let setting = format!("{settings}.{}", limit.setting());
+    GatewayError::rate_limited(&format!("{setting} ({per_minute}) of {whose} is used up"), wait)
+        .with_detail("limit", json!(setting))
+}
+
+fn without_place(name: &str, max: usize, refused: Refused) -> GatewayError {
+    let error = match refused {
+        Refused::QueueFull { waiting } => GatewayError::rate_limited(
+            &format!("maxConcurrency ({max}) of provider \"{name}\" is used up and {waiting} calls wait"),
+            FULL_QUEUE_RETRY,
+        ),
+        Refused::Deadline => GatewayError::new(
+            ErrorKind::ProviderTimeout,
+            format!(
+                "Provider \"{name}\" timed out: the call's time was over while maxConcurrency ({max}) was used up; \
+                 raise either, or add a fallback"
+            ),
+        ),
+    };
+    error.with_provider(name).with_detail("limit", json!("maxConcurrency"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! A rule's pool, over the providers that are loaded.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::health::TargetHealth;
+use super::pool::{Ask, Pool, Target, TargetName};
+use super::price_sheet::PriceSheets;
+use super::run::Orders;
+use super::{Loaded, Providers};
+use gateway_model::ChatRequest;
+use gateway_model::config::{PoolConfig, Settings};
+
+const QUALITY: f64 = 0.5;
+
+/// The members that are loaded, and the strategy that picks among them.
+pub struct RoutePool {
+    pub config: PoolConfig,
+    /// Members that one call may be tried at.
+    pub max_attempts: usize,
+    pool: Pool<TargetHealth>,
+    members: Vec<Member>,
+    prices: PriceSheets,
+}
+
+/// A provider that is loaded, and the model it is asked for.
+pub struct Member {
+    pub entry: String,
+    pub loaded: Arc<Loaded>,
+    /// Its account.
+    pub target: Arc<TargetHealth>,
+    /// Never empty.
+    model: Option<String>,
+}
+
+impl Member {
+    pub fn new(entry: &str, loaded: Arc<Loaded>, model: Option<&str>) -> Self {
+        let model = model.filter(|model| !model.is_empty()).map(str::to_owned);
+        let usual = loaded.member_model(model.as_deref(), None).unwrap_or_default();
+        Self { entry: entry.to_owned(), target: loaded.health.target(usual), loaded, model }
+    }
+
+    /// What it is asked for by a call that asks for this model: as [`Loaded::member_model`] says.
+    pub fn model<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
+        self.loaded.member_model(self.model.as_deref(), asked).unwrap_or_default()
+    }
+
+    /// What is asked for may decide its model.
+    pub fn follows_request(&self) -> bool {
+        self.model.is_none()
+    }
+}
+
+impl RoutePool {
+    pub fn new(config: &PoolConfig, providers: &Providers, settings: &Settings) -> Self {
+        let mut members = Vec::new();
+        let mut targets = Vec::new();
+        for written in &config.members {
+            let Some(loaded) = providers.get(&written.provider) else { continue };
+            let member = Member::new(&written.provider, loaded.clone(), written.model.as_deref());
+            let usual = member.model(None);
+            targets.push(Target {
+                name: TargetName::new(&member.entry, usual),
+                quality: settings.quality.get(usual).copied().unwrap_or(QUALITY),
+                weight: written.weight.unwrap_or(loaded.weight),
+                priority: loaded.priority,
+                state: member.target.clone(),
+            });
+            members.push(member);
+        }
+        let max_attempts = config.max_attempts.map_or(members.len(), |most| most as usize);
+        Self {
+            pool: Pool::new(targets, config.strategy, config.weights),
+            config: config.clone(),
+            members,
+            max_attempts,
+            prices: PriceSheets::default(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    pub fn member(&self, number: usize) -> Option<&Member> {
+        self.members.get(number)
+    }
+
+    /// What a call would cost at each member, in dollars; empty: the strategy does not care.
+    pub fn costs(&self, orders: &Orders) -> Vec<f64> {
+        if !self.pool.compares_costs() {
+            return Vec::new();
+        }
+        self.prices.costs(&self.members, orders.request.model.as_deref(), &*orders.estimates)
+    }
+
+    /// The next member for a call; `None`: nobody is left or available. `costs` are those of the call.
+    pub fn pick(&self, request: &ChatRequest, costs: &[f64], tried: &[bool]) -> Option<usize> {
+        let hash = self.hash(request);
+        self.pool.pick(&Ask { hash: hash.as_deref(), costs }, tried)
+    }
+
+    /// Each member's score; lower is asked first.
+    pub fn scores(&self, orders: &Orders) -> Vec<f64> {
+        let (hash, costs) = (self.hash(&orders.request), self.costs(orders));
+        self.pool.scores(&Ask { hash: hash.as_deref(), costs: &costs })
+    }
+
+    /// The value by which `consistent_hash` chooses.
+    fn hash<'r>(&self, request: &'r ChatRequest) -> Option<Cow<'r, str>> {
+        let field = match self.config.hash_key.as_deref().unwrap_or("userId") {
+            "userId" => &request.user_id,
+            "userTier" => &request.user_tier,
+            "feature" => &request.feature,
+            "taskType" => &request.task_type,
+            "model" => &request.model,
+            other => {
+                let value = request.metadata.as_ref()?.get(other.strip_prefix("metadata.")?)?;
+                return Some(value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed));
+            }
+        };
+        field.as_deref().map(Cow::Borrowed)
+    }
+
+    /// Until the first of them may be asked again.
+    pub fn shortest_wait(&self) -> Option<Duration> {
+        self.members.iter().map(|member| member.target.blocked().unwrap_or_default()).min()
+    }
+}

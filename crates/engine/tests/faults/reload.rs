@@ -1,0 +1,66 @@
+//! A configuration that is replaced under load.
+
+use gateway_engine::routing::health::BreakerState;
+use gateway_model::ErrorKind;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::rig::{Rig, ask, entry, raw, until, wide_budget};
+use crate::upstream::{Play, TOKENS, Upstream};
+
+const CALLS: usize = 64;
+
+fn config(entries: &[Value], target: Value) -> Value {
+    let mut raw = raw(entries, target);
+    raw["budgets"] = wide_budget();
+    raw
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_in_flight_finish_and_what_is_known_stays() {
+    let (held, dead) = (Upstream::start(Play::Held, 1).await, Upstream::start(Play::Failing, 2).await);
+    let breaker = json!({"breaker": {"failureThreshold": 1, "cooldownMs": 600_000}, "maxConcurrency": 100});
+    let entries = [entry("held", &held, breaker.clone()), entry("dead", &dead, breaker)];
+    let before = Rig::of(&config(&entries, json!({"provider": "dead"})));
+    before.call(ask("trips"), false).await.unwrap_err();
+    let before = before.reloaded(&config(&entries, json!({"provider": "held"})));
+
+    let mut calls = JoinSet::new();
+    for number in 0..CALLS {
+        let rig = before.clone();
+        calls.spawn(async move { rig.call(ask(&number.to_string()), number % 2 == 1).await.map(drop) });
+    }
+    until(|| held.waiting() == CALLS).await;
+    let after = before.reloaded(&config(&entries, json!({"provider": "dead"})));
+    // What they hold is seen from the new one.
+    assert_eq!((after.health("held").in_flight, after.health("dead").in_flight), (CALLS, 0));
+    let reserved = after.gateway.budgets().reserved()[0].1;
+    assert!(reserved.output_tokens >= 50 * CALLS as u64, "{reserved:?}");
+    // The breaker is as open as it was.
+    assert_eq!(after.state("dead"), BreakerState::Open);
+    assert_eq!(after.call(ask("hi"), true).await.unwrap_err().kind, ErrorKind::ProviderUnavailable);
+    assert_eq!(dead.count(), 1);
+    drop(before);
+
+    held.release();
+    for result in calls.join_all().await {
+        result.unwrap();
+    }
+    after.is_quiet().await;
+    after.logged(CALLS + 2);
+    let spent = after.gateway.budgets().spent()[0].1;
+    assert_eq!((spent.input_tokens, spent.output_tokens), (TOKENS.0 * CALLS as u64, TOKENS.1 * CALLS as u64));
+}
+
+#[tokio::test]
+async fn another_service_under_the_same_name_begins_anew() {
+    let (dead, well) = (Upstream::start(Play::Failing, 1).await, Upstream::start(Play::Healthy, 2).await);
+    let breaker = json!({"breaker": {"failureThreshold": 1, "cooldownMs": 600_000}});
+    let target = json!({"provider": "a"});
+    let rig = Rig::of(&config(&[entry("a", &dead, breaker.clone())], target.clone()));
+    rig.call(ask("trips"), false).await.unwrap_err();
+    let rig = rig.reloaded(&config(&[entry("a", &well, breaker)], target));
+    assert_eq!(rig.state("a"), BreakerState::Closed);
+    rig.call(ask("hi"), true).await.unwrap();
+    rig.logged(2);
+}

@@ -1,0 +1,319 @@
+//! A gateway over played servers, its usage log, and what must hold when its calls are over.
+
+use std::collections::{BTreeMap, HashSet};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, Once};
+use std::task::Poll;
+use std::time::Duration;
+
+use gateway_engine::budget::BudgetUsage;
+use gateway_engine::config;
+use gateway_engine::gateway::{CallContext, Gateway};
+use gateway_engine::limits::Permit;
+use gateway_engine::routing::health::{BreakerState, EntryReport};
+use gateway_engine::routing::{Loaded, Providers};
+use gateway_engine::usage::Observer;
+use gateway_model::config::GatewayConfig;
+use gateway_model::{ChatRequest, GatewayResponse, UsageLog, Usd};
+use gateway_model::{Failure, GatewayError};
+use gateway_pricing::{ModelPricing, register_model_pricing};
+use gateway_providers::{Setup, build};
+use gateway_transport::NetworkSettings;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::upstream::{SAYS, Upstream};
+
+pub const MODEL: &str = "faults-model";
+/// Far longer than anything here takes.
+const LOST: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+pub struct Log(Mutex<Vec<UsageLog>>);
+
+impl Observer for Log {
+    fn usage(&self, entry: UsageLog) {
+        self.0.lock().unwrap().push(entry);
+    }
+
+    fn warning(&self, _: String) {}
+}
+
+impl Log {
+    pub fn entries(&self) -> Vec<UsageLog> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Entries of calls, and of attempts that were overtaken.
+    pub fn parted(&self) -> (Vec<UsageLog>, Vec<UsageLog>) {
+        self.entries().into_iter().partition(|entry| entry.error_code.as_deref() != Some("HEDGE_LOST"))
+    }
+}
+
+#[derive(Clone)]
+pub struct Rig {
+    pub gateway: Arc<Gateway>,
+    pub log: Arc<Log>,
+    providers: Providers,
+}
+
+/// An entry for a server. `fields` are its own.
+pub fn entry(name: &str, server: &Upstream, fields: Value) -> Value {
+    let mut entry = json!({
+        "name": name, "provider": "openai", "baseUrl": server.url, "models": [MODEL], "timeoutMs": 20_000,
+        "auth": {"type": "none"},
+    });
+    entry.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    entry
+}
+
+/// A budget that no call comes near.
+pub fn wide_budget() -> Value {
+    json!([{"name": "wide", "scope": {"type": "global"}, "window": "day", "enforcement": "hard",
+        "limits": {"maxTotalTokens": 1_000_000_000u64, "maxCostUsd": 1e6}}])
+}
+
+pub fn parse(raw: &Value) -> (Providers, GatewayConfig) {
+    let config = config::parse(raw).unwrap();
+    let var = |name: &str| (name.len() == 1).then(|| format!("sk-{name}-0123456789"));
+    let load = |entry: &gateway_model::config::ProviderConfig| {
+        let setup = Setup { var: &var, network: NetworkSettings::default() };
+        let provider = build(&entry.provider, entry, &setup).unwrap().unwrap();
+        (entry.name.clone(), Arc::new(Loaded::new(provider, entry)))
+    };
+    (config.providers.iter().map(load).collect(), config)
+}
+
+impl Rig {
+    /// `target`: of the only rule.
+    pub fn new(entries: &[Value], target: Value, more: Value) -> Self {
+        let mut raw = raw(entries, target);
+        let fields = raw.as_object_mut().unwrap();
+        for (name, value) in more.as_object().unwrap() {
+            match name.as_str() {
+                "hedge" => fields["routes"][0]["hedge"] = value.clone(),
+                _ => drop(fields.insert(name.clone(), value.clone())),
+            }
+        }
+        Self::of(&raw)
+    }
+
+    pub fn of(raw: &Value) -> Self {
+        static PRICES: Once = Once::new();
+        PRICES.call_once(|| {
+            let pricing = ModelPricing { input_per_1k_tokens: 0.000_15, output_per_1k_tokens: 0.000_6 };
+            register_model_pricing(MODEL, pricing);
+        });
+        let (providers, config) = parse(raw);
+        let GatewayConfig { routes, fallback_chains, budgets, settings, .. } = config;
+        let gateway = Gateway::with_settings(providers.clone(), routes, fallback_chains, budgets, &settings);
+        Self { gateway: Arc::new(gateway), log: Arc::default(), providers }
+    }
+
+    /// The gateway that another configuration makes of this one; the log is the same.
+    pub fn reloaded(&self, raw: &Value) -> Self {
+        let (providers, config) = parse(raw);
+        let GatewayConfig { routes, fallback_chains, budgets, settings, .. } = config;
+        let gateway =
+            self.gateway.succeeded_by(providers.clone(), routes, fallback_chains, budgets, &settings);
+        Self { gateway: Arc::new(gateway), log: self.log.clone(), providers }
+    }
+
+    pub fn context(&self, cancel: &CancellationToken) -> CallContext {
+        CallContext { observer: self.log.clone(), lasting: self.log.clone(), cancel: cancel.clone() }
+    }
+
+    pub async fn call(&self, request: Value, stream: bool) -> Result<GatewayResponse, GatewayError> {
+        self.call_until(request, stream, &CancellationToken::new()).await
+    }
+
+    /// A call, read to its end.
+    pub async fn call_until(
+        &self,
+        request: Value,
+        stream: bool,
+        cancel: &CancellationToken,
+    ) -> Result<GatewayResponse, GatewayError> {
+        let request = ChatRequest::from_json(&request.to_string()).unwrap();
+        let context = self.context(cancel);
+        if !stream {
+            return self.gateway.chat(request, context).await.map_err(error);
+        }
+        let mut stream = self.gateway.chat_stream(request, context).await.map_err(error)?;
+        let mut events = Vec::new();
+        while stream.next(&mut events).await.map_err(error)? {}
+        let summary = stream.summary();
+        let read: String = events.iter().map(|event| &*event.delta).collect();
+        assert_eq!(read, summary.content);
+        Ok(summary)
+    }
+
+    /// So many calls, some at once, every other one a stream.
+    pub async fn load(&self, calls: usize, at_once: usize) -> Tally {
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut workers = JoinSet::new();
+        for _ in 0..at_once {
+            let (rig, next) = (self.clone(), next.clone());
+            workers.spawn(async move {
+                let mut tally = Tally::default();
+                loop {
+                    let number = next.fetch_add(1, SeqCst);
+                    if number >= calls {
+                        return tally;
+                    }
+                    tally.count(rig.call(ask(&format!("call {number}")), number % 2 == 1).await);
+                }
+            });
+        }
+        let mut all = Tally::default();
+        for tally in tokio::time::timeout(LOST * 3, workers.join_all()).await.unwrap() {
+            all.answered += tally.answered;
+            all.failed.extend(tally.failed);
+            all.ids.extend(tally.ids);
+        }
+        all
+    }
+
+    pub fn health(&self, name: &str) -> EntryReport {
+        self.gateway.health().into_iter().find(|report| report.provider == name).unwrap()
+    }
+
+    pub fn state(&self, name: &str) -> BreakerState {
+        self.health(name).state
+    }
+
+    /// Takes one of an entry's places; held as long as what it gives.
+    pub async fn place(&self, name: &str) -> Permit {
+        self.providers[name].limits.admit(name, |_| 0, None).await.unwrap().unwrap()
+    }
+
+    fn held(&self) -> Option<String> {
+        for report in self.gateway.health() {
+            if report.in_flight > 0 {
+                return Some(format!("{} in flight at {}", report.in_flight, report.provider));
+            }
+        }
+        for (name, loaded) in &self.providers {
+            if let Some(limit) = loaded.limits.concurrency()
+                && limit.in_flight() + limit.waiting() > 0
+            {
+                return Some(format!("{} permits of {name}, {} wait", limit.in_flight(), limit.waiting()));
+            }
+        }
+        if self.gateway.flights() > 0 {
+            return Some(format!("{} shared calls", self.gateway.flights()));
+        }
+        let reserved = self.gateway.budgets().reserved().into_iter();
+        reserved.filter(|(_, held)| *held != BudgetUsage::default()).map(|held| format!("{held:?}")).next()
+    }
+
+    /// Nothing is held once all is over; tasks that were given up may take a moment to go.
+    pub async fn is_quiet(&self) {
+        let quiet = until(|| self.held().is_none());
+        assert!(tokio::time::timeout(LOST, quiet).await.is_ok(), "still held: {:?}", self.held());
+    }
+
+    /// Each call has one entry, and budgets have counted what the entries say.
+    pub fn logged(&self, calls: usize) {
+        let (entries, _) = self.log.parted();
+        let ids: HashSet<_> = entries.iter().map(|entry| &entry.request_id).collect();
+        assert_eq!((entries.len(), ids.len()), (calls, calls), "entries and ids for {calls} calls");
+        let all = self.log.entries();
+        let sum = |of: fn(&UsageLog) -> u64| all.iter().map(of).sum::<u64>();
+        for (policy, spent) in self.gateway.budgets().spent() {
+            let cost: Usd = all.iter().map(|entry| Usd::from_dollars(entry.estimated_cost_usd)).sum();
+            let logged = BudgetUsage {
+                input_tokens: sum(|entry| entry.input_tokens),
+                output_tokens: sum(|entry| entry.output_tokens),
+                cost,
+            };
+            assert_eq!(spent, logged, "{policy}");
+        }
+    }
+}
+
+pub fn raw(entries: &[Value], target: Value) -> Value {
+    json!({
+        "providers": entries,
+        "routes": [{"name": "all", "match": {}, "target": target}],
+        "budgets": [], "settings": {},
+    })
+}
+
+pub fn ask(text: &str) -> Value {
+    json!({"messages": [{"role": "user", "content": text}], "maxTokens": 50})
+}
+
+pub fn error(failure: Failure) -> GatewayError {
+    match failure {
+        Failure::Gateway(error) => *error,
+        Failure::Foreign(error) => panic!("{error:?}"),
+    }
+}
+
+/// What became of many calls.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub answered: usize,
+    /// Codes.
+    pub failed: Vec<String>,
+    ids: HashSet<String>,
+}
+
+impl Tally {
+    fn count(&mut self, result: Result<GatewayResponse, GatewayError>) {
+        let id = match result {
+            Ok(response) => {
+                assert_eq!(response.content, SAYS);
+                self.answered += 1;
+                response.request_id
+            }
+            Err(error) => {
+                self.failed.push(error.code.to_string());
+                error.request_id.unwrap()
+            }
+        };
+        assert!(self.ids.insert(id), "a request id came twice");
+    }
+}
+
+/// How often each code came.
+pub fn codes(failed: &[String]) -> BTreeMap<&str, usize> {
+    let mut codes = BTreeMap::new();
+    for code in failed {
+        *codes.entry(&**code).or_default() += 1;
+    }
+    codes
+}
+
+pub async fn until(what: impl Fn() -> bool) {
+    let wait = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    assert!(tokio::time::timeout(LOST, wait).await.is_ok(), "it never came to that");
+}
+
+pub type Begun<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Begins all of them, in their order: each is as far as it comes without waiting.
+pub async fn begin<T, F>(futures: impl IntoIterator<Item = F>) -> Vec<Begun<T>>
+where
+    F: Future<Output = T> + Send + 'static,
+{
+    let mut begun: Vec<Begun<T>> = Vec::new();
+    for future in futures {
+        let mut future: Begun<T> = Box::pin(future);
+        poll_fn(|context| {
+            assert!(future.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        begun.push(future);
+    }
+    begun
+}

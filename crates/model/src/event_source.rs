@@ -1,0 +1,116 @@
+//! A stream of events from a provider, pulled by whoever reads it.
+
+use futures::future::BoxFuture;
+
+use crate::StreamEvent;
+use crate::error::Failure;
+
+/// Events of one answer. Dropping it closes the upstream's connection.
+pub trait EventSource: Send {
+    /// Waits for events and appends all that have arrived; false: the answer is complete, nothing follows. On a
+    /// failure, `into` holds what came before it. A wait that is given up loses nothing: the next one goes on.
+    fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>>;
+}
+
+/// Reads up to the first content (or a regular end without any) and gives back a source that starts there.
+pub async fn commit(mut source: Box<dyn EventSource>) -> Result<Box<dyn EventSource>, Failure> {
+    let mut events = Vec::new();
+    let mut more = true;
+    while more && !events.iter().any(StreamEvent::is_content) {
+        more = match source.next(&mut events).await {
+            Ok(more) => more,
+            // Content came in the same read as the failure: the reader gets the content first.
+            Err(failure) if events.iter().any(StreamEvent::is_content) => {
+                return Ok(Box::new(Committed { events, then: Then::Fail(failure) }));
+            }
+            Err(failure) => return Err(failure),
+        };
+    }
+    let then = if more { Then::Read(source) } else { Then::End };
+    Ok(Box::new(Committed { events, then }))
+}
+
+struct Committed {
+    events: Vec<StreamEvent>,
+    then: Then,
+}
+
+enum Then {
+    Read(Box<dyn EventSource>),
+    Fail(Failure),
+    End,
+}
+
+impl EventSource for Committed {
+    fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
+        if !self.events.is_empty() {
+            into.append(&mut self.events);
+            let more = !matches!(self.then, Then::End);
+            return Box::pin(async move { Ok(more) });
+        }
+        match &mut self.then {
+            Then::Read(source) => source.next(into),
+            Then::Fail(failure) => {
+                let failure = failure.clone();
+                Box::pin(async move { Err(failure) })
+            }
+            Then::End => Box::pin(async { Ok(false) }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::GatewayError;
+
+    struct Script(Vec<Result<Vec<StreamEvent>, GatewayError>>);
+
+    impl EventSource for Script {
+        fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
+            Box::pin(async move {
+                if self.0.is_empty() {
+                    return Ok(false);
+                }
+                into.extend(self.0.remove(0)?);
+                Ok(!self.0.is_empty())
+            })
+        }
+    }
+
+    async fn collect(mut source: Box<dyn EventSource>) -> (Vec<StreamEvent>, Result<(), Failure>) {
+        let mut events = Vec::new();
+        loop {
+            match source.next(&mut events).await {
+                Ok(true) => {}
+                Ok(false) => return (events, Ok(())),
+                Err(failure) => return (events, Err(failure)),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_before_content_fails_the_attempt() {
+        let script = Script(vec![Ok(vec![StreamEvent::default()]), Err(GatewayError::provider_timeout("p"))]);
+        assert!(commit(Box::new(script)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_before_the_commit_and_later_failures_surface_while_reading() {
+        let script = Script(vec![
+            Ok(vec![StreamEvent::default()]),
+            Ok(vec![StreamEvent::text("a"), StreamEvent::text("b")]),
+            Err(GatewayError::provider_timeout("p")),
+        ]);
+        let (events, end) = collect(commit(Box::new(script)).await.unwrap()).await;
+        assert_eq!(events.iter().map(|event| event.delta.as_str()).collect::<Vec<_>>(), ["", "a", "b"]);
+        assert!(end.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_content_is_an_answer() {
+        let (events, end) =
+            collect(commit(Box::new(Script(vec![Ok(vec![StreamEvent::default()])]))).await.unwrap()).await;
+        assert_eq!((events.len(), end.is_ok()), (1, true));
+    }
+}

@@ -1,0 +1,30 @@
+//! What all other crates speak in: configuration, requests, answers, stream events, usage, money, errors, and the contract
+//! of a provider. Data and contracts, no I/O.
+
+pub mod answer;
+pub mod config;
+mod embeddings;
+pub mod error;
+pub mod event;
+mod event_source;
+pub mod json;
+mod key_state;
+pub mod message;
+pub mod money;
+pub mod provider;
+pub mod request;
+pub mod tools;
+pub mod usage;
+
+pub use answer::{Answer, AttemptRecord, EmbedResponse, GatewayResponse, output_text};
+pub use embeddings::{EmbedCall, Vectors};
+pub use error::{ErrorKind, Failure, GatewayError};
+pub use event::{FinishReason, OtherContent, StreamEvent};
+pub use event_source::{EventSource, commit};
+pub use key_state::{KeyState, KeyTrouble};
+pub use message::{Content, Message, Part, Role};
+pub use money::Usd;
+pub use provider::{Provider, ProviderCall, RetryGate, UniversalCall};
+pub use request::{CacheWish, ChatRequest, EmbedRequest, Feature};
+pub use tools::{ResponseFormat, Tool, ToolCall, ToolCallAssembly, ToolCallDelta, ToolChoice};
+pub use usage::{TokenUsage, UsageLog, UsageSource};

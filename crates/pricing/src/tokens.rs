@@ -1,0 +1,234 @@
+//! How many tokens a text has.
+//!
+//! Counted with the vendor's own vocabulary where it is public (OpenAI, Llama, DeepSeek, Qwen, Mistral, Kimi, GLM).
+//! Where it is not, an estimate: the count of OpenAI's o200k_base times a factor, rounded up:
+//!
+//! | models | factor | why |
+//! |---|---|---|
+//! | Claude up to 4.6 | 1.25 | published comparisons find a fifth to a third more tokens than o200k_base for prose and code |
+//! | Claude from 4.7 on, or of no stated version | 1.5 | its newer tokenizer makes 1.0 to 1.35 times what the older one did |
+//! | Gemini, Gemma, Grok, Command, Nova, MiniMax | 1.1 | vocabularies of about the same size; a little on the safe side |
+//! | OpenAI before GPT-3.5 | 1.25 | a vocabulary of a quarter of the size: a fifth more tokens for prose |
+//! | any other | 1 | nothing is known |
+//!
+//! A vocabulary is loaded when the first text is counted with it. Special tokens written out in a text
+//! (`<|endoftext|>`) are text.
+//!
+//! Long texts are counted in pieces of at most 4 KiB, cut before a space where no token can reach across, so
+//! that the sum is the same. Only a piece without any such space is cut between two characters, which can make a token
+//! or two more.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::vocabularies::vocabulary;
+use gateway_model::{Content, Message, Part, Tool};
+
+/// Tokens that chat formats spend on each message, and on the start of the answer.
+const FRAME: u64 = 3;
+
+/// Tokens counted for an image, a file or a sound, whatever its size: between what OpenAI (765) and Anthropic (1,400)
+/// bill for an image of 1,024 × 1,024 pixels.
+pub const ATTACHMENT_TOKENS: u64 = 1_000;
+
+/// Bytes. The regular expressions that split a text into words look, for some scripts and symbols, through all of the
+/// rest for each word: a megabyte of emoji would take DeepSeek's more than a minute.
+const PIECE: usize = 4_096;
+
+const FALLBACK_ENCODING: &str = "o200k_base";
+
+/// In hundredths.
+type Factor = u64;
+
+const EXACT: Factor = 100;
+const OTHER_VENDOR: Factor = 110;
+const CLAUDE: Factor = 125;
+const NEWER_CLAUDE: Factor = 150;
+const HIGHEST_FACTOR: Factor = NEWER_CLAUDE;
+
+/// The first version of Claude with the newer tokenizer.
+const NEWER_CLAUDE_VERSION: (u32, u32) = (4, 7);
+
+const OTHER_VENDORS: [&str; 6] = ["gemini", "gemma", "grok", "command-", "nova-", "minimax"];
+
+/// OpenAI's vocabularies before GPT-3.5.
+const OLDEST: [&str; 3] = ["p50k_base", "p50k_edit", "r50k_base"];
+const OLDEST_FACTOR: Factor = 125;
+
+/// The tokens of a text.
+///
+/// The first count with a vocabulary loads it: some 100 ms. Takes time in proportion to the text's length.
+pub fn count_text(model: &str, text: &str) -> u64 {
+    let tokenizer = Tokenizer::of(model);
+    scale(tokenizer.count(text), tokenizer.factor)
+}
+
+/// The tokens of a conversation: the text of each message (of tool calls: name and arguments), 3 more for each message
+/// and 3 for the answer's start, [`ATTACHMENT_TOKENS`] for each part that is not text; and the
+/// tools' names, descriptions and schemas.
+pub fn count_prompt(model: &str, messages: &[Message], tools: &[Tool]) -> u64 {
+    Tokenizer::of(model).count_prompt(messages, tools, &Counted::default())
+}
+
+/// The tokens of texts on their own, as embedding models bill them.
+pub fn count_texts(model: &str, texts: &[String]) -> u64 {
+    Tokenizer::of(model).count_texts(texts, &Counted::default())
+}
+
+/// What one prompt was counted at already. Models that share a vocabulary share its count.
+#[derive(Debug, Default)]
+pub struct Counted(Mutex<Vec<(&'static str, u64)>>);
+
+impl Counted {
+    fn get(&self, encoding: &'static str, count: impl FnOnce() -> u64) -> u64 {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, tokens)) = known.iter().find(|(name, _)| *name == encoding) {
+            return *tokens;
+        }
+        let tokens = count();
+        known.push((encoding, tokens));
+        tokens
+    }
+}
+
+/// No fewer than [`count_texts`] gives for any model, without counting.
+pub fn texts_upper_bound(texts: &[String]) -> u64 {
+    scale(texts.iter().map(|text| text.len() as u64).sum(), HIGHEST_FACTOR)
+}
+
+/// No fewer than [`count_prompt`] gives for any model, without counting: no vocabulary makes more tokens of a text than
+/// it has bytes.
+pub fn prompt_upper_bound(messages: &[Message], tools: &[Tool]) -> u64 {
+    let bytes = texts(messages).map(|text| text.len() as u64).sum::<u64>();
+    let tools = tools.iter().map(|tool| tool_text(tool).len() as u64).sum::<u64>();
+    scale(bytes.saturating_add(tools), HIGHEST_FACTOR).saturating_add(overhead(messages))
+}
+
+/// How a model's tokens are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tokenizer {
+    encoding: &'static str,
+    factor: Factor,
+}
+
+impl Tokenizer {
+    pub fn of(model: &str) -> Self {
+        let model = model.to_ascii_lowercase();
+        let estimate = |factor| Self { encoding: FALLBACK_ENCODING, factor };
+        if let Some((_, version)) = model.split_once("claude") {
+            return estimate(if has_newer_tokenizer(version) { NEWER_CLAUDE } else { CLAUDE });
+        }
+        if OTHER_VENDORS.iter().any(|vendor| model.contains(vendor)) {
+            return estimate(OTHER_VENDOR);
+        }
+        match encoding(&model) {
+            Some(own) if OLDEST.contains(&own) => estimate(OLDEST_FACTOR),
+            own => Self { encoding: own.unwrap_or(FALLBACK_ENCODING), factor: EXACT },
+        }
+    }
+
+    /// [`count_prompt`] of the prompt that `counted` is kept for.
+    pub fn count_prompt(self, messages: &[Message], tools: &[Tool], counted: &Counted) -> u64 {
+        let tokens = counted.get(self.encoding, || {
+            let tools = tools.iter().map(|tool| self.count(&tool_text(tool))).sum::<u64>();
+            texts(messages).map(|text| self.count(text)).sum::<u64>().saturating_add(tools)
+        });
+        scale(tokens, self.factor).saturating_add(overhead(messages))
+    }
+
+    /// [`count_texts`] of the texts that `counted` is kept for.
+    pub fn count_texts(self, texts: &[String], counted: &Counted) -> u64 {
+        let tokens = counted.get(self.encoding, || texts.iter().map(|text| self.count(text)).sum());
+        scale(tokens, self.factor)
+    }
+
+    fn count(&self, text: &str) -> u64 {
+        if text.is_empty() {
+            return 0;
+        }
+        // Every encoding named here exists; no count exceeds the bytes.
+        let Some(encoding) = vocabulary(self.encoding) else { return text.len() as u64 };
+        let (mut rest, mut tokens) = (text, 0);
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(piece_end(rest));
+            tokens += encoding.count(piece) as u64;
+            rest = after;
+        }
+        tokens
+    }
+}
+
+/// Where the first piece of a text ends.
+fn piece_end(text: &str) -> usize {
+    if text.len() <= PIECE {
+        return text.len();
+    }
+    let end = text.floor_char_boundary(PIECE);
+    // No vocabulary's words have a space after something else, and none looks ahead but from space to space.
+    let follows_a_word =
+        |at: &usize| text[..*at].chars().next_back().is_some_and(|before| !before.is_whitespace());
+    let mut spaces = text[..end].rmatch_indices(' ').map(|(at, _)| at);
+    spaces.find(follows_a_word).unwrap_or(end)
+}
+
+/// The model's own encoding. A name may stand behind its host's or maker's: `openai/gpt-4o`, `us.meta.llama3-8b`.
+fn encoding(model: &str) -> Option<&'static str> {
+    let starts = model.match_indices(['/', '.']).map(|(at, mark)| at + mark.len());
+    std::iter::once(0)
+        .chain(starts)
+        .find_map(|start| tiktoken::model_to_encoding(&model[start..]))
+        // Ministral, Magistral, Devstral, …
+        .or_else(|| model.contains("stral").then_some("mistral_v3"))
+}
+
+/// Whether the rest of a Claude model's name (`-3-5-sonnet-20241022`, `-opus-4-7`) says so, or no version at all.
+fn has_newer_tokenizer(name: &str) -> bool {
+    // Longer numbers are dates.
+    let number = |word: &str| if word.len() <= 2 { word.parse::<u32>().ok() } else { None };
+    let mut words =
+        name.split(['-', '.', '@', ':']).skip_while(|word| number(word.trim_start_matches('v')).is_none());
+    let Some(major) = words.next().and_then(|word| number(word.trim_start_matches('v'))) else { return true };
+    (major, words.next().and_then(number).unwrap_or(0)) >= NEWER_CLAUDE_VERSION
+}
+
+/// All texts of a conversation that are counted.
+fn texts(messages: &[Message]) -> impl Iterator<Item = &str> {
+    messages.iter().flat_map(|message| {
+        let (text, parts) = match &message.content {
+            Content::Text(text) => (Some(text.as_str()), [].as_slice()),
+            Content::Parts(parts) => (None, parts.as_slice()),
+            Content::Empty => (None, [].as_slice()),
+        };
+        let parts = parts.iter().filter_map(|part| match part {
+            Part::Text { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        let calls = message.tool_calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
+        text.into_iter().chain(parts).chain(calls)
+    })
+}
+
+/// A tool as vendors count it: as text of the prompt.
+fn tool_text(tool: &Tool) -> String {
+    let schema = serde_json::to_string(&tool.parameters).unwrap_or_default();
+    format!("{} {} {schema}", tool.name, tool.description.as_deref().unwrap_or_default())
+}
+
+/// What is counted besides text.
+fn overhead(messages: &[Message]) -> u64 {
+    let attachments = |message: &Message| match &message.content {
+        Content::Parts(parts) => {
+            parts.iter().filter(|part| !matches!(part, Part::Text { .. })).count() as u64
+        }
+        Content::Text(_) | Content::Empty => 0,
+    };
+    messages.iter().map(|message| FRAME + attachments(message) * ATTACHMENT_TOKENS).sum::<u64>() + FRAME
+}
+
+/// Rounded up.
+fn scale(tokens: u64, factor: Factor) -> u64 {
+    tokens.saturating_mul(factor).div_ceil(100)
+}
+
+#[cfg(test)]
+#[path = "tokens_tests.rs"]
+mod tests;

@@ -1,0 +1,234 @@
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use gateway_model::{Role, ToolCall};
+
+/// One model for each way of counting.
+const MODELS: [&str; 18] = [
+    "gpt-4o",
+    "gpt-4",
+    "gpt-oss-120b",
+    "text-davinci-003",
+    "text-davinci-edit-001",
+    "davinci",
+    "llama-3.1-8b",
+    "deepseek-v3",
+    "deepseek-chat",
+    "qwen2.5-72b",
+    "mistral-large",
+    "kimi-k2",
+    "kimi-latest",
+    "glm-4.6",
+    "glm-5",
+    "minimax-m2",
+    "claude-3-haiku",
+    "claude-opus-4-7",
+];
+
+fn message(content: Content, tool_calls: Vec<ToolCall>) -> Message {
+    Message { content, tool_calls, ..Message::plain(Role::User, "") }
+}
+
+fn text(text: &str) -> Message {
+    message(Content::Text(text.into()), Vec::new())
+}
+
+#[test]
+fn well_known_strings() {
+    for model in ["gpt-4o", "gpt-4", "gpt-3.5-turbo", "mock"] {
+        assert_eq!(count_text(model, "hello world"), 2, "{model}");
+        assert_eq!(count_text(model, ""), 0);
+    }
+    assert_eq!(count_text("gpt-4", "tiktoken is great!"), 6);
+    assert_eq!(count_text("gpt-4o", "tiktoken is great!"), 6);
+    assert_eq!(count_text("gpt-4", "antidisestablishmentarianism"), 6);
+    assert_eq!(count_text("gpt-4", "2 + 2 = 4"), 7);
+    assert_eq!(count_text("gpt-4", "お誕生日おめでとう"), 9);
+}
+
+#[test]
+fn other_vendors_are_estimated_upwards() {
+    let hundred = "hello world".repeat(50);
+    let exact = count_text("gpt-4o", &hundred);
+    assert_eq!(count_text("claude-3-5-sonnet-20241022", &hundred), (exact * 5).div_ceil(4));
+    assert_eq!(count_text("claude-sonnet-5", &hundred), (exact * 3).div_ceil(2));
+    assert_eq!(count_text("gemini-2.5-pro", &hundred), (exact * 11).div_ceil(10));
+    assert_eq!(count_text("claude-3-haiku", "hello world"), 3);
+    assert_eq!(count_text("minimax-m2", &hundred), (exact * 11).div_ceil(10));
+    assert_eq!(count_text("text-davinci-003", &hundred), (exact * 5).div_ceil(4));
+}
+
+#[test]
+fn every_vocabulary_that_a_model_has_is_there_or_estimated() {
+    for model in MODELS {
+        let Tokenizer { encoding, .. } = Tokenizer::of(model);
+        assert!(vocabulary(encoding).is_some(), "{model}: {encoding}");
+    }
+}
+
+#[test]
+fn claude_versions() {
+    for old in [
+        "claude-2",
+        "claude-v1",
+        "claude-3-opus-20240229",
+        "claude-3.5-sonnet",
+        "claude-sonnet-4-20250514",
+        "claude-4-opus-20250918",
+        "claude-opus-4-6",
+        "anthropic/claude-opus-4.5",
+        "claude-sonnet-4@20250514",
+        "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+    ] {
+        assert_eq!(Tokenizer::of(old).factor, CLAUDE, "{old}");
+    }
+    for new in [
+        "claude-opus-4-7",
+        "claude-opus-4.8",
+        "claude-sonnet-5",
+        "claude-haiku-5-5",
+        "claude",
+        "claude-latest",
+    ] {
+        assert_eq!(Tokenizer::of(new).factor, NEWER_CLAUDE, "{new}");
+    }
+}
+
+#[test]
+fn names_find_their_encoding() {
+    for (model, encoding) in [
+        ("openai/gpt-4o", "o200k_base"),
+        ("GPT-4-turbo", "cl100k_base"),
+        ("ft:gpt-4o:my-org::abc", "o200k_base"),
+        ("gpt-4.1-mini", "o200k_base"),
+        ("us.meta.llama3-3-70b-instruct-v1:0", "llama3"),
+        ("meta-llama/Llama-3.1-8B", "llama3"),
+        ("@cf/meta/llama-3.1-8b-instruct", "llama3"),
+        ("deepseek-ai/DeepSeek-V3", "deepseek_v3"),
+        ("ministral-8b-latest", "mistral_v3"),
+        ("something-new", FALLBACK_ENCODING),
+        ("", FALLBACK_ENCODING),
+        ("é/.", FALLBACK_ENCODING),
+    ] {
+        assert_eq!(Tokenizer::of(model).encoding, encoding, "{model}");
+    }
+}
+
+#[test]
+fn every_encoding_named_here_is_there() {
+    for model in MODELS {
+        let encoding = Tokenizer::of(model).encoding;
+        assert!(tiktoken::get_encoding(encoding).is_some(), "{model}: {encoding}");
+    }
+}
+
+#[test]
+fn special_tokens_are_text() {
+    for model in MODELS {
+        assert!(count_text(model, "a<|endoftext|>b<|im_start|><|fim_prefix|>") > 5, "{model}");
+    }
+}
+
+#[test]
+fn a_prompt_is_its_texts_and_its_frames() {
+    assert_eq!(count_prompt("gpt-4o", &[], &[]), 3);
+    assert_eq!(count_prompt("gpt-4o", &[text("hello world"), text("hello world")], &[]), 2 * (2 + 3) + 3);
+
+    let call =
+        ToolCall { id: "1".into(), name: "hello world".into(), arguments: "{}".into(), signature: None };
+    assert_eq!(count_prompt("gpt-4o", &[message(Content::Empty, vec![call])], &[]), 2 + 1 + 3 + 3);
+
+    let parts = vec![
+        Part::Text { text: "hello world".into(), cache_control: false },
+        Part::ImageUrl { url: "https://example.com/long/name.png".into(), cache_control: false },
+        Part::ImageData { data: "AAAA".repeat(1_000), mime_type: "image/png".into(), cache_control: false },
+        Part::Other { kind: "input_audio".into() },
+    ];
+    let seen = message(Content::Parts(parts), Vec::new());
+    assert_eq!(count_prompt("gpt-4o", std::slice::from_ref(&seen), &[]), 2 + 3 * ATTACHMENT_TOKENS + 3 + 3);
+    assert!(prompt_upper_bound(&[seen], &[]) < 3 * ATTACHMENT_TOKENS + 100);
+}
+
+#[test]
+fn pieces_add_up() {
+    let words = "Ünder the  bridge,\n\n\tthere's  a 12345 fn(x) -> y; 日本語 の 文章 🙂 🙂 съешь ещё !!! \u{a0} \u{3000} x ";
+    let text = words.repeat(200);
+    assert!(text.len() > 5 * PIECE);
+    for model in MODELS {
+        let tokenizer = Tokenizer::of(model);
+        let whole = tiktoken::get_encoding(tokenizer.encoding).unwrap().count(&text) as u64;
+        assert_eq!(tokenizer.count(&text), whole, "{model}");
+    }
+}
+
+/// What would take hours if time grew with the square of the length.
+#[test]
+fn long_unbroken_texts_take_no_time() {
+    const MEGABYTE: usize = 1 << 20;
+    let han: String =
+        (0..MEGABYTE as u32 / 3).filter_map(|i| char::from_u32(0x4e00 + i * 7919 % 20_000)).collect();
+    let texts = [
+        "a".repeat(MEGABYTE),
+        " ".repeat(MEGABYTE),
+        "=\n".repeat(MEGABYTE / 2),
+        "🙂".repeat(MEGABYTE / 4),
+        han,
+    ];
+    for model in ["gpt-4o", "deepseek-v3"] {
+        count_text(model, "the vocabulary is loaded");
+        for text in &texts {
+            let start = Instant::now();
+            let tokens = count_text(model, text);
+            assert!(tokens > 0 && tokens <= text.len() as u64);
+            assert!(start.elapsed() < Duration::from_secs(20), "{model} {:?}", text.chars().next());
+        }
+    }
+}
+
+#[test]
+fn a_prompt_is_counted_once_for_each_vocabulary() {
+    let messages = [message(Content::Text("The quick brown fox, 用户, 1234567890.".into()), Vec::new())];
+    let counted = Counted::default();
+    for _ in 0..2 {
+        for model in MODELS {
+            let tokens = Tokenizer::of(model).count_prompt(&messages, &[], &counted);
+            assert_eq!(tokens, count_prompt(model, &messages, &[]), "{model}");
+        }
+    }
+    let mut encodings: Vec<_> = MODELS.iter().map(|model| Tokenizer::of(model).encoding).collect();
+    encodings.sort_unstable();
+    encodings.dedup();
+    assert_eq!(counted.0.into_inner().unwrap().len(), encodings.len());
+}
+
+fn any_message() -> impl Strategy<Value = Message> {
+    let text = prop_oneof![".{0,80}", "[\\PC\\s]{0,40}", any::<String>(), "(<\\|[a-z_]{1,12}\\|>){0,4}"];
+    let part = prop_oneof![
+        text.clone().prop_map(|text| Part::Text { text, cache_control: false }),
+        text.clone().prop_map(|url| Part::ImageUrl { url, cache_control: false }),
+        text.clone().prop_map(|kind| Part::Other { kind }),
+    ];
+    let content = prop_oneof![
+        text.clone().prop_map(Content::Text),
+        prop::collection::vec(part, 0..4).prop_map(Content::Parts),
+        Just(Content::Empty),
+    ];
+    let call = (text.clone(), text).prop_map(|(name, arguments)| ToolCall {
+        name,
+        arguments,
+        ..ToolCall::default()
+    });
+    (content, prop::collection::vec(call, 0..3)).prop_map(|(content, calls)| message(content, calls))
+}
+
+proptest! {
+    #[test]
+    fn the_upper_bound_is_one(messages in prop::collection::vec(any_message(), 0..4)) {
+        let bound = prompt_upper_bound(&messages, &[]);
+        for model in MODELS {
+            prop_assert!(count_prompt(model, &messages, &[]) <= bound, "{}", model);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Whole answers, and the counts that streams share with them.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::wire::{Count, error_text, nonzero, not_an_answer, usage_of};
+use gateway_model::{Answer, TokenUsage, ToolCall, json};
+
+pub fn answer(body: &[u8]) -> Result<Answer, String> {
+    let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+    if let Some(error) = whole.error.filter(|error| !error.is_null()) {
+        return Err(error_text(&error));
+    }
+    let mut answer = Answer::default();
+    for block in whole.content.ok_or("the answer has no content")? {
+        if !block.is_object() {
+            return Err("a block of the answer's content is not an object".to_owned());
+        }
+        match block["type"].as_str() {
+            Some("text") => answer.content.push_str(block["text"].as_str().unwrap_or_default()),
+            Some("tool_use") => answer.tool_calls.push(ToolCall {
+                id: block["id"].as_str().unwrap_or_default().to_owned(),
+                name: block["name"].as_str().unwrap_or_default().to_owned(),
+                arguments: block.get("input").map(Value::to_string).unwrap_or_default(),
+                signature: None,
+            }),
+            Some("thinking" | "redacted_thinking") => {
+                answer.reasoning.push_str(block["thinking"].as_str().unwrap_or_default());
+                answer.reasoning_details.push(block);
+            }
+            _ => {}
+        }
+    }
+    Ok(Answer {
+        model: whole.model.unwrap_or_default(),
+        finish_reason: whole.stop_reason,
+        usage: whole.usage.and_then(|usage| usage.counts()),
+        ..answer
+    })
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    model: Option<String>,
+    content: Option<Vec<Value>>,
+    stop_reason: Option<String>,
+    usage: Option<WireUsage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+pub struct WireUsage {
+    input_tokens: Option<Count>,
+    output_tokens: Option<Count>,
+    cache_read_input_tokens: Option<Count>,
+    cache_creation_input_tokens: Option<Count>,
+    cache_creation: Option<CacheCreation>,
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+struct CacheCreation {
+    ephemeral_1h_input_tokens: Option<Count>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+struct OutputDetails {
+    thinking_tokens: Option<Count>,
+}
+
+impl WireUsage {
+    /// Anthropic's `input_tokens` leaves cached tokens out; ours has them in.
+    pub fn counts(self) -> Option<TokenUsage> {
+        let usage = usage_of(self.input_tokens, self.output_tokens)?;
+        let (read, write) =
+            (nonzero(self.cache_read_input_tokens), nonzero(self.cache_creation_input_tokens));
+        Some(TokenUsage {
+            input: usage.input + read.unwrap_or(0) + write.unwrap_or(0),
+            cache_read: read,
+            cache_write: write,
+            cache_write_1h: nonzero(
+                self.cache_creation.and_then(|written| written.ephemeral_1h_input_tokens),
+            ),
+            reasoning: nonzero(self.output_tokens_details.and_then(|details| details.thinking_tokens)),
+            ..usage
+        })
+    }
+
+    /// Later counts replace earlier ones, field by field; they are never added.
+    pub fn replaced_by(self, later: Self) -> Self {
+        Self {
+            input_tokens: later.input_tokens.or(self.input_tokens),
+            output_tokens: later.output_tokens.or(self.output_tokens),
+            cache_read_input_tokens: later.cache_read_input_tokens.or(self.cache_read_input_tokens),
+            cache_creation_input_tokens: later
+                .cache_creation_input_tokens
+                .or(self.cache_creation_input_tokens),
+            cache_creation: later.cache_creation.or(self.cache_creation),
+            output_tokens_details: later.output_tokens_details.or(self.output_tokens_details),
+        }
+    }
+}

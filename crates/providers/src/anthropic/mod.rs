@@ -1,0 +1,51 @@
+//! Anthropic messages.
+//!
+//! Source: Anthropic's API reference, "Messages" and "Streaming messages" (`POST /v1/messages`).
+
+mod answer;
+mod request;
+mod stream;
+mod thinking;
+
+use std::borrow::Cow;
+
+use super::wire::{StreamDecoder, Wire};
+use gateway_model::ProviderCall;
+use gateway_model::error::GatewayError;
+use gateway_model::{Answer, Feature};
+
+pub use thinking::Plan;
+
+pub const VERSION: &str = "2023-06-01";
+
+pub struct AnthropicWire;
+
+impl Wire for AnthropicWire {
+    fn path(&self) -> Cow<'static, str> {
+        Cow::Borrowed("/v1/messages")
+    }
+
+    fn keeps_format(&self, _: &ProviderCall, _stream: bool) -> bool {
+        false
+    }
+
+    fn supports(&self, feature: Feature) -> bool {
+        !matches!(feature, Feature::Audio | Feature::Embeddings | Feature::OpenAiParts)
+    }
+
+    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
+        request::body(call, stream)
+    }
+
+    fn answer(&self, body: &[u8]) -> Result<Answer, String> {
+        answer::answer(body)
+    }
+
+    fn decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::<stream::AnthropicDecoder>::default()
+    }
+
+    fn models_path(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed("/v1/models?limit=1000"))
+    }
+}

@@ -1,0 +1,209 @@
+//! What is asked: turns, blocks, tools.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::{Map, Value, json};
+
+use super::thinking::{Plan, version};
+use crate::wire::format_instruction;
+use gateway_model::ProviderCall;
+use gateway_model::error::GatewayError;
+use gateway_model::{ChatRequest, Content, Message, Part, Role, Tool, ToolChoice};
+
+/// The first Claude that takes `strict` on a tool; older ones refuse the word.
+const STRICT_TOOLS: (u32, u32) = (4, 5);
+
+pub fn body(call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
+    let request = &call.request;
+    let mut body = Map::new();
+    body.insert("model".into(), json!(call.model));
+    body.insert("messages".into(), Value::Array(turns(&request.messages)));
+    let plan = Plan::new(&call.model, request, call.max_tokens);
+    body.insert("max_tokens".into(), json!(plan.max_tokens));
+    if stream {
+        body.insert("stream".into(), json!(true));
+    }
+    if let Some(temperature) = plan.temperature(request) {
+        body.insert("temperature".into(), json!(temperature));
+    }
+    if let Some(system) = system(request) {
+        body.insert("system".into(), system);
+    }
+    options(call, &plan, &mut body);
+    serde_json::to_vec(&body).map_err(GatewayError::unwritable)
+}
+
+/// All system text, in order: a string, or blocks where one of them is marked for the prompt cache.
+fn system(request: &ChatRequest) -> Option<Value> {
+    let instructions: Vec<&Message> =
+        request.messages.iter().filter(|message| message.role.is_instruction()).collect();
+    let format = request.response_format.as_ref().map(format_instruction);
+    if instructions.is_empty() {
+        return format.map(Value::String);
+    }
+    let marked = |message: &&&Message| {
+        message.cache_control
+            || matches!(&message.content, Content::Parts(parts)
+                if parts.iter().any(|part| matches!(part, Part::Text { cache_control: true, .. })))
+    };
+    if instructions.iter().any(|message| marked(&message)) {
+        let format = format.map(|text| json!({"type": "text", "text": text}));
+        return Some(instructions.iter().flat_map(|message| blocks(message)).chain(format).collect());
+    }
+    let texts: Vec<String> =
+        instructions.iter().map(|message| message.content.text()).chain(format).collect();
+    Some(Value::String(texts.join("\n\n")))
+}
+
+/// The fields that few requests set, in Anthropic's words and always in this order.
+fn options(call: &ProviderCall, plan: &Plan, body: &mut Map<String, Value>) {
+    let request = &call.request;
+    if let Some(top_p) = plan.top_p(request) {
+        body.insert("top_p".into(), json!(top_p));
+    }
+    if !request.stop.is_empty() {
+        body.insert("stop_sequences".into(), json!(request.stop));
+    }
+    plan.write(body);
+    if !request.tools.is_empty() {
+        let strict = version(&call.model) >= Some(STRICT_TOOLS);
+        body.insert("tools".into(), request.tools.iter().map(|tool| self::tool(tool, strict)).collect());
+        if let Some(choice) = &request.tool_choice {
+            body.insert("tool_choice".into(), tool_choice(choice));
+        }
+    }
+    if let Some(user) = &request.user_id {
+        body.insert("metadata".into(), json!({"user_id": user}));
+    }
+}
+
+/// `strict`: the model can keep to a schema to the letter.
+fn tool(tool: &Tool, strict: bool) -> Value {
+    let mut wire = Map::from_iter([("name".to_owned(), json!(tool.name))]);
+    if let Some(description) = &tool.description {
+        wire.insert("description".into(), json!(description));
+    }
+    wire.insert("input_schema".into(), Value::Object(tool.parameters.clone()));
+    if strict && tool.strict == Some(true) {
+        wire.insert("strict".into(), json!(true));
+    }
+    Value::Object(wire)
+}
+
+fn tool_choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Auto => json!({"type": "auto"}),
+        ToolChoice::None => json!({"type": "none"}),
+        ToolChoice::Required => json!({"type": "any"}),
+        ToolChoice::Named(name) => json!({"type": "tool", "name": name}),
+    }
+}
+
+/// User and assistant turns. Results of tools are part of the user's turn; those of one round share it.
+fn turns(messages: &[Message]) -> Vec<Value> {
+    let mut turns: Vec<Value> = Vec::new();
+    let mut in_results = false;
+    for message in messages.iter().filter(|message| !message.role.is_instruction()) {
+        if message.role == Role::Tool {
+            let content = match &message.content {
+                Content::Parts(parts)
+                    if parts.iter().any(|part| !matches!(part, Part::Text { cache_control: false, .. })) =>
+                {
+                    parts.iter().filter_map(block).collect()
+                }
+                content => json!(content.text()),
+            };
+            let mut result = json!({
+                "type": "tool_result",
+                "tool_use_id": message.tool_call_id.as_deref().unwrap_or_default(),
+                "content": content,
+            });
+            if message.cache_control {
+                result["cache_control"] = json!({"type": "ephemeral"});
+            }
+            let open =
+                turns.last_mut().filter(|_| in_results).and_then(|turn| turn["content"].as_array_mut());
+            match open {
+                Some(results) => results.push(result),
+                None => turns.push(json!({"role": "user", "content": [result]})),
+            }
+            in_results = true;
+            continue;
+        }
+        in_results = false;
+        let role = if message.role == Role::Assistant { "assistant" } else { "user" };
+        let content = match &message.content {
+            Content::Text(text)
+                if message.tool_calls.is_empty()
+                    && message.reasoning_details.is_empty()
+                    && !message.cache_control =>
+            {
+                json!(text)
+            }
+            _ => Value::Array(blocks(message)),
+        };
+        turns.push(json!({"role": role, "content": content}));
+    }
+    turns
+}
+
+/// A message as content blocks; the cache mark of a message is set on its last block.
+fn blocks(message: &Message) -> Vec<Value> {
+    // Thinking comes first, and unchanged: its signature covers each byte.
+    let thought = |block: &&Value| matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"));
+    let mut blocks: Vec<Value> = message.reasoning_details.iter().filter(thought).cloned().collect();
+    match &message.content {
+        Content::Text(text) if text.is_empty() => {}
+        Content::Text(text) => blocks.push(json!({"type": "text", "text": text})),
+        Content::Parts(parts) => blocks.extend(parts.iter().filter_map(block)),
+        Content::Empty => {}
+    }
+    for call in &message.tool_calls {
+        let input = call.parsed_arguments().unwrap_or_default();
+        blocks.push(json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input}));
+    }
+    if message.cache_control
+        && let Some(Value::Object(last)) = blocks.last_mut()
+    {
+        last.insert("cache_control".into(), json!({"type": "ephemeral"}));
+    }
+    blocks
+}
+
+fn block(part: &Part) -> Option<Value> {
+    let (mut block, cached) = match part {
+        Part::Text { text, cache_control } => (json!({"type": "text", "text": text}), cache_control),
+        Part::ImageUrl { url, cache_control } => {
+            (json!({"type": "image", "source": {"type": "url", "url": url}}), cache_control)
+        }
+        Part::ImageData { data, mime_type, cache_control } => {
+            let source = json!({"type": "base64", "media_type": mime_type, "data": data});
+            (json!({"type": "image", "source": source}), cache_control)
+        }
+        Part::File { data, mime_type, name, cache_control } => {
+            let mut document = json!({"type": "document", "source": document_source(data, mime_type)});
+            if let Some(name) = name {
+                document["title"] = json!(name);
+            }
+            (document, cache_control)
+        }
+        Part::Audio { .. } | Part::Other { .. } => return None,
+    };
+    if *cached {
+        block["cache_control"] = json!({"type": "ephemeral"});
+    }
+    Some(block)
+}
+
+/// Text goes out as text: in base64 Anthropic takes PDFs alone.
+fn document_source(data: &str, mime_type: &str) -> Value {
+    const EITHER_PADDING: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, EITHER_PADDING);
+    let text = || String::from_utf8(BASE64.decode(data.replace('-', "+").replace('_', "/")).ok()?).ok();
+    match mime_type.starts_with("text/").then(text).flatten() {
+        Some(text) => json!({"type": "text", "media_type": "text/plain", "data": text}),
+        None => json!({"type": "base64", "media_type": mime_type, "data": data}),
+    }
+}

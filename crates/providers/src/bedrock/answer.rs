@@ -1,0 +1,91 @@
+//! A whole answer, and its counts.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::wire::{Count, error_text, not_an_answer, usage_of};
+use gateway_model::{Answer, TokenUsage, ToolCall, json};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole {
+    output: Option<Output>,
+    stop_reason: Option<String>,
+    usage: Option<WireUsage>,
+    message: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    message: Option<OutputMessage>,
+}
+
+#[derive(Deserialize)]
+struct OutputMessage {
+    content: Option<Vec<Value>>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "camelCase")]
+pub struct WireUsage {
+    input_tokens: Option<Count>,
+    output_tokens: Option<Count>,
+    cache_read_input_tokens: Option<Count>,
+    cache_write_input_tokens: Option<Count>,
+}
+
+impl WireUsage {
+    /// Bedrock's `inputTokens` leaves cached tokens out; ours has them in.
+    pub fn counts(self) -> Option<TokenUsage> {
+        let usage = usage_of(self.input_tokens, self.output_tokens)?;
+        let nonzero = |count: Option<Count>| count.map(Count::get).filter(|count| *count > 0);
+        let (read, write) = (nonzero(self.cache_read_input_tokens), nonzero(self.cache_write_input_tokens));
+        let cached = read.unwrap_or(0).saturating_add(write.unwrap_or(0));
+        Some(TokenUsage {
+            input: usage.input.saturating_add(cached),
+            cache_read: read,
+            cache_write: write,
+            ..usage
+        })
+    }
+}
+
+pub fn answer(body: &[u8]) -> Result<Answer, String> {
+    let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+    let Some(message) = whole.output.and_then(|output| output.message) else {
+        // An error that came with a 200, from a proxy say.
+        return Err(whole.message.as_ref().map_or("the answer has no output".to_owned(), error_text));
+    };
+    let mut answer = Answer {
+        finish_reason: whole.stop_reason,
+        usage: whole.usage.and_then(WireUsage::counts),
+        ..Answer::default()
+    };
+    for block in message.content.ok_or("the answer has no content")? {
+        let Value::Object(fields) = &block else {
+            return Err("a block of the answer's content is not an object".to_owned());
+        };
+        // A block has one field, which says what it is.
+        let Some((kind, value)) = fields.iter().find(|(_, value)| !value.is_null()) else { continue };
+        match kind.as_str() {
+            "text" => answer.content.push_str(value.as_str().unwrap_or_default()),
+            "toolUse" => answer.tool_calls.push(ToolCall {
+                id: value["toolUseId"].as_str().unwrap_or_default().to_owned(),
+                name: value["name"].as_str().unwrap_or_default().to_owned(),
+                arguments: value.get("input").map(Value::to_string).unwrap_or_default(),
+                signature: None,
+            }),
+            "reasoningContent" => {
+                answer.reasoning.push_str(value["reasoningText"]["text"].as_str().unwrap_or_default());
+                answer.reasoning_details.push(block);
+            }
+            // Text with the places in documents that it rests on.
+            "citationsContent" => {
+                let parts = value["content"].as_array().into_iter().flatten();
+                answer.content.extend(parts.filter_map(|part| part["text"].as_str()));
+            }
+            _ => {}
+        }
+    }
+    Ok(answer)
+}

@@ -1,0 +1,301 @@
+//! Answers, and what the chunks of a stream share with them: each chunk is an answer with a few of its parts.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::parts::{AFTER, SIGNATURE};
+use crate::wire::{Count, error_text, not_an_answer, usage_of};
+use gateway_model::{Answer, OtherContent, TokenUsage, ToolCallAssembly, ToolCallDelta};
+
+/// Reads a whole answer.
+pub fn answer(body: &[u8]) -> Result<Answer, String> {
+    let mut chunk = Chunk::read(body).map_err(|error| not_an_answer(body, &error))?;
+    if let Some(problem) = chunk.problem() {
+        return Err(problem);
+    }
+    let usage = chunk.usage();
+    let mut candidate = chunk.candidate().ok_or("the answer has no candidates")?;
+    let (text, other) = Reader::default().parts(candidate.parts());
+    let other = other.unwrap_or_default();
+    let mut calls = ToolCallAssembly::default();
+    other.tool_calls.into_iter().for_each(|call| calls.push(call));
+    Ok(Answer {
+        content: text,
+        model: chunk.model_version.unwrap_or_default(),
+        finish_reason: candidate.finish_reason,
+        tool_calls: calls.finish(),
+        reasoning: other.reasoning,
+        reasoning_details: other.reasoning_details,
+        usage,
+        total_tokens: None,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chunk {
+    candidates: Option<Vec<Candidate>>,
+    prompt_feedback: Option<Feedback>,
+    usage_metadata: Option<WireUsage>,
+    pub model_version: Option<String>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    content: Option<WireContent>,
+    pub finish_reason: Option<String>,
+    #[serde(default)]
+    index: u64,
+}
+
+#[derive(Deserialize)]
+struct WireContent {
+    parts: Option<Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Feedback {
+    block_reason: Option<String>,
+    block_reason_message: Option<String>,
+}
+
+/// The counts of a prompt and of what was made of it.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "camelCase")]
+struct WireUsage {
+    prompt_token_count: Option<Count>,
+    tool_use_prompt_token_count: Option<Count>,
+    cached_content_token_count: Option<Count>,
+    candidates_token_count: Option<Count>,
+    thoughts_token_count: Option<Count>,
+}
+
+impl Chunk {
+    /// A list is read as its first item: so it comes without `alt=sse`, and so come errors then.
+    pub fn read(json: &[u8]) -> serde_json::Result<Self> {
+        if json.trim_ascii_start().starts_with(b"[") {
+            let chunks: Vec<Value> = gateway_model::json::parse(json)?;
+            return serde_json::from_value(chunks.into_iter().next().unwrap_or_else(|| json!({})));
+        }
+        gateway_model::json::parse(json)
+    }
+
+    /// What the upstream reports in place of an answer.
+    pub fn problem(&self) -> Option<String> {
+        if let Some(error) = self.error.as_ref().filter(|error| !error.is_null()) {
+            return Some(error_text(error));
+        }
+        let feedback = self.prompt_feedback.as_ref()?;
+        let reason = feedback.block_reason.as_deref()?;
+        if self.candidates.as_ref().is_some_and(|candidates| !candidates.is_empty()) {
+            return None;
+        }
+        let message = feedback.block_reason_message.as_deref().filter(|message| !message.is_empty());
+        Some(match message {
+            Some(message) => format!("the prompt was blocked ({reason}): {message}"),
+            None => format!("the prompt was blocked ({reason})"),
+        })
+    }
+
+    /// The first of several answers, where `candidateCount` asked for more.
+    pub fn candidate(&mut self) -> Option<Candidate> {
+        self.candidates.take()?.into_iter().find(|candidate| candidate.index == 0)
+    }
+
+    /// Thoughts come beside the answer's tokens, cached tokens within the prompt's.
+    pub fn usage(&self) -> Option<TokenUsage> {
+        let counts = self.usage_metadata?;
+        let usage = usage_of(
+            counts.prompt_token_count,
+            counts.candidates_token_count.or(counts.thoughts_token_count.map(|_| Count::default())),
+        )?;
+        let nonzero = |count: Option<Count>| count.map(Count::get).filter(|count| *count > 0);
+        let reasoning = nonzero(counts.thoughts_token_count);
+        Some(TokenUsage {
+            input: usage.input + nonzero(counts.tool_use_prompt_token_count).unwrap_or(0),
+            output: usage.output + reasoning.unwrap_or(0),
+            cache_read: nonzero(counts.cached_content_token_count),
+            reasoning,
+            ..usage
+        })
+    }
+}
+
+impl Candidate {
+    pub fn parts(&mut self) -> Vec<Value> {
+        self.content.take().and_then(|content| content.parts).unwrap_or_default()
+    }
+}
+
+/// Reads the parts of one answer, in one go or as they come.
+#[derive(Default)]
+pub struct Reader {
+    /// Bytes of text so far.
+    text: usize,
+    /// Calls so far.
+    calls: u64,
+}
+
+impl Reader {
+    /// The text of some parts, and what else they hold.
+    pub fn parts(&mut self, parts: Vec<Value>) -> (String, Option<Box<OtherContent>>) {
+        let mut text = String::new();
+        let mut other: Option<Box<OtherContent>> = None;
+        for part in parts {
+            let before = self.text;
+            if let Some(call) = part.get("functionCall") {
+                let signature = part[SIGNATURE].as_str().map(str::to_owned);
+                other.get_or_insert_default().tool_calls.push(self.call(call, signature));
+                continue;
+            }
+            match part["text"].as_str() {
+                Some(thought) if part["thought"] == true => {
+                    other.get_or_insert_default().reasoning.push_str(thought);
+                }
+                Some(more) => {
+                    text.push_str(more);
+                    self.text += more.len();
+                }
+                // An image, or code that was run: content, though it has no form of its own here.
+                None if part.is_object() => _ = other.get_or_insert_default(),
+                None => {}
+            }
+            if part[SIGNATURE].is_string()
+                && let Value::Object(mut block) = part
+            {
+                block.insert(AFTER.to_owned(), json!({"text": before, "calls": self.calls}));
+                other.get_or_insert_default().reasoning_details.push(Value::Object(block));
+            }
+        }
+        (text, other)
+    }
+
+    /// Each call comes whole.
+    fn call(&mut self, call: &Value, signature: Option<String>) -> ToolCallDelta {
+        let index = self.calls;
+        self.calls += 1;
+        ToolCallDelta {
+            index: Some(index),
+            id: call["id"].as_str().map(str::to_owned),
+            name: call["name"].as_str().map(str::to_owned),
+            arguments: call
+                .get("args")
+                .filter(|args| !args.is_null())
+                .map_or("{}".to_owned(), Value::to_string),
+            signature,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parts::model_turn;
+    use super::super::thinking::Generation;
+    use super::*;
+    use gateway_model::{Message, Role};
+
+    fn read(body: &Value) -> Result<Answer, String> {
+        answer(body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        for (body, problem) in [
+            (
+                json!([{"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}]),
+                "overloaded",
+            ),
+            (json!({"error": {"code": 500}}), "{\"code\":500}"),
+            (json!({"promptFeedback": {"blockReason": "OTHER"}}), "the prompt was blocked (OTHER)"),
+            (
+                json!({"promptFeedback": {"blockReason": "SAFETY", "blockReasonMessage": "no"}, "candidates": []}),
+                "the prompt was blocked (SAFETY): no",
+            ),
+            (json!({"usageMetadata": {"promptTokenCount": 1}}), "the answer has no candidates"),
+            (json!({"candidates": null}), "the answer has no candidates"),
+            (json!([]), "the answer has no candidates"),
+        ] {
+            assert_eq!(read(&body), Err(problem.to_owned()), "{body}");
+        }
+        for body in
+            ["", "[", "7", "[7]", "{\"candidates\":7}", "{\"candidates\":[{\"content\":[1]}]}", "<html>"]
+        {
+            assert!(answer(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn odd_parts_are_passed_over() {
+        let parts = json!([
+            7, null, {}, {"text": null}, {"text": "a"}, {"functionCall": "f"}, {"functionCall": {"args": null}},
+            {"inlineData": {"mimeType": "image/png", "data": "AA=="}},
+        ]);
+        let answer = read(&json!({"candidates": [{"content": {"parts": parts}}]})).unwrap();
+        assert_eq!(answer.content, "a");
+        let calls: Vec<_> = answer.tool_calls.iter().map(|call| (&*call.id, &*call.arguments)).collect();
+        assert_eq!(calls, [("call_0", "{}"), ("call_1", "{}")]);
+        assert_eq!((answer.finish_reason, answer.usage), (None, None));
+    }
+
+    #[test]
+    fn the_first_of_several_answers_counts() {
+        let candidate =
+            |index: u64, text: &str| json!({"index": index, "content": {"parts": [{"text": text}]}});
+        let answer = read(&json!({"candidates": [candidate(1, "b"), candidate(0, "a")]})).unwrap();
+        assert_eq!(answer.content, "a");
+    }
+
+    #[test]
+    fn thoughts_and_tools_are_counted_beside_the_rest() {
+        let usage = |counts: Value| {
+            let chunk = Chunk::read(json!({"usageMetadata": counts}).to_string().as_bytes()).unwrap();
+            chunk.usage()
+        };
+        let all = json!({"promptTokenCount": 100, "toolUsePromptTokenCount": 20, "cachedContentTokenCount": 64,
+            "candidatesTokenCount": 7, "thoughtsTokenCount": 30, "totalTokenCount": 157});
+        let expected = TokenUsage { cache_read: Some(64), reasoning: Some(30), ..TokenUsage::new(120, 37) };
+        assert_eq!(usage(all), Some(expected));
+        let only_thoughts = TokenUsage { reasoning: Some(9), ..TokenUsage::new(4, 9) };
+        assert_eq!(usage(json!({"promptTokenCount": 4, "thoughtsTokenCount": 9})), Some(only_thoughts));
+        assert_eq!(usage(json!({"promptTokenCount": 4})), Some(TokenUsage::new(4, 0)));
+        assert_eq!(usage(json!({"totalTokenCount": 4})), None);
+    }
+
+    #[test]
+    fn an_answer_goes_back_as_it_came() {
+        let parts = json!([
+            {"text": "Unsigned thought.", "thought": true},
+            {"text": "Signed thought.", "thought": true, "thoughtSignature": "QQ+/=="},
+            {"text": "Grüße, "},
+            {"text": "ich sehe", "thoughtSignature": "Qg=="},
+            {"text": " nach."},
+            {"text": "", "thoughtSignature": "Qw=="},
+            {"functionCall": {"id": "fc1", "name": "f", "args": {"b": 1, "a": [1.5, "é"]}}, "thoughtSignature": "RA=="},
+            {"thoughtSignature": "RQ=="},
+            {"functionCall": {"name": "g", "args": {}}},
+            {"text": "", "thoughtSignature": "Rg=="},
+        ]);
+        let answer = read(&json!({"candidates": [{"content": {"parts": parts, "role": "model"}}]})).unwrap();
+        assert_eq!(answer.reasoning, "Unsigned thought.Signed thought.");
+
+        let mut reader = Reader::default();
+        let mut details = Vec::new();
+        for part in parts.as_array().unwrap() {
+            let (_, other) = reader.parts(vec![part.clone()]);
+            details.extend(other.into_iter().flat_map(|other| other.reasoning_details));
+        }
+        assert_eq!(details, answer.reasoning_details);
+
+        let message = Message {
+            tool_calls: answer.tool_calls,
+            reasoning_details: answer.reasoning_details,
+            ..Message::plain(Role::Assistant, answer.content)
+        };
+        let mut back = parts.as_array().unwrap().clone();
+        back.remove(0);
+        assert_eq!(model_turn(&message, Generation::Level), back);
+    }
+}

@@ -1,0 +1,134 @@
+//! Google's Gemini API: `generateContent` of the Generative Language API, v1beta.
+//!
+//! Source: Google's API reference, "Generating content", "Embeddings" and "Models", and its guides to function calling,
+//! thinking, thought signatures and structured output.
+//!
+//! # Thought signatures
+//! A model that thinks marks parts of its answer with a `thoughtSignature`, and wants each of them back on the very part
+//! it came on, byte for byte; from Gemini 3 on, a call of the turn under way that has lost its signature is refused.
+//!
+//! - On a `functionCall`, it is the call's `signature`.
+//! - Any other part that has one (a text, a thought, often a text that is empty) is kept as it came in the answer's
+//!   `reasoningDetails`. Its place is noted beside what the vendor wrote: `"after": {"text": 12, "calls": 0}` says that 12
+//!   bytes of the answer's text and none of its calls stood before it. When the turn comes back, the text is divided
+//!   there again: a part that has a signature is never joined with one that has none.
+//! - Thoughts without a signature say nothing to the model: they are told as `reasoning` and do not come back.
+//! - A turn whose text was changed on the way keeps the change; its signatures then come back on empty parts.
+//! - Calls that another vendor's model made have no signature. From Gemini 3 on, the first call of such a turn gets the
+//!   value that Google documents for it.
+
+mod answer;
+mod embeddings;
+mod errors;
+mod parts;
+mod request;
+mod stream;
+mod thinking;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::embeddings::EmbeddingFormat;
+use super::wire::{StreamDecoder, Wire, model_ids, path_segment};
+use gateway_model::Answer;
+use gateway_model::ProviderCall;
+use gateway_model::error::GatewayError;
+
+/// Where an entry that does not say it has its key.
+pub const KEY_VARIABLE: &str = "GEMINI_API_KEY";
+/// The models of an entry that lists none.
+pub const MODELS: &[&str] = &["gemini-3.8-flash", "gemini-4-argon", "gemini-3.5-flash-lite"];
+
+pub struct GeminiWire;
+
+impl Wire for GeminiWire {
+    /// Each call says its own, since the model stands in it.
+    fn path(&self) -> Cow<'static, str> {
+        Cow::Borrowed("")
+    }
+
+    fn path_of(&self, call: &ProviderCall, stream: bool) -> Option<String> {
+        let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        Some(format!("/{}:{method}", resource(&call.model)))
+    }
+
+    fn keeps_format(&self, call: &ProviderCall, _stream: bool) -> bool {
+        request::has_format(call)
+    }
+
+    /// The path alone says whether the answer is to be streamed.
+    fn body(&self, call: &ProviderCall, _stream: bool) -> Result<Vec<u8>, GatewayError> {
+        serde_json::to_vec(&request::body(call)).map_err(GatewayError::unwritable)
+    }
+
+    fn answer(&self, body: &[u8]) -> Result<Answer, String> {
+        answer::answer(body)
+    }
+
+    fn decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::<stream::GeminiDecoder>::default()
+    }
+
+    fn error_status(&self, status: u16, body: &str) -> u16 {
+        errors::status(status, body)
+    }
+
+    fn asked_wait(&self, body: &str) -> Option<Duration> {
+        errors::asked_wait(body)
+    }
+
+    fn embeddings(&self) -> Option<&dyn EmbeddingFormat> {
+        Some(self)
+    }
+
+    fn models_path(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed("/models?pageSize=1000"))
+    }
+
+    fn models(&self, body: &[u8]) -> Result<Vec<String>, String> {
+        let names = model_ids(body, "models", "name")?;
+        Ok(names.into_iter().map(|name| plain_name(&name).to_owned()).collect())
+    }
+}
+
+/// A model's name without the collection that most of them are in.
+fn plain_name(model: &str) -> &str {
+    model.strip_prefix("models/").unwrap_or(model)
+}
+
+/// A model as a resource: `models/NAME`, or `tunedModels/NAME`.
+fn resource(model: &str) -> String {
+    match model.strip_prefix("tunedModels/") {
+        Some(name) => format!("tunedModels/{}", path_segment(name)),
+        None => format!("models/{}", path_segment(plain_name(model))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_a_resource_of_its_collection() {
+        for (model, path) in [
+            ("gemini-3.8-flash", "models/gemini-3.8-flash"),
+            ("models/gemini-3.8-flash", "models/gemini-3.8-flash"),
+            ("tunedModels/my-model-1", "tunedModels/my-model-1"),
+            ("../secret?x#y", "models/..%2Fsecret%3Fx%23y"),
+            ("tunedModels/a/b:c", "tunedModels/a%2Fb%3Ac"),
+        ] {
+            assert_eq!(resource(model), path);
+        }
+    }
+
+    #[test]
+    fn models_are_listed_without_their_collection() {
+        let body = r#"{"models":[{"name":"models/gemini-3.8-flash","version":"001","displayName":"Gemini 3.8 Flash",
+            "inputTokenLimit":1048576,"supportedGenerationMethods":["generateContent","countTokens"]},
+            {"name":"models/gemini-embedding-001","supportedGenerationMethods":["embedContent"]},
+            {"name":"tunedModels/mine"}],"nextPageToken":""}"#;
+        let names = GeminiWire.models(body.as_bytes()).unwrap();
+        assert_eq!(names, ["gemini-3.8-flash", "gemini-embedding-001", "tunedModels/mine"]);
+        assert!(GeminiWire.models(b"{}").is_err());
+    }
+}

@@ -1,0 +1,51 @@
+//! The stream: answers in small, one after the other. Nothing marks its end but a finish reason and the body's own end.
+
+use super::answer::{Chunk, Reader};
+use crate::wire::StreamDecoder;
+use gateway_model::{FinishReason, StreamEvent};
+
+#[derive(Default)]
+pub struct GeminiDecoder {
+    reader: Reader,
+    model: String,
+    finished: bool,
+}
+
+impl StreamDecoder for GeminiDecoder {
+    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+        let Ok(mut chunk) = Chunk::read(data.as_bytes()) else {
+            // Stray lines between good events are passed over, but a named error is one whatever its shape.
+            return if name == Some("error") { Err(data.to_owned()) } else { Ok(()) };
+        };
+        if let Some(problem) = chunk.problem() {
+            return Err(problem);
+        }
+        // Later counts replace earlier ones.
+        let mut event = StreamEvent { usage: chunk.usage(), ..StreamEvent::default() };
+        if let Some(mut candidate) = chunk.candidate() {
+            (event.delta, event.other) = self.reader.parts(candidate.parts());
+            event.finish_reason = candidate.finish_reason.map_or(FinishReason::Absent, FinishReason::Word);
+        }
+        if let Some(model) = chunk.model_version
+            && model != self.model
+        {
+            self.model = model;
+            event.model = Some(self.model.clone());
+        }
+        let ends = event.finish_reason.word().is_some();
+        self.finished |= ends;
+        event.bookkeeping = event.delta.is_empty() && !ends;
+        if event != (StreamEvent { bookkeeping: true, ..StreamEvent::default() }) {
+            into.push(event);
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    fn may_end(&self) -> bool {
+        self.finished
+    }
+}

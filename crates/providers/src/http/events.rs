@@ -1,0 +1,192 @@
+//! A streamed answer, from its bytes to events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::Shared;
+use crate::wire::{self, StreamDecoder, Wire};
+use gateway_model::EventSource;
+use gateway_model::StreamEvent;
+use gateway_model::error::Failure;
+use gateway_model::provider::{deadline_after, within};
+use gateway_transport::body::ChunkReader;
+use gateway_transport::{Frames, Response};
+
+/// How long a finished stream's connection is given to end by itself, so that it can be used again.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Events of one streamed answer.
+pub(super) struct HttpEvents {
+    shared: Arc<Shared>,
+    status: u16,
+    /// `None` once the body has ended.
+    body: Option<ChunkReader>,
+    frames: Frames,
+    decoder: Box<dyn StreamDecoder>,
+    wait: Duration,
+    deadline: Option<Instant>,
+    /// The beginning of a body that has shown no event yet: it may be an error page instead of a stream.
+    seen_bytes: Vec<u8>,
+    seen_event: bool,
+    /// Events that have been read and not yet handed on.
+    ready: Vec<StreamEvent>,
+    /// What the upstream reported after them.
+    failed: Option<String>,
+    /// The body goes on.
+    open: bool,
+}
+
+const QUOTED_START: usize = 4096;
+
+impl HttpEvents {
+    /// The events of `response`; `wait` is how long each next byte may take.
+    pub fn new(
+        shared: Arc<Shared>,
+        wire: &dyn Wire,
+        response: Response,
+        wait: Duration,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self {
+            status: response.status.as_u16(),
+            body: Some(ChunkReader::new(response)),
+            frames: wire.frames(usize::try_from(shared.limit.max).unwrap_or(usize::MAX)),
+            decoder: wire.decoder(),
+            wait,
+            deadline,
+            shared,
+            seen_bytes: Vec::new(),
+            seen_event: false,
+            ready: Vec::new(),
+            failed: None,
+            open: true,
+        }
+    }
+
+    /// Waits for bytes and reads what they hold. Nothing is lost when the wait is given up in the middle: what has been
+    /// read lies in `ready` for the next one.
+    async fn read(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
+        if self.body.is_none() {
+            return Ok(false);
+        }
+        if self.ready.is_empty() && self.failed.is_none() && !self.decoder.is_done() {
+            let read = self.fill().await;
+            self.hand_on(into);
+            self.open = read?;
+        } else {
+            self.hand_on(into);
+        }
+        if let Some(problem) = self.failed.take() {
+            self.body = None;
+            return Err(self.shared.refused(self.status, problem).into());
+        }
+        if self.body.as_ref().is_some_and(|body| body.position() > self.shared.limit.max) {
+            return Err(self.shared.limit.exceeded(&self.shared.name, self.status).into());
+        }
+        if !self.open {
+            self.body = None;
+            return self.end_of_body(into);
+        }
+        if self.decoder.is_done() {
+            if let Some(body) = self.body.take() {
+                drain(body, self.shared.clone());
+            }
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn hand_on(&mut self, into: &mut Vec<StreamEvent>) {
+        if into.is_empty() {
+            std::mem::swap(into, &mut self.ready);
+        } else {
+            into.append(&mut self.ready);
+        }
+    }
+
+    /// Reads into `ready`; false at the end of the body.
+    async fn fill(&mut self) -> Result<bool, Failure> {
+        let Self { shared, body: Some(body), frames, decoder, ready, failed, seen_bytes, seen_event, .. } =
+            self
+        else {
+            return Ok(false);
+        };
+        let deadline = deadline_after(Some(self.wait), self.deadline);
+        let feed = |bytes: &[u8]| {
+            if failed.is_some() || decoder.is_done() {
+                return;
+            }
+            if !*seen_event && seen_bytes.len() < QUOTED_START {
+                seen_bytes.extend_from_slice(&bytes[..bytes.len().min(QUOTED_START - seen_bytes.len())]);
+            }
+            let fed = frames.feed(bytes, |name, data| {
+                *seen_event = true;
+                if failed.is_none() && !decoder.is_done() {
+                    *failed = decoder.event(name, data, ready).err();
+                }
+            });
+            if let Err(problem) = fed {
+                *failed = Some(problem);
+            }
+        };
+        within(&shared.name, deadline, async { Ok(body.read(&shared.name, feed).await?) }).await
+    }
+
+    fn end_of_body(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
+        let decoder = &mut self.decoder;
+        let mut failed = None;
+        self.frames.finish(|name, data| {
+            self.seen_event = true;
+            failed = decoder.event(name, data, into).err();
+        });
+        let problem = match failed {
+            Some(problem) => problem,
+            None if self.decoder.may_end() => return Ok(false),
+            None if self.seen_event => "the stream ended before the answer was complete".to_owned(),
+            None => {
+                let seen = String::from_utf8_lossy(&self.seen_bytes).into_owned();
+                not_a_stream(&self.shared.secrets.redact(seen))
+            }
+        };
+        Err(self.shared.refused(self.status, problem).into())
+    }
+}
+
+/// A 200 whose body is no event stream: an error object, a page, or nothing.
+fn not_a_stream(body: &str) -> String {
+    let text = body.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() {
+        return "the stream is empty".to_owned();
+    }
+    // Google's errors may lie in a list.
+    let reported = serde_json::from_str::<serde_json::Value>(text)
+        .ok()
+        .and_then(|value| wire::reported(value.get(0).unwrap_or(&value)));
+    reported.unwrap_or_else(|| {
+        format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)])
+    })
+}
+
+impl EventSource for HttpEvents {
+    fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            let before = into.len();
+            loop {
+                let more = self.read(into).await?;
+                if !more || into.len() > before {
+                    return Ok(more);
+                }
+            }
+        })
+    }
+}
+
+/// Reads what follows the last event, off the answer's path: only an ended body gives its connection back.
+fn drain(mut body: ChunkReader, shared: Arc<Shared>) {
+    tokio::spawn(tokio::time::timeout(DRAIN, async move {
+        while let Ok(true) = body.read(&shared.name, |_| {}).await {}
+    }));
+}

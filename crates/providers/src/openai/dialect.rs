@@ -1,0 +1,213 @@
+//! How compatible services depart from OpenAI.
+
+use gateway_model::{Feature, ResponseFormat};
+
+/// One service's way of speaking. [`Dialect::OPENAI`] is the standard that rows of the catalogue depart from.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialect {
+    pub max_tokens: MaxTokens,
+    /// Takes `stream_options`, and sends usage only to those who ask for it.
+    pub stream_options: bool,
+    /// Knows the role `developer`; elsewhere it goes out as `system`.
+    pub developer_role: bool,
+    pub response_format: FormatSupport,
+    pub tool_choice: ChoiceSupport,
+    /// The field for the seed; empty: there is none.
+    pub seed: &'static str,
+    /// The word of `tool_choice` for "some tool must be called"; empty: there is none.
+    pub required_choice: &'static str,
+    /// Takes `presence_penalty` and `frequency_penalty`.
+    pub penalties: bool,
+    /// The field that names the caller's user; empty: there is none.
+    pub user: &'static str,
+    /// `reasoning_effort` is understood.
+    pub reasoning_effort: bool,
+    /// Reasoning tokens come beside `completion_tokens`, not within them.
+    pub reasoning_apart: bool,
+    /// The field in which a turn's blocks of reasoning come back; empty: there is none.
+    pub reasoning_details: &'static str,
+    /// What the service cannot do.
+    pub refuses: &'static [Feature],
+    /// Texts that one request for embeddings may hold; 0: the service has none.
+    pub embedding_inputs: usize,
+    /// The path of the list of models; empty: there is none.
+    pub models_path: &'static str,
+}
+
+/// The field that bounds the answer's length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaxTokens {
+    /// `max_tokens`.
+    Classic,
+    /// `max_completion_tokens`.
+    Completion,
+    /// `max_completion_tokens` for OpenAI's reasoning models, which refuse the older word; `max_tokens` for all others,
+    /// of which some know no other.
+    ByModel,
+}
+
+/// What the service makes of `response_format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormatSupport {
+    /// `json_object` and `json_schema`.
+    Schema,
+    /// `json_object` alone: a schema is asked for in words.
+    Object,
+    /// `json_schema` alone: JSON of any form is asked for in words.
+    SchemaAlone,
+    /// The same, and the schema stands there without a name or `strict`.
+    BareSchema,
+    /// Nothing: the model is asked in words.
+    None,
+}
+
+/// What the service makes of `tool_choice`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChoiceSupport {
+    /// A word, or the object that names a tool.
+    Full,
+    /// A word. Where one tool must be called, it is the only one that is offered.
+    Words,
+    /// Nothing but `auto`. Tools that must not be called are not offered.
+    Auto,
+}
+
+impl FormatSupport {
+    /// There is a field for this form; otherwise the model is asked in words.
+    pub fn has(self, format: &ResponseFormat) -> bool {
+        match format {
+            ResponseFormat::Json => matches!(self, Self::Schema | Self::Object),
+            ResponseFormat::Schema { .. } => {
+                matches!(self, Self::Schema | Self::SchemaAlone | Self::BareSchema)
+            }
+        }
+    }
+}
+
+impl Dialect {
+    pub const OPENAI: Self = Self {
+        max_tokens: MaxTokens::ByModel,
+        stream_options: true,
+        developer_role: true,
+        response_format: FormatSupport::Schema,
+        tool_choice: ChoiceSupport::Full,
+        seed: "seed",
+        required_choice: "required",
+        penalties: true,
+        user: "user",
+        reasoning_effort: true,
+        reasoning_apart: false,
+        reasoning_details: "",
+        refuses: &[],
+        embedding_inputs: 2048,
+        models_path: "/models",
+    };
+
+    /// A service that follows the standard in all but OpenAI's latest words.
+    pub const COMPATIBLE: Self =
+        Self { max_tokens: MaxTokens::Classic, developer_role: false, embedding_inputs: 0, ..Self::OPENAI };
+
+    /// "OpenAI Compatibility": two fields are errors there.
+    pub const CEREBRAS: Self =
+        Self { max_tokens: MaxTokens::Completion, penalties: false, ..Self::COMPATIBLE };
+    /// "Compatibility API". `stream_options` is an error; the last chunk has the usage.
+    pub const COHERE: Self = Self { stream_options: false, user: "", ..Self::COMPATIBLE };
+    /// "JSON Output": an object, no schema.
+    pub const DEEPSEEK: Self = Self { response_format: FormatSupport::Object, ..Self::COMPATIBLE };
+    /// "API Reference": `max_tokens` is deprecated.
+    pub const GROQ: Self = Self { max_tokens: MaxTokens::Completion, ..Self::COMPATIBLE };
+    /// llama-server reads `tool_choice` as a word.
+    pub const LLAMA_CPP: Self = Self { tool_choice: ChoiceSupport::Words, ..Self::COMPATIBLE };
+    /// Both limits are errors that name what is allowed.
+    pub const LM_STUDIO: Self = Self {
+        response_format: FormatSupport::SchemaAlone,
+        tool_choice: ChoiceSupport::Words,
+        ..Self::COMPATIBLE
+    };
+    /// "ChatCompletion v2": `response_format` is for a model of the past.
+    pub const MINIMAX: Self = Self { response_format: FormatSupport::None, ..Self::COMPATIBLE };
+    /// "Chat Completion": fields that it does not know are errors. Each stream ends with the usage.
+    pub const MISTRAL: Self = Self {
+        stream_options: false,
+        seed: "random_seed",
+        required_choice: "any",
+        user: "",
+        ..Self::COMPATIBLE
+    };
+    /// "Tool Use": no `required`.
+    pub const MOONSHOT: Self = Self {
+        max_tokens: MaxTokens::Completion,
+        response_format: FormatSupport::Object,
+        required_choice: "",
+        ..Self::COMPATIBLE
+    };
+    /// NIM's schemas are closed, and have no user.
+    pub const NVIDIA: Self = Self { user: "", ..Self::COMPATIBLE };
+    /// "OpenAI compatibility" lists what is not read.
+    pub const OLLAMA: Self =
+        Self { required_choice: "", tool_choice: ChoiceSupport::Auto, user: "", ..Self::COMPATIBLE };
+    pub const OPENROUTER: Self =
+        Self { developer_role: true, reasoning_details: "reasoning_details", ..Self::COMPATIBLE };
+    /// "Sonar API": searches instead of calling tools. Each chunk has the usage so far.
+    pub const PERPLEXITY: Self = Self {
+        stream_options: false,
+        response_format: FormatSupport::BareSchema,
+        seed: "",
+        user: "",
+        refuses: &[Feature::Tools],
+        models_path: "",
+        ..Self::COMPATIBLE
+    };
+    /// "Reasoning": its tokens are counted beside the answer's.
+    pub const XAI: Self = Self { reasoning_apart: true, ..Self::COMPATIBLE };
+    /// "Chat Completion": `auto` alone; no seed; `user_id` is bound in its length. Each stream ends with the usage.
+    pub const ZHIPU: Self = Self {
+        stream_options: false,
+        response_format: FormatSupport::Object,
+        tool_choice: ChoiceSupport::Auto,
+        seed: "",
+        required_choice: "",
+        user: "",
+        ..Self::COMPATIBLE
+    };
+}
+
+impl MaxTokens {
+    pub fn field(self, model: &str) -> &'static str {
+        match self {
+            Self::Completion => "max_completion_tokens",
+            Self::ByModel if is_reasoning_model(model) => "max_completion_tokens",
+            Self::Classic | Self::ByModel => "max_tokens",
+        }
+    }
+}
+
+/// OpenAI's o-series and everything from GPT-5 on; a maker's name may stand before it.
+pub fn is_reasoning_model(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let number = |prefix: &str| {
+        let rest = name.strip_prefix(prefix)?;
+        let digits = rest.find(|other: char| !other.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..digits].parse::<u32>().ok()
+    };
+    number("o").is_some() || number("gpt-").is_some_and(|version| version >= 5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasoning_models_have_a_word_of_their_own_for_the_answers_length() {
+        for model in
+            ["o1", "o1-mini", "o3-mini-2025-01-31", "gpt-5", "gpt-5.1-codex", "openai/o4-mini", "gpt-10"]
+        {
+            assert_eq!(MaxTokens::ByModel.field(model), "max_completion_tokens", "{model}");
+        }
+        for model in
+            ["gpt-4o", "gpt-4.1-mini", "gpt-3.5-turbo", "omni", "gpt-oss-120b", "chatgpt-4o-latest", ""]
+        {
+            assert_eq!(MaxTokens::ByModel.field(model), "max_tokens", "{model}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `POST /embeddings`. Source: OpenAI's API reference, "Embeddings".
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::OpenAiWire;
+use crate::embeddings::EmbeddingFormat;
+use crate::wire::{Count, error_text, not_an_answer};
+use gateway_model::json;
+use gateway_model::{EmbedCall, Vectors};
+
+impl EmbeddingFormat for OpenAiWire {
+    fn max_inputs(&self) -> usize {
+        self.dialect.embedding_inputs
+    }
+
+    fn path(&self, _model: &str) -> String {
+        self.path_to_model("/embeddings").into_owned()
+    }
+
+    fn body(&self, call: &EmbedCall, inputs: &[String]) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("model".into(), json!(call.model));
+        body.insert("input".into(), json!(inputs));
+        if let Some(dimensions) = call.dimensions {
+            body.insert("dimensions".into(), json!(dimensions));
+        }
+        if let Some(user) = call.user_id.as_deref().filter(|_| !self.dialect.user.is_empty()) {
+            body.insert(self.dialect.user.into(), json!(user));
+        }
+        body
+    }
+
+    fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
+        let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+        if let Some(error) = whole.error.filter(|error| !error.is_null()) {
+            return Err(error_text(&error));
+        }
+        let mut data = whole.data.ok_or("the answer has no data")?;
+        // Their order is told by `index`, and nothing else.
+        data.sort_by_key(|item| item.index);
+        Ok(Vectors {
+            vectors: data.into_iter().map(|item| item.embedding).collect(),
+            model: whole.model.unwrap_or_default(),
+            input_tokens: whole
+                .usage
+                .and_then(|usage| usage.prompt_tokens.or(usage.total_tokens))
+                .map(Count::get),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    data: Option<Vec<Item>>,
+    model: Option<String>,
+    usage: Option<Usage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    #[serde(default)]
+    index: u64,
+    embedding: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    prompt_tokens: Option<Count>,
+    total_tokens: Option<Count>,
+}

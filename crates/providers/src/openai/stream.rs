@@ -1,0 +1,155 @@
+//! The stream: chunks of one choice, usage in the last of them, then `[DONE]`.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Dialect;
+use super::answer::{WireCall, WireUsage};
+use super::reasoning::BlockAssembly;
+use crate::wire::{First, PlainText, Presence, StreamDecoder, Text, error_text, reported};
+use gateway_model::{FinishReason, OtherContent, StreamEvent, json};
+
+pub struct OpenAiDecoder {
+    dialect: Dialect,
+    model: String,
+    /// Blocks of reasoning that are handed on whole, when the answer ends.
+    blocks: BlockAssembly,
+    finished: bool,
+    done: bool,
+}
+
+impl OpenAiDecoder {
+    pub fn new(dialect: Dialect) -> Self {
+        Self { dialect, model: String::new(), blocks: BlockAssembly::default(), finished: false, done: false }
+    }
+}
+
+// What few chunks have is boxed: a chunk is moved often while it is read.
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    model: Option<Text<'a>>,
+    #[serde(default)]
+    choices: First<ChunkChoice>,
+    usage: Option<Box<WireUsage>>,
+    error: Option<Box<Value>>,
+    x_groq: Option<Box<GroqNotes>>,
+}
+
+#[derive(Deserialize)]
+struct ChunkChoice {
+    delta: Option<Delta>,
+    #[serde(default)]
+    finish_reason: FinishReason,
+    /// Moonshot's place for it.
+    usage: Option<Box<WireUsage>>,
+    error: Option<Box<Value>>,
+}
+
+/// What Groq adds to its first chunk and to its last.
+#[derive(Deserialize)]
+struct GroqNotes {
+    usage: Option<Box<WireUsage>>,
+    error: Option<Box<Value>>,
+}
+
+#[derive(Deserialize)]
+struct Delta {
+    content: Option<PlainText>,
+    reasoning_content: Option<Box<PlainText>>,
+    reasoning: Option<Box<PlainText>>,
+    reasoning_details: Option<Vec<Value>>,
+    tool_calls: Option<Vec<WireCall>>,
+    #[serde(default)]
+    refusal: Presence,
+}
+
+impl Delta {
+    fn other_content(&mut self) -> Option<Box<OtherContent>> {
+        let reasoning = match self.reasoning_content.take().or(self.reasoning.take()) {
+            Some(reasoning) => reasoning.into_string(),
+            None => self.content.as_mut().map(PlainText::take_thinking).unwrap_or_default(),
+        };
+        let tool_calls = self.tool_calls.take().unwrap_or_default();
+        if reasoning.is_empty() && tool_calls.is_empty() && !self.refusal.0 {
+            return None;
+        }
+        let tool_calls = tool_calls.into_iter().map(Into::into).collect();
+        Some(Box::new(OtherContent { reasoning, tool_calls, ..OtherContent::default() }))
+    }
+}
+
+impl StreamDecoder for OpenAiDecoder {
+    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+        if data == "[DONE]" {
+            self.done = true;
+            let reasoning_details = self.blocks.take();
+            if !reasoning_details.is_empty() {
+                into.push(StreamEvent::other(OtherContent { reasoning_details, ..OtherContent::default() }));
+            }
+            return Ok(());
+        }
+        let replaced;
+        let mut chunk = serde_json::from_str::<Chunk<'_>>(data);
+        if chunk.is_err()
+            && let Some(text) = json::replace_lone(data)
+        {
+            replaced = text;
+            chunk = serde_json::from_str(&replaced);
+        }
+        let Ok(chunk) = chunk else {
+            // Stray lines between good events are passed over, but a named error is one whatever its shape.
+            return if name == Some("error") { Err(data.to_owned()) } else { Ok(()) };
+        };
+        let (groq_usage, groq_error) = chunk.x_groq.map_or((None, None), |notes| (notes.usage, notes.error));
+        let (choice_usage, choice_error, choice) = match chunk.choices.0 {
+            Some(mut choice) => (choice.usage.take(), choice.error.take(), Some(choice)),
+            None => (None, None, None),
+        };
+        if let Some(error) = chunk.error.or(choice_error).or(groq_error).filter(|error| !error.is_null()) {
+            return Err(error_text(&error));
+        }
+        let usage = chunk.usage.or(choice_usage).or(groq_usage);
+        let usage = usage.and_then(|usage| usage.counts(&self.dialect));
+        if choice.is_none()
+            && usage.is_none()
+            && let Some(problem) = serde_json::from_str(data).ok().and_then(|body| reported(&body))
+        {
+            return Err(problem);
+        }
+        let mut event = StreamEvent { usage, ..StreamEvent::default() };
+        if let Some(Text(model)) = chunk.model
+            && model != self.model
+        {
+            self.model = model.into_owned();
+            event.model = Some(self.model.clone());
+        }
+        if let Some(choice) = choice {
+            if let Some(mut delta) = choice.delta {
+                event.other = delta.other_content();
+                for part in delta.reasoning_details.unwrap_or_default() {
+                    self.blocks.push(part);
+                }
+                event.delta = delta.content.map(PlainText::into_string).unwrap_or_default();
+            }
+            if choice.finish_reason.word().is_some() {
+                self.finished = true;
+                let reasoning_details = self.blocks.take();
+                if !reasoning_details.is_empty() {
+                    event.other.get_or_insert_default().reasoning_details = reasoning_details;
+                }
+            }
+            event.finish_reason = choice.finish_reason;
+        }
+        into.push(event);
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
+    }
+
+    fn may_end(&self) -> bool {
+        self.done || self.finished
+    }
+}

@@ -1,0 +1,158 @@
+//! Whole answers, and what streams share with them.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::wire::{Count, error_text, nonzero, not_an_answer, usage_of};
+use gateway_model::{Answer, TokenUsage, ToolCall, json};
+
+pub fn answer(body: &[u8]) -> Result<Answer, String> {
+    let mut whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+    let (mut answer, mut refused) = (Answer::default(), false);
+    let mut reasoning = Vec::new();
+    let output = whole.output.take();
+    for item in output.iter().flatten() {
+        match item["type"].as_str() {
+            Some("message") => {
+                for part in item["content"].as_array().into_iter().flatten() {
+                    refused |= part["type"] == "refusal";
+                    if part["type"] == "output_text" {
+                        answer.content.push_str(part["text"].as_str().unwrap_or_default());
+                    }
+                }
+            }
+            Some("function_call") => answer.tool_calls.push(call(item)),
+            Some("reasoning") => {
+                reasoning.extend(reasoning_text(item));
+                answer.reasoning_details.push(item.clone());
+            }
+            _ => {}
+        }
+    }
+    let said =
+        Said { text: !answer.content.is_empty(), refusal: refused, calls: !answer.tool_calls.is_empty() };
+    let finish_reason = whole.finish(said)?;
+    if output.is_none() {
+        return Err("the answer has no output".to_owned());
+    }
+    Ok(Answer {
+        reasoning: reasoning.join("\n\n"),
+        model: whole.model.unwrap_or_default(),
+        finish_reason: Some(finish_reason),
+        usage: whole.usage.and_then(|usage| usage.counts()),
+        ..answer
+    })
+}
+
+pub fn call(item: &Value) -> ToolCall {
+    let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
+    ToolCall { id: text("call_id"), name: text("name"), arguments: text("arguments"), signature: None }
+}
+
+/// The summary of a reasoning item, else the reasoning itself, which open models show.
+pub fn reasoning_text(item: &Value) -> Option<String> {
+    ["summary", "content"].iter().find_map(|list| {
+        let parts = item[*list].as_array()?.iter().filter_map(|part| part["text"].as_str());
+        let text = parts.collect::<Vec<_>>().join("\n\n");
+        (!text.is_empty()).then_some(text)
+    })
+}
+
+/// A response object, as answers and the events at both ends of a stream hold it.
+#[derive(Deserialize, Default)]
+pub struct Whole {
+    pub model: Option<String>,
+    pub status: Option<String>,
+    pub output: Option<Vec<Value>>,
+    pub usage: Option<WireUsage>,
+    error: Option<Value>,
+    incomplete_details: Option<IncompleteDetails>,
+}
+
+#[derive(Deserialize)]
+struct IncompleteDetails {
+    reason: Option<String>,
+}
+
+/// What an answer held.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Said {
+    pub text: bool,
+    pub refusal: bool,
+    pub calls: bool,
+}
+
+impl Whole {
+    /// Why the model stopped, in the words of chat completions; the error is what the service reports in its place.
+    pub fn finish(&self, said: Said) -> Result<String, String> {
+        if let Some(error) = self.error.as_ref().filter(|error| !error.is_null()) {
+            return Err(error_text(error));
+        }
+        let word = match self.status.as_deref() {
+            None | Some("completed") if said.calls => "tool_calls",
+            None | Some("completed") if said.refusal && !said.text => "content_filter",
+            None | Some("completed") => "stop",
+            Some("incomplete") => {
+                let reason = self.incomplete_details.as_ref().and_then(|details| details.reason.as_deref());
+                match reason {
+                    Some("max_output_tokens") => "length",
+                    Some(reason) => reason,
+                    None => "incomplete",
+                }
+            }
+            Some("failed") => return Err("the answer failed".to_owned()),
+            Some(status) => return Err(format!("the answer is not complete: its status is \"{status}\"")),
+        };
+        Ok(word.to_owned())
+    }
+}
+
+#[derive(Deserialize)]
+pub struct WireUsage {
+    input_tokens: Option<Count>,
+    output_tokens: Option<Count>,
+    input_tokens_details: Option<InputDetails>,
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Deserialize)]
+struct InputDetails {
+    cached_tokens: Option<Count>,
+}
+
+#[derive(Deserialize)]
+struct OutputDetails {
+    reasoning_tokens: Option<Count>,
+}
+
+impl WireUsage {
+    pub fn counts(&self) -> Option<TokenUsage> {
+        let usage = usage_of(self.input_tokens, self.output_tokens)?;
+        Some(TokenUsage {
+            cache_read: nonzero(self.input_tokens_details.as_ref().and_then(|details| details.cached_tokens)),
+            reasoning: nonzero(
+                self.output_tokens_details.as_ref().and_then(|details| details.reasoning_tokens),
+            ),
+            ..usage
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_did_not_end_is_none() {
+        let read = |body: Value| answer(body.to_string().as_bytes());
+        assert!(read(json!({"status": "cancelled", "output": []})).unwrap_err().contains("cancelled"));
+        assert!(read(json!({"status": "failed", "output": []})).unwrap_err().contains("failed"));
+        assert_eq!(read(json!({"error": {"message": "no"}})), Err("no".to_owned()));
+        assert_eq!(read(json!({"status": "completed"})), Err("the answer has no output".to_owned()));
+        let word = |body| read(body).unwrap().finish_reason.unwrap();
+        assert_eq!(word(json!({"status": "incomplete", "output": []})), "incomplete");
+        assert_eq!(word(json!({"output": [7, {"type": "web_search_call"}, {"type": "message"}]})), "stop");
+    }
+}

@@ -1,0 +1,58 @@
+//! OpenAI's Responses API, for entries whose `options.api` asks for it in place of chat completions.
+//!
+//! Nothing is kept at the vendor's: `store` is false, and reasoning is asked for in its encrypted form, which goes back
+//! with the next turn. Source: OpenAI's API reference, "Responses" and "Streaming events" (`POST /responses`).
+
+mod answer;
+mod request;
+mod stream;
+
+use std::borrow::Cow;
+
+use super::embeddings::EmbeddingFormat;
+use super::openai::OpenAiWire;
+use super::wire::{StreamDecoder, Wire};
+use gateway_model::ProviderCall;
+use gateway_model::error::GatewayError;
+use gateway_model::{Answer, Feature};
+
+pub struct ResponsesWire {
+    /// The same service as it speaks of everything else.
+    pub chat: OpenAiWire,
+    /// The field that names the caller's user; empty: there is none.
+    pub user: &'static str,
+}
+
+impl Wire for ResponsesWire {
+    fn path(&self) -> Cow<'static, str> {
+        self.chat.path_to("/responses")
+    }
+
+    fn keeps_format(&self, call: &ProviderCall, stream: bool) -> bool {
+        self.chat.keeps_format(call, stream)
+    }
+
+    fn supports(&self, feature: Feature) -> bool {
+        feature != Feature::Audio && self.chat.supports(feature)
+    }
+
+    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
+        serde_json::to_vec(&self.fields(call, stream)).map_err(GatewayError::unwritable)
+    }
+
+    fn answer(&self, body: &[u8]) -> Result<Answer, String> {
+        answer::answer(body)
+    }
+
+    fn decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::<stream::ResponsesDecoder>::default()
+    }
+
+    fn embeddings(&self) -> Option<&dyn EmbeddingFormat> {
+        self.chat.embeddings()
+    }
+
+    fn models_path(&self) -> Option<Cow<'static, str>> {
+        self.chat.models_path()
+    }
+}

@@ -1,0 +1,310 @@
+//! What is asked: the conversation as a list of items, and the settings.
+
+use serde_json::{Map, Value, json};
+
+use super::ResponsesWire;
+use crate::openai::{self, Dialect, is_reasoning_model};
+use gateway_model::ProviderCall;
+use gateway_model::{ChatRequest, Content, Message, Part, Role};
+
+/// OpenAI's bounds for `metadata`, and for the name of a user.
+const METADATA_PAIRS: usize = 16;
+const METADATA_KEY: usize = 64;
+const METADATA_VALUE: usize = 512;
+const USER: usize = 64;
+
+impl ResponsesWire {
+    pub(super) fn fields(&self, call: &ProviderCall, stream: bool) -> Map<String, Value> {
+        let request = &call.request;
+        let mut body = Map::new();
+        let mut field = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                body.insert(name.to_owned(), value);
+            }
+        };
+        field("model", Some(json!(call.model)));
+        field("input", Some(Value::Array(self.input(request))));
+        field("stream", stream.then(|| json!(true)));
+        field("store", Some(json!(false)));
+        field("include", reasons(call).then(|| json!(["reasoning.encrypted_content"])));
+        field("max_output_tokens", call.max_tokens.map(|tokens| json!(tokens)));
+        field("temperature", request.temperature.map(|temperature| json!(temperature)));
+        field("top_p", request.top_p.map(|top_p| json!(top_p)));
+        field("reasoning", self.reasoning(request));
+        let (tools, choice) = self.chat.tools(request);
+        field("tools", (!tools.is_empty()).then(|| tools.into_iter().map(tool).collect()));
+        field("tool_choice", choice.map(|choice| flat(choice, "function")));
+        let format = request.response_format.as_ref().and_then(|format| self.chat.format(format));
+        field("text", format.map(|format| json!({ "format": flat(format, "json_schema") })));
+        let user = request.user_id.as_ref().filter(|user| user.chars().count() <= USER);
+        field(self.user, user.filter(|_| !self.user.is_empty()).map(|user| json!(user)));
+        field("metadata", metadata(request));
+        body
+    }
+
+    fn reasoning(&self, request: &ChatRequest) -> Option<Value> {
+        let effort = request.reasoning_effort.as_ref().filter(|_| self.chat.dialect.reasoning_effort)?;
+        Some(match effort.as_str() {
+            "none" => json!({ "effort": effort }),
+            // Without a summary there is no text of the reasoning at all.
+            _ => json!({ "effort": effort, "summary": "auto" }),
+        })
+    }
+
+    fn input(&self, request: &ChatRequest) -> Vec<Value> {
+        let mut instruction =
+            self.chat.instruction(request).map(|text| json!({ "role": "system", "content": text }));
+        let mut input = Vec::new();
+        let Value::Array(sources) = request.openai_messages_value() else { return input };
+        for (message, source) in request.messages.iter().zip(&sources) {
+            // Beside the other instructions.
+            if !message.role.is_instruction() {
+                input.extend(instruction.take());
+            }
+            push_items(message, source, &self.chat.dialect, &mut input);
+        }
+        input.extend(instruction);
+        input
+    }
+}
+
+/// Whether the model may reason: only then may its reasoning be asked for, as other models refuse that.
+fn reasons(call: &ProviderCall) -> bool {
+    let request = &call.request;
+    request.reasoning_effort.is_some()
+        || (is_reasoning_model(&call.model) && !call.model.contains("-chat"))
+        || request.messages.iter().any(|message| reasoning_items(message).next().is_some())
+}
+
+/// The reasoning of a turn that can go back: with its content, as without `store` the vendor has kept nothing of it.
+fn reasoning_items(message: &Message) -> impl Iterator<Item = &Value> {
+    message.reasoning_details.iter().filter(|item| {
+        let encrypted = item["encrypted_content"].as_str().is_some_and(|text| !text.is_empty());
+        let open = item["content"].as_array().is_some_and(|parts| !parts.is_empty());
+        item["type"] == "reasoning" && (encrypted || open)
+    })
+}
+
+/// A message as items; `source` is the message in the form of chat completions.
+fn push_items(message: &Message, source: &Value, dialect: &Dialect, into: &mut Vec<Value>) {
+    let content = &source["content"];
+    match message.role {
+        Role::Tool => into.push(json!({
+            "type": "function_call_output",
+            "call_id": message.tool_call_id.as_deref().unwrap_or_default(),
+            "output": output(&message.content, content),
+        })),
+        Role::Assistant => {
+            into.extend(reasoning_items(message).cloned());
+            let parts = match content {
+                Value::String(text) if !text.is_empty() => {
+                    vec![json!({ "type": "output_text", "text": text })]
+                }
+                content => parts(content, "output_text"),
+            };
+            if !parts.is_empty() {
+                into.push(json!({ "role": "assistant", "content": parts }));
+            }
+            into.extend(message.tool_calls.iter().map(|call| {
+                let arguments = if call.arguments.is_empty() { "{}" } else { &call.arguments };
+                json!({
+                    "type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments,
+                })
+            }));
+        }
+        role => {
+            let known = role != Role::Developer || dialect.developer_role;
+            let role = if known { role } else { Role::System };
+            let content = match content {
+                Value::Array(_) => Value::Array(parts(content, "input_text")),
+                text => text.clone(),
+            };
+            into.push(json!({ "role": role.as_str(), "content": content }));
+        }
+    }
+}
+
+/// The result of a tool: text, unless it holds more than that.
+fn output(content: &Content, source: &Value) -> Value {
+    match content {
+        Content::Parts(list) if list.iter().any(|part| !matches!(part, Part::Text { .. })) => {
+            Value::Array(parts(source, "input_text"))
+        }
+        content => json!(content.text()),
+    }
+}
+
+fn parts(content: &Value, text_kind: &str) -> Vec<Value> {
+    content.as_array().into_iter().flatten().map(|source| part(source, text_kind)).collect()
+}
+
+/// A part in the form of chat completions; what has no form of its own here goes out as it is.
+fn part(source: &Value, text_kind: &str) -> Value {
+    match source["type"].as_str() {
+        Some("text") => json!({ "type": text_kind, "text": source["text"] }),
+        Some("image_url") => {
+            let image = &source["image_url"];
+            let url = if image.is_string() { image } else { &image["url"] };
+            let mut part = json!({ "type": "input_image", "image_url": url });
+            if let Some(detail) = image.get("detail").filter(|detail| !detail.is_null()) {
+                part["detail"] = detail.clone();
+            }
+            part
+        }
+        Some("file") => {
+            let mut part = flat(json!({ "type": "input_file", "file": source["file"] }), "file");
+            if part.get("filename").is_none()
+                && let Some(data) = part["file_data"].as_str()
+            {
+                part["filename"] = json!(file_name(data));
+            }
+            part
+        }
+        _ => source.clone(),
+    }
+}
+
+/// A name for a file that has none: what comes as data must be named, and its ending tells its kind.
+fn file_name(data_url: &str) -> String {
+    let kind = data_url.strip_prefix("data:").and_then(|url| url.split([';', ',']).next());
+    match kind.and_then(|kind| kind.split('/').nth(1)) {
+        Some("plain") => "file.txt".to_owned(),
+        Some(kind) => format!("file.{kind}"),
+        None => "file".to_owned(),
+    }
+}
+
+/// A tool. Functions are strict here unless they say otherwise; ours are not.
+fn tool(tool: &gateway_model::Tool) -> Value {
+    let mut wire = flat(openai::tool(tool), "function");
+    wire["strict"] = json!(tool.strict.unwrap_or(false));
+    wire
+}
+
+/// What chat completions put into an object of its own stands beside `type` here.
+fn flat(mut value: Value, inner: &str) -> Value {
+    let fields = value.as_object_mut().and_then(|outer| outer.shift_remove(inner));
+    if let (Some(outer), Some(Value::Object(fields))) = (value.as_object_mut(), fields) {
+        outer.extend(fields);
+    }
+    value
+}
+
+/// The caller's notes, as far as they are texts of a length that the vendor takes.
+fn metadata(request: &ChatRequest) -> Option<Value> {
+    let fits = |text: &str, most: usize| text.chars().count() <= most;
+    let pairs: Map<String, Value> = request
+        .metadata
+        .iter()
+        .flatten()
+        .filter(|(key, value)| {
+            fits(key, METADATA_KEY) && value.as_str().is_some_and(|value| fits(value, METADATA_VALUE))
+        })
+        .take(METADATA_PAIRS)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    (!pairs.is_empty()).then_some(Value::Object(pairs))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::openai::{FormatSupport, OpenAiWire};
+
+    fn fields(dialect: Dialect, model: &str, request: &Value) -> Map<String, Value> {
+        let request = ChatRequest::from_json(&request.to_string()).unwrap();
+        let call = ProviderCall {
+            max_tokens: request.max_tokens,
+            request: Arc::new(request),
+            model: model.to_owned(),
+            timeout: None,
+            deadline: None,
+            gate: None,
+        };
+        ResponsesWire { chat: OpenAiWire::new(dialect), user: dialect.user }.fields(&call, false)
+    }
+
+    #[test]
+    fn parts_keep_what_they_say() {
+        let request = json!({"messages": [
+            {"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
+                {"type": "image", "data": "AA==", "mimeType": "image/png"},
+                {"type": "file", "file": {"file_id": "file-1"}},
+                {"type": "file", "data": "BB==", "mimeType": "application/pdf"},
+                {"type": "file", "data": "BB==", "mimeType": "text/plain"},
+            ]},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+        ]});
+        assert_eq!(
+            fields(Dialect::OPENAI, "gpt-4.1", &request)["input"],
+            json!([
+                {"role": "user", "content": [
+                    {"type": "input_image", "image_url": "https://x/y.png", "detail": "low"},
+                    {"type": "input_image", "image_url": "data:image/png;base64,AA=="},
+                    {"type": "input_file", "file_id": "file-1"},
+                    {"type": "input_file", "file_data": "data:application/pdf;base64,BB==", "filename": "file.pdf"},
+                    {"type": "input_file", "file_data": "data:text/plain;base64,BB==", "filename": "file.txt"},
+                ]},
+                {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+            ])
+        );
+    }
+
+    #[test]
+    fn reasoning_is_asked_for_only_where_there_can_be_some() {
+        let plain = json!({"messages": [{"role": "user", "content": "Hi"}]});
+        let asked = |model: &str| fields(Dialect::OPENAI, model, &plain).contains_key("include");
+        assert!(asked("o4-mini") && asked("gpt-5.1") && asked("openai/gpt-5"));
+        assert!(!asked("gpt-4o") && !asked("gpt-5-chat-latest") && !asked("my-deployment"));
+        let mut effort = plain.clone();
+        effort["reasoningEffort"] = json!("none");
+        let body = fields(Dialect::OPENAI, "my-deployment", &effort);
+        assert!(body.contains_key("include"));
+        assert_eq!(body["reasoning"], json!({"effort": "none"}));
+    }
+
+    #[test]
+    fn reasoning_of_which_nothing_came_along_stays_behind() {
+        let request = json!({"messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello", "reasoningDetails": [
+                {"type": "reasoning", "id": "rs_1", "summary": []},
+                {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": null},
+                {"type": "reasoning", "id": "rs_3", "summary": [], "content": [{"type": "reasoning_text", "text": "t"}]},
+                {"type": "thinking", "thinking": "t", "signature": "s"},
+            ]},
+            {"role": "user", "content": "Go on"},
+        ]});
+        let body = fields(Dialect::OPENAI, "gpt-oss-120b", &request);
+        let ids: Vec<&Value> = body["input"].as_array().unwrap().iter().map(|item| &item["id"]).collect();
+        assert_eq!(ids, [&Value::Null, &json!("rs_3"), &Value::Null, &Value::Null]);
+    }
+
+    #[test]
+    fn a_dialect_is_spoken_here_too() {
+        let dialect = Dialect { response_format: FormatSupport::Object, user: "", ..Dialect::COMPATIBLE };
+        let request = json!({
+            "messages": [{"role": "developer", "content": "Be terse."}, {"role": "user", "content": "Hi"}],
+            "responseFormat": {"jsonSchema": {"type": "object"}}, "userId": "u",
+        });
+        let body = fields(dialect, "m", &request);
+        let input = body["input"].as_array().unwrap();
+        assert_eq!(input[0], json!({"role": "system", "content": "Be terse."}));
+        assert_eq!((&input[1]["role"], input.len()), (&json!("system"), 3));
+        assert!(!body.contains_key("user") && !body.contains_key(""));
+    }
+
+    #[test]
+    fn notes_that_the_vendor_would_refuse_are_left_out() {
+        let request = json!({
+            "messages": [{"role": "user", "content": "Hi"}], "userId": "u".repeat(65),
+            "metadata": {"order": "17", "count": 3, "long": "x".repeat(513), "k".repeat(65): "v", "nested": {}},
+        });
+        let body = fields(Dialect::OPENAI, "gpt-4.1", &request);
+        assert_eq!(body["metadata"], json!({"order": "17"}));
+        assert!(!body.contains_key("user"));
+    }
+}

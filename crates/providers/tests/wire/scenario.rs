@@ -1,0 +1,380 @@
+//! A recorded exchange and what is to come of it: the files of one directory in `tests/fixtures`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gateway_model::error::{Failure, GatewayError};
+use gateway_model::{Answer, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCall, ToolCallDelta};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// | file | what |
+/// |---|---|
+/// | `request.json` | a `GatewayRequest`; `stream` chooses how it is asked |
+/// | `head.json` | status and headers of the reply, where they are not those of a plain 200 |
+/// | `response.json`, `response.sse`, `response.events.jsonl` | the reply's body; of the last, see [`frames`] |
+/// | `expected.json` | `sent`, the body that goes out; then `answer`, or `events` and `end`, or `error` |
+pub struct Scenario {
+    /// The directory above.
+    pub family: String,
+    pub service: Service,
+    pub name: String,
+    pub request: Value,
+    pub head: Head,
+    pub form: Form,
+    pub body: Vec<u8>,
+    pub expected: Expected,
+}
+
+/// How the reply is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Json,
+    ServerSentEvents,
+    /// The binary frames of AWS.
+    EventStream,
+}
+
+impl Form {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::ServerSentEvents => "text/event-stream",
+            Self::EventStream => "application/vnd.amazon.eventstream",
+        }
+    }
+}
+
+/// `service.json` of a directory of scenarios: how the service is reached.
+#[derive(Deserialize, Clone)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// The family, where it is not the directory's name.
+    provider: Option<String>,
+    /// What the base URL has behind the host.
+    pub base_path: String,
+    /// Where calls go, unless `expected.json` says so; `MODEL` stands for the request's model, escaped, `MODEL_PATH` for
+    /// one whose slashes stay.
+    path: String,
+    /// The same for streams, where it is another.
+    stream_path: Option<String>,
+    /// Headers that go out, and those that must not; `KEY` stands for the key.
+    pub headers: BTreeMap<String, Option<String>>,
+    /// Further fields of the provider's entry.
+    #[serde(default)]
+    pub entry: Map<String, Value>,
+}
+
+#[derive(Deserialize, Clone)]
+pub struct Head {
+    pub status: u16,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+pub struct Expected {
+    pub sent: Value,
+    /// Where the call goes, where it is not the service's usual path.
+    path: Option<String>,
+    pub answer: Option<Value>,
+    pub events: Option<Vec<Value>>,
+    pub end: Option<Value>,
+    pub error: Option<Value>,
+}
+
+impl Scenario {
+    pub fn all() -> Vec<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let mut families: Vec<PathBuf> =
+            fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+        families.sort();
+        let scenarios: Vec<Self> = families.iter().flat_map(|family| of(family)).collect();
+        assert!(scenarios.len() > 80, "{} scenarios", scenarios.len());
+        scenarios
+    }
+
+    fn read(family: &str, service: &Service, directory: &Path) -> Self {
+        let file = |name: &str| fs::read(directory.join(name)).ok();
+        let read = |name: &str| file(name).unwrap_or_else(|| panic!("{}: no {name}", directory.display()));
+        let request: Value = serde_json::from_slice(&read("request.json")).unwrap();
+        let (form, body) = match (file("response.sse"), file("response.events.jsonl")) {
+            (Some(events), _) => (Form::ServerSentEvents, events),
+            (None, Some(lines)) => (Form::EventStream, frames(&String::from_utf8(lines).unwrap())),
+            (None, None) => (Form::Json, read("response.json")),
+        };
+        let mut head = match file("head.json") {
+            Some(head) => serde_json::from_slice(&head).unwrap(),
+            None => Head { status: 200, headers: BTreeMap::new() },
+        };
+        head.headers.insert("content-type".into(), form.content_type().into());
+        Self {
+            family: family.to_owned(),
+            service: service.clone(),
+            name: directory.file_name().unwrap().to_str().unwrap().to_owned(),
+            request,
+            head,
+            form,
+            body,
+            expected: serde_json::from_slice(&read("expected.json")).unwrap(),
+        }
+    }
+
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.family, self.name)
+    }
+
+    pub fn provider(&self) -> &str {
+        self.service.provider.as_deref().unwrap_or(&self.family)
+    }
+
+    /// The path that the call goes to.
+    pub fn path(&self) -> String {
+        let service = &self.service;
+        let usual = service.stream_path.as_ref().filter(|_| self.streams()).unwrap_or(&service.path);
+        let model = self.model().replace(':', "%3A").replace('/', "%2F");
+        let path = self.expected.path.as_ref().unwrap_or(usual);
+        path.replace("MODEL_PATH", &self.model()).replace("MODEL", &model)
+    }
+
+    /// Where the last event of the body begins; of a body that is no stream, where its last bytes do.
+    pub fn last_event(&self) -> usize {
+        match self.form {
+            Form::EventStream => {
+                let mut begin = 0;
+                loop {
+                    let length = u32::from_be_bytes(self.body[begin..begin + 4].try_into().unwrap());
+                    let end = begin + usize::try_from(length).unwrap();
+                    if end == self.body.len() {
+                        return begin;
+                    }
+                    begin = end;
+                }
+            }
+            Form::Json | Form::ServerSentEvents => {
+                let text = str::from_utf8(&self.body).unwrap();
+                text.trim_end().rfind("\n\n").map_or(text.len() - 2, |end| end + 2)
+            }
+        }
+    }
+
+    pub fn streams(&self) -> bool {
+        self.request["stream"] == true
+    }
+
+    pub fn model(&self) -> String {
+        self.request["model"].as_str().unwrap().to_owned()
+    }
+
+    /// The text of all events, or of the answer.
+    pub fn content(&self) -> String {
+        match (&self.expected.answer, &self.expected.events) {
+            (Some(answer), _) => answer["content"].as_str().unwrap().to_owned(),
+            (None, Some(events)) => events.iter().filter_map(|event| event["delta"].as_str()).collect(),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The last counts that the reply gives.
+    pub fn usage(&self) -> Option<&Value> {
+        let (answer, events) = (&self.expected.answer, &self.expected.events);
+        let usage = match answer {
+            Some(answer) => answer.get("usage"),
+            None => events.iter().flatten().rev().find_map(|event| event.get("usage")),
+        };
+        usage.filter(|usage| !usage.is_null())
+    }
+
+    /// The error that the call ends with, at once or after some events.
+    pub fn failure(&self) -> Option<&Value> {
+        let at_the_end = self.expected.end.as_ref().and_then(|end| end.get("error"));
+        self.expected.error.as_ref().or(at_the_end)
+    }
+}
+
+/// The frames that a line each stands for: `{"type": "event", "name": TYPE, "payload": {…}}`, or `exception` in place of
+/// `event`, or `{"type": "error", "name": CODE, "message": TEXT}`.
+fn frames(lines: &str) -> Vec<u8> {
+    lines.lines().flat_map(|line| frame(&serde_json::from_str(line).unwrap())).collect()
+}
+
+/// Source: the Smithy specification, "Amazon Event Stream".
+fn frame(line: &Value) -> Vec<u8> {
+    let text = |name: &str| line[name].as_str().unwrap();
+    let mut headers = Vec::new();
+    let mut header = |name: &str, value: &str| {
+        headers.push(u8::try_from(name.len()).unwrap());
+        headers.extend_from_slice(name.as_bytes());
+        // The type of a string.
+        headers.push(7);
+        headers.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        headers.extend_from_slice(value.as_bytes());
+    };
+    match text("type") {
+        "error" => {
+            header(":error-code", text("name"));
+            header(":error-message", text("message"));
+        }
+        kind => {
+            header(&format!(":{kind}-type"), text("name"));
+            header(":content-type", "application/json");
+        }
+    }
+    header(":message-type", text("type"));
+    let payload = line.get("payload").map_or(Vec::new(), |payload| serde_json::to_vec(payload).unwrap());
+    let number = |length: usize| u32::try_from(length).unwrap().to_be_bytes();
+    let mut frame = [number(16 + headers.len() + payload.len()), number(headers.len())].concat();
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame.extend_from_slice(&headers);
+    frame.extend_from_slice(&payload);
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame
+}
+
+fn of(family: &Path) -> Vec<Scenario> {
+    let name = family.file_name().unwrap().to_str().unwrap();
+    let service = serde_json::from_slice(&fs::read(family.join("service.json")).unwrap()).unwrap();
+    let mut directories: Vec<PathBuf> = fs::read_dir(family)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    directories.sort();
+    directories.iter().map(|directory| Scenario::read(name, &service, directory)).collect()
+}
+
+/// What a call came to, in the form of `expected.json`.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    Answer(Value),
+    Events(Vec<Value>, Value),
+    Error(Value),
+}
+
+impl Expected {
+    pub fn outcome(&self) -> Outcome {
+        match (&self.answer, &self.events, &self.error) {
+            (Some(answer), None, None) => Outcome::Answer(answer.clone()),
+            (None, Some(events), None) => Outcome::Events(events.clone(), self.end.clone().unwrap()),
+            (None, None, Some(error)) => Outcome::Error(error.clone()),
+            _ => panic!("expected.json: one of `answer`, `events` and `error`"),
+        }
+    }
+}
+
+pub fn answer(answer: &Answer) -> Value {
+    assert_eq!(answer.total_tokens, None);
+    let mut fields = json!({
+        "content": answer.content, "model": answer.model, "usage": answer.usage.map(|counts| usage(&counts)),
+    });
+    if let Some(word) = &answer.finish_reason {
+        fields["finishReason"] = word.clone().into();
+    }
+    if !answer.tool_calls.is_empty() {
+        fields["toolCalls"] = answer.tool_calls.iter().map(call).collect();
+    }
+    if !answer.reasoning.is_empty() {
+        fields["reasoning"] = answer.reasoning.clone().into();
+    }
+    if !answer.reasoning_details.is_empty() {
+        fields["reasoningDetails"] = answer.reasoning_details.clone().into();
+    }
+    fields
+}
+
+fn call(call: &ToolCall) -> Value {
+    let mut fields = json!({"id": call.id, "name": call.name, "arguments": call.arguments});
+    if let Some(signature) = &call.signature {
+        fields["signature"] = signature.clone().into();
+    }
+    fields
+}
+
+pub fn usage(counts: &TokenUsage) -> Value {
+    let mut usage = json!({"input": counts.input, "output": counts.output});
+    let details = [
+        ("cacheRead", counts.cache_read),
+        ("cacheWrite", counts.cache_write),
+        ("cacheWrite1h", counts.cache_write_1h),
+        ("reasoning", counts.reasoning),
+    ];
+    for (name, count) in details {
+        if let Some(count) = count {
+            usage[name] = count.into();
+        }
+    }
+    usage
+}
+
+/// An event with the fields that it has.
+pub fn event(event: &StreamEvent) -> Value {
+    let mut fields = Map::new();
+    if !event.delta.is_empty() {
+        fields.insert("delta".into(), event.delta.clone().into());
+    }
+    if let Some(model) = &event.model {
+        fields.insert("model".into(), model.clone().into());
+    }
+    match &event.finish_reason {
+        FinishReason::Absent => None,
+        FinishReason::Null => fields.insert("finishReason".into(), Value::Null),
+        FinishReason::Word(word) => fields.insert("finishReason".into(), word.clone().into()),
+    };
+    if let Some(counts) = &event.usage {
+        fields.insert("usage".into(), usage(counts));
+    }
+    if let Some(other) = &event.other {
+        fields.insert("other".into(), other_content(other));
+    }
+    if event.bookkeeping {
+        fields.insert("bookkeeping".into(), true.into());
+    }
+    Value::Object(fields)
+}
+
+/// `true` for content that has no form of its own, a refusal say.
+fn other_content(other: &OtherContent) -> Value {
+    let mut fields = Map::new();
+    if !other.reasoning.is_empty() {
+        fields.insert("reasoning".into(), other.reasoning.clone().into());
+    }
+    if !other.reasoning_details.is_empty() {
+        fields.insert("reasoningDetails".into(), other.reasoning_details.clone().into());
+    }
+    if !other.tool_calls.is_empty() {
+        fields.insert("toolCalls".into(), other.tool_calls.iter().map(call_part).collect());
+    }
+    if fields.is_empty() { true.into() } else { Value::Object(fields) }
+}
+
+fn call_part(part: &ToolCallDelta) -> Value {
+    let mut fields = Map::from_iter([("arguments".to_owned(), part.arguments.clone().into())]);
+    if let Some(index) = part.index {
+        fields.insert("index".into(), index.into());
+    }
+    for (name, text) in [("id", &part.id), ("name", &part.name), ("signature", &part.signature)] {
+        if let Some(text) = text {
+            fields.insert(name.into(), text.clone().into());
+        }
+    }
+    Value::Object(fields)
+}
+
+/// An error of the provider `replay`.
+pub fn error(failure: &Failure, status: u16) -> Value {
+    let Failure::Gateway(error) = failure else { panic!("a foreign error: {failure}") };
+    let GatewayError { kind, message, retryable, http_status, .. } = &**error;
+    assert_eq!(error.provider.as_deref(), Some("replay"));
+    assert_eq!(error.code, kind.code());
+    let upstream = error.details.as_ref().and_then(|details| details.get("upstreamStatus"));
+    if let Some(upstream) = upstream {
+        assert_eq!(*upstream, status);
+    }
+    let mut fields =
+        json!({"kind": kind, "message": message, "retryable": retryable, "httpStatus": http_status});
+    if let Some(wait) = error.retry_after {
+        fields["retryAfterMs"] = u64::try_from(wait.as_millis()).unwrap().into();
+    }
+    fields
+}

@@ -1,0 +1,3 @@
+//! What tests of several crates share: played upstreams.
+
+pub mod replay;

@@ -1,0 +1,99 @@
+//! One JavaScript thread's end of the border.
+
+use std::sync::{Arc, Once};
+
+use napi::Env;
+use napi::bindgen_prelude::Function;
+use napi_derive::napi;
+
+use super::calls::Calls;
+use super::outbox::{Document, Outbox};
+use gateway_pricing as pricing;
+
+/// The way of one JavaScript thread to its calls in flight. Goes away with the thread, and takes its calls along.
+#[napi]
+pub struct Bridge {
+    pub(super) calls: Arc<Calls>,
+}
+
+#[napi]
+impl Bridge {
+    /// `deliver` is called whenever there are messages to take.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(deliver: Function<'_, (), ()>) -> napi::Result<Self> {
+        // Prices are needed by the first answer; reading them takes longer than a fast answer does.
+        static PRICES: Once = Once::new();
+        PRICES.call_once(|| {
+            let _ = std::thread::Builder::new().name("ai-gateway-prices".into()).spawn(pricing::preload);
+        });
+        Ok(Self { calls: Arc::new(Calls::new(Outbox::new(deliver)?)) })
+    }
+
+    /// The messages so far: a JSON array.
+    #[napi(catch_unwind, ts_return_type = "string")]
+    pub fn take(&self) -> Document {
+        self.calls.outbox.take()
+    }
+
+    /// While calls are open, the process stays alive for their answers.
+    #[napi(catch_unwind)]
+    pub fn keep_alive(&self, env: Env, alive: bool) {
+        self.calls.outbox.keep_alive(&env, alive);
+    }
+
+    /// The caller no longer wants the answer.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, call: u32) {
+        if let Some(call) = self.calls.get(call) {
+            call.cancel.cancel();
+        }
+    }
+
+    /// The reader of a stream has taken `chunks` more.
+    #[napi(catch_unwind)]
+    pub fn resume(&self, call: u32, chunks: u32) {
+        if let Some(call) = self.calls.get(call) {
+            call.flow.resume(chunks);
+        }
+    }
+
+    /// The reader of a stream wants no more of it.
+    #[napi(catch_unwind)]
+    pub fn leave(&self, call: u32) {
+        if let Some(call) = self.calls.get(call) {
+            call.flow.leave();
+        }
+    }
+
+    /// The reader of a stream wants to know its figures so far.
+    #[napi(catch_unwind)]
+    pub fn ask(&self, call: u32) {
+        if let Some(call) = self.calls.get(call) {
+            call.flow.ask();
+        }
+    }
+
+    /// A custom provider's answer, or its stream's usage at the end: JSON.
+    #[napi(catch_unwind)]
+    pub fn custom_done(&self, callback: u32, json: String) {
+        self.calls.replies.done(callback, json);
+    }
+
+    /// What a custom provider threw: `{id, message, kind?, code?}`.
+    #[napi(catch_unwind)]
+    pub fn custom_failed(&self, callback: u32, json: String) {
+        self.calls.replies.failed(callback, json);
+    }
+
+    /// Chunks of a custom provider's stream; false once nobody reads them.
+    #[napi(catch_unwind)]
+    pub fn custom_chunks(&self, callback: u32, json: String) -> bool {
+        self.calls.replies.chunks(callback, json)
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.calls.abandon();
+    }
+}

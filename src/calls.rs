@@ -1,0 +1,196 @@
+//! Calls in flight on one JavaScript thread, by the id the face gave them.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::custom::Replies;
+use super::errors::Payload;
+use super::outbox::Outbox;
+use super::runtime::runtime;
+use super::stream::Flow;
+use gateway_engine::usage::Observer;
+use gateway_model::error::{Failure, GatewayError};
+use gateway_model::{GatewayResponse, UsageLog};
+
+/// Kinds of messages to the face; `lib/bridge.js` has the same list.
+pub mod message {
+    /// `[kind, call, value, rest of the log entry?]`
+    pub const ANSWER: u8 = 0;
+    /// `[kind, call, error, log?]`
+    pub const FAILURE: u8 = 1;
+    /// `[kind, call, head]`
+    pub const STREAM_OPEN: u8 = 2;
+    /// `[kind, call, nullFinish, chunks]`
+    pub const STREAM_CHUNKS: u8 = 3;
+    /// `[kind, call, summary, error?, log?]`
+    pub const STREAM_END: u8 = 4;
+    /// `[kind, call, figures]`
+    pub const STREAM_FIGURES: u8 = 5;
+    /// `[kind, call, callback, provider, model, maxTokens, method]`
+    pub const CUSTOM_CALL: u8 = 6;
+    /// `[kind, callback]`
+    pub const CUSTOM_CANCEL: u8 = 7;
+    /// `[kind, callback]`
+    pub const CUSTOM_RESUME: u8 = 8;
+    /// `[kind, line]`
+    pub const WARNING: u8 = 9;
+    /// `[kind, logger, log]`
+    pub const LOG: u8 = 10;
+}
+
+/// Everything one JavaScript thread has under way.
+pub struct Calls {
+    pub outbox: Outbox,
+    pub replies: Replies,
+    open: Mutex<HashMap<u32, Arc<Call>>>,
+}
+
+/// What the face can do to a call of its own.
+#[derive(Default)]
+pub struct Call {
+    pub cancel: CancellationToken,
+    pub flow: Flow,
+}
+
+impl Calls {
+    pub fn new(outbox: Outbox) -> Self {
+        Self { outbox, replies: Replies::default(), open: Mutex::default() }
+    }
+
+    pub fn get(&self, id: u32) -> Option<Arc<Call>> {
+        self.open().get(&id).cloned()
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<Call>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops every call: the thread they belong to is going away.
+    pub fn abandon(&self) {
+        for (_, call) in self.open().drain() {
+            call.cancel.cancel();
+        }
+        self.replies.abandon();
+    }
+
+    /// Runs a call; whatever becomes of it, the face hears its end exactly once.
+    pub fn spawn(
+        self: &Arc<Self>,
+        id: u32,
+        aborted: bool,
+        run: impl FnOnce(Arc<Call>, Arc<CallObserver>) -> BoxFuture<'static, Result<(), Failure>>,
+    ) -> napi::Result<()> {
+        let call = Arc::<Call>::default();
+        if aborted {
+            call.cancel.cancel();
+        }
+        self.open().insert(id, call.clone());
+        let observer = Arc::new(self.observer());
+        let work = run(call, observer.clone());
+        let calls = self.clone();
+        runtime()?.spawn(async move {
+            let result = AssertUnwindSafe(work).catch_unwind().await;
+            calls.open().remove(&id);
+            let failure = match result {
+                Ok(Ok(())) => return,
+                Ok(Err(failure)) => failure,
+                Err(_) => GatewayError::internal("the gateway failed on this call; please report it").into(),
+            };
+            calls.outbox.send(&(message::FAILURE, id, Payload(&failure), observer.take_log()));
+        });
+        Ok(())
+    }
+
+    /// Sends a call's answer together with what its log entry has beyond the answer.
+    pub fn answer(&self, id: u32, value: &impl Serialize, observer: &CallObserver) {
+        let log = observer.take_log();
+        self.outbox.send(&(message::ANSWER, id, value, log.as_ref().map(LogRest::of)));
+    }
+
+    /// The same, for a call that needs no message: a line `[response, rest of the log entry]`, and the content as it is.
+    /// Most of an answer is its content: writing it as JSON and reading it would be most of the work.
+    pub fn answer_at_once(&self, mut response: GatewayResponse, observer: &CallObserver) -> Option<String> {
+        let content = std::mem::take(&mut response.content);
+        let log = observer.take_log();
+        let mut text = serde_json::to_string(&(response, log.as_ref().map(LogRest::of))).ok()?;
+        text.reserve_exact(1 + content.len());
+        text.push('\n');
+        text.push_str(&content);
+        Some(text)
+    }
+
+    pub fn observer(self: &Arc<Self>) -> CallObserver {
+        CallObserver { calls: self.clone(), log: Mutex::default() }
+    }
+}
+
+/// Of a log entry, what the answer to its call does not say.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogRest<'a> {
+    timestamp: &'a str,
+    route_rule: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feature: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved_usd: Option<f64>,
+}
+
+impl<'a> LogRest<'a> {
+    fn of(log: &'a UsageLog) -> Self {
+        Self {
+            timestamp: &log.timestamp,
+            route_rule: &log.route_rule,
+            feature: log.feature.as_deref(),
+            user_tier: log.user_tier.as_deref(),
+            saved_usd: log.saved_usd,
+        }
+    }
+}
+
+/// Keeps a call's log entry until the call's end is told, and passes warnings on at once.
+pub struct CallObserver {
+    calls: Arc<Calls>,
+    log: Mutex<Option<UsageLog>>,
+}
+
+impl CallObserver {
+    pub fn take_log(&self) -> Option<UsageLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Observer for CallObserver {
+    fn usage(&self, entry: UsageLog) {
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+    }
+
+    fn warning(&self, line: String) {
+        self.calls.outbox.send(&(message::WARNING, line));
+    }
+}
+
+/// Tells a gateway's log handlers of what is not told together with a call's end.
+pub struct LastingObserver {
+    pub calls: Arc<Calls>,
+    /// The face's number for the handlers.
+    pub logger: u32,
+}
+
+impl Observer for LastingObserver {
+    fn usage(&self, entry: UsageLog) {
+        self.calls.outbox.send(&(message::LOG, self.logger, entry));
+    }
+
+    fn warning(&self, line: String) {
+        self.calls.outbox.send(&(message::WARNING, line));
+    }
+}

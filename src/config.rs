@@ -1,0 +1,32 @@
+//! Configuration checks.
+
+use napi_derive::napi;
+use serde_json::Value;
+
+use super::errors::settled;
+use gateway_engine::config;
+use gateway_model::error::GatewayError;
+
+fn read(json: &str) -> Result<Value, GatewayError> {
+    serde_json::from_str(json)
+        .map_err(|error| GatewayError::config_invalid(format_args!("not JSON: {error}")))
+}
+
+/// Checks `{providers, routes: {rules, fallbackChains?}, budgets}`; `{"ok": null}` or the error with every fault.
+#[napi(catch_unwind)]
+pub fn check_config(raw: String) -> String {
+    settled(read(&raw).and_then(|raw| config::check(&raw, &gateway_providers::has_defaults)))
+}
+
+/// Checks whether a `GatewayConfig` can be used at all; `{"ok": null}` or the error.
+#[napi(catch_unwind)]
+pub fn check_gateway_config(raw: String) -> String {
+    settled(read(&raw).and_then(|raw| config::parse(&raw)).map(|_| ()))
+}
+
+/// The fields of the error that an upstream's HTTP status stands for, as JSON.
+#[napi(catch_unwind)]
+pub fn http_error(provider: String, status: u32, body: String) -> String {
+    let status = u16::try_from(status).unwrap_or(u16::MAX);
+    serde_json::to_string(&GatewayError::from_http_status(&provider, status, &body)).unwrap_or_default()
+}
