@@ -1,12 +1,19 @@
-/** Which models may be asked of which provider. */
+/** A list of the models that you allow. */
 export interface ModelAllowlist {
-  /** False for a provider that is not listed. */
+  /** Whether the model is allowed; false for a provider that is not listed. Needs no `this`. */
   isAllowed(provider: string, model: string): boolean
 }
 
+/** Allows every model whose name begins with `prefix`. */
+export interface ModelPrefix {
+  /** The beginning of the models' names. */
+  prefix: string
+}
+
 /**
- * Names and prefixes of the models that are allowed, by provider. Loads no native code from `ai-gateway-native/allowlist`.
+ * Makes a list of allowed models from names and prefixes, by provider. Imported from `ai-gateway-native/allowlist`, it loads no
+ * native code.
  *
  * @throws TypeError that names the place, when a list holds anything else.
  */
-export function createModelAllowlist(lists: Record<string, (string | { prefix: string })[]>): ModelAllowlist
+export function createModelAllowlist(lists: Record<string, (string | ModelPrefix)[]>): ModelAllowlist

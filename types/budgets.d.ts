@@ -1,54 +1,65 @@
-/** Budgets on their own. */
+/** Budgets without a gateway. */
 
 import type { BudgetPolicy } from './config.js'
 import type { GatewayError } from './errors.js'
 import type { GatewayRequest } from './requests.js'
 
-/** Tokens and dollars of a call, estimated or real. */
+/** Tokens and cost of a call, estimated or real. */
 export interface BudgetUsage {
+  /** Tokens of the prompt. */
   inputTokens: number
+  /** Tokens of the answer. */
   outputTokens: number
   /** US dollars. */
   costUsd: number
 }
 
-/** What {@link BudgetTracker.check} gives. */
+/** The result of {@link BudgetTracker.check}. */
 export interface BudgetTrackerResult {
+  /** Whether the call may proceed. Always true under `soft` enforcement. */
   allowed: boolean
-  /** Whether `warnAt` has been reached or a limit passed. */
+  /** Whether a limit is exceeded, or its `warnAt` fraction is reached. */
   warn: boolean
-  /** Which limit is passed; absent when none is. */
+  /** Which limit is exceeded; absent when none is. */
   reason?: string
 }
 
-/** The counts of budgets. */
+/** Counts what has been spent, for policies that you pass with each call. Counts live in this object's memory. */
 export class BudgetTracker {
+  /** Creates a tracker whose counts are all zero. */
   constructor()
-  /** Whether `pending` still fits. Counts nothing. */
+  /** Checks whether `pending` still fits into the policy's limits. Counts nothing. */
   check(policy: BudgetPolicy, scopeKey: string, pending: BudgetUsage): BudgetTrackerResult
-  /** Adds to the current window's count. */
+  /** Adds `usage` to the count of the current window. */
   record(policy: BudgetPolicy, scopeKey: string, usage: BudgetUsage): void
 }
 
-/** What {@link BudgetGuard.check} gives. */
+/** The result of {@link BudgetGuard.check}. */
 export interface BudgetCheckResult {
+  /** Whether all policies let the call proceed. */
   allowed: boolean
-  /** `[POLICY] REASON`, one for each policy that warns. */
+  /** One `[POLICY] REASON` for each policy that warns or blocks. */
   warnings: string[]
-  /** Name of the policy that blocks; absent when none does. */
+  /** Name of the first policy that blocks the call; absent when none does. */
   blockedBy?: string
 }
 
-/** A set of budget policies and their counts. */
+/** A set of budget policies and their counts. It shares no counts with a gateway, and reserves nothing. */
 export class BudgetGuard {
+  /**
+   * Creates a guard whose counts are all zero.
+   *
+   * @throws Error that names every fault, when a policy cannot be used.
+   */
   constructor(policies: BudgetPolicy[])
+  /** Checks whether all policies that apply to the request let `estimated` pass. Counts nothing. */
   check(request: GatewayRequest, estimated: BudgetUsage): BudgetCheckResult
-  /** Adds a call's figures to the count of each policy that covers it. */
+  /** Adds a call's usage to the count of each policy that applies to it. */
   record(request: GatewayRequest, usage: BudgetUsage): void
   /**
-   * Prints each warning as `[budget-warn] …` through `console.warn`.
+   * As {@link BudgetGuard.check}, but prints each warning through `console.warn`, as `[budget-warn] …`.
    *
-   * @throws a {@link GatewayError} of kind `budget_exceeded` when a policy blocks.
+   * @throws a {@link GatewayError} of kind `budget_exceeded` when a policy blocks the call.
    */
   enforce(request: GatewayRequest, estimated: BudgetUsage, requestId?: string): void
 }

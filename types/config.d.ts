@@ -1,185 +1,247 @@
 /** Configuration: the contents of the files. */
 
 import type { GatewayError } from './errors.js'
-import type { GatewayOptions } from './gateway.js'
+import type { FamilyWithoutDefaults, ProviderFamily } from './families.js'
+import type { Gateway, GatewayOptions } from './gateway.js'
+import type { GatewayRequest, GatewayResponse } from './requests.js'
 
-/** How a provider is authenticated. Keys live in environment variables and are read when the provider is built. */
+/** How a provider is authenticated. Keys live in environment variables, which are read when the provider is built. */
 export interface ProviderAuth {
   /**
-   * `apiKey` sends the key as the family does, `bearer` as `Authorization: Bearer`, `customHeader` in `headerName` alone;
-   * `anthropic` keeps `x-api-key` in each case. `none` sends no key.
+   * How the key is sent. `apiKey`: the way the family expects it; `bearer`: `Authorization: Bearer KEY`; `customHeader`: in
+   * the header `headerName` alone; `none`: no key is sent. `anthropic` sends `x-api-key` for all but `none`.
    */
   type: 'apiKey' | 'bearer' | 'none' | 'customHeader'
   /**
-   * Name of the environment variable that holds the key. Required for every type but `none`, except where the family has
-   * a usual one (`docs/providers.md`).
+   * Name of the environment variable that holds the key. If it is not set, the entry is skipped with a `console.warn`. Default:
+   * the family's variable (`docs/providers.md` lists them); required without one, unless `envVars` is set or `type` is `none`.
    */
   envVar?: string
   /**
-   * In place of `envVar`: variables of several keys, which take turns. A key that is refused rests, and the call goes on
-   * with the next; those that are not set are passed over. Not for the key pairs of `bedrock`.
+   * Names of several variables, whose keys are used in rotation, instead of `envVar`. A key answered with 401, 403 or 429 goes
+   * into a cooldown, and the call continues with the next key; variables that are not set are ignored. Default: none. Not for
+   * `bedrock` with `type: "apiKey"`, where a key is a pair.
    */
   envVars?: string[]
-  /** For `customHeader`. */
+  /** Name of the header for `customHeader`. Default: none, and then no key is sent. */
   headerName?: string
 }
 
-/** When and how often a failed attempt (429, 502, 503, 504, timeout, lost connection) is repeated. */
+/** When and how often a failed attempt (429, 502, 503, 504, timeout, lost connection) is repeated at the same provider. */
 export interface ProviderRetry {
-  /** Attempts in all. Default: 1. */
+  /** Attempts in all, the first included. Default: 1, which means no retry. */
   maxAttempts?: number
   /**
-   * Milliseconds before the second attempt, doubled for each one after, times a random factor of 0.85 to 1.15.
-   * Default: 500.
+   * Milliseconds before the second attempt; doubled for each one after, with `jitter`. A `Retry-After` of the upstream takes
+   * its place. Default: 500.
    */
   backoffMs?: number
-  /** Milliseconds; an upstream that asks for a longer wait (`Retry-After`) ends the attempts. Default: 60,000. */
+  /** Milliseconds: the longest `Retry-After` to wait for. A longer one ends the attempts. Default: 60,000. */
   maxRetryAfterMs?: number
-  /** `full`: a wait is anything from nothing to the whole, so that many callers do not come back at once. Default: `small`, 15 % up or down. */
+  /**
+   * How backoff times are spread, so that many callers do not come back at once: `small` by 15 % up or down, `full` anywhere
+   * from zero to the whole time. Default: `small`.
+   */
   jitter?: 'small' | 'full'
 }
 
-/** What is let through in a minute; a minute's worth may come at once. Absent: no limit. */
+/** Token buckets: each holds one minute's worth, all of which may be used at once, and refills evenly. */
 export interface RateLimit {
+  /** Requests per minute, 1 or more. Default: no limit. */
   requestsPerMinute?: number
-  /** A call's estimate is counted: its prompt, and `maxTokens` or 256 of answer. */
+  /**
+   * Tokens per minute, 1 or more. Each call counts with its estimate: the prompt, and `maxTokens` or else 256 tokens of
+   * output. Default: no limit.
+   */
   tokensPerMinute?: number
 }
 
-/** When a target (an entry and a model) is let alone, and for how long. */
+/** When the circuit breaker of a target (an entry and a model) opens, and for how long. */
 export interface BreakerOptions {
-  /** Failures in a row that open it. Default: 5. */
+  /** Failures in a row that open the breaker, 1 or more. Default: 5. */
   failureThreshold?: number
-  /** Milliseconds until the first probe. Default: 60,000. */
+  /** Milliseconds that the breaker stays open before it lets a first probe through (half-open). Default: 60,000. */
   cooldownMs?: number
-  /** Probes, one at a time, that must succeed to close it. Default: 3. */
+  /** Successful half-open probes, made one at a time, that close the breaker; 1 or more. Default: 3. */
+  probesToClose?: number
+  /**
+   * The old name of `probesToClose`, which wins where both are set. Default: 3.
+   *
+   * @deprecated Use `probesToClose`.
+   */
   halfOpenMaxRequests?: number
 }
 
-/** Looks after a provider by asking for its models, also while nobody calls it; without effect where it has no such list. */
+/** Active health checks: the entry is asked for its list of models. They have no effect where a family has no such list. */
 export interface HealthCheckOptions {
-  /** Milliseconds between two checks. Default: 30,000. */
+  /** Milliseconds between two checks, 1 or more. Default: 30,000. */
   intervalMs?: number
 }
 
-/** One provider: an entry of `gateway.providers.json`. */
+/** One provider: an entry of `gateway.providers.json`. {@link ProviderEntry} is the same with `models` optional. */
 export interface ProviderConfig {
-  /** The name by which rules and chains refer to this entry. */
+  /** Name of this entry, used by rules and chains, and the `provider` of answers. Of two entries with one name the last wins. */
   name: string
   /**
-   * The family: `openai`, `anthropic`, `openrouter`, `gemini`, `azure`, `bedrock`, `workers-ai`, `mock` (answers without
-   * network and key, for tests and demos), a compatible service (`docs/providers.md` lists them), or one in
-   * {@link GatewayOptions.customProviders}.
+   * The family: which API this provider speaks. `mock` answers without network and key, for tests. Any other name must be one
+   * of {@link GatewayOptions.customProviders}.
    */
-  provider: string
-  /** Default: the family's public address. A trailing slash does not matter. */
+  provider: ProviderFamily | (string & {})
+  /**
+   * Address of the API, `http:` or `https:`, with the version path as the vendor writes it (for `anthropic` without). A
+   * trailing slash does not matter. Default: the family's public address.
+   */
   baseUrl?: string
-  /** Default: true. */
+  /** `false` leaves this entry out. Default: true. */
   enabled?: boolean
-  /** The model of calls that name none. Default: the first of `models`. */
+  /** Model of calls for which neither request nor rule names one. Default: the first of `models`. */
   defaultModel?: string
-  /** Empty: those that the gateway knows of the family; the original's three families must name theirs. */
+  /**
+   * Models that this provider serves; a request may name others. With an empty list the family's default models are used,
+   * except by `openai`, `anthropic`, `openrouter`, `mock` and custom families, which must name theirs.
+   */
   models: string[]
   /**
-   * Milliseconds for one attempt, its whole answer included; for a stream, for the wait for each next byte.
-   * Default: 30,000 for `openai` and `mock`, 60,000 for all others, none for providers written in JavaScript.
+   * Milliseconds for one attempt, the whole answer included; for a stream, the wait for its head and then for each next byte.
+   * Default: 30,000 for `openai` and `mock`, 60,000 for all other families, none for providers written in JavaScript.
    */
   timeoutMs?: number
+  /** Retries of failed attempts. Default: none. Providers written in JavaScript are never retried. */
   retry?: ProviderRetry
+  /** Where the API key is, and how it is sent. */
   auth: ProviderAuth
-  /** Added to each call. */
+  /** HTTP headers added to each call. They may replace the family's own. Default: none. */
   headers?: Record<string, string>
-  /** Bytes; a longer answer is refused while it is read. Default: 33,554,432 (32 MiB). */
+  /** Bytes: a longer answer is refused while it is read (`provider_response`). Default: 33,554,432 (32 MiB). */
   maxResponseBytes?: number
-  /** Milliseconds that a stream nobody reads is kept open. Default: 300,000. */
+  /** Milliseconds after which a stream that nobody reads is closed. Default: 300,000. */
   streamIdleMs?: number
+  /** Options that only one family understands. Default: none. */
   options?: ProviderOptions
-  /** Sends this entry's calls through Cloudflare AI Gateway. An explicit `baseUrl` wins. */
-  cloudflareGateway?: CloudflareGateway
-  /** Its share of a pool's traffic beside the others'. Default: 1. */
+  /**
+   * Sends this entry's calls through Cloudflare AI Gateway; an explicit `baseUrl` wins. Default: that of
+   * {@link ProvidersFile.cloudflareGateway} for `openai` and `anthropic`, else none; `null` switches it off for one entry.
+   */
+  cloudflareGateway?: CloudflareGateway | null
+  /** Share of a pool's traffic, relative to its other members; above 0. Default: 1. */
   weight?: number
-  /** In pools of strategy `priority`: lower numbers come first. Default: 0. */
+  /** Rank in pools with strategy `priority`: lower numbers are tried first. Default: 0. */
   priority?: number
-  /** Calls at once; further ones wait in turn. Default: no bound. */
+  /**
+   * Most calls at once; up to 1,000 more wait in a queue, further ones are `rate_limited`. Default: no limit.
+   */
   maxConcurrency?: number
-  /** Calls above it are `rate_limited`, and nothing is sent. */
+  /** Most calls and tokens per minute. Calls above it are `rate_limited` (429), and nothing is sent. Default: no limit. */
   rateLimit?: RateLimit
-  /** Guards every call of this entry. Targets of pools are guarded in any case, by the defaults where this is not set. */
+  /**
+   * A circuit breaker for all calls of this entry; `{}` for one with default values. Default: none, except for members of
+   * pools, which always have one.
+   */
   breaker?: BreakerOptions
+  /** Checks the provider's health at intervals, even while nobody calls it; `{}` for the default interval. Default: no checks. */
   healthCheck?: HealthCheckOptions
 }
 
-/** What only one family understands. */
+/**
+ * A provider entry as you may write it: as {@link ProviderConfig}, but families with default models may leave `models` out.
+ * There are two types because code written against ai-gateway-lite's `ProviderConfig`, which requires `models`, must keep
+ * compiling.
+ */
+export type ProviderEntry = ProviderConfig | DefaultedProviderConfig
+
+/** An entry of a family that has default models. */
+export interface DefaultedProviderConfig extends Omit<ProviderConfig, 'provider' | 'models'> {
+  /** The family: which API this provider speaks. */
+  provider: Exclude<ProviderFamily, FamilyWithoutDefaults>
+  /**
+   * Models that this provider serves. Default: the family's, where the service has models for everybody (`docs/providers.md`);
+   * otherwise each request or rule names a model.
+   */
+  models?: string[]
+}
+
+/** Options of a provider entry that only one family understands. Not to be confused with `providerOptions` of a request. */
 export interface ProviderOptions {
   /** `mock`: milliseconds before each token of a stream. Default: 0. */
   delayMs?: number
-  /** OpenAI-like families: `responses` asks through the Responses API. Default: chat completions. */
+  /** OpenAI-like families: `responses` uses the Responses API. Default: `chat`, chat completions. */
   api?: 'chat' | 'responses'
-  /** `azure`: the `api-version` of each address. Default: none, or that of the deployments' addresses. */
+  /** `azure`: the `api-version` query parameter. Default: none; `2024-10-21` with `deployment`. */
   apiVersion?: string
-  /** `azure`: a deployment that is called by its own address. */
+  /** `azure`: the deployment, called by its older address `/openai/deployments/NAME`. Default: none. */
   deployment?: string
-  /** `azure`: the name of the resource, where there is no `baseUrl`. */
+  /** `azure`: name of the resource, required without a `baseUrl`. Default: none. */
   resource?: string
-  /** `bedrock`: the AWS region. Default: `AWS_REGION`, `AWS_DEFAULT_REGION`, then `us-east-1`. */
+  /** `bedrock`: the AWS region. Default: `AWS_REGION`, then `AWS_DEFAULT_REGION`, then `us-east-1`. */
   region?: string
-  /** `workers-ai`: the Cloudflare account. */
+  /** `workers-ai`: id of the Cloudflare account, required without a `baseUrl`. Default: none. */
   accountId?: string
+  /** Options of your own, for a factory in {@link GatewayOptions.customProviders}. */
   [option: string]: unknown
 }
 
-/** Where Cloudflare AI Gateway stands in for the vendor's own address. */
+/** A Cloudflare AI Gateway that calls are sent through, instead of to the vendor's own address. */
 export interface CloudflareGateway {
+  /** Id of the Cloudflare account. */
   accountId: string
+  /** Id (slug) of the AI Gateway. */
   gatewayId: string
-  /** The environment variable of the token of an authenticated gateway. */
+  /** Name of the environment variable that holds the token of an authenticated gateway. Default: no token is sent. */
   tokenEnvVar?: string
-  /** Seconds that answers are kept in its cache. */
+  /** Seconds that Cloudflare caches an answer. Default: as set in Cloudflare. */
   cacheTtl?: number
-  /** Its cache is passed by. */
+  /** `true` bypasses Cloudflare's cache. Default: false. */
   skipCache?: boolean
-  /** Default: Cloudflare's own address, `https://gateway.ai.cloudflare.com/v1`. */
+  /** Address before the account id. Default: `https://gateway.ai.cloudflare.com/v1`. */
   baseUrl?: string
 }
 
 /** The object form of `gateway.providers.json`. */
 export interface ProvidersFile {
-  providers: ProviderConfig[]
-  /** For every entry of the families `openai` and `anthropic` that has none of its own. */
+  /** The provider entries. */
+  providers: ProviderEntry[]
+  /** For every entry of the families `openai` and `anthropic` that sets none itself. Default: none. */
   cloudflareGateway?: CloudflareGateway
 }
 
-/** A rule matches when each field set here equals the request's. */
+/** A rule matches when each field set here equals the request's field of that name. `{}` matches every request. */
 export interface RouteMatch {
+  /** Compared with {@link GatewayRequest.taskType}. Default: any. */
   taskType?: string
+  /** Compared with {@link GatewayRequest.userTier}. Default: any. */
   userTier?: string
+  /** Compared with {@link GatewayRequest.sensitivity}. Default: any. */
   sensitivity?: 'low' | 'medium' | 'high'
+  /** Compared with {@link GatewayRequest.feature}. Default: any. */
   feature?: string
-  /** A pattern for the request's model: `*` stands for any text, `?` for one character. */
+  /**
+   * Glob pattern for {@link GatewayRequest.model}: `*` stands for any text, `?` for one character. A request without a model
+   * does not match. Default: any.
+   */
   model?: string
 }
 
-/** Where the calls of a rule go. */
+/** Where the calls of a rule go: one provider, and a fallback chain. */
 export interface RouteTarget {
   /** Name of a {@link ProviderConfig}. */
   provider: string
-  /** Default: the provider's own default. `model` of the request comes first. */
+  /** Model of calls that name none. Default: the provider's `defaultModel`, then the first of its `models`. */
   model?: string
-  /** Name of a {@link FallbackChain}, whose steps then take the place of `provider`. */
+  /** Name of a {@link FallbackChain}, whose steps are then tried instead of `provider` alone. Default: none. */
   fallbackChain?: string
 }
 
-/** One member of a pool. */
+/** One target of a pool. */
 export interface PoolMember {
   /** Name of a {@link ProviderConfig}. */
   provider: string
-  /** Default: the request's model where the provider lists it, else the provider's own default. */
+  /** Model to ask for. Default: the request's if the provider lists it, else the provider's default, else the request's. */
   model?: string
-  /** Above 0, in place of the entry's. */
+  /** Share of the pool's traffic, above 0. Default: the entry's `weight`. */
   weight?: number
 }
 
-/** How a pool picks; `docs/routing.md` says when to use which. */
+/** How a pool picks its next target; `docs/routing.md` explains when to use which. */
 export type PoolStrategy =
   | 'priority'
   | 'weighted'
@@ -190,67 +252,83 @@ export type PoolStrategy =
   | 'latency'
   | 'hybrid'
 
-/** How much each matters to `hybrid` beside the others; 0: not at all. Default: 1 each. */
+/** Weights of the `hybrid` strategy, relative to each other; 0 or more, and not all of them 0. */
 export interface PoolWeights {
+  /** Weight of the estimated price; lower is better. Default: 1. */
   cost?: number
+  /** Weight of the time to first token; lower is better. Default: 1. */
   latency?: number
+  /** Weight of {@link GatewaySettings.quality}; higher is better. Default: 1. */
   quality?: number
 }
 
-/** A target of several providers, of which a strategy picks; when one fails, another is asked. */
+/** A rule's target that is a pool: a strategy picks a provider, and the next one when it fails. */
 export interface PoolTarget {
+  /** The pool's members, at least one. */
   pool: PoolMember[]
-  /** Default: `priority`. */
+  /** How the next member is picked. Default: `priority`. */
   strategy?: PoolStrategy
-  /** For `consistent_hash`: the request's field whose value chooses. Default: `userId`. */
+  /** For `consistent_hash`: the request field whose value picks the member. Default: `userId`. */
   hashKey?: 'userId' | 'userTier' | 'feature' | 'taskType' | 'model' | `metadata.${string}`
-  /** For `hybrid`. */
+  /** Weights of the `hybrid` strategy. Default: 1 each. */
   weights?: PoolWeights
-  /** Members that one call is tried at. Default: all. */
+  /** Most members that one call is tried at, 1 or more. Default: all. */
   maxAttempts?: number
-  /** Name of a {@link FallbackChain} that goes on where the pool has failed. */
+  /** Name of a {@link FallbackChain} to continue with when the pool has failed. Default: none. */
   fallbackChain?: string
 }
 
-/** Asks another target of the rule where one takes long; the first that answers wins, the others are cancelled. */
+/** Hedging: a slow call is sent to another target as well. The first answer wins, and the other calls are cancelled. */
 export interface HedgeOptions {
-  /** Milliseconds; `p95`: as long as 95 % of the target's answers take to begin, and not before 20 of them are known. */
+  /**
+   * Milliseconds to wait before the call is hedged, 1 or more; `p95`: the 95th percentile of the target's time to first token,
+   * once it is known from 20 answers.
+   */
   afterMs: number | 'p95'
-  /** Further targets that are asked. Default: 1. */
+  /** Most further targets that are asked, 1 or more. Default: 1. */
   maxExtra?: number
 }
 
-/** Limits of a rule. */
+/** Limits of a rule. The first two exclude the rule when the call's estimate exceeds them; the third is a deadline. */
 export interface RouteConstraints {
-  /** US dollars; the rule is passed over when the call's estimate is higher. */
+  /** US dollars. The rule is skipped when the call's estimated cost is higher. Default: no limit. */
   maxCostUsd?: number
-  /** Tokens; the rule is passed over when the prompt's estimate is higher. */
+  /** Tokens. The rule is skipped when the prompt's estimate is higher. Default: no limit. */
   maxInputTokens?: number
-  /** Milliseconds for the whole call, retries and fallbacks included. */
+  /** Milliseconds for the whole call, retries and fallbacks included; then `provider_timeout`. Default: no deadline. */
   maxLatencyMs?: number
 }
 
-/** One routing rule. */
+/** One routing rule, whose target is one provider. */
 export interface RouteRule {
+  /** Name of the rule, shown as `routeRule` in the usage log. */
   name: string
-  /** The matching rule of the highest priority is taken; of equals, the one written first. */
+  /** Rules are tried from the highest priority to the lowest, equals in the order in which you wrote them. */
   priority: number
-  /** Default: true. */
+  /** `false` leaves this rule out. Default: true. */
   enabled?: boolean
+  /** Which requests this rule is for. */
   match: RouteMatch
+  /** Where its calls go. */
   target: RouteTarget
+  /** Limits of cost, tokens and time. Default: none. */
   constraints?: RouteConstraints
+  /** Asks another target when the first one is slow. Default: no hedging. */
   hedge?: HedgeOptions
 }
 
-/** A rule whose target is a pool. */
+/**
+ * A routing rule whose target is a pool. It is a type of its own because code written against ai-gateway-lite's `RouteRule`,
+ * which reads `target.provider`, must keep compiling.
+ */
 export interface PoolRule extends Omit<RouteRule, 'target'> {
+  /** The pool that its calls go to. */
   target: PoolTarget
 }
 
 /**
- * What makes a chain go on: `timeout` (`provider_timeout`), `rate_limit` (`provider_rate_limit`, `rate_limited`),
- * `budget_exceeded`, `provider_error` (any other failure). `manual` is never raised.
+ * Why a step failed, as `when` of the next step knows it: `timeout` (`provider_timeout`), `rate_limit`
+ * (`provider_rate_limit`, `rate_limited`), `budget_exceeded`, `provider_error` (any other failure). `manual` is never raised.
  */
 export type FallbackTrigger = 'timeout' | 'rate_limit' | 'provider_error' | 'budget_exceeded' | 'manual'
 
@@ -258,119 +336,175 @@ export type FallbackTrigger = 'timeout' | 'rate_limit' | 'provider_error' | 'bud
 export interface FallbackStep {
   /** Name of a {@link ProviderConfig}. */
   provider: string
-  /** In place of the request's model. Default: the request's if the provider lists it, else the provider's own. */
+  /** Model to ask for, whatever the request names. Default: the request's if the provider lists it, else the provider's default. */
   model?: string
-  /** Failures of the step before that lead here; none listed: any. The first step is always tried. */
+  /** Failures of the previous step that lead to this one; any other ends the chain. Default: any failure. */
   when?: FallbackTrigger[]
-  /** Milliseconds, in place of the provider's own `timeoutMs`. */
+  /** Milliseconds for this step, instead of the provider's own `timeoutMs`. Default: the provider's. */
   timeoutMs?: number
 }
 
-/** Providers tried one after the other. */
+/** Providers that are tried one after the other. */
 export interface FallbackChain {
+  /** Name of the chain, used by `fallbackChain` of targets. */
   name: string
+  /** The steps, at least one. The first is always tried (after a pool: if its `when` allows it). */
   steps: FallbackStep[]
   /**
-   * `cloudflare`: the whole chain is one call to Cloudflare's Universal Endpoint, where every step goes through the same
-   * {@link CloudflareGateway}; `when` has no effect there. Default: `gateway`, step by step.
+   * `gateway`: step by step; `cloudflare`: the whole chain is one call to Cloudflare's Universal Endpoint, for which all steps
+   * must use the same {@link CloudflareGateway}, and `when` has no effect. Default: `gateway`.
    */
   execution?: 'gateway' | 'cloudflare'
-  /** Answered, `degraded: true` and at no cost, when all steps have failed. */
+  /**
+   * Text to answer with when all steps have failed, marked {@link GatewayResponse.degraded}, at no cost. Default: none; the
+   * last error is thrown.
+   */
   degradedReply?: string
 }
 
-/** Whose calls a budget counts. */
+/** Whose calls a budget counts together. */
 export interface BudgetScope {
-  /** `user` counts by the request's `userTier`. */
+  /** `global`: all calls; `user`: by the request's `userTier`; `feature`: by its `feature`; `model`: by the model it is routed to. */
   type: 'global' | 'user' | 'feature' | 'model'
-  /** Limits the policy to this value. Default: each value has a count of its own. */
+  /** Limits the policy to calls with this value. Default: it is for all values, and each has a count of its own. */
   key?: string
 }
 
-/** Limits of a {@link BudgetPolicy}; 0 and absent mean none. */
+/** Limits of a {@link BudgetPolicy}; 0 means no limit. */
 export interface BudgetLimits {
+  /** Tokens of prompts. Default: no limit. */
   maxInputTokens?: number
+  /** Tokens of answers. Default: no limit. */
   maxOutputTokens?: number
+  /** Tokens of prompts and answers together. Default: no limit. */
   maxTotalTokens?: number
-  /** US dollars. */
+  /** US dollars. Default: no limit. */
   maxCostUsd?: number
-  /** Fraction of a limit, 0 to 1, from which on the policy warns. */
+  /** Fraction of a limit, 0 to 1, at which the policy warns, once per window and limit. Default: no warning. */
   warnAt?: number
 }
 
-/** A limit on tokens or money. */
+/** A limit on tokens or money, within a window of time. */
 export interface BudgetPolicy {
+  /** Name of the policy, shown in warnings and as `details.policy` of errors. */
   name: string
+  /** Whose calls are counted together. */
   scope: BudgetScope
-  /** Rolling: each window starts with its first call; `month` is 30 days. `request` limits each call by its estimate. */
+  /**
+   * The time that is counted. Windows are rolling: each starts with its first call; `month` is 30 days. `request` checks each
+   * call alone, by its estimate.
+   */
   window: 'request' | 'hour' | 'day' | 'month'
+  /** The limits. Default: none, and the policy has no effect. */
   limits?: BudgetLimits
   /**
-   * `soft` warns through `console.warn`. `hard` refuses a call once what is spent, and reserved by calls in flight,
-   * exceeds a limit. `strict` refuses a call whose own upper bound could pass the limit, so that it is never passed. Refusals are `BUDGET_EXCEEDED`, 429.
+   * `soft` only warns, through `console.warn`. `hard` refuses a call once the tokens or dollars spent, together with those
+   * reserved by calls in flight, exceed a limit. `strict` refuses a call whose upper bound does not fit, so that a limit is
+   * never exceeded. Refusals are `budget_exceeded` (429).
    */
   enforcement: 'soft' | 'hard' | 'strict'
-  /** For `strict`: upper bound of an answer whose request sets no `maxTokens`; sent upstream. Default: 4,096. */
+  /**
+   * For `strict`: most output tokens of a request without `maxTokens`; sent to the provider as the answer's limit.
+   * Default: 4,096.
+   */
   maxOutputTokensPerCall?: number
 }
 
-/** What holds for a whole gateway: the contents of `gateway.settings.json`. All of it may be left out. */
+/** The cache of whole answers, for identical calls. Each `userId` has its own. */
+export interface CacheSettings {
+  /** `true` switches the cache on for all requests that do not set `cache` themselves. Default: false. */
+  enabled?: boolean
+  /** Milliseconds that an answer is cached, 1 or more. Default: 300,000. */
+  ttlMs?: number
+  /** Most cached answers, 1 or more, which may take 64 MiB together. Default: 10,000. */
+  maxEntries?: number
+}
+
+/** How many retries, further pool members and hedges pools may add to their traffic, so that an outage does not multiply it. */
+export interface RetryBudgetSettings {
+  /** Extra attempts that each call adds to the balance. Default: 0.15. */
+  ratio?: number
+  /** Extra attempts in the balance at the start. It never grows beyond this number, or 10 if that is more. Default: 30. */
+  reserve?: number
+}
+
+/** Settings of a whole gateway: the contents of `gateway.settings.json`. */
 export interface GatewaySettings {
-  /** Answers that are kept for identical calls, apart for each `userId`. A request's own `cache` comes first. */
-  cache?: {
-    /** Default: false. */
-    enabled?: boolean
-    /** Milliseconds that an answer is kept. Default: 300,000. */
-    ttlMs?: number
-    /** Answers that are kept, in 64 MiB at most. Default: 10,000. */
-    maxEntries?: number
-  }
-  /** Identical calls in flight share one upstream call, which the first of them pays. Default: false. */
+  /** Cache of answers to identical calls; a request's own `cache` takes precedence. Default: off. */
+  cache?: CacheSettings
+  /** Deduplication: identical calls in flight share one upstream call, and the first of them pays for it. Default: false. */
   dedupe?: boolean
-  /** For each `userId`; calls without one count together. */
+  /** Limits for each `userId`; calls without one share one limit. Calls above it are `rate_limited`. Default: no limits. */
   limits?: RateLimit
-  /** How much further attempts may add to the traffic of pools. */
-  retryBudget?: {
-    /** Further attempts for each call. Default: 0.15. */
-    ratio?: number
-    /** Further attempts that are there to begin with. Default: 30. */
-    reserve?: number
-  }
-  /** How good a model is, 0 to 1, for pools of strategy `hybrid`. Default: 0.5 each. */
+  /** Limits the extra attempts of pools. Default: a ratio of 0.15 and a reserve of 30. */
+  retryBudget?: RetryBudgetSettings
+  /** Quality of models, 0 to 1, by name, for the `hybrid` strategy. Default: 0.5 for each model. */
   quality?: Record<string, number>
 }
 
-/** The whole configuration of a gateway. */
+/** The whole configuration of a gateway, as {@link loadConfig} gives it. */
 export interface GatewayConfig {
+  /** The provider entries. At run time `models` is absent where an entry left it out (see {@link ProviderEntry}). */
   providers: ProviderConfig[]
+  /** The routing rules. */
   routes: RouteRule[]
+  /** The fallback chains, `[]` for none. */
   fallbackChains: FallbackChain[]
+  /** The budget policies, `[]` for none. */
   budgets: BudgetPolicy[]
+  /** Settings of the whole gateway. Default: all of them at their defaults. */
   settings?: GatewaySettings
 }
 
-/** A {@link GatewayConfig} whose rules may have pools. */
-export interface PoolGatewayConfig extends Omit<GatewayConfig, 'routes'> {
+/**
+ * A configuration as {@link Gateway} accepts it: rules may have pools, and entries may leave out `models`. It is a type of its
+ * own because code written against ai-gateway-lite's `GatewayConfig` must keep compiling.
+ */
+export interface PoolGatewayConfig extends Omit<GatewayConfig, 'providers' | 'routes'> {
+  /** The provider entries. */
+  providers: ProviderEntry[]
+  /** The routing rules, with one provider or a pool. */
   routes: (RouteRule | PoolRule)[]
 }
 
-/** File names in place of the usual ones, relative to the directory. */
+/** File names for {@link loadConfig}, relative to its directory. */
 export interface ConfigPaths {
-  /** An array of {@link ProviderConfig}, or {@link ProvidersFile}. Default: `gateway.providers.json`. */
+  /** File with an array of {@link ProviderEntry}, or a {@link ProvidersFile}. Default: `gateway.providers.json`. */
   providers?: string
-  /** `{rules, fallbackChains?}`. Default: `gateway.routes.json`. */
+  /** File with `{rules, fallbackChains?}`. Default: `gateway.routes.json`. */
   routes?: string
-  /** An array of {@link BudgetPolicy}. Default: `gateway.budgets.json`. */
+  /** File with an array of {@link BudgetPolicy}. Default: `gateway.budgets.json`. */
   budgets?: string
-  /** {@link GatewaySettings}. Default: `gateway.settings.json`, which need not be there; a file named here must. */
+  /** File with {@link GatewaySettings}; it must exist if you name it. Default: `gateway.settings.json`, if there is one. */
   settings?: string
 }
 
 /** One fault of a configuration. */
 export interface ValidationError {
-  /** Where: `providers[0].auth.envVar`, `fallbackChains[0].steps[2].when`, … */
+  /** Path of the field: `providers[0].auth.envVar`, `fallbackChains[0].steps[2].when`, … */
   path: string
+  /** What is wrong with it. */
   message: string
+}
+
+/** A routes file: `gateway.routes.json`. */
+export interface RoutesFile {
+  /** The routing rules, with one provider or a pool. */
+  rules: (RouteRule | PoolRule)[]
+  /** The fallback chains. Default: none. */
+  fallbackChains?: FallbackChain[]
+}
+
+/** The contents of all configuration files. */
+export interface ConfigFiles {
+  /** Contents of `gateway.providers.json`. */
+  providers: ProviderEntry[] | ProvidersFile
+  /** Contents of `gateway.routes.json`. */
+  routes: RoutesFile
+  /** Contents of `gateway.budgets.json`, `[]` for none. */
+  budgets: BudgetPolicy[]
+  /** Contents of `gateway.settings.json`. Default: all settings at their defaults. */
+  settings?: GatewaySettings
 }
 
 /**
@@ -381,17 +515,16 @@ export interface ValidationError {
 export function loadConfig(dir: string, paths?: ConfigPaths): Promise<GatewayConfig>
 
 /**
- * Validates a configuration given as the contents of the files. Rules with pools are in the result as they are; its type
+ * Validates a configuration that you have as objects. Rules with pools are returned as they are, though the return type
  * calls them {@link RouteRule}.
  *
  * @throws a {@link GatewayError} of kind `config_invalid` that lists every fault.
  */
-export function loadConfigFromObjects(raw: {
-  providers: ProviderConfig[] | ProvidersFile
-  routes: { rules: (RouteRule | PoolRule)[]; fallbackChains?: FallbackChain[] }
-  budgets: BudgetPolicy[]
-  settings?: GatewaySettings
-}): GatewayConfig
+export function loadConfigFromObjects(raw: ConfigFiles): GatewayConfig
 
-/** @throws a {@link GatewayError} of kind `config_invalid` that lists every fault, one `PATH: MESSAGE` to a line. */
+/**
+ * Validates the contents of configuration files ({@link ConfigFiles}), and returns nothing.
+ *
+ * @throws a {@link GatewayError} of kind `config_invalid` that lists every fault, one `PATH: MESSAGE` per line.
+ */
 export function validateConfig(raw: unknown): void

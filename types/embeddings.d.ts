@@ -1,8 +1,10 @@
-/** Texts as vectors, and the lists of models. */
+/** Embeddings, and lists of models. */
 
-import type { GatewayRequest, UsageSource } from './requests.js'
+import type { Gateway } from './gateway.js'
+import type { Provider } from './providers.js'
+import type { GatewayRequest, ProviderOptionsByFamily, UsageSource } from './requests.js'
 
-/** What a caller of `embed` asks; routed by the same fields as a chat. */
+/** A request for {@link Gateway.embed}. It is routed by the same fields as a chat request. */
 export interface EmbeddingRequest
   extends Pick<
     GatewayRequest,
@@ -17,52 +19,68 @@ export interface EmbeddingRequest
     | 'signal'
     | 'timeoutMs'
   > {
-  /** One text or several, none of them empty. More than a provider takes at once go out in several requests. */
+  /** One text or several, none of them empty. More than a provider takes at once are sent in several requests. */
   input: string | string[]
-  /** Length of the vectors, for models that can shorten them. Default: the model's own. */
+  /** Length of the vectors, for models that can shorten them; 1 or more. Default: the model's own. */
   dimensions?: number
 }
 
-/** The answer to one call of `embed`. */
+/** The answer to {@link Gateway.embed}. */
 export interface EmbeddingResponse {
-  /** UUID v4; the same in the usage log's entry of this call. */
+  /** UUID v4; the same id as in the usage log. */
   requestId: string
-  /** One for each text, in their order. */
+  /** One vector for each text, in the order of the texts. */
   vectors: number[][]
-  /** The provider that answered. */
+  /** Name of the provider that answered. */
   provider: string
-  /** The model as the upstream reports it. */
+  /** The model as the provider reports it. */
   model: string
+  /** Tokens of all texts. */
   inputTokens: number
   /** US dollars; 0 for a model without a known price. */
   estimatedCostUsd: number
-  /** Absent when the provider reported the count. */
+  /** `estimated` if the gateway counted the tokens; absent if the provider reported them. */
   usageSource?: UsageSource
 }
 
-/** What a provider's `embed` is given. */
+/** What {@link Provider.embed} receives. */
 export interface EmbeddingOptions {
+  /** The model to ask for. */
   model: string
+  /** The texts, at least one. */
   input: string[]
+  /** Length of the vectors. Default: the model's own. */
   dimensions?: number
+  /** As {@link GatewayRequest.userId}. Default: none. */
   userId?: string
+  /** As {@link GatewayRequest.metadata}. Default: none. */
   metadata?: Record<string, unknown>
-  providerOptions?: Record<string, Record<string, unknown>>
+  /** As {@link GatewayRequest.providerOptions}. Default: none. */
+  providerOptions?: ProviderOptionsByFamily
 }
 
-/** What a provider's `embed` gives. */
+/** What {@link Provider.embed} resolves to. */
 export interface EmbeddingResult {
-  /** One for each text, in their order. */
+  /** One vector for each text, in the order of the texts. */
   vectors: number[][]
-  /** Default: the model that was asked for. */
+  /** The model that answered. Default: the model that was asked for. */
   model?: string
-  /** Default: counted by the gateway. */
+  /** Tokens of all texts. Default: counted by the gateway. */
   inputTokens?: number
 }
 
-/** A model that calls can name. */
+/** A model that calls can name, as {@link Gateway.listModels} gives it. */
 export interface ListedModel {
+  /** Id of the model, to be used as `model` of requests. */
   id: string
-  /** Name of the entry whose provider has it. */
+  /** Name of the provider entry that serves it. */
   provider: string
+}
+
+/** Options of {@link Gateway.listModels}. */
+export interface ListModelsOptions {
+  /** `true` asks the services again, instead of using lists of the last five minutes. Default: false. */
+  refresh?: boolean
+  /** Cancels the wait: the call rejects with `signal.reason`. Default: none. */
+  signal?: AbortSignal
 }

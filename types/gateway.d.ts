@@ -2,105 +2,129 @@
 
 /** The gateway. */
 
-import type { EmbeddingRequest, EmbeddingResponse, ListedModel } from './embeddings.js'
-import type { Middleware } from './around.js'
 import type { GatewayConfig, PoolGatewayConfig } from './config.js'
+import type { EmbeddingRequest, EmbeddingResponse, ListedModel, ListModelsOptions } from './embeddings.js'
 import type { GatewayError } from './errors.js'
 import type { Explanation, ProviderHealth } from './health.js'
+import type { Middleware } from './helpers.js'
 import type { EventProviderFactory, ProviderFactory } from './providers.js'
 import type { GatewayEventStreamResponse, GatewayRequest, GatewayResponse, RichGatewayRequest } from './requests.js'
 import type { UsageLogHandler } from './usage.js'
 
-/** What a {@link Gateway} is made of. `GatewayOptions<PoolGatewayConfig>` is one whose rules may have pools. */
+/** Options of `new Gateway`. `GatewayOptions<PoolGatewayConfig>` is for a configuration whose rules may have pools. */
 export interface GatewayOptions<Config extends PoolGatewayConfig = GatewayConfig> {
+  /** The configuration, from `loadConfig` or `loadConfigFromObjects`. */
   config: Config
-  /** Default: `console.log('[usage] ' + JSON)`. */
+  /** Called with each entry of the usage log, and awaited. Default: `console.log('[usage] ' + JSON)`. */
   onUsageLog?: UsageLogHandler
-  /** Factories by family; they win over the built-in families of the same name. */
+  /** Factories of your own providers, by family. They win over built-in families of the same name. Default: none. */
   customProviders?: Record<string, ProviderFactory | EventProviderFactory>
 }
 
+/** Options of {@link Gateway.batch}. */
+export interface BatchOptions {
+  /** Calls at once, a whole number of 1 or more. Default: 8. */
+  concurrency?: number
+  /** Once it fires, calls that have not begun are rejected with its reason; those in flight continue. Default: none. */
+  signal?: AbortSignal
+}
+
+/** Options of {@link Gateway.close}. */
+export interface CloseOptions {
+  /** Milliseconds that calls in flight have to end by themselves; then they are aborted. Default: 0. */
+  graceMs?: number
+}
+
 /**
- * Routes calls to providers, with fallback, budgets and usage logs. Several gateways of one process do not touch.
+ * Routes calls to providers, with fallback, budgets and usage logs. Gateways in one process are isolated from each other.
  *
  * ```js
- * const gateway = new Gateway({ config: await loadConfig("./config") });
- * const { content } = await gateway.chat({ messages: [{ role: "user", content: "Hello" }], taskType: "chat" });
+ * const gateway = new Gateway({ config: await loadConfig('./config') })
+ * const { content } = await gateway.chat({ messages: [{ role: 'user', content: 'Hello' }], taskType: 'chat' })
  * ```
  */
 export class Gateway {
   /**
-   * Loads each provider whose `enabled` is not false; one whose key is missing is skipped with a `console.warn`.
+   * Loads each provider whose `enabled` is not false. A provider whose key is missing, or whose factory throws, is skipped with
+   * a `console.warn`.
    *
-   * @throws Error when an entry's family has no factory.
+   * @throws a {@link GatewayError} of kind `config_invalid` when the configuration cannot be used.
+   * @throws Error when an entry's family is neither built in nor in `customProviders`.
    */
   constructor(options: GatewayOptions<PoolGatewayConfig>)
 
   /**
    * Answers a request.
    *
-   * Rejects with a {@link GatewayError} (`route_not_found`, `budget_exceeded`, `invalid_request`, `provider_*`), with
-   * `signal.reason` when the signal fires, or with what a provider written in JavaScript threw.
+   * Rejects with a {@link GatewayError} (`route_not_found`, `budget_exceeded`, `rate_limited`, `invalid_request`, `provider_*`),
+   * with `signal.reason` when the signal fires, or with whatever a provider of your own threw.
    */
   chat(request: RichGatewayRequest): Promise<GatewayResponse>
+  /** As above, for requests of ai-gateway-lite's type: overrides in subclasses that take it must keep compiling. */
   chat(request: GatewayRequest): Promise<GatewayResponse>
 
   /**
-   * Streams an answer. Resolves at its first content: a failure before that rejects, or falls back, as with
-   * {@link Gateway.chat}.
+   * Streams an answer. Resolves at the first content; a failure before that rejects or falls back, as with
+   * {@link Gateway.chat}. A failure after it is thrown by the loop over the stream. Middleware does not apply.
    */
   chatStream(request: RichGatewayRequest): Promise<GatewayEventStreamResponse>
+  /** As above, for requests of ai-gateway-lite's type: overrides in subclasses that take it must keep compiling. */
   chatStream(request: GatewayRequest): Promise<GatewayEventStreamResponse>
 
   /**
-   * A vector for each text of `input`. Routed, budgeted and logged as {@link Gateway.chat}. A provider without embeddings is
-   * an `invalid_request` that names it; a chain passes it over.
+   * Makes an embedding, a vector, of each text of `input`. Routed, budgeted and logged like {@link Gateway.chat}, and rejects
+   * likewise. A provider without embeddings is an `invalid_request` that names it; a fallback chain skips it.
    */
   embed(request: EmbeddingRequest): Promise<EmbeddingResponse>
 
   /**
-   * The models of all providers, in the order of the configuration: those that its entry lists, then those that the service tells
-   * of. A service that cannot be asked adds none. Lists are kept for five minutes; `refresh` asks again.
+   * Lists the models of all providers, in the order of the configuration: those of each entry, then those that its service
+   * reports. A service that has no list, or does not answer within ten seconds, adds none. Lists are cached for five minutes.
    */
-  listModels(options?: { refresh?: boolean; signal?: AbortSignal }): Promise<ListedModel[]>
+  listModels(options?: ListModelsOptions): Promise<ListedModel[]>
 
   /**
-   * Adds middleware around `chat`: it may change the request, the answer, or answer itself. What is added first is
-   * outermost. Returns the gateway.
+   * Adds middleware around {@link Gateway.chat}, and returns the gateway. The middleware added first is outermost.
+   *
+   * @throws a {@link GatewayError} of kind `invalid_request` when it is not a function.
    */
   use(middleware: Middleware): this
+
   /**
-   * `chat` on each request, through middleware, `concurrency` at once (8). Resolves to settled results in the requests' order;
-   * once `signal` fires, those not begun are rejected with its reason.
+   * Runs {@link Gateway.chat} on each request, several at once. Resolves to one settled result per request, in their order;
+   * a failed request does not reject the batch.
    */
-  batch(
-    requests: RichGatewayRequest[],
-    options?: { concurrency?: number; signal?: AbortSignal },
-  ): Promise<PromiseSettledResult<GatewayResponse>[]>
+  batch(requests: RichGatewayRequest[], options?: BatchOptions): Promise<PromiseSettledResult<GatewayResponse>[]>
+
   /**
-   * Stops: calls from now on reject with `aborted`, and so do those in flight once `graceMs` (0) are over. Resolves when none is
-   * left. `await using` calls it.
+   * Stops the gateway: new calls reject with `aborted`, and so do those in flight once `graceMs` have passed. Resolves when
+   * the last one is logged. Closing is optional: an open gateway does not keep the process alive.
    */
-  close(options?: { graceMs?: number }): Promise<void>
+  close(options?: CloseOptions): Promise<void>
+  /** Closes the gateway at the end of an `await using` block, without a grace period. */
   [Symbol.asyncDispose](): Promise<void>
+
   /** Names of the loaded providers, in the order of the configuration. */
   listProviders(): string[]
 
-  /** How each loaded provider is doing, in the order of the configuration. */
+  /** The health of each loaded provider, in the order of the configuration. */
   health(): ProviderHealth[]
 
   /**
-   * What would become of a request at this moment: the rule, and whom it would ask. Asks nobody and changes nothing.
+   * Explains where a request would go at this moment: rule, candidates, estimates and budgets. Sends nothing and changes
+   * nothing.
    *
    * @throws a {@link GatewayError} of kind `invalid_request` when the request cannot be used.
    */
   explain(request: RichGatewayRequest): Explanation
+  /** As above, for requests of ai-gateway-lite's type. */
   explain(request: GatewayRequest): Explanation
 
   /**
-   * Puts another configuration in place of this one. Rejects with a {@link GatewayError} of kind `config_invalid`, and
-   * leaves everything as it is, when it has faults. Calls in flight finish on the old one. Budgets keep their counts by
-   * name; breakers, limits and the cache stay where their settings do.
+   * Replaces the configuration. Calls in flight finish on the old one. Budgets keep their counts if name, scope and window stay
+   * the same; circuit breakers, limits and the cache stay if their settings do.
+   *
+   * Rejects with a {@link GatewayError} of kind `config_invalid`, and changes nothing, when the configuration has faults.
    */
   reload(config: PoolGatewayConfig): Promise<void>
 }

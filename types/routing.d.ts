@@ -1,46 +1,65 @@
-/** Rules and chains on their own. */
+/** Rules and chains without a gateway. */
 
 import type { FallbackChain, RouteRule } from './config.js'
 import type { Provider, ProviderRegistry, ProviderResult, StreamResult } from './providers.js'
 import type { GatewayRequest } from './requests.js'
 
-/** Where a request goes. */
+/** Where a request goes, as {@link Router.resolve} decides. */
 export interface RouteDecision {
+  /** The rule that matches. */
   rule: RouteRule
+  /** The rule's provider. */
   provider: Provider
+  /** The model to ask for. */
   model: string
+  /** The rule's fallback chain; absent without one. */
   fallbackChain?: FallbackChain
 }
 
-/** What {@link Router.execute} gives. */
+/** The result of {@link Router.execute}. */
 export interface RouterResult {
+  /** The decision that was passed in. */
   decision: RouteDecision
+  /** The provider's answer. */
   providerResult: ProviderResult
   /** The provider that answered. */
   actualProvider: Provider
+  /** Whether another provider than the first answered. */
   fallbackTriggered: boolean
-  /** Name of the first provider tried, when a fallback answered. */
+  /** Name of the first provider tried; absent unless a fallback answered. */
   fallbackFrom?: string
 }
 
-/** What {@link Router.executeStream} gives. */
+/** The result of {@link Router.executeStream}. */
 export interface RouterStreamResult {
+  /** The decision that was passed in. */
   decision: RouteDecision
+  /** The provider's streamed answer. */
   streamResult: StreamResult
   /** The provider that answers. */
   actualProvider: Provider
+  /** Whether another provider than the first answers. */
   fallbackTriggered: boolean
-  /** Name of the first provider tried, when a fallback answers. */
+  /** Name of the first provider tried; absent unless a fallback answers. */
   fallbackFrom?: string
 }
 
-/** Rules and chains on their own, without budgets and usage logs. */
+/** Applies rules and fallback chains to providers of a registry, without budgets and usage logs. */
 export class Router {
+  /**
+   * Creates a router over the providers of `registry`.
+   *
+   * @throws Error that names every fault, when rules or chains cannot be used.
+   */
   constructor(rules: RouteRule[], fallbackChains: FallbackChain[], registry: ProviderRegistry)
-  /** @throws Error when no rule matches or the rule's provider is not loaded. */
+  /**
+   * Decides where a request goes.
+   *
+   * @throws Error when no rule matches, or the rule's provider is not in the registry.
+   */
   resolve(request: GatewayRequest): RouteDecision
-  /** Rejects with the last failure when the chain has ended. */
+  /** Asks the decided provider, or the steps of its chain. Rejects with the last failure. */
   execute(request: GatewayRequest, decision: RouteDecision): Promise<RouterResult>
-  /** Rejects with the last failure when the chain has ended. */
+  /** As {@link Router.execute}, for streams. Resolves at the first content. */
   executeStream(request: GatewayRequest, decision: RouteDecision): Promise<RouterStreamResult>
 }

@@ -1,56 +1,68 @@
-/** The record of each call. */
+/** The usage log. */
 
-import type { GatewayError } from './errors.js'
-import type { UsageSource } from './requests.js'
+import type { GatewayError, GatewayErrorCode } from './errors.js'
+import type { GatewayRequest, UsageSource } from './requests.js'
 
-/** The record of one call, written exactly once, whether it succeeds or fails. */
+/** One entry of the usage log: written exactly once for each call that was sent, whether it succeeds or fails. */
 export interface UsageLog {
-  /** ISO 8601, UTC. */
+  /** Time of the entry, ISO 8601 in UTC. */
   timestamp: string
+  /** UUID v4; the same id as in the answer or error. A hedge's losers have entries with their call's id. */
   requestId: string
-  /** Name of the provider that answered; of a failure, the rule's. */
+  /** Name of the provider that answered; on failure, of the rule's target. */
   provider: string
+  /** The model that answered; on failure, the model that the rule decided on. */
   model: string
   /** Name of the rule that matched. */
   routeRule?: string
+  /** {@link GatewayRequest.feature}; absent if not set. */
   feature?: string
+  /** {@link GatewayRequest.userTier}; absent if not set. */
   userTier?: string
+  /** Whether the call was answered. */
   success: boolean
   /** Tokens of the prompt, cache reads and writes included. */
   inputTokens: number
   /** Tokens of the answer, reasoning included. */
   outputTokens: number
-  /** Prompt tokens read from the provider's cache; part of `inputTokens`. */
+  /** Prompt tokens read from the provider's cache; part of `inputTokens`. Absent if the provider reports none. */
   cacheReadTokens?: number
-  /** Prompt tokens written to the provider's cache; part of `inputTokens`. */
+  /** Prompt tokens written to the provider's cache; part of `inputTokens`. Absent if the provider reports none. */
   cacheWriteTokens?: number
+  /** Usually `inputTokens + outputTokens`. */
   totalTokens: number
   /** US dollars; 0 for a model without a known price. */
   estimatedCostUsd?: number
   /** Whole milliseconds from the call's start to its end. */
   latencyMs: number
+  /** Whether another provider than the first answered. */
   fallbackTriggered: boolean
-  /** Name of the first provider tried, when a fallback answered. */
+  /** Name of the first provider tried; absent unless a fallback answered. */
   fallbackFrom?: string
-  /** Of a failure: the `code` of its {@link GatewayError}, else `UNKNOWN`. */
-  errorCode?: string
-  /** Absent when the provider reported the counts. */
+  /**
+   * On failure, the `code` of the {@link GatewayError}, `UNKNOWN` for other errors, `ABORTED` for a cancelled call;
+   * `HEDGE_LOST` for an attempt that lost a hedge. Absent on success.
+   */
+  errorCode?: GatewayErrorCode | 'UNKNOWN' | 'HEDGE_LOST' | (string & {})
+  /** `estimated` if the gateway counted the tokens; absent if the provider reported them. */
   usageSource?: UsageSource
-  /** Present where the answer is another call's, from the cache or shared. */
+  /** Present if the answer came from the cache, or was shared with an identical call. */
   cached?: true
-  /** Present where nobody answered, and the chain's `degradedReply` was given. */
+  /** Present if all steps failed and the chain's `degradedReply` was given. */
   degraded?: true
-  /** US dollars that a cached answer would have cost. */
+  /** US dollars that a cached answer would have cost; absent if it was not cached. */
   savedUsd?: number
 }
 
-/** Receives each {@link UsageLog}. It is awaited; what it throws is ignored. */
+/** Receives each entry of the usage log. It is awaited; errors it throws are ignored. */
 export type UsageLogHandler = (log: UsageLog) => void | Promise<void>
 
-/** Hands usage logs to handlers. Without a handler: `console.log('[usage] ' + JSON)`. */
+/** Passes usage logs to handlers. Without a handler: `console.log('[usage] ' + JSON)`. */
 export class UsageLogger {
+  /** Creates a logger with one handler, or none. */
   constructor(handler?: UsageLogHandler)
+  /** Adds a handler, called after those added before. */
   addHandler(handler: UsageLogHandler): void
-  /** Resolves when every handler is done. */
+  /** Calls each handler in turn, and resolves when the last one is done. Never rejects. */
   log(entry: UsageLog): Promise<void>
 }
