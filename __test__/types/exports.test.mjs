@@ -1,20 +1,15 @@
 // The declarations and the running code agree: the same values, the same members of each class.
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { expect, test } from 'vitest'
+import { exportsOf } from './declarations.mjs'
 import { values } from './values.mts'
 
 const require = createRequire(import.meta.url)
 const cjs = require('../../index.js')
 const esm = await import('../../index.mjs')
 
-const declarations = fileURLToPath(new URL('../../index.d.ts', import.meta.url))
-const program = ts.createProgram([declarations], { noLib: true, types: [] })
-const checker = program.getTypeChecker()
-const exported = checker
-  .getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(declarations)))
-  .map((symbol) => (symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol))
+const exported = Object.values(exportsOf('index.d.ts'))
 const classes = exported.filter((symbol) => symbol.flags & ts.SymbolFlags.Class)
 
 test('the CommonJS module exports the declared values', () => {

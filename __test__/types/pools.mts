@@ -19,7 +19,7 @@ const entry: t.ProviderConfig = {
   priority: 1,
   maxConcurrency: 8,
   rateLimit: { requestsPerMinute: 60, tokensPerMinute: 100_000 },
-  breaker: { failureThreshold: 5, cooldownMs: 60_000, halfOpenMaxRequests: 3 },
+  breaker: { failureThreshold: 5, cooldownMs: 60_000, probesToClose: 3 },
   healthCheck: { intervalMs: 30_000 },
   retry: { maxAttempts: 2, jitter: 'full' },
 }
@@ -87,14 +87,14 @@ export async function main(): Promise<void> {
     expectTypeOf(state).toEqualTypeOf<'closed' | 'open' | 'half_open'>()
     expectTypeOf(latencyMs).toEqualTypeOf<{ p50: number | null; p95: number | null }>()
     expectTypeOf(errorRate).toEqualTypeOf<number>()
-    console.log(provider, inFlight, targets[0]?.blockedMs?.toFixed(), keys?.[0]?.why)
+    console.log(provider, inFlight, targets[0]?.blockedMs?.toFixed(), keys?.[0]?.reason)
   }
 
   const explanation: t.Explanation = gateway.explain({ messages: [{ role: 'user', content: 'Hi' }] })
   gateway.explain({ messages: [{ role: 'user', content: [{ type: 'text', text: 'Hi' }] }] })
   const [candidate] = explanation.candidates
   expectTypeOf<t.ExplainedCandidate['score']>().toExtend<number | null | undefined>()
-  expectTypeOf<t.ExplainedCandidate['from']>().toEqualTypeOf<'target' | 'pool' | 'chain'>()
+  expectTypeOf<t.ExplainedCandidate['source']>().toEqualTypeOf<'target' | 'pool' | 'chain'>()
   console.log(candidate?.score)
   console.log(explanation.rule, explanation.excluded[0]?.constraint, explanation.budget.blockedBy)
 }
