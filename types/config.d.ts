@@ -318,10 +318,19 @@ export interface RouteRule {
 }
 
 /**
+ * A routing rule as you may write it: as {@link RouteRule}, but with `match` optional. There are two types because code written
+ * against ai-gateway-lite's `RouteRule`, which requires `match`, must keep compiling.
+ */
+export interface RuleEntry extends Omit<RouteRule, 'match'> {
+  /** Which requests this rule is for. Default: all. */
+  match?: RouteMatch
+}
+
+/**
  * A routing rule whose target is a pool. It is a type of its own because code written against ai-gateway-lite's `RouteRule`,
  * which reads `target.provider`, must keep compiling.
  */
-export interface PoolRule extends Omit<RouteRule, 'target'> {
+export interface PoolRule extends Omit<RuleEntry, 'target'> {
   /** The pool that its calls go to. */
   target: PoolTarget
 }
@@ -336,7 +345,10 @@ export type FallbackTrigger = 'timeout' | 'rate_limit' | 'provider_error' | 'bud
 export interface FallbackStep {
   /** Name of a {@link ProviderConfig}. */
   provider: string
-  /** Model to ask for, whatever the request names. Default: the request's if the provider lists it, else the provider's default. */
+  /**
+   * Model to ask for, whatever the request names. Default: the rule's model for the rule's own provider, else the request's if
+   * this provider lists it, else this provider's default.
+   */
   model?: string
   /** Failures of the previous step that lead to this one; any other ends the chain. Default: any failure. */
   when?: FallbackTrigger[]
@@ -446,7 +458,7 @@ export interface GatewaySettings {
 export interface GatewayConfig {
   /** The provider entries. At run time `models` is absent where an entry left it out (see {@link ProviderEntry}). */
   providers: ProviderConfig[]
-  /** The routing rules. */
+  /** The routing rules. At run time `match` is absent where a rule left it out (see {@link RuleEntry}), and targets may be pools. */
   routes: RouteRule[]
   /** The fallback chains, `[]` for none. */
   fallbackChains: FallbackChain[]
@@ -457,14 +469,14 @@ export interface GatewayConfig {
 }
 
 /**
- * A configuration as {@link Gateway} accepts it: rules may have pools, and entries may leave out `models`. It is a type of its
+ * A configuration as {@link Gateway} accepts it: rules may have pools or no `match`, and entries no `models`. It is a type of its
  * own because code written against ai-gateway-lite's `GatewayConfig` must keep compiling.
  */
 export interface PoolGatewayConfig extends Omit<GatewayConfig, 'providers' | 'routes'> {
   /** The provider entries. */
   providers: ProviderEntry[]
   /** The routing rules, with one provider or a pool. */
-  routes: (RouteRule | PoolRule)[]
+  routes: (RuleEntry | PoolRule)[]
 }
 
 /** File names for {@link loadConfig}, relative to its directory. */
@@ -490,7 +502,7 @@ export interface ValidationError {
 /** A routes file: `gateway.routes.json`. */
 export interface RoutesFile {
   /** The routing rules, with one provider or a pool. */
-  rules: (RouteRule | PoolRule)[]
+  rules: (RuleEntry | PoolRule)[]
   /** The fallback chains. Default: none. */
   fallbackChains?: FallbackChain[]
 }

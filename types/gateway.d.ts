@@ -124,7 +124,8 @@ export class Gateway {
    * Replaces the configuration. Calls in flight finish on the old one. Budgets keep their counts if name, scope and window stay
    * the same; circuit breakers, limits and the cache stay if their settings do.
    *
-   * Rejects with a {@link GatewayError} of kind `config_invalid`, and changes nothing, when the configuration has faults.
+   * Changes nothing when the configuration has faults: rejects with a {@link GatewayError} of kind `config_invalid`, or with an
+   * Error when an entry's family is neither built in nor in `customProviders`.
    */
   reload(config: PoolGatewayConfig): Promise<void>
 }

@@ -3,7 +3,10 @@
 import type { GatewayError, GatewayErrorCode } from './errors.js'
 import type { GatewayRequest, UsageSource } from './requests.js'
 
-/** One entry of the usage log: written exactly once for each call that was sent, whether it succeeds or fails. */
+/**
+ * One entry of the usage log: written exactly once for each call, whether it succeeds or fails. Calls that are refused at once
+ * (invalid request, no route, limits per user, budgets) have none.
+ */
 export interface UsageLog {
   /** Time of the entry, ISO 8601 in UTC. */
   timestamp: string

@@ -22,6 +22,13 @@ loadConfigFromObjects({
 new Gateway({ config: { providers: [short], routes: [], fallbackChains: [], budgets: [] } })
 new ProviderRegistry().load([short, full])
 
+// Rules without a `match` take every request.
+const everyone: t.RuleEntry = { name: 'everyone', priority: 0, target: { provider: 'deep' } }
+const pooled: t.PoolRule = { name: 'pool', priority: 1, target: { pool: [{ provider: 'deep' }] } }
+new Gateway({ config: { providers: [short], routes: [everyone, pooled], fallbackChains: [], budgets: [] } })
+loadConfigFromObjects({ providers: [short], routes: { rules: [everyone, pooled] }, budgets: [] })
+expectTypeOf<t.RouteRule>().toExtend<t.RuleEntry>()
+
 // The original's entries go in and come out as they were.
 export const original = (entries: t.ProviderConfig[]): t.PoolGatewayConfig => ({ ...loaded, providers: entries })
 export const modelsOf = (config: t.GatewayConfig): string[] => config.providers.flatMap((entry) => entry.models)
