@@ -151,7 +151,7 @@ fn table() -> String {
     table
 }
 
-const BEGIN: &str = "<!-- services: written by `cargo test --lib catalogue` -->\n";
+const BEGIN: &str = "<!-- services: written by `cargo test -p gateway-providers --lib catalogue` -->\n";
 const END: &str = "<!-- end of services -->";
 
 /// `docs/providers.md` lists the rows: on a developer's machine the test sees to it, in CI it must be so.
@@ -170,7 +170,7 @@ fn the_documentation_lists_every_service() {
         return;
     }
     panic!(
-        "the table in docs/providers.md is not that of the rows. `cargo test --lib catalogue` writes it, outside of \
-         CI; it is:\n{new}"
+        "the table in docs/providers.md is not that of the rows. Outside of CI, \
+         `cargo test -p gateway-providers --lib catalogue` writes it; it is:\n{new}"
     );
 }
