@@ -11,7 +11,7 @@ use super::bridge::Bridge;
 use super::custom::CustomProvider;
 use super::stream::{IDLE_LIMIT, drive};
 use gateway_engine::gateway::{GatewayStream, PromptEstimate, estimated_usage, unless_cancelled};
-use gateway_engine::routing::{Loaded, Orders, Providers, Routed};
+use gateway_engine::routing::{CallOptions, ProviderEntry, Providers, Routed};
 use gateway_model::config::ProviderConfig;
 use gateway_model::error::Failure;
 use gateway_model::{Answer, ChatRequest, EmbedRequest, UsageSource};
@@ -95,8 +95,8 @@ impl NativeProvider {
                 let model = order.model.clone();
                 let routed = Routed::new(source, String::new(), provider, model);
                 let estimates = Arc::new(PromptEstimate::new(order.request.clone()));
-                let orders = Orders::new(order.request, estimates);
-                let stream = GatewayStream::detached(routed, orders, open.cancel.clone());
+                let options = CallOptions::new(order.request, estimates);
+                let stream = GatewayStream::detached(routed, options, open.cancel.clone());
                 drive(stream, id, open, calls, observer, idle_limit, None).await;
                 Ok(())
             })
@@ -199,7 +199,7 @@ impl ProviderTable {
     #[napi(catch_unwind)]
     pub fn add_native(&mut self, name: String, provider: &NativeProvider) {
         self.idle.insert(name.clone(), idle_limit(&provider.entry));
-        self.providers.insert(name, Arc::new(Loaded::new(provider.provider.clone(), &provider.entry)));
+        self.providers.insert(name, Arc::new(ProviderEntry::new(provider.provider.clone(), &provider.entry)));
     }
 
     /// Adds an object of JavaScript: `object` is `{id, name, family}`, `entry` the configuration it was made from.
@@ -222,7 +222,7 @@ impl ProviderTable {
             timeout: entry.timeout_ms.map(Duration::from_millis),
         };
         self.idle.insert(name.clone(), idle_limit(&entry));
-        self.providers.insert(name, Arc::new(Loaded::new(Arc::new(provider), &entry)));
+        self.providers.insert(name, Arc::new(ProviderEntry::new(Arc::new(provider), &entry)));
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::errors::settled;
 use super::provider::{ProviderResult, ProviderTable, provider_result};
 use super::stream::{IDLE_LIMIT, RouteHead, drive};
 use gateway_engine::gateway::{GatewayStream, PromptEstimate, unless_cancelled};
-use gateway_engine::routing::{Decision, Orders, Router, fallback};
+use gateway_engine::routing::{CallOptions, Decision, Router, fallback};
 use gateway_model::ChatRequest;
 use gateway_model::config::FallbackChain;
 use gateway_model::error::GatewayError;
@@ -105,10 +105,10 @@ impl NativeRouter {
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let decision = read_decision(&decision)?;
-                let orders = orders(id, &request)?;
-                let run = fallback::chat(&decision, &providers, &orders);
+                let options = call_options(id, &request)?;
+                let run = fallback::chat(&decision, &providers, &options);
                 let routed = unless_cancelled(&open.cancel, run).await?;
-                let order = orders.call(routed.model.clone(), None);
+                let order = options.call(routed.model.clone(), None);
                 let route = RouteHead {
                     entry: routed.entry,
                     fallback_triggered: routed.fallback_triggered,
@@ -136,8 +136,8 @@ impl NativeRouter {
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let decision = read_decision(&decision)?;
-                let orders = orders(id, &request)?;
-                let run = fallback::stream(&decision, &providers, &orders);
+                let options = call_options(id, &request)?;
+                let run = fallback::stream(&decision, &providers, &options);
                 let routed = unless_cancelled(&open.cancel, run).await?;
                 let route = RouteHead {
                     entry: routed.entry.clone(),
@@ -145,7 +145,7 @@ impl NativeRouter {
                     fallback_from: routed.fallback_from.clone(),
                 };
                 let idle_limit = idle.get(&routed.entry).copied().unwrap_or(IDLE_LIMIT);
-                let stream = GatewayStream::detached(routed, orders, open.cancel.clone());
+                let stream = GatewayStream::detached(routed, options, open.cancel.clone());
                 drive(stream, id, open, calls, observer, idle_limit, Some(route)).await;
                 Ok(())
             })
@@ -153,8 +153,8 @@ impl NativeRouter {
     }
 }
 
-fn orders(id: u32, request: &str) -> Result<Orders, GatewayError> {
+fn call_options(id: u32, request: &str) -> Result<CallOptions, GatewayError> {
     let request = ChatRequest { caller: id, ..ChatRequest::from_json(request)? };
     let request = Arc::new(request);
-    Ok(Orders::new(request.clone(), Arc::new(PromptEstimate::new(request))))
+    Ok(CallOptions::new(request.clone(), Arc::new(PromptEstimate::new(request))))
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use gateway_engine::config;
 use gateway_engine::gateway::PromptEstimate;
-use gateway_engine::routing::{Loaded, Orders, RoutePool};
+use gateway_engine::routing::{CallOptions, ProviderEntry, RoutePool};
 use gateway_model::config::{ProviderConfig, Settings};
 use gateway_model::{ChatRequest, Message, Role};
 use gateway_providers::{Setup, build};
@@ -42,7 +42,7 @@ fn pool(strategy: &str, targets: usize) -> RoutePool {
         Setup { var: &|_: &str| Some("sk-0123456789".to_owned()), network: NetworkSettings::default() };
     let load = |entry: &ProviderConfig| {
         let provider = build(&entry.provider, entry, &setup).unwrap().unwrap();
-        (entry.name.clone(), Arc::new(Loaded::new(provider, entry)))
+        (entry.name.clone(), Arc::new(ProviderEntry::new(provider, entry)))
     };
     let providers = config.providers.iter().map(load).collect();
     let quality = MODELS.iter().zip([0.8, 0.5, 0.9, 0.7, 0.6]);
@@ -57,13 +57,13 @@ fn pool(strategy: &str, targets: usize) -> RoutePool {
     pool
 }
 
-fn orders() -> Orders {
+fn call_options() -> CallOptions {
     let request = Arc::new(ChatRequest {
         messages: vec![Message::plain(Role::User, "word ".repeat(200))],
         user_id: Some("f81d4fae-7dec-11d0-a765-00a0c91e6bf6".into()),
         ..ChatRequest::default()
     });
-    Orders::new(request.clone(), Arc::new(PromptEstimate::new(request)))
+    CallOptions::new(request.clone(), Arc::new(PromptEstimate::new(request)))
 }
 
 fn pick(criterion: &mut Criterion) {
@@ -72,11 +72,11 @@ fn pick(criterion: &mut Criterion) {
     for strategy in strategies {
         let mut group = criterion.benchmark_group(strategy);
         for targets in [3, 200] {
-            let (pool, orders, tried) = (pool(strategy, targets), orders(), vec![false; targets]);
+            let (pool, options, tried) = (pool(strategy, targets), call_options(), vec![false; targets]);
             group.bench_function(BenchmarkId::from_parameter(targets), |bencher| {
                 bencher.iter(|| {
-                    let costs = pool.costs(black_box(&orders));
-                    pool.pick(black_box(&orders.request), &costs, black_box(&tried)).unwrap()
+                    let costs = pool.costs(black_box(&options));
+                    pool.pick(black_box(&options.request), &costs, black_box(&tried)).unwrap()
                 });
             });
         }

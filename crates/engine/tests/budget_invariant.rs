@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use gateway_engine::budget::BudgetUsage;
 use gateway_engine::gateway::{CallContext, Gateway, GatewayStream, Leave};
-use gateway_engine::routing::{Loaded, Providers};
+use gateway_engine::routing::{ProviderEntry, Providers};
 use gateway_engine::usage::Observer;
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule};
 use gateway_model::error::ForeignError;
@@ -193,7 +193,8 @@ fn prices() {
 fn gateway(scripts: Arc<Vec<Script>>, budgets: &[BudgetPolicy]) -> Gateway {
     let entry = json!({"name": "scripted", "provider": "scripted", "models": MODELS});
     let entry = serde_json::from_value(entry).unwrap();
-    let loaded = |step| Arc::new(Loaded::new(Arc::new(Scripted { step, scripts: scripts.clone() }), &entry));
+    let loaded =
+        |step| Arc::new(ProviderEntry::new(Arc::new(Scripted { step, scripts: scripts.clone() }), &entry));
     let providers: Providers = [("first".to_owned(), loaded(0)), ("second".to_owned(), loaded(1))].into();
     let rules: Vec<RouteRule> = serde_json::from_value(json!([
         {"name": "chain", "priority": 1, "match": {"taskType": "chain"}, "target": {"provider": "first", "fallbackChain": "both"}},

@@ -9,6 +9,9 @@ use serde_json::{Map, Value, json};
 /// How much of an upstream's error body an error message quotes, in characters.
 const QUOTED_BODY_CHARS: usize = 300;
 
+/// The `errorCode` of an attempt that was given up because another one of the same call (a hedge) answered first.
+pub const HEDGE_LOST: &str = "HEDGE_LOST";
+
 /// What sort of failure a [`GatewayError`] is; decides fallback, retry and HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

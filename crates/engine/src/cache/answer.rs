@@ -143,7 +143,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use crate::gateway::{GatewayStream, PromptEstimate};
-    use crate::routing::{Orders, Routed};
+    use crate::routing::{CallOptions, Routed};
     use crate::usage::Outcome;
     use gateway_model::EventSource;
     use gateway_model::error::Failure;
@@ -189,8 +189,8 @@ mod tests {
         let source = Box::new(Replay(events)) as Box<dyn EventSource>;
         let routed = Routed::new(source, "p".to_owned(), provider, String::new());
         let request = Arc::new(ChatRequest::default());
-        let orders = Orders::new(request.clone(), Arc::new(PromptEstimate::new(request)));
-        let mut stream = GatewayStream::detached(routed, orders, CancellationToken::new());
+        let options = CallOptions::new(request.clone(), Arc::new(PromptEstimate::new(request)));
+        let mut stream = GatewayStream::detached(routed, options, CancellationToken::new());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async { while stream.next(&mut Vec::new()).await.unwrap() {} });
         stream.summary()

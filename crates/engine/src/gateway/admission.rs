@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Gateway, PromptEstimate, new_request_id};
 use crate::budget::{Refusal, Scope};
 use crate::routing::run::Estimates;
-use crate::routing::{Decision, Hedge, Orders};
+use crate::routing::{CallOptions, Decision, Hedge};
 use crate::usage::{CallRecord, Observer, Start};
 use gateway_model::ChatRequest;
 use gateway_model::error::{Failure, GatewayError};
@@ -25,7 +25,7 @@ pub(super) struct Planned {
 /// A call that was admitted, ready to run.
 pub(super) struct Admitted {
     pub decision: Decision,
-    pub orders: Orders,
+    pub options: CallOptions,
     pub record: CallRecord,
     pub request_id: String,
     pub started: Instant,
@@ -82,19 +82,19 @@ impl Gateway {
         };
         let max_tokens =
             request.max_tokens.or_else(|| reservation.as_ref().and_then(|held| held.output_cap()));
-        let orders = Orders {
+        let options = CallOptions {
             max_tokens,
             deadline,
             // The original repeats and falls back as often as its configuration says.
             retry_budget: decision.pool.is_some().then(|| self.retry_budget.clone()),
-            ..Orders::new(request.clone(), estimate)
+            ..CallOptions::new(request.clone(), estimate)
         };
-        if let Some(budget) = &orders.retry_budget {
+        if let Some(budget) = &options.retry_budget {
             budget.deposit();
         }
         let mut start = self.start(&request, &decision, &request_id, started, observer);
         start.reservation = reservation;
-        Ok(Admitted { decision, orders, record: CallRecord::open(start), request_id, started })
+        Ok(Admitted { decision, options, record: CallRecord::open(start), request_id, started })
     }
 
     /// What the record of a call begins with.

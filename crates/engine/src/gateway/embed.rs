@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::admission::Admitted;
-use super::{CallContext, Gateway, PromptEstimate, bill_overtaken, failed, unless_cancelled};
+use super::{CallContext, Gateway, PromptEstimate, bill_hedge_losers, failed, unless_cancelled};
 use crate::routing::fallback::execute;
 use crate::usage::{Outcome, latency_ms};
 use gateway_model::EmbedCall;
@@ -21,9 +21,9 @@ impl Gateway {
         let cancel = context.cancel.clone();
         let estimate = Arc::new(PromptEstimate::of_texts(inputs.clone()));
         let plan = self.plan(common, estimate)?;
-        let Admitted { decision, orders, record, request_id, started } =
+        let Admitted { decision, options, record, request_id, started } =
             self.admit(plan, context.observer)?;
-        let run = execute(&decision, &self.providers, &orders, |step| {
+        let run = execute(&decision, &self.providers, &options, |step| {
             let call = EmbedCall {
                 inputs: inputs.clone(),
                 dimensions,
@@ -42,8 +42,10 @@ impl Gateway {
             Err(failure) => return Err(failed(record, failure, &request_id)),
         };
         let lasting = &context.lasting;
-        bill_overtaken(&record, lasting, routed.overtaken, |model| counted(model.to_owned(), inputs.clone()))
-            .await;
+        bill_hedge_losers(&record, lasting, routed.hedge_losers, |model| {
+            counted(model.to_owned(), inputs.clone())
+        })
+        .await;
         let vectors = routed.output;
         let usage = match vectors.input_tokens {
             Some(tokens) => TokenUsage::new(tokens, 0),
@@ -57,7 +59,7 @@ impl Gateway {
             latency_ms: latency_ms(started),
             fallback_triggered: routed.fallback_triggered,
             fallback_from: routed.fallback_from,
-            attempts: orders.attempts.told(),
+            attempts: options.attempts.if_several(),
             ..Outcome::default()
         };
         record.end(&outcome, None);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::admission::scope_of;
 use super::{Gateway, PromptEstimate};
 use crate::routing::health::BreakerState;
-use crate::routing::{Decision, Excluded, Loaded, Orders, step_model};
+use crate::routing::{CallOptions, Decision, Excluded, ProviderEntry, step_model};
 use gateway_model::ChatRequest;
 use gateway_model::config::StrategyKind;
 use gateway_model::error::GatewayError;
@@ -98,16 +98,16 @@ impl Gateway {
                 });
             }
         };
-        let orders = Orders::new(request.clone(), estimate.clone());
-        let mut candidates = self.pool_candidates(&decision, &orders);
-        candidates.extend(self.chain_candidates(&decision, &orders));
+        let options = CallOptions::new(request.clone(), estimate.clone());
+        let mut candidates = self.pool_candidates(&decision, &options);
+        candidates.extend(self.chain_candidates(&decision, &options));
         if candidates.is_empty() {
             candidates.extend(self.candidate(
                 &decision.provider,
                 &decision.model,
                 Origin::Target,
                 None,
-                &orders,
+                &options,
             ));
         }
         let family = self.providers.get(&decision.provider).map_or("", |loaded| loaded.provider.family());
@@ -128,15 +128,15 @@ impl Gateway {
         })
     }
 
-    fn pool_candidates(&self, decision: &Decision, orders: &Orders) -> Vec<ExplainedCandidate> {
+    fn pool_candidates(&self, decision: &Decision, options: &CallOptions) -> Vec<ExplainedCandidate> {
         let Some(pool) = &decision.pool else { return Vec::new() };
-        let scores = pool.scores(orders);
+        let scores = pool.scores(options);
         let mut candidates: Vec<ExplainedCandidate> = (0..pool.len())
             .filter_map(|number| {
                 let member = pool.member(number)?;
-                let model = member.model(orders.request.model.as_deref());
+                let model = member.model(options.request.model.as_deref());
                 let score = scores.get(number).copied();
-                let candidate = self.candidate(&member.entry, model, Origin::Pool, score, orders)?;
+                let candidate = self.candidate(&member.entry, model, Origin::Pool, score, options)?;
                 #[allow(clippy::cast_possible_truncation)]
                 let blocked_ms = member.target.blocked().map(|wait| wait.as_millis() as u64);
                 Some(ExplainedCandidate { state: member.target.state(), blocked_ms, ..candidate })
@@ -152,12 +152,12 @@ impl Gateway {
         candidates
     }
 
-    fn chain_candidates(&self, decision: &Decision, orders: &Orders) -> Vec<ExplainedCandidate> {
+    fn chain_candidates(&self, decision: &Decision, options: &CallOptions) -> Vec<ExplainedCandidate> {
         let steps = decision.chain.iter().flat_map(|chain| &chain.steps);
         steps
             .filter_map(|step| {
-                let model = step_model(step, decision, &orders.request, &self.providers);
-                self.candidate(&step.provider, &model, Origin::Chain, None, orders)
+                let model = step_model(step, decision, &options.request, &self.providers);
+                self.candidate(&step.provider, &model, Origin::Chain, None, options)
             })
             .collect()
     }
@@ -168,9 +168,9 @@ impl Gateway {
         model: &str,
         from: Origin,
         score: Option<f64>,
-        orders: &Orders,
+        options: &CallOptions,
     ) -> Option<ExplainedCandidate> {
-        let loaded: Option<&Arc<Loaded>> = self.providers.get(entry);
+        let loaded: Option<&Arc<ProviderEntry>> = self.providers.get(entry);
         let target = loaded.and_then(|loaded| loaded.health.known(model));
         let guarded = loaded.is_some_and(|loaded| loaded.health.guarded);
         #[allow(clippy::cast_possible_truncation)]
@@ -185,11 +185,11 @@ impl Gateway {
             #[allow(clippy::cast_possible_truncation)]
             blocked_ms: blocked.map(|wait| wait.as_millis() as u64),
             refuses: loaded
-                .and_then(|loaded| loaded.provider.refuses(&orders.request))
+                .and_then(|loaded| loaded.provider.refuses(&options.request))
                 .map(|error| error.message),
-            estimated_input_tokens: orders.estimates.input_tokens(Tokenizer::of(model)),
+            estimated_input_tokens: options.estimates.input_tokens(Tokenizer::of(model)),
             estimated_cost_usd: loaded
-                .map_or(0.0, |loaded| orders.estimates.cost(loaded.provider.family(), model)),
+                .map_or(0.0, |loaded| options.estimates.cost(loaded.provider.family(), model)),
         })
     }
 }

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Gateway {
     /// A report for each provider, in the order of the configuration.
     pub fn health(&self) -> Vec<EntryReport> {
-        let report = |loaded: &Arc<crate::routing::Loaded>| {
+        let report = |loaded: &Arc<crate::routing::ProviderEntry>| {
             loaded.health.report(loaded.provider.name(), loaded.provider.keys())
         };
         self.providers.values().map(report).collect()

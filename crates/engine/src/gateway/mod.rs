@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::BudgetGuard;
 use crate::limits::UserLimits;
 use crate::routing::fallback;
-use crate::routing::run::Overtaken;
-use crate::routing::{Loaded, Orders, Providers, RetryBudget, RoutePool, Routed, Router};
+use crate::routing::run::HedgeLoser;
+use crate::routing::{CallOptions, ProviderEntry, Providers, RetryBudget, RoutePool, Routed, Router};
 use crate::usage::{CallRecord, Observer, Outcome, latency_ms};
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use gateway_model::error::{ErrorKind, Failure, GatewayError};
@@ -60,7 +60,7 @@ impl Gateway {
         budgets: Vec<BudgetPolicy>,
         settings: &Settings,
     ) -> Self {
-        let kept = |(name, loaded): (String, Arc<Loaded>)| {
+        let kept = |(name, loaded): (String, Arc<ProviderEntry>)| {
             let loaded = match self.providers.get(&name) {
                 Some(before) => Arc::new(loaded.keeping(before)),
                 None => loaded,
@@ -87,7 +87,7 @@ impl Gateway {
 /// What surrounds one call.
 pub struct CallContext {
     pub observer: Arc<dyn Observer>,
-    /// Hears of what is not told together with the call's end: entries of shared calls, and of overtaken attempts.
+    /// Hears of what is not told together with the call's end: entries of shared calls, and of hedge losers.
     pub lasting: Arc<dyn Observer>,
     /// Fires when the caller no longer wants the answer.
     pub cancel: CancellationToken,
@@ -175,15 +175,17 @@ impl Gateway {
         lasting: &Arc<dyn Observer>,
         cancel: &CancellationToken,
     ) -> Result<Answered, Failure> {
-        let Admitted { decision, orders, record, request_id, started } = admitted;
+        let Admitted { decision, options, record, request_id, started } = admitted;
         let run = async {
-            let mut routed = fallback::chat(&decision, &self.providers, &orders).await?;
-            let overtaken = std::mem::take(&mut routed.overtaken);
-            bill_overtaken(&record, lasting, overtaken, |model| estimated_usage(model, &orders.request, ""))
-                .await;
+            let mut routed = fallback::chat(&decision, &self.providers, &options).await?;
+            let hedge_losers = std::mem::take(&mut routed.hedge_losers);
+            bill_hedge_losers(&record, lasting, hedge_losers, |model| {
+                estimated_usage(model, &options.request, "")
+            })
+            .await;
             let (entry, family) = (routed.entry.clone(), routed.provider.family().to_owned());
             let model_asked = routed.model.clone();
-            Ok((outcome_of(routed, &orders).await, entry, family, model_asked))
+            Ok((outcome_of(routed, &options).await, entry, family, model_asked))
         };
         match unless_cancelled(cancel, run).await {
             Ok((mut outcome, entry, family, model_asked)) => {
@@ -223,16 +225,18 @@ impl Gateway {
         lasting: &Arc<dyn Observer>,
         cancel: CancellationToken,
     ) -> Result<GatewayStream, Failure> {
-        let Admitted { decision, orders, record, request_id, started } = admitted;
+        let Admitted { decision, options, record, request_id, started } = admitted;
         let open = async {
-            let mut routed = fallback::stream(&decision, &self.providers, &orders).await?;
-            let overtaken = std::mem::take(&mut routed.overtaken);
-            bill_overtaken(&record, lasting, overtaken, |model| estimated_usage(model, &orders.request, ""))
-                .await;
+            let mut routed = fallback::stream(&decision, &self.providers, &options).await?;
+            let hedge_losers = std::mem::take(&mut routed.hedge_losers);
+            bill_hedge_losers(&record, lasting, hedge_losers, |model| {
+                estimated_usage(model, &options.request, "")
+            })
+            .await;
             Ok(routed)
         };
         match unless_cancelled(&cancel, open).await {
-            Ok(routed) => Ok(GatewayStream::new(routed, record, orders, request_id, started, cancel)),
+            Ok(routed) => Ok(GatewayStream::new(routed, record, options, request_id, started, cancel)),
             Err(failure) => Err(failed(record, failure, &request_id)),
         }
     }
@@ -282,24 +286,24 @@ fn failed(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
 }
 
 /// What attempts have cost that another one overtook: their prompts, which their providers have read.
-async fn bill_overtaken<F: Future<Output = TokenUsage>>(
+async fn bill_hedge_losers<F: Future<Output = TokenUsage>>(
     record: &CallRecord,
     observer: &Arc<dyn Observer>,
-    overtaken: Vec<Overtaken>,
+    hedge_losers: Vec<HedgeLoser>,
     prompt: impl Fn(&str) -> F,
 ) {
-    for Overtaken { provider, model } in overtaken {
+    for HedgeLoser { provider, model } in hedge_losers {
         let usage = prompt(&model).await;
         let cost = pricing::cost(provider.family(), &model, &usage);
-        if let Some(entry) = record.overtaken(provider.name(), &model, usage, cost) {
+        if let Some(entry) = record.hedge_lost(provider.name(), &model, usage, cost) {
             observer.usage(entry);
         }
     }
 }
 
-async fn outcome_of(routed: Routed<Answer>, orders: &Orders) -> Outcome {
+async fn outcome_of(routed: Routed<Answer>, options: &CallOptions) -> Outcome {
     let Routed { output: answer, provider, model, fallback_from, fallback_triggered, degraded, .. } = routed;
-    let request = &orders.request;
+    let request = &options.request;
     let usage = match answer.usage {
         Some(usage) => usage,
         None => estimated_usage(&model, request, &answer.output_text()).await,
@@ -322,6 +326,6 @@ async fn outcome_of(routed: Routed<Answer>, orders: &Orders) -> Outcome {
         degraded,
         cached: false,
         saved: None,
-        attempts: orders.attempts.told(),
+        attempts: options.attempts.if_several(),
     }
 }

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use serde::Serialize;
 
 use super::Gateway;
-use crate::routing::Loaded;
+use crate::routing::ProviderEntry;
 
 /// Services add models by the day, not by the minute.
 const KEPT: Duration = Duration::from_secs(300);
@@ -48,7 +48,7 @@ impl Gateway {
         join_all(lists).await.concat()
     }
 
-    async fn service_models(&self, entry: &str, loaded: &Loaded, refresh: bool) -> Vec<String> {
+    async fn service_models(&self, entry: &str, loaded: &ProviderEntry, refresh: bool) -> Vec<String> {
         if let Some((since, ids)) = self.models.kept().get(entry)
             && !refresh
             && since.elapsed() < KEPT

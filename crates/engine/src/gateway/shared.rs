@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::{Admitted, Planned, scope_of};
 use super::{Answered, CallContext, Gateway, GatewayStream, PromptEstimate, failed, unless_cancelled};
 use crate::cache::{AnswerCache, AnswerFlights, CacheKey, CachedAnswer, Joined, Lead, Shared, StreamFlights};
-use crate::routing::{Orders, Routed};
+use crate::routing::{CallOptions, Routed};
 use crate::usage::{CallRecord, Outcome, latency_ms};
 use gateway_model::config::{CacheSettings, Settings};
 use gateway_model::error::Failure;
@@ -251,7 +251,7 @@ impl Gateway {
             }
             Joined::Leader(lead) => {
                 let (request_id, started) = (plan.request_id.clone(), plan.started);
-                let orders = Orders::new(plan.request.clone(), plan.estimate.clone());
+                let options = CallOptions::new(plan.request.clone(), plan.estimate.clone());
                 let (gateway, lasting, keeper) = (self.clone(), context.lasting.clone(), self.keeper(share));
                 let (lead, admitted) = self.admit_for_all(lead, plan, &context)?;
                 let work = async move {
@@ -267,7 +267,7 @@ impl Gateway {
                 let attempts = head.attempts.clone();
                 let routed = head.routed(Box::new(source));
                 let record = CallRecord::detached();
-                let stream = GatewayStream::new(routed, record, orders, request_id, started, context.cancel);
+                let stream = GatewayStream::new(routed, record, options, request_id, started, context.cancel);
                 Ok(stream.after(attempts))
             }
         }
@@ -299,7 +299,7 @@ fn free_stream(
     cancel: CancellationToken,
 ) -> GatewayStream {
     let Planned { request, estimate, request_id, started, .. } = plan;
-    GatewayStream::new(routed, record, Orders::new(request, estimate), request_id, started, cancel)
+    GatewayStream::new(routed, record, CallOptions::new(request, estimate), request_id, started, cancel)
 }
 
 /// Puts a stream's answer into the cache when it has come to its end.

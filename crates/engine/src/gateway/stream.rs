@@ -11,7 +11,7 @@ use super::estimate::{count_usage, estimated_usage};
 use super::shared::{Keeper, StreamHead};
 use super::unless_cancelled;
 use crate::cache::CachedAnswer;
-use crate::routing::{Orders, Routed};
+use crate::routing::{CallOptions, Routed};
 use crate::usage::{CallRecord, Outcome, latency_ms};
 use gateway_model::Usd;
 use gateway_model::error::{ErrorKind, Failure};
@@ -66,7 +66,7 @@ impl GatewayStream {
     pub(super) fn new(
         routed: Routed<Box<dyn EventSource>>,
         record: CallRecord,
-        orders: Orders,
+        options: CallOptions,
         request_id: String,
         started: Instant,
         cancel: CancellationToken,
@@ -85,7 +85,7 @@ impl GatewayStream {
             source: Some(source),
             record: Some(record),
             cancel,
-            request: orders.request,
+            request: options.request,
             request_id,
             started,
             entry,
@@ -96,7 +96,7 @@ impl GatewayStream {
                 fallback_triggered,
                 fallback_from,
                 degraded,
-                attempts: orders.attempts.told(),
+                attempts: options.attempts.if_several(),
                 ..Outcome::default()
             },
             asked_model: model,
@@ -110,8 +110,12 @@ impl GatewayStream {
     }
 
     /// A stream outside of a gateway: nothing is budgeted, nothing is logged.
-    pub fn detached(routed: Routed<Box<dyn EventSource>>, orders: Orders, cancel: CancellationToken) -> Self {
-        Self::new(routed, CallRecord::detached(), orders, String::new(), Instant::now(), cancel)
+    pub fn detached(
+        routed: Routed<Box<dyn EventSource>>,
+        options: CallOptions,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self::new(routed, CallRecord::detached(), options, String::new(), Instant::now(), cancel)
     }
 
     /// From the cache: this is what it would have cost.

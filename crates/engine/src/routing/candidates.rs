@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::health::TargetHealth;
-use super::run::{Orders, Routed};
-use super::{Decision, Loaded, Providers, not_loaded};
+use super::run::{CallOptions, Routed};
+use super::{Decision, ProviderEntry, Providers, not_loaded};
 use gateway_model::ChatRequest;
 use gateway_model::Provider;
 use gateway_model::config::{FallbackStep, FallbackTrigger};
@@ -15,7 +15,7 @@ use gateway_model::error::{ErrorKind, Failure, GatewayError};
 /// One that is to be asked.
 pub struct Candidate {
     pub entry: String,
-    pub loaded: Arc<Loaded>,
+    pub loaded: Arc<ProviderEntry>,
     pub model: String,
     /// In place of the provider's own timeout.
     pub timeout: Option<Duration>,
@@ -45,7 +45,7 @@ impl Candidate {
 pub struct Candidates<'a> {
     decision: &'a Decision,
     providers: &'a Providers,
-    orders: &'a Orders,
+    options: &'a CallOptions,
     /// At the pool's members, where its strategy cares; told when they are first picked from.
     costs: Option<Vec<f64>>,
     /// Members of the pool that were asked.
@@ -63,12 +63,12 @@ pub struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    pub fn new(decision: &'a Decision, providers: &'a Providers, orders: &'a Orders) -> Self {
+    pub fn new(decision: &'a Decision, providers: &'a Providers, options: &'a CallOptions) -> Self {
         let pool = decision.pool.as_ref();
         Self {
             decision,
             providers,
-            orders,
+            options,
             costs: None,
             tried: vec![false; pool.map_or(0, |pool| pool.len())],
             pool_left: pool.map_or(0, |pool| pool.max_attempts),
@@ -116,8 +116,8 @@ impl<'a> Candidates<'a> {
         if self.pool_left == 0 {
             return None;
         }
-        let request = &self.orders.request;
-        let costs = self.costs.get_or_insert_with(|| pool.costs(self.orders));
+        let request = &self.options.request;
+        let costs = self.costs.get_or_insert_with(|| pool.costs(self.options));
         let number = pool.pick(request, costs, &self.tried)?;
         self.pool_left -= 1;
         if let Some(tried) = self.tried.get_mut(number) {
@@ -155,7 +155,7 @@ impl<'a> Candidates<'a> {
                 raised = Some(FallbackTrigger::ProviderError);
                 continue;
             };
-            let model = step_model(step, self.decision, &self.orders.request, self.providers);
+            let model = step_model(step, self.decision, &self.options.request, self.providers);
             let timeout = step.timeout_ms.map(Duration::from_millis);
             return Some(self.candidate(step.provider.clone(), loaded.clone(), model, timeout, None));
         }
@@ -165,7 +165,7 @@ impl<'a> Candidates<'a> {
     fn candidate(
         &mut self,
         entry: String,
-        loaded: Arc<Loaded>,
+        loaded: Arc<ProviderEntry>,
         model: String,
         timeout: Option<Duration>,
         member: Option<Arc<TargetHealth>>,

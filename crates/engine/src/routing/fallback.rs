@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::candidates::{Candidates, step_model};
-use super::run::{Orders, Output, Routed, Step, run};
+use super::run::{CallOptions, Output, Routed, Step, run};
 use super::{Decision, Providers};
 use gateway_model::Answer;
 use gateway_model::config::ChainExecution;
@@ -14,14 +14,14 @@ use gateway_model::{EventSource, UniversalCall};
 pub async fn execute<T, F>(
     decision: &Decision,
     providers: &Providers,
-    orders: &Orders,
+    options: &CallOptions,
     ask: impl Fn(Step) -> F,
 ) -> Result<Routed<T>, Failure>
 where
     T: Output,
     F: Future<Output = Result<T, Failure>>,
 {
-    run(Candidates::new(decision, providers, orders), orders, decision.hedge, ask).await
+    run(Candidates::new(decision, providers, options), options, decision.hedge, ask).await
 }
 
 /// The chain as one call to Cloudflare's Universal Endpoint; `None` where it is gone down step by step, as it is after a
@@ -29,7 +29,7 @@ where
 fn universal(
     decision: &Decision,
     providers: &Providers,
-    orders: &Orders,
+    options: &CallOptions,
 ) -> Option<(Box<dyn UniversalCall>, Vec<Routed<()>>)> {
     let chain = decision.chain.as_ref().filter(|chain| chain.execution == ChainExecution::Cloudflare)?;
     if decision.pool.is_some() {
@@ -40,8 +40,8 @@ fn universal(
     for step in &chain.steps {
         let Some(loaded) = providers.get(&step.provider) else { continue };
         let provider = loaded.provider.clone();
-        let model = step_model(step, decision, &orders.request, providers);
-        let call = orders.call(model.clone(), step.timeout_ms.map(Duration::from_millis));
+        let model = step_model(step, decision, &options.request, providers);
+        let call = options.call(model.clone(), step.timeout_ms.map(Duration::from_millis));
         routes.push(Routed {
             fallback_from: routes.first().map(|first| first.provider.name().to_owned()),
             fallback_triggered: !routes.is_empty(),
@@ -57,12 +57,12 @@ fn universal(
 pub async fn chat(
     decision: &Decision,
     providers: &Providers,
-    orders: &Orders,
+    options: &CallOptions,
 ) -> Result<Routed<Answer>, Failure> {
-    match universal(decision, providers, orders) {
+    match universal(decision, providers, options) {
         Some((call, routes)) => call.chat().await.and_then(|answered| answered_by(routes, answered)),
         None => {
-            execute(decision, providers, orders, |step| async move { step.provider.chat(&step.call).await })
+            execute(decision, providers, options, |step| async move { step.provider.chat(&step.call).await })
                 .await
         }
     }
@@ -72,13 +72,18 @@ pub async fn chat(
 pub async fn stream(
     decision: &Decision,
     providers: &Providers,
-    orders: &Orders,
+    options: &CallOptions,
 ) -> Result<Routed<Box<dyn EventSource>>, Failure> {
-    match universal(decision, providers, orders) {
+    match universal(decision, providers, options) {
         Some((call, routes)) => call.stream().await.and_then(|answered| answered_by(routes, answered)),
         None => {
-            execute(decision, providers, orders, |step| async move { step.provider.stream(&step.call).await })
-                .await
+            execute(
+                decision,
+                providers,
+                options,
+                |step| async move { step.provider.stream(&step.call).await },
+            )
+            .await
         }
     }
 }

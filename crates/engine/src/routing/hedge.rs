@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::candidates::{Candidate, Candidates};
-use super::run::{Orders, Output, Overtaken, Routed, Step, attempt, ends};
+use super::run::{CallOptions, HedgeLoser, Output, Routed, Step, attempt, ends};
 use gateway_model::config::{HedgeConfig, HedgeDelay};
 use gateway_model::error::{Failure, GatewayError};
 
@@ -34,7 +34,7 @@ impl From<HedgeConfig> for Hedge {
 
 /// An attempt beside others.
 struct Beside {
-    asked: Overtaken,
+    asked: HedgeLoser,
     pooled: bool,
     /// The retry budget has paid for it.
     charged: bool,
@@ -48,7 +48,7 @@ impl Beside {
         let overtaken: Arc<AtomicBool> = Arc::default();
         candidate.overtaken = Some(overtaken.clone());
         Self {
-            asked: Overtaken { provider: candidate.loaded.provider.clone(), model: candidate.model.clone() },
+            asked: HedgeLoser { provider: candidate.loaded.provider.clone(), model: candidate.model.clone() },
             pooled: candidate.pooled(),
             charged,
             sent: Arc::default(),
@@ -69,7 +69,7 @@ pub(super) async fn hedged<T, F>(
     mut first: Candidate,
     charged: bool,
     candidates: &mut Candidates<'_>,
-    orders: &Orders,
+    options: &CallOptions,
     hedge: Hedge,
     ask: &impl Fn(Step) -> F,
     sent: &AtomicBool,
@@ -80,7 +80,7 @@ where
 {
     let wait = |candidate: &Candidate| hedge.after.or_else(|| candidate.usual_wait());
     let run = |number: usize, candidate, sent: Arc<AtomicBool>| async move {
-        (number, attempt(candidate, orders, ask, &sent).await)
+        (number, attempt(candidate, options, ask, &sent).await)
     };
     let begun = Instant::now();
     let mut next_at = wait(&first).map(|wait| Instant::now() + wait);
@@ -99,9 +99,9 @@ where
             done = running.next() => done,
             () = timer => {
                 next_at = None;
-                if orders.may_try_again() {
+                if options.may_try_again() {
                     let Some(mut candidate) = candidates.next_beside() else {
-                        orders.was_not_sent();
+                        options.was_not_sent();
                         continue;
                     };
                     extra += 1;
@@ -123,25 +123,26 @@ where
             Ok(routed) => {
                 let (overtaken, unsent): (Vec<_>, Vec<_>) =
                     all.into_iter().filter(|beside| !beside.ended).partition(Beside::was_sent);
-                unsent.iter().filter(|beside| beside.charged).for_each(|_| orders.was_not_sent());
+                unsent.iter().filter(|beside| beside.charged).for_each(|_| options.was_not_sent());
                 overtaken.iter().for_each(|beside| beside.overtaken.store(true, Ordering::Relaxed));
-                let overtaken: Vec<Overtaken> = overtaken.into_iter().map(|beside| beside.asked).collect();
-                orders.attempts.overtaken(&overtaken, &routed, begun);
-                return Ok(Routed { overtaken, ..routed });
+                let hedge_losers: Vec<HedgeLoser> =
+                    overtaken.into_iter().map(|beside| beside.asked).collect();
+                options.attempts.hedge_lost(&hedge_losers, &routed, begun);
+                return Ok(Routed { hedge_losers, ..routed });
             }
             Err(failure) => failure,
         };
         let failure = (failure, beside.pooled);
         if was_sent {
             sent.store(true, Ordering::Relaxed);
-            if ends(&failure.0, orders, failure.1) {
+            if ends(&failure.0, options, failure.1) {
                 return Err(failure);
             }
             last_sent = Some(failure.clone());
         } else {
             candidates.was_kept_back(beside.pooled);
             if beside.charged {
-                orders.was_not_sent();
+                options.was_not_sent();
             }
             if number > 0 {
                 // Another one takes its place at once.

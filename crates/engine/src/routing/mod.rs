@@ -31,11 +31,11 @@ pub use hedge::Hedge;
 pub use matcher::{Excluded, Matcher};
 pub use retry_budget::RetryBudget;
 pub use route_pool::RoutePool;
-pub use run::{Orders, Routed, Step};
+pub use run::{CallOptions, Routed, Step};
 
-/// A loaded provider and the entry it was loaded for.
+/// An entry of the configuration and the provider loaded for it.
 #[derive(Clone)]
-pub struct Loaded {
+pub struct ProviderEntry {
     pub provider: Arc<dyn Provider>,
     /// The entry's default model, or the first it lists.
     pub default_model: Option<String>,
@@ -57,7 +57,7 @@ pub struct Loaded {
     limited: (RateLimit, Option<u64>),
 }
 
-impl Loaded {
+impl ProviderEntry {
     pub fn new(provider: Arc<dyn Provider>, entry: &ProviderConfig) -> Self {
         Self {
             provider,
@@ -110,8 +110,8 @@ fn identity(entry: &ProviderConfig) -> String {
     format!("{:?}", (provider, base_url, options, cloudflare_gateway, default_model, models))
 }
 
-/// Loaded providers by their entry's name, in the order of the configuration.
-pub type Providers = IndexMap<String, Arc<Loaded>>;
+/// Provider entries by their entry's name, in the order of the configuration.
+pub type Providers = IndexMap<String, Arc<ProviderEntry>>;
 
 /// What routing decided about a request.
 #[derive(Clone)]

@@ -113,7 +113,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::routing::Loaded;
+    use crate::routing::ProviderEntry;
     use gateway_model::config::ProviderConfig;
     use gateway_pricing::{ModelPricing, register_model_pricing};
     use gateway_providers::{Setup, build};
@@ -139,7 +139,7 @@ mod tests {
             "auth": { "type": "apiKey", "envVar": "KEY" } });
         let entry: ProviderConfig = serde_json::from_value(entry).unwrap();
         let setup = Setup { var: &|_| Some("sk-0123456789".into()), network: NetworkSettings::default() };
-        let loaded = Loaded::new(build(family, &entry, &setup).unwrap().unwrap(), &entry);
+        let loaded = ProviderEntry::new(build(family, &entry, &setup).unwrap().unwrap(), &entry);
         Member::new(family, Arc::new(loaded), own)
     }
 

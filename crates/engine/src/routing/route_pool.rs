@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::health::TargetHealth;
 use super::pool::{Ask, Pool, Target, TargetName};
 use super::price_sheet::PriceSheets;
-use super::run::Orders;
-use super::{Loaded, Providers};
+use super::run::CallOptions;
+use super::{ProviderEntry, Providers};
 use gateway_model::ChatRequest;
 use gateway_model::config::{PoolConfig, Settings};
 
@@ -27,7 +27,7 @@ pub struct RoutePool {
 /// A provider that is loaded, and the model it is asked for.
 pub struct Member {
     pub entry: String,
-    pub loaded: Arc<Loaded>,
+    pub loaded: Arc<ProviderEntry>,
     /// Its account.
     pub target: Arc<TargetHealth>,
     /// Never empty.
@@ -35,13 +35,13 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(entry: &str, loaded: Arc<Loaded>, model: Option<&str>) -> Self {
+    pub fn new(entry: &str, loaded: Arc<ProviderEntry>, model: Option<&str>) -> Self {
         let model = model.filter(|model| !model.is_empty()).map(str::to_owned);
         let usual = loaded.member_model(model.as_deref(), None).unwrap_or_default();
         Self { entry: entry.to_owned(), target: loaded.health.target(usual), loaded, model }
     }
 
-    /// What it is asked for by a call that asks for this model: as [`Loaded::member_model`] says.
+    /// What it is asked for by a call that asks for this model: as [`ProviderEntry::member_model`] says.
     pub fn model<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
         self.loaded.member_model(self.model.as_deref(), asked).unwrap_or_default()
     }
@@ -92,11 +92,11 @@ impl RoutePool {
     }
 
     /// What a call would cost at each member, in dollars; empty: the strategy does not care.
-    pub fn costs(&self, orders: &Orders) -> Vec<f64> {
+    pub fn costs(&self, options: &CallOptions) -> Vec<f64> {
         if !self.pool.compares_costs() {
             return Vec::new();
         }
-        self.prices.costs(&self.members, orders.request.model.as_deref(), &*orders.estimates)
+        self.prices.costs(&self.members, options.request.model.as_deref(), &*options.estimates)
     }
 
     /// The next member for a call; `None`: nobody is left or available. `costs` are those of the call.
@@ -106,8 +106,8 @@ impl RoutePool {
     }
 
     /// Each member's score; lower is asked first.
-    pub fn scores(&self, orders: &Orders) -> Vec<f64> {
-        let (hash, costs) = (self.hash(&orders.request), self.costs(orders));
+    pub fn scores(&self, options: &CallOptions) -> Vec<f64> {
+        let (hash, costs) = (self.hash(&options.request), self.costs(options));
         self.pool.scores(&Ask { hash: hash.as_deref(), costs: &costs })
     }
 

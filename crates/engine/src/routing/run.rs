@@ -12,7 +12,7 @@ use super::health::{Attempt, Fault, fault};
 use super::hedge::{Hedge, hedged};
 use super::retry_budget::RetryBudget;
 use crate::limits::Permit;
-use crate::usage::OVERTAKEN;
+use gateway_model::error::HEDGE_LOST;
 use gateway_model::error::{ErrorKind, Failure, GatewayError};
 use gateway_model::{Answer, AttemptRecord, ChatRequest, StreamEvent, TokenUsage};
 use gateway_model::{EventSource, Provider, ProviderCall, RetryGate, Vectors};
@@ -29,8 +29,8 @@ pub struct Routed<T> {
     /// The first one's provider, when another answered.
     pub fallback_from: Option<String>,
     pub fallback_triggered: bool,
-    /// Attempts that another one overtook: asked, and given up before they answered.
-    pub overtaken: Vec<Overtaken>,
+    /// Attempts that were sent, and given up because this one answered first.
+    pub hedge_losers: Vec<HedgeLoser>,
     /// A chain's `degradedReply`, in the providers' place.
     pub degraded: bool,
 }
@@ -45,19 +45,19 @@ impl<T> Routed<T> {
             model,
             fallback_from: None,
             fallback_triggered: false,
-            overtaken: Vec::new(),
+            hedge_losers: Vec::new(),
             degraded: false,
         }
     }
 }
 
-/// A hedge, or what it has overtaken.
-pub struct Overtaken {
+/// An attempt that another one of the same call beat to the first content.
+pub struct HedgeLoser {
     pub provider: Arc<dyn Provider>,
     pub model: String,
 }
 
-/// One attempt: a provider and its orders.
+/// One attempt: a provider and its options.
 pub struct Step {
     pub provider: Arc<dyn Provider>,
     pub call: ProviderCall,
@@ -170,27 +170,27 @@ impl AttemptLog {
         }
     }
 
-    /// `routed` came before the others. Its own line is there already if it was not the first.
-    pub(super) fn overtaken<T>(&self, others: &[Overtaken], routed: &Routed<T>, since: Instant) {
+    /// Logs each hedge loser, then the winner, unless an earlier failure has already made us log it.
+    pub(super) fn hedge_lost<T>(&self, others: &[HedgeLoser], routed: &Routed<T>, since: Instant) {
         let is_first = self.is_empty();
-        for Overtaken { provider, model } in others {
-            self.push(provider.name(), model, Some(OVERTAKEN.to_owned()), since);
+        for HedgeLoser { provider, model } in others {
+            self.push(provider.name(), model, Some(HEDGE_LOST.to_owned()), since);
         }
         if is_first {
             self.answered(routed.provider.name(), &routed.model, since);
         }
     }
 
-    /// Those of a call that took more than one.
-    pub fn told(&self) -> Vec<AttemptRecord> {
+    /// Empty when the first attempt answered.
+    pub fn if_several(&self) -> Vec<AttemptRecord> {
         let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if records.len() > 1 { records.clone() } else { Vec::new() }
     }
 }
 
-/// The orders that every attempt of a call shares.
+/// The options that every attempt of a call shares.
 #[derive(Clone)]
-pub struct Orders {
+pub struct CallOptions {
     pub request: Arc<ChatRequest>,
     pub max_tokens: Option<u64>,
     pub deadline: Option<Instant>,
@@ -220,7 +220,7 @@ pub trait Estimates: Send + Sync {
     }
 }
 
-impl Orders {
+impl CallOptions {
     pub fn new(request: Arc<ChatRequest>, estimates: Arc<dyn Estimates>) -> Self {
         Self {
             max_tokens: request.max_tokens,
@@ -263,7 +263,7 @@ impl Orders {
 struct Gate {
     /// The attempt under way, and since when it is.
     attempt: Mutex<(Option<Attempt>, Instant)>,
-    orders: Orders,
+    options: CallOptions,
     provider: String,
     model: String,
 }
@@ -271,14 +271,14 @@ struct Gate {
 impl Gate {
     fn new(
         attempt: Attempt,
-        orders: &Orders,
+        options: &CallOptions,
         provider: &Arc<dyn Provider>,
         model: &str,
         since: Instant,
     ) -> Self {
         Self {
             attempt: Mutex::new((Some(attempt), since)),
-            orders: orders.clone(),
+            options: options.clone(),
             provider: provider.name().to_owned(),
             model: model.to_owned(),
         }
@@ -300,17 +300,17 @@ impl RetryGate for Gate {
     fn allows(&self, error: &GatewayError, wait: Duration) -> bool {
         let mut state = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
         let (attempt, since) = &mut *state;
-        if !self.orders.may_try_again() {
+        if !self.options.may_try_again() {
             return false;
         }
         let allowed = attempt.as_mut().is_some_and(|attempt| attempt.again(error, wait));
         if !allowed {
             // Its failure is counted by now.
             *attempt = None;
-            self.orders.was_not_sent();
+            self.options.was_not_sent();
         }
         if allowed {
-            self.orders.attempts.push(&self.provider, &self.model, Some(error.code.to_string()), *since);
+            self.options.attempts.push(&self.provider, &self.model, Some(error.code.to_string()), *since);
             *since = Instant::now() + wait;
         }
         allowed
@@ -321,7 +321,7 @@ impl RetryGate for Gate {
 /// the attempt back, and what was not sent adds nothing to the traffic.
 pub(super) async fn attempt<T, F>(
     candidate: Candidate,
-    orders: &Orders,
+    options: &CallOptions,
     ask: &impl Fn(Step) -> F,
     sent: &AtomicBool,
 ) -> Result<Routed<T>, Failure>
@@ -333,7 +333,7 @@ where
     let provider = loaded.provider.clone();
     let started = Instant::now();
     let failed = |failure: Failure| {
-        orders.attempts.push(provider.name(), &model, Some(failure.log_code().to_owned()), started);
+        options.attempts.push(provider.name(), &model, Some(failure.log_code().to_owned()), started);
         failure
     };
     let mut begun = target.begin(guarded).map_err(|wait| {
@@ -346,17 +346,17 @@ where
     let permit = if loaded.limits.is_empty() {
         None
     } else {
-        let tokens = |most| orders.estimates.tokens(&model, most);
-        let admitted = loaded.limits.admit(provider.name(), tokens, orders.deadline).await;
+        let tokens = |most| options.estimates.tokens(&model, most);
+        let admitted = loaded.limits.admit(provider.name(), tokens, options.deadline).await;
         let permit = admitted.map_err(|error| failed(error.into()))?;
         begun.is_sent();
         queued = started.elapsed();
         permit
     };
     sent.store(true, Ordering::Relaxed);
-    let mut call = orders.call(model.clone(), timeout);
+    let mut call = options.call(model.clone(), timeout);
     let (result, begun, since) = if loaded.retries {
-        let gate = Arc::new(Gate::new(begun, orders, &provider, &model, started));
+        let gate = Arc::new(Gate::new(begun, options, &provider, &model, started));
         call.gate = Some(gate.clone());
         let result = ask(Step { provider: provider.clone(), call }).await;
         let (begun, since) = gate.finish();
@@ -370,20 +370,20 @@ where
                 return Err(GatewayError::internal("an attempt was lost").into());
             };
             begun.answered();
-            orders.attempts.answered(provider.name(), &model, since);
+            options.attempts.answered(provider.name(), &model, since);
             let output = output.watched(Watch { attempt: begun, _permit: permit });
             Ok(Routed { fallback_triggered: number > 0, ..Routed::new(output, entry, provider, model) })
         }
         Err(failure) => {
             // A call that has spent its time in our own queue does not tell how slow the target is.
-            let was_late = orders.late() && queued > started.elapsed() / 2;
+            let was_late = options.late() && queued > started.elapsed() / 2;
             if let Some(mut begun) = begun.filter(|_| !was_late) {
                 begun.failed(&failure);
             }
             if is_refused_before_sending(&failure) {
                 sent.store(false, Ordering::Relaxed);
             }
-            orders.attempts.push(provider.name(), &model, Some(failure.log_code().to_owned()), since);
+            options.attempts.push(provider.name(), &model, Some(failure.log_code().to_owned()), since);
             Err(failure)
         }
     }
@@ -395,14 +395,14 @@ fn is_refused_before_sending(failure: &Failure) -> bool {
 }
 
 /// Whether nobody else is to be asked after this.
-pub(super) fn ends(failure: &Failure, orders: &Orders, pooled: bool) -> bool {
-    orders.late() || (pooled && fault(failure) == Fault::Caller)
+pub(super) fn ends(failure: &Failure, options: &CallOptions, pooled: bool) -> bool {
+    options.late() || (pooled && fault(failure) == Fault::Caller)
 }
 
 /// Asks the candidates in turn until one answers.
 pub async fn run<T, F>(
     mut candidates: Candidates<'_>,
-    orders: &Orders,
+    options: &CallOptions,
     hedge: Option<Hedge>,
     ask: impl Fn(Step) -> F,
 ) -> Result<Routed<T>, Failure>
@@ -416,18 +416,18 @@ where
     while let Some(candidate) = candidates.next(last.as_ref()) {
         let pooled = candidate.pooled();
         let charged = charges && pooled;
-        if charged && !orders.may_try_again() {
+        if charged && !options.may_try_again() {
             candidates.leave_pool();
             continue;
         }
         let sent = AtomicBool::new(false);
         let result = match hedge {
-            None => attempt(candidate, orders, &ask, &sent).await.map_err(|failure| (failure, pooled)),
-            Some(hedge) => hedged(candidate, charged, &mut candidates, orders, hedge, &ask, &sent).await,
+            None => attempt(candidate, options, &ask, &sent).await.map_err(|failure| (failure, pooled)),
+            Some(hedge) => hedged(candidate, charged, &mut candidates, options, hedge, &ask, &sent).await,
         };
         let failure = match result {
             Ok(routed) => return Ok(candidates.mark(routed)),
-            Err((failure, pooled)) if ends(&failure, orders, pooled) => return Err(failure),
+            Err((failure, pooled)) if ends(&failure, options, pooled) => return Err(failure),
             Err((failure, _)) => failure,
         };
         if sent.into_inner() {
@@ -435,7 +435,7 @@ where
         } else if hedge.is_none() {
             candidates.was_kept_back(pooled);
             if charged {
-                orders.was_not_sent();
+                options.was_not_sent();
             }
         }
         last = Some(failure);

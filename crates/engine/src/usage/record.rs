@@ -9,13 +9,10 @@ use serde_json::Value;
 
 use super::Observer;
 use crate::budget::{BudgetUsage, Reservation};
-use gateway_model::error::{ErrorKind, Failure};
+use gateway_model::error::{ErrorKind, Failure, HEDGE_LOST};
 use gateway_model::{
     AttemptRecord, FinishReason, GatewayResponse, TokenUsage, ToolCall, UsageLog, UsageSource, Usd,
 };
-
-/// The `errorCode` of an attempt that another one has overtaken.
-pub const OVERTAKEN: &str = "HEDGE_LOST";
 
 /// What is known of a call before it runs.
 pub struct Start {
@@ -119,8 +116,8 @@ impl CallRecord {
         }
     }
 
-    /// Tells of an attempt that another one has overtaken: what it has cost is billed, too.
-    pub fn overtaken(&self, provider: &str, model: &str, usage: TokenUsage, cost: Usd) -> Option<UsageLog> {
+    /// Tells of a hedge loser: what it has cost is billed, too.
+    pub fn hedge_lost(&self, provider: &str, model: &str, usage: TokenUsage, cost: Usd) -> Option<UsageLog> {
         let start = self.start.as_ref()?;
         if let Some(reservation) = &start.reservation {
             reservation.record_further(BudgetUsage {
@@ -137,7 +134,7 @@ impl CallRecord {
             total_tokens: usage.total(),
             estimated_cost_usd: cost.dollars(),
             usage_source: usage.source,
-            ..start.failure(OVERTAKEN)
+            ..start.failure(HEDGE_LOST)
         })
     }
 

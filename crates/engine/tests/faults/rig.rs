@@ -13,7 +13,7 @@ use gateway_engine::config;
 use gateway_engine::gateway::{CallContext, Gateway};
 use gateway_engine::limits::Permit;
 use gateway_engine::routing::health::{BreakerState, EntryReport};
-use gateway_engine::routing::{Loaded, Providers};
+use gateway_engine::routing::{ProviderEntry, Providers};
 use gateway_engine::usage::Observer;
 use gateway_model::config::GatewayConfig;
 use gateway_model::{ChatRequest, GatewayResponse, UsageLog, Usd};
@@ -82,7 +82,7 @@ pub fn parse(raw: &Value) -> (Providers, GatewayConfig) {
     let load = |entry: &gateway_model::config::ProviderConfig| {
         let setup = Setup { var: &var, network: NetworkSettings::default() };
         let provider = build(&entry.provider, entry, &setup).unwrap().unwrap();
-        (entry.name.clone(), Arc::new(Loaded::new(provider, entry)))
+        (entry.name.clone(), Arc::new(ProviderEntry::new(provider, entry)))
     };
     (config.providers.iter().map(load).collect(), config)
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gateway_engine::gateway::{CallContext, Gateway};
-use gateway_engine::routing::{Loaded, Providers};
+use gateway_engine::routing::{ProviderEntry, Providers};
 use gateway_engine::usage::Observer;
 use gateway_model::config::{BudgetPolicy, ProviderConfig, RouteRule};
 use gateway_model::{ChatRequest, UsageLog, UsageSource};
@@ -297,7 +297,8 @@ impl Observer for Notes {
 }
 
 fn gateway(entry: &ProviderConfig) -> Arc<Gateway> {
-    let providers: Providers = [("replay".to_owned(), Arc::new(Loaded::new(provider(entry), entry)))].into();
+    let providers: Providers =
+        [("replay".to_owned(), Arc::new(ProviderEntry::new(provider(entry), entry)))].into();
     let rule: RouteRule =
         serde_json::from_value(json!({"name": "all", "match": {}, "target": {"provider": "replay"}}))
             .unwrap();
