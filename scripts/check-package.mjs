@@ -3,7 +3,17 @@
 //
 // Usage: node scripts/check-package.mjs [NODE…]   paths of further Node.js binaries to call the package under
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { hostPlatform, manifest, root } from './addon.mjs'
@@ -16,8 +26,11 @@ function run(command, args, options = {}) {
   execFileSync(command, args, { cwd: root, stdio: 'inherit', ...options })
 }
 
-function tool(name) {
-  return path.join(root, 'node_modules', '.bin', name)
+/** A development tool, run by its script: what npm puts into `.bin` is no program on Windows. */
+function tool(name, command, args, options) {
+  const dir = path.join(root, 'node_modules', name)
+  const { bin } = JSON.parse(readFileSync(path.join(dir, 'package.json'), 'utf8'))
+  run(process.execPath, [path.join(dir, bin[command]), ...args], options)
 }
 
 function tarball(name) {
@@ -29,6 +42,7 @@ function withoutRust(dir) {
   const shims = path.join(dir, 'no-rust')
   mkdirSync(shims)
   for (const name of ['cargo', 'rustc']) {
+    writeFileSync(path.join(shims, `${name}.cmd`), '@echo nothing may be compiled here>&2\r\n@exit /b 1\r\n')
     writeFileSync(path.join(shims, name), '#!/bin/sh\necho "nothing may be compiled here" >&2\nexit 1\n', {
       mode: 0o755,
     })
@@ -40,13 +54,15 @@ run(process.execPath, ['scripts/pack.mjs'])
 const rootTarball = tarball(manifest.name)
 const platformTarball = tarball(`${manifest.name}-${hostPlatform()}`)
 
-run(tool('publint'), [rootTarball, '--strict'])
-run(tool('attw'), [rootTarball])
+tool('publint', 'publint', [rootTarball, '--strict'])
+tool('@arethetypeswrong/cli', 'attw', [rootTarball])
 
 const project = mkdtempSync(path.join(os.tmpdir(), 'consumer-'))
 try {
   writeFileSync(path.join(project, 'package.json'), '{ "private": true }\n')
-  run('npm', ['install', rootTarball, platformTarball], { cwd: project, env: withoutRust(project) })
+  // On Windows npm is a batch file, which needs a shell.
+  const shell = process.platform === 'win32'
+  run('npm', ['install', rootTarball, platformTarball], { cwd: project, env: withoutRust(project), shell })
 
   const installed = path.join(project, 'node_modules')
   const inRoot = readdirSync(path.join(installed, manifest.name)).filter((file) => file.endsWith('.node'))
@@ -70,7 +86,7 @@ try {
     symlinkSync(path.join(root, 'node_modules', name), path.join(installed, name), 'junction')
   }
   for (const config of ['tsconfig.node.json', 'tsconfig.bundler.json']) {
-    run(tool('tsc'), ['-p', config], { cwd: project })
+    tool('typescript', 'tsc', ['-p', config], { cwd: project })
   }
 } finally {
   rmSync(project, { recursive: true })
