@@ -68,6 +68,11 @@ try {
   const inRoot = readdirSync(path.join(installed, manifest.name)).filter((file) => file.endsWith('.node'))
   if (inRoot.length > 0) throw new Error(`the root package holds a binary: ${inRoot}`)
   const platform = path.join(installed, `${manifest.name}-${hostPlatform()}`)
+  for (const dir of [path.join(installed, manifest.name), platform]) {
+    for (const name of ['LICENSE', 'THIRD-PARTY-NOTICES.txt']) {
+      if (!readdirSync(dir).includes(name)) throw new Error(`${path.basename(dir)} is packed without ${name}`)
+    }
+  }
   for (const file of readdirSync(platform).filter((name) => name.endsWith('.node'))) {
     const { size } = statSync(path.join(platform, file))
     console.log(`${file}: ${(size / 1e6).toFixed(2)} MB`)

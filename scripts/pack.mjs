@@ -60,7 +60,10 @@ for (const file of readdirSync(dist)) if (file.endsWith('.tgz')) rmSync(path.joi
 const platforms = platformPackages()
 const packed = [packRoot(platforms)]
 for (const { dir, main } of platforms) {
-  if (existsSync(path.join(dir, main))) packed.push(npmPack(dir, '--pack-destination', dist))
+  if (!existsSync(path.join(dir, main))) continue
+  // npm packs no file from above a package's directory.
+  for (const name of ['LICENSE', 'THIRD-PARTY-NOTICES.txt']) cpSync(path.join(root, name), path.join(dir, name))
+  packed.push(npmPack(dir, '--pack-destination', dist))
 }
 for (const { filename, size, unpackedSize } of packed) {
   console.log(`dist/${filename}  ${megabytes(size)} packed, ${megabytes(unpackedSize)} unpacked`)

@@ -12,6 +12,7 @@ const steps = [
   ['format and lints', () => npm('run', 'lint')],
   ['lock file', lockFile],
   ['dependencies: licences, bans, sources, unused', () => npm('run', 'check:dependencies')],
+  ['third-party notices', () => npm('run', 'check:notices')],
   ['spelling', () => npm('run', 'check:spelling')],
   ['packed tarballs: publint, attw, installation under this Node.js and 18, size', packedTarballs],
   ['demo server', () => run(process.execPath, 'scripts/check-demo.mjs')],
