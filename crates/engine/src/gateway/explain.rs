@@ -172,9 +172,9 @@ impl Gateway {
     ) -> Option<ExplainedCandidate> {
         let loaded: Option<&Arc<ProviderEntry>> = self.providers.get(entry);
         let target = loaded.and_then(|loaded| loaded.health.known(model));
-        let guarded = loaded.is_some_and(|loaded| loaded.health.guarded);
+        let breaker_enabled = loaded.is_some_and(|loaded| loaded.health.breaker_enabled);
         #[allow(clippy::cast_possible_truncation)]
-        let blocked = target.as_ref().filter(|_| guarded).and_then(|target| target.blocked());
+        let blocked = target.as_ref().filter(|_| breaker_enabled).and_then(|target| target.blocked());
         Some(ExplainedCandidate {
             provider: loaded.map_or(entry, |loaded| loaded.provider.name()).to_owned(),
             model: model.to_owned(),

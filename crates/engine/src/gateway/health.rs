@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Gateway;
-use crate::routing::health::EntryReport;
+use crate::routing::health::{EntryReport, Outcome};
 
 /// Longer than this no check waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,8 +41,8 @@ async fn check(gateway: Weak<Gateway>, entry: String, interval: Duration) {
         match tokio::time::timeout(PATIENCE.min(interval), loaded.provider.models()).await {
             // It has no list that could be asked for.
             Ok(Ok(None)) => return,
-            Ok(Ok(Some(_))) => loaded.health.checked(true),
-            Ok(Err(_)) | Err(_) => loaded.health.checked(false),
+            Ok(Ok(Some(_))) => loaded.health.record_check(Outcome::Succeeded),
+            Ok(Err(_)) | Err(_) => loaded.health.record_check(Outcome::Failed),
         }
     }
 }

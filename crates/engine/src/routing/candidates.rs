@@ -1,10 +1,10 @@
 //! Whom a call may ask, in turn: the members of its pool as the strategy picks them, then the steps of its chain.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+
 use std::time::Duration;
 
-use super::health::TargetHealth;
+use super::health::{Guard, HedgeRace, TargetHealth};
 use super::run::{CallOptions, Routed};
 use super::{Decision, ProviderEntry, Providers, not_loaded};
 use gateway_model::ChatRequest;
@@ -19,13 +19,13 @@ pub struct Candidate {
     pub model: String,
     /// In place of the provider's own timeout.
     pub timeout: Option<Duration>,
-    /// Its breaker is asked.
-    pub guarded: bool,
+    /// Whether its breaker is asked.
+    pub guard: Guard,
     pub target: Arc<TargetHealth>,
     /// How many came before it.
     pub number: usize,
-    /// Where it is asked beside others: set when one of these answers first.
-    pub overtaken: Option<Arc<AtomicBool>>,
+    /// Set where it is hedged.
+    pub race: Option<Arc<HedgeRace>>,
     pooled: bool,
 }
 
@@ -179,7 +179,11 @@ impl<'a> Candidates<'a> {
         let number = self.count;
         self.count += 1;
         Candidate {
-            guarded: member.is_some() || loaded.health.guarded,
+            guard: if member.is_some() || loaded.health.breaker_enabled {
+                Guard::Breaker
+            } else {
+                Guard::Unguarded
+            },
             pooled: member.is_some(),
             target: member.unwrap_or_else(|| loaded.health.target(&model)),
             entry,
@@ -187,7 +191,7 @@ impl<'a> Candidates<'a> {
             model,
             timeout,
             number,
-            overtaken: None,
+            race: None,
         }
     }
 

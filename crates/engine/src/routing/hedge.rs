@@ -10,6 +10,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::candidates::{Candidate, Candidates};
+use super::health::HedgeRace;
 use super::run::{CallOptions, HedgeLoser, Output, Routed, Step, attempt, ends};
 use gateway_model::config::{HedgeConfig, HedgeDelay};
 use gateway_model::error::{Failure, GatewayError};
@@ -39,20 +40,20 @@ struct Beside {
     /// The retry budget has paid for it.
     charged: bool,
     sent: Arc<AtomicBool>,
-    overtaken: Arc<AtomicBool>,
+    race: Arc<HedgeRace>,
     ended: bool,
 }
 
 impl Beside {
     fn new(candidate: &mut Candidate, charged: bool) -> Self {
-        let overtaken: Arc<AtomicBool> = Arc::default();
-        candidate.overtaken = Some(overtaken.clone());
+        let race: Arc<HedgeRace> = Arc::default();
+        candidate.race = Some(race.clone());
         Self {
             asked: HedgeLoser { provider: candidate.loaded.provider.clone(), model: candidate.model.clone() },
             pooled: candidate.pooled(),
             charged,
             sent: Arc::default(),
-            overtaken,
+            race,
             ended: false,
         }
     }
@@ -124,7 +125,7 @@ where
                 let (overtaken, unsent): (Vec<_>, Vec<_>) =
                     all.into_iter().filter(|beside| !beside.ended).partition(Beside::was_sent);
                 unsent.iter().filter(|beside| beside.charged).for_each(|_| options.was_not_sent());
-                overtaken.iter().for_each(|beside| beside.overtaken.store(true, Ordering::Relaxed));
+                overtaken.iter().for_each(|beside| beside.race.mark_lost());
                 let hedge_losers: Vec<HedgeLoser> =
                     overtaken.into_iter().map(|beside| beside.asked).collect();
                 options.attempts.hedge_lost(&hedge_losers, &routed, begun);

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::candidates::{Candidate, Candidates};
-use super::health::{Attempt, Fault, fault};
+use super::health::{Attempt, Blame, blame};
 use super::hedge::{Hedge, hedged};
 use super::retry_budget::RetryBudget;
 use crate::limits::Permit;
@@ -303,7 +303,8 @@ impl RetryGate for Gate {
         if !self.options.may_try_again() {
             return false;
         }
-        let allowed = attempt.as_mut().is_some_and(|attempt| attempt.again(error, wait));
+        let allowed =
+            attempt.as_mut().is_some_and(|attempt| attempt.retry(&error.clone().into(), wait).is_ok());
         if !allowed {
             // Its failure is counted by now.
             *attempt = None;
@@ -329,19 +330,19 @@ where
     T: Output,
     F: Future<Output = Result<T, Failure>>,
 {
-    let Candidate { entry, loaded, model, timeout, guarded, target, number, overtaken, .. } = candidate;
+    let Candidate { entry, loaded, model, timeout, guard, target, number, race, .. } = candidate;
     let provider = loaded.provider.clone();
     let started = Instant::now();
     let failed = |failure: Failure| {
         options.attempts.push(provider.name(), &model, Some(failure.log_code().to_owned()), started);
         failure
     };
-    let mut begun = target.begin(guarded).map_err(|wait| {
+    let mut begun = target.begin(guard).map_err(|wait| {
         let why = "its breaker is open after repeated failures";
         let error = GatewayError::provider_unavailable(provider.name(), why, Some(wait));
         failed(error.with_provider(provider.name()).into())
     })?;
-    begun.beside(overtaken);
+    begun.enter_race(race);
     let mut queued = Duration::ZERO;
     let permit = if loaded.limits.is_empty() {
         None
@@ -349,7 +350,7 @@ where
         let tokens = |most| options.estimates.tokens(&model, most);
         let admitted = loaded.limits.admit(provider.name(), tokens, options.deadline).await;
         let permit = admitted.map_err(|error| failed(error.into()))?;
-        begun.is_sent();
+        begun.restart_clock();
         queued = started.elapsed();
         permit
     };
@@ -396,7 +397,7 @@ fn is_refused_before_sending(failure: &Failure) -> bool {
 
 /// Whether nobody else is to be asked after this.
 pub(super) fn ends(failure: &Failure, options: &CallOptions, pooled: bool) -> bool {
-    options.late() || (pooled && fault(failure) == Fault::Caller)
+    options.late() || (pooled && blame(failure) == Blame::Caller)
 }
 
 /// Asks the candidates in turn until one answers.
@@ -431,7 +432,7 @@ where
             Err((failure, _)) => failure,
         };
         if sent.into_inner() {
-            charges |= fault(&failure) != Fault::Neutral;
+            charges |= blame(&failure) != Blame::Neutral;
         } else if hedge.is_none() {
             candidates.was_kept_back(pooled);
             if charged {
