@@ -11,6 +11,7 @@ mod gemini;
 mod http;
 mod json_answer;
 mod keys;
+mod lenient;
 mod mock;
 mod openai;
 mod responses;

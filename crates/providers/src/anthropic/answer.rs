@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::wire::{Count, error_text, nonzero, not_an_answer, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, error_text, nonzero, usage_of};
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 pub fn answer(body: &[u8]) -> Result<Answer, String> {
-    let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+    let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
     if let Some(error) = whole.error.filter(|error| !error.is_null()) {
         return Err(error_text(&error));
     }
@@ -40,7 +40,7 @@ pub fn answer(body: &[u8]) -> Result<Answer, String> {
 }
 
 #[derive(Deserialize)]
-struct Whole {
+struct FullResponse {
     model: Option<String>,
     content: Option<Vec<Value>>,
     stop_reason: Option<String>,
@@ -50,22 +50,22 @@ struct Whole {
 
 #[derive(Deserialize, Default, Clone, Copy)]
 pub struct WireUsage {
-    input_tokens: Option<Count>,
-    output_tokens: Option<Count>,
-    cache_read_input_tokens: Option<Count>,
-    cache_creation_input_tokens: Option<Count>,
+    input_tokens: Option<TokenCount>,
+    output_tokens: Option<TokenCount>,
+    cache_read_input_tokens: Option<TokenCount>,
+    cache_creation_input_tokens: Option<TokenCount>,
     cache_creation: Option<CacheCreation>,
     output_tokens_details: Option<OutputDetails>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
 struct CacheCreation {
-    ephemeral_1h_input_tokens: Option<Count>,
+    ephemeral_1h_input_tokens: Option<TokenCount>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
 struct OutputDetails {
-    thinking_tokens: Option<Count>,
+    thinking_tokens: Option<TokenCount>,
 }
 
 impl WireUsage {

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::WireUsage;
-use crate::wire::{PlainText, StreamDecoder, error_text};
+use crate::lenient::{TextOrParts, error_text};
+use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, OtherContent, StreamEvent, ToolCallDelta};
 
 #[derive(Default)]
@@ -55,7 +56,7 @@ struct StartedMessage {
 
 #[derive(Deserialize)]
 struct BlockDelta {
-    text: Option<PlainText>,
+    text: Option<TextOrParts>,
     partial_json: Option<String>,
     thinking: Option<String>,
     signature: Option<String>,

@@ -3,12 +3,12 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::wire::{Count, error_text, not_an_answer, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, error_text, usage_of};
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Whole {
+struct FullResponse {
     output: Option<Output>,
     stop_reason: Option<String>,
     usage: Option<WireUsage>,
@@ -28,17 +28,17 @@ struct OutputMessage {
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "camelCase")]
 pub struct WireUsage {
-    input_tokens: Option<Count>,
-    output_tokens: Option<Count>,
-    cache_read_input_tokens: Option<Count>,
-    cache_write_input_tokens: Option<Count>,
+    input_tokens: Option<TokenCount>,
+    output_tokens: Option<TokenCount>,
+    cache_read_input_tokens: Option<TokenCount>,
+    cache_write_input_tokens: Option<TokenCount>,
 }
 
 impl WireUsage {
     /// Bedrock's `inputTokens` leaves cached tokens out; ours has them in.
     pub fn counts(self) -> Option<TokenUsage> {
         let usage = usage_of(self.input_tokens, self.output_tokens)?;
-        let nonzero = |count: Option<Count>| count.map(Count::get).filter(|count| *count > 0);
+        let nonzero = |count: Option<TokenCount>| count.map(TokenCount::get).filter(|count| *count > 0);
         let (read, write) = (nonzero(self.cache_read_input_tokens), nonzero(self.cache_write_input_tokens));
         let cached = read.unwrap_or(0).saturating_add(write.unwrap_or(0));
         Some(TokenUsage {
@@ -51,7 +51,7 @@ impl WireUsage {
 }
 
 pub fn answer(body: &[u8]) -> Result<Answer, String> {
-    let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+    let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
     let Some(message) = whole.output.and_then(|output| output.message) else {
         // An error that came with a 200, from a proxy say.
         return Err(whole.message.as_ref().map_or("the answer has no output".to_owned(), error_text));

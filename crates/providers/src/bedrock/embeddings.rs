@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{BedrockWire, vendor};
 use crate::embeddings::EmbeddingFormat;
-use crate::wire::{Count, error_text, not_an_answer, path_segment};
+use crate::lenient::{TokenCount, describe_unreadable, error_text};
+use crate::wire::path_segment;
 use gateway_model::json;
 use gateway_model::{EmbedCall, Vectors};
 
@@ -39,7 +40,7 @@ impl EmbeddingFormat for BedrockWire {
     }
 
     fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
-        let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+        let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
         let vectors = match (whole.embedding, whole.embeddings) {
             (Some(one), _) => vec![one],
             (None, Some(Embeddings::List(list) | Embeddings::ByType { float: list })) => list,
@@ -50,17 +51,17 @@ impl EmbeddingFormat for BedrockWire {
                     .map_or("the answer has no embedding".to_owned(), error_text));
             }
         };
-        let input_tokens = whole.input_text_token_count.map(Count::get);
+        let input_tokens = whole.input_text_token_count.map(TokenCount::get);
         Ok(Vectors { vectors, input_tokens, ..Vectors::default() })
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Whole {
+struct FullResponse {
     /// Titan.
     embedding: Option<Vec<f64>>,
-    input_text_token_count: Option<Count>,
+    input_text_token_count: Option<TokenCount>,
     /// Cohere.
     embeddings: Option<Embeddings>,
     message: Option<Value>,

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::WireUsage;
-use crate::wire::{StreamDecoder, error_text};
+use crate::lenient::error_text;
+use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, OtherContent, StreamEvent, ToolCallDelta, json as text_json};
 use gateway_transport::event_stream::ERROR;
 

@@ -1,8 +1,11 @@
 use std::sync::Arc;
 
+use serde_json::{Map, Value, json};
+
+use super::request::{MAX_METADATA, metadata};
 use super::*;
-use gateway_model::EmbedCall;
 use gateway_model::error::ErrorKind;
+use gateway_model::{ChatRequest, EmbedCall};
 
 fn wire() -> BedrockWire {
     BedrockWire { provider: "aws".to_owned(), signer: None }

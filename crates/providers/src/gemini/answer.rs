@@ -4,12 +4,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::parts::{AFTER, SIGNATURE};
-use crate::wire::{Count, error_text, not_an_answer, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, error_text, usage_of};
 use gateway_model::{Answer, OtherContent, TokenUsage, ToolCallAssembly, ToolCallDelta};
 
 /// Reads a whole answer.
 pub fn answer(body: &[u8]) -> Result<Answer, String> {
-    let mut chunk = Chunk::read(body).map_err(|error| not_an_answer(body, &error))?;
+    let mut chunk = Chunk::read(body).map_err(|error| describe_unreadable(body, &error))?;
     if let Some(problem) = chunk.problem() {
         return Err(problem);
     }
@@ -66,11 +66,11 @@ struct Feedback {
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "camelCase")]
 struct WireUsage {
-    prompt_token_count: Option<Count>,
-    tool_use_prompt_token_count: Option<Count>,
-    cached_content_token_count: Option<Count>,
-    candidates_token_count: Option<Count>,
-    thoughts_token_count: Option<Count>,
+    prompt_token_count: Option<TokenCount>,
+    tool_use_prompt_token_count: Option<TokenCount>,
+    cached_content_token_count: Option<TokenCount>,
+    candidates_token_count: Option<TokenCount>,
+    thoughts_token_count: Option<TokenCount>,
 }
 
 impl Chunk {
@@ -110,9 +110,9 @@ impl Chunk {
         let counts = self.usage_metadata?;
         let usage = usage_of(
             counts.prompt_token_count,
-            counts.candidates_token_count.or(counts.thoughts_token_count.map(|_| Count::default())),
+            counts.candidates_token_count.or(counts.thoughts_token_count.map(|_| TokenCount::default())),
         )?;
-        let nonzero = |count: Option<Count>| count.map(Count::get).filter(|count| *count > 0);
+        let nonzero = |count: Option<TokenCount>| count.map(TokenCount::get).filter(|count| *count > 0);
         let reasoning = nonzero(counts.thoughts_token_count);
         Some(TokenUsage {
             input: usage.input + nonzero(counts.tool_use_prompt_token_count).unwrap_or(0),

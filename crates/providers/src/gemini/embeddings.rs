@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{GeminiWire, resource};
 use crate::embeddings::EmbeddingFormat;
-use crate::wire::{Count, error_text, not_an_answer};
+use crate::lenient::{TokenCount, describe_unreadable, error_text};
 use gateway_model::json;
 use gateway_model::{EmbedCall, Vectors};
 
@@ -33,7 +33,7 @@ impl EmbeddingFormat for GeminiWire {
 
     /// In the order of the texts. The name of the model is not told, the count of tokens by few models.
     fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
-        let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+        let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
         if let Some(error) = whole.error.filter(|error| !error.is_null()) {
             return Err(error_text(&error));
         }
@@ -41,14 +41,17 @@ impl EmbeddingFormat for GeminiWire {
         Ok(Vectors {
             vectors: embeddings.into_iter().map(|embedding| embedding.values).collect(),
             model: String::new(),
-            input_tokens: whole.usage_metadata.and_then(|usage| usage.prompt_token_count).map(Count::get),
+            input_tokens: whole
+                .usage_metadata
+                .and_then(|usage| usage.prompt_token_count)
+                .map(TokenCount::get),
         })
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Whole {
+struct FullResponse {
     embeddings: Option<Vec<Embedding>>,
     usage_metadata: Option<Usage>,
     error: Option<Value>,
@@ -62,7 +65,7 @@ struct Embedding {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Usage {
-    prompt_token_count: Option<Count>,
+    prompt_token_count: Option<TokenCount>,
 }
 
 #[cfg(test)]

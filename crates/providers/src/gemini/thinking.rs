@@ -8,7 +8,7 @@ use super::plain_name;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
     /// Before 2.5, and what is no Gemini: a `thinkingConfig` is refused.
-    Plain,
+    WithoutThinking,
     /// 2.5: a number of tokens.
     Budget,
     /// From 3 on: a level. Signatures on calls are required, and calls and a form of the answer go together.
@@ -18,12 +18,12 @@ pub enum Generation {
 impl Generation {
     /// Names without a number (`gemini-flash-latest`) stand for the newest model.
     pub fn of(model: &str) -> Self {
-        let Some(name) = plain_name(model).strip_prefix("gemini-") else { return Self::Plain };
+        let Some(name) = plain_name(model).strip_prefix("gemini-") else { return Self::WithoutThinking };
         let Some((major, minor)) = version(name) else { return Self::Level };
         match (major, minor) {
             (3.., _) => Self::Level,
             (2, 5..) => Self::Budget,
-            _ => Self::Plain,
+            _ => Self::WithoutThinking,
         }
     }
 }
@@ -39,7 +39,7 @@ fn version(name: &str) -> Option<(u32, u32)> {
 pub fn config(model: &str, effort: &str) -> Option<Value> {
     let mut config = Map::new();
     match Generation::of(model) {
-        Generation::Plain => return None,
+        Generation::WithoutThinking => return None,
         Generation::Budget => config.insert("thinkingBudget".into(), json!(budget(model, effort))),
         Generation::Level => config.insert("thinkingLevel".into(), json!(level(model, effort))),
     };
@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn a_models_generation_is_read_off_its_name() {
         for (model, generation) in [
-            ("gemini-1.5-pro", Generation::Plain),
-            ("gemini-2.0-flash-001", Generation::Plain),
+            ("gemini-1.5-pro", Generation::WithoutThinking),
+            ("gemini-2.0-flash-001", Generation::WithoutThinking),
             ("gemini-2.5-pro", Generation::Budget),
             ("models/gemini-2.5-flash-lite", Generation::Budget),
             ("gemini-live-2.5-flash-preview", Generation::Budget),
@@ -88,9 +88,9 @@ mod tests {
             ("gemini-4-argon", Generation::Level),
             ("gemini-10", Generation::Level),
             ("gemini-flash-latest", Generation::Level),
-            ("gemma-3-27b-it", Generation::Plain),
-            ("tunedModels/gemini-3-mine", Generation::Plain),
-            ("", Generation::Plain),
+            ("gemma-3-27b-it", Generation::WithoutThinking),
+            ("tunedModels/gemini-3-mine", Generation::WithoutThinking),
+            ("", Generation::WithoutThinking),
         ] {
             assert_eq!(Generation::of(model), generation, "{model}");
         }

@@ -7,7 +7,8 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::Shared;
-use crate::wire::{self, StreamDecoder, Wire};
+use crate::lenient::find_reported_failure;
+use crate::wire::{StreamDecoder, Wire};
 use gateway_model::EventSource;
 use gateway_model::StreamEvent;
 use gateway_model::error::Failure;
@@ -164,7 +165,7 @@ fn not_a_stream(body: &str) -> String {
     // Google's errors may lie in a list.
     let reported = serde_json::from_str::<serde_json::Value>(text)
         .ok()
-        .and_then(|value| wire::reported(value.get(0).unwrap_or(&value)));
+        .and_then(|value| find_reported_failure(value.get(0).unwrap_or(&value)));
     reported.unwrap_or_else(|| {
         format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)])
     })

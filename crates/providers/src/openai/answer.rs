@@ -4,13 +4,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Dialect;
-use crate::wire::{Count, PlainText, error_text, nonzero, not_an_answer, reported, usage_of};
+use crate::lenient::{
+    TextOrParts, TokenCount, describe_unreadable, error_text, find_reported_failure, nonzero, usage_of,
+};
 use gateway_model::{Answer, FinishReason, TokenUsage, ToolCall, ToolCallAssembly, ToolCallDelta, json};
 
 pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, String> {
-    let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+    let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
     let Some(choice) = whole.choices.unwrap_or_default().into_iter().next() else {
-        let reported = json::parse(body).ok().and_then(|body| reported(&body));
+        let reported = json::parse(body).ok().and_then(|body| find_reported_failure(&body));
         return Err(reported.unwrap_or_else(|| "the answer has no choices".to_owned()));
     };
     if let Some(error) = whole.error.or(choice.error).filter(|error| !error.is_null()) {
@@ -45,7 +47,7 @@ pub fn calls(calls: Vec<WireCall>) -> Vec<ToolCall> {
 }
 
 #[derive(Deserialize)]
-struct Whole {
+struct FullResponse {
     model: Option<String>,
     choices: Option<Vec<Choice>>,
     usage: Option<WireUsage>,
@@ -64,10 +66,10 @@ struct Choice {
 
 #[derive(Deserialize)]
 struct WireMessage {
-    content: Option<PlainText>,
+    content: Option<TextOrParts>,
     /// DeepSeek's name for reasoning; OpenRouter says `reasoning`.
-    reasoning_content: Option<PlainText>,
-    reasoning: Option<PlainText>,
+    reasoning_content: Option<TextOrParts>,
+    reasoning: Option<TextOrParts>,
     /// OpenRouter's blocks of it.
     reasoning_details: Option<Vec<Value>>,
     tool_calls: Option<Vec<WireCall>>,
@@ -113,28 +115,28 @@ impl From<WireCall> for ToolCallDelta {
 
 #[derive(Deserialize)]
 pub struct WireUsage {
-    prompt_tokens: Option<Count>,
-    completion_tokens: Option<Count>,
+    prompt_tokens: Option<TokenCount>,
+    completion_tokens: Option<TokenCount>,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
     /// DeepSeek's count of tokens read from its cache.
-    prompt_cache_hit_tokens: Option<Count>,
+    prompt_cache_hit_tokens: Option<TokenCount>,
     /// Moonshot's.
-    cached_tokens: Option<Count>,
+    cached_tokens: Option<TokenCount>,
 }
 
 #[derive(Deserialize)]
 struct PromptDetails {
-    cached_tokens: Option<Count>,
+    cached_tokens: Option<TokenCount>,
     /// OpenRouter's, for models whose makers bill writing.
-    cache_write_tokens: Option<Count>,
+    cache_write_tokens: Option<TokenCount>,
     /// DashScope's.
-    cache_creation_input_tokens: Option<Count>,
+    cache_creation_input_tokens: Option<TokenCount>,
 }
 
 #[derive(Deserialize)]
 struct CompletionDetails {
-    reasoning_tokens: Option<Count>,
+    reasoning_tokens: Option<TokenCount>,
 }
 
 impl WireUsage {

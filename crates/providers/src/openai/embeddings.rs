@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::OpenAiWire;
 use crate::embeddings::EmbeddingFormat;
-use crate::wire::{Count, error_text, not_an_answer};
+use crate::lenient::{TokenCount, describe_unreadable, error_text};
 use gateway_model::json;
 use gateway_model::{EmbedCall, Vectors};
 
@@ -32,7 +32,7 @@ impl EmbeddingFormat for OpenAiWire {
     }
 
     fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
-        let whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+        let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
         if let Some(error) = whole.error.filter(|error| !error.is_null()) {
             return Err(error_text(&error));
         }
@@ -45,13 +45,13 @@ impl EmbeddingFormat for OpenAiWire {
             input_tokens: whole
                 .usage
                 .and_then(|usage| usage.prompt_tokens.or(usage.total_tokens))
-                .map(Count::get),
+                .map(TokenCount::get),
         })
     }
 }
 
 #[derive(Deserialize)]
-struct Whole {
+struct FullResponse {
     data: Option<Vec<Item>>,
     model: Option<String>,
     usage: Option<Usage>,
@@ -67,6 +67,6 @@ struct Item {
 
 #[derive(Deserialize)]
 struct Usage {
-    prompt_tokens: Option<Count>,
-    total_tokens: Option<Count>,
+    prompt_tokens: Option<TokenCount>,
+    total_tokens: Option<TokenCount>,
 }

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::Dialect;
 use super::answer::{WireCall, WireUsage};
 use super::reasoning::BlockAssembly;
-use crate::wire::{First, PlainText, Presence, StreamDecoder, Text, error_text, reported};
+use crate::lenient::{BorrowedText, FirstItem, IsFilled, TextOrParts, error_text, find_reported_failure};
+use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, OtherContent, StreamEvent, json};
 
 pub struct OpenAiDecoder {
@@ -28,9 +29,9 @@ impl OpenAiDecoder {
 #[derive(Deserialize)]
 struct Chunk<'a> {
     #[serde(borrow)]
-    model: Option<Text<'a>>,
+    model: Option<BorrowedText<'a>>,
     #[serde(default)]
-    choices: First<ChunkChoice>,
+    choices: FirstItem<ChunkChoice>,
     usage: Option<Box<WireUsage>>,
     error: Option<Box<Value>>,
     x_groq: Option<Box<GroqNotes>>,
@@ -55,20 +56,20 @@ struct GroqNotes {
 
 #[derive(Deserialize)]
 struct Delta {
-    content: Option<PlainText>,
-    reasoning_content: Option<Box<PlainText>>,
-    reasoning: Option<Box<PlainText>>,
+    content: Option<TextOrParts>,
+    reasoning_content: Option<Box<TextOrParts>>,
+    reasoning: Option<Box<TextOrParts>>,
     reasoning_details: Option<Vec<Value>>,
     tool_calls: Option<Vec<WireCall>>,
     #[serde(default)]
-    refusal: Presence,
+    refusal: IsFilled,
 }
 
 impl Delta {
     fn other_content(&mut self) -> Option<Box<OtherContent>> {
         let reasoning = match self.reasoning_content.take().or(self.reasoning.take()) {
             Some(reasoning) => reasoning.into_string(),
-            None => self.content.as_mut().map(PlainText::take_thinking).unwrap_or_default(),
+            None => self.content.as_mut().map(TextOrParts::take_thinking).unwrap_or_default(),
         };
         let tool_calls = self.tool_calls.take().unwrap_or_default();
         if reasoning.is_empty() && tool_calls.is_empty() && !self.refusal.0 {
@@ -113,12 +114,13 @@ impl StreamDecoder for OpenAiDecoder {
         let usage = usage.and_then(|usage| usage.counts(&self.dialect));
         if choice.is_none()
             && usage.is_none()
-            && let Some(problem) = serde_json::from_str(data).ok().and_then(|body| reported(&body))
+            && let Some(problem) =
+                serde_json::from_str(data).ok().and_then(|body| find_reported_failure(&body))
         {
             return Err(problem);
         }
         let mut event = StreamEvent { usage, ..StreamEvent::default() };
-        if let Some(Text(model)) = chunk.model
+        if let Some(BorrowedText(model)) = chunk.model
             && model != self.model
         {
             self.model = model.into_owned();
@@ -130,7 +132,7 @@ impl StreamDecoder for OpenAiDecoder {
                 for part in delta.reasoning_details.unwrap_or_default() {
                     self.blocks.push(part);
                 }
-                event.delta = delta.content.map(PlainText::into_string).unwrap_or_default();
+                event.delta = delta.content.map(TextOrParts::into_string).unwrap_or_default();
             }
             if choice.finish_reason.word().is_some() {
                 self.finished = true;

@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::wire::{Count, error_text, nonzero, not_an_answer, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, error_text, nonzero, usage_of};
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 pub fn answer(body: &[u8]) -> Result<Answer, String> {
-    let mut whole: Whole = json::parse(body).map_err(|error| not_an_answer(body, &error))?;
+    let mut whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
     let (mut answer, mut refused) = (Answer::default(), false);
     let mut reasoning = Vec::new();
     let output = whole.output.take();
@@ -60,7 +60,7 @@ pub fn reasoning_text(item: &Value) -> Option<String> {
 
 /// A response object, as answers and the events at both ends of a stream hold it.
 #[derive(Deserialize, Default)]
-pub struct Whole {
+pub struct FullResponse {
     pub model: Option<String>,
     pub status: Option<String>,
     pub output: Option<Vec<Value>>,
@@ -82,7 +82,7 @@ pub struct Said {
     pub calls: bool,
 }
 
-impl Whole {
+impl FullResponse {
     /// Why the model stopped, in the words of chat completions; the error is what the service reports in its place.
     pub fn finish(&self, said: Said) -> Result<String, String> {
         if let Some(error) = self.error.as_ref().filter(|error| !error.is_null()) {
@@ -109,20 +109,20 @@ impl Whole {
 
 #[derive(Deserialize)]
 pub struct WireUsage {
-    input_tokens: Option<Count>,
-    output_tokens: Option<Count>,
+    input_tokens: Option<TokenCount>,
+    output_tokens: Option<TokenCount>,
     input_tokens_details: Option<InputDetails>,
     output_tokens_details: Option<OutputDetails>,
 }
 
 #[derive(Deserialize)]
 struct InputDetails {
-    cached_tokens: Option<Count>,
+    cached_tokens: Option<TokenCount>,
 }
 
 #[derive(Deserialize)]
 struct OutputDetails {
-    reasoning_tokens: Option<Count>,
+    reasoning_tokens: Option<TokenCount>,
 }
 
 impl WireUsage {

@@ -176,7 +176,7 @@ fn file_name(data_url: &str) -> String {
 
 /// A tool. Functions are strict here unless they say otherwise; ours are not.
 fn tool(tool: &gateway_model::Tool) -> Value {
-    let mut wire = flat(openai::tool(tool), "function");
+    let mut wire = flat(openai::tool_json(tool), "function");
     wire["strict"] = json!(tool.strict.unwrap_or(false));
     wire
 }

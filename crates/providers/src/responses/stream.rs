@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{Said, Whole, call, reasoning_text};
-use crate::wire::{StreamDecoder, Text, error_text};
+use super::answer::{FullResponse, Said, call, reasoning_text};
+use crate::lenient::{BorrowedText, error_text};
+use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, OtherContent, StreamEvent, ToolCallDelta, json};
 
 #[derive(Default)]
@@ -25,13 +26,13 @@ pub struct ResponsesDecoder {
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
+    kind: BorrowedText<'a>,
     #[serde(borrow)]
-    delta: Option<Text<'a>>,
+    delta: Option<BorrowedText<'a>>,
     output_index: Option<u64>,
     arguments: Option<String>,
     item: Option<Value>,
-    response: Option<Whole>,
+    response: Option<FullResponse>,
     error: Option<Value>,
     message: Option<String>,
 }
@@ -97,7 +98,7 @@ impl ResponsesDecoder {
         }
     }
 
-    fn end(&mut self, kind: &str, response: Option<Whole>) -> Result<StreamEvent, String> {
+    fn end(&mut self, kind: &str, response: Option<FullResponse>) -> Result<StreamEvent, String> {
         let mut whole = response.unwrap_or_default();
         let status = || kind.strip_prefix("response.").map(str::to_owned);
         whole.status = whole.status.or_else(status);
@@ -112,8 +113,8 @@ impl ResponsesDecoder {
     }
 
     fn read(&mut self, event: Event<'_>, into: &mut Vec<StreamEvent>) -> Result<(), String> {
-        let Event { kind: Text(kind), delta, output_index: index, .. } = event;
-        let delta = delta.map(|Text(text)| text).unwrap_or_default();
+        let Event { kind: BorrowedText(kind), delta, output_index: index, .. } = event;
+        let delta = delta.map(|BorrowedText(text)| text).unwrap_or_default();
         let other = match &*kind {
             "response.output_text.delta" => {
                 self.said.text |= !delta.is_empty();

@@ -1,0 +1,172 @@
+//! Requests: system text, turns, tools, inference settings.
+
+use serde_json::{Map, Value, json};
+
+use super::blocks::{Documents, Writer};
+use super::vendor;
+use crate::anthropic::Plan;
+use crate::wire::format_instruction;
+use gateway_model::ProviderCall;
+use gateway_model::error::GatewayError;
+use gateway_model::{ChatRequest, Message, Role, Tool, ToolChoice};
+
+/// Pairs of `requestMetadata`, and the length of each key and value in characters.
+pub(super) const MAX_METADATA: usize = 16;
+const MAX_METADATA_TEXT: usize = 256;
+/// Where tools must be named, but none may be called.
+const NO_TOOLS: &str = "Answer in words: do not call a tool.";
+
+/// The body of a request; `provider` is the entry's name, for errors.
+pub fn body(call: &ProviderCall, provider: &str) -> Result<Vec<u8>, GatewayError> {
+    let request = &call.request;
+    let vendor = vendor(&call.model);
+    let tools = Tools::of(request);
+    let mut writer = Writer {
+        provider,
+        // Models of other vendors refuse a request with cache points.
+        caches: vendor.is_none_or(|vendor| ["anthropic", "amazon"].contains(&vendor)),
+        documents: Documents::default(),
+    };
+    let mut body = Map::new();
+    body.insert("messages".into(), Value::Array(writer.turns(&request.messages)?));
+    let system = system(request, &mut writer, tools.forbidden)?;
+    if !system.is_empty() {
+        body.insert("system".into(), Value::Array(system));
+    }
+    let plan = (vendor == Some("anthropic")).then(|| Plan::new(&call.model, request, call.max_tokens));
+    let inference = inference(call, plan.as_ref());
+    if !inference.is_empty() {
+        body.insert("inferenceConfig".into(), Value::Object(inference));
+    }
+    if let Some(config) = tools.config {
+        body.insert("toolConfig".into(), config);
+    }
+    let mut additional = Map::new();
+    if let Some(plan) = &plan {
+        plan.write(&mut additional);
+    }
+    if !additional.is_empty() {
+        body.insert("additionalModelRequestFields".into(), Value::Object(additional));
+    }
+    let metadata = metadata(request);
+    if !metadata.is_empty() {
+        body.insert("requestMetadata".into(), Value::Object(metadata));
+    }
+    serde_json::to_vec(&body).map_err(GatewayError::unwritable)
+}
+
+/// All system text, in order, then what is asked for in words.
+fn system(
+    request: &ChatRequest,
+    writer: &mut Writer<'_>,
+    no_tools: bool,
+) -> Result<Vec<Value>, GatewayError> {
+    let mut blocks = Vec::new();
+    for (index, message) in request.messages.iter().enumerate() {
+        if message.role.is_instruction() {
+            writer.content(index, message, &mut blocks)?;
+        }
+    }
+    // Instructions are text.
+    blocks.retain(|block| block.get("text").is_some() || block.get("cachePoint").is_some());
+    let format = request.response_format.as_ref().map(format_instruction);
+    let words = format.into_iter().chain(no_tools.then(|| NO_TOOLS.to_owned()));
+    blocks.extend(words.map(|text| json!({ "text": text })));
+    Ok(blocks)
+}
+
+fn inference(call: &ProviderCall, plan: Option<&Plan>) -> Map<String, Value> {
+    let request = &call.request;
+    let mut config = Map::new();
+    // Thinking needs a bound that leaves room for it.
+    let thinks = plan.filter(|_| request.reasoning_effort.is_some());
+    if let Some(max_tokens) = thinks.map(|plan| plan.max_tokens).or(call.max_tokens) {
+        config.insert("maxTokens".into(), json!(max_tokens));
+    }
+    if let Some(temperature) = plan.map_or(request.temperature, |plan| plan.temperature(request)) {
+        config.insert("temperature".into(), json!(temperature));
+    }
+    if let Some(top_p) = plan.map_or(request.top_p, |plan| plan.top_p(request)) {
+        config.insert("topP".into(), json!(top_p));
+    }
+    if !request.stop.is_empty() {
+        config.insert("stopSequences".into(), json!(request.stop));
+    }
+    config
+}
+
+/// `toolConfig`, and whether the model has to be told not to call any of them.
+///
+/// Bedrock has no word for "no tool", and refuses a conversation with calls in it that names no tools. Such a
+/// conversation names those that were offered, or else called.
+struct Tools {
+    config: Option<Value>,
+    forbidden: bool,
+}
+
+impl Tools {
+    fn of(request: &ChatRequest) -> Self {
+        let called: Vec<&str> = called(&request.messages);
+        let forbidden = request.tools.is_empty() || request.tool_choice == Some(ToolChoice::None);
+        if forbidden && called.is_empty() {
+            return Self { config: None, forbidden: false };
+        }
+        let tools: Vec<Value> = if request.tools.is_empty() {
+            let schema = json!({ "type": "object", "properties": {} });
+            let spec = |name| json!({ "toolSpec": { "name": name, "inputSchema": { "json": schema } } });
+            called.into_iter().map(spec).collect()
+        } else {
+            request.tools.iter().map(tool).collect()
+        };
+        let mut config = Map::from_iter([("tools".to_owned(), Value::Array(tools))]);
+        if let Some(choice) = request.tool_choice.as_ref().filter(|_| !forbidden).and_then(tool_choice) {
+            config.insert("toolChoice".into(), choice);
+        }
+        Self { config: Some(Value::Object(config)), forbidden }
+    }
+}
+
+/// The names of the tools that were called so far, each once.
+fn called(messages: &[Message]) -> Vec<&str> {
+    let mut names = Vec::new();
+    for call in messages.iter().filter(|message| message.role == Role::Assistant).flat_map(|m| &m.tool_calls)
+    {
+        if !names.contains(&call.name.as_str()) {
+            names.push(call.name.as_str());
+        }
+    }
+    names
+}
+
+fn tool(tool: &Tool) -> Value {
+    let mut spec = Map::from_iter([("name".to_owned(), json!(tool.name))]);
+    // It may be left out, but not be empty.
+    if let Some(description) = tool.description.as_ref().filter(|text| !text.trim().is_empty()) {
+        spec.insert("description".into(), json!(description));
+    }
+    spec.insert("inputSchema".into(), json!({ "json": tool.parameters }));
+    json!({ "toolSpec": spec })
+}
+
+fn tool_choice(choice: &ToolChoice) -> Option<Value> {
+    Some(match choice {
+        ToolChoice::Auto => json!({ "auto": {} }),
+        ToolChoice::Required => json!({ "any": {} }),
+        ToolChoice::Named(name) => json!({ "tool": { "name": name } }),
+        ToolChoice::None => return None,
+    })
+}
+
+/// The caller's notes that Bedrock takes into its logs: text, so many and so long. It refuses a call with others.
+pub(super) fn metadata(request: &ChatRequest) -> Map<String, Value> {
+    let fits = |text: &str| {
+        text.chars().count() <= MAX_METADATA_TEXT
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || " :_@$#=/+,-.".contains(c))
+    };
+    let notes = request.metadata.iter().flatten();
+    notes
+        .filter(|(key, value)| !key.is_empty() && fits(key) && value.as_str().is_some_and(fits))
+        .take(MAX_METADATA)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}

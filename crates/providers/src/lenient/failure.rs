@@ -1,0 +1,80 @@
+//! What a body says that is no answer: an upstream's report of a failure, or something else altogether.
+
+/// Why a 200 could not be read, for people: HTML, nothing, or cut JSON.
+pub(crate) fn describe_unreadable(body: &[u8], error: &serde_json::Error) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(120)]);
+    let begins = text.trim_start();
+    if begins.is_empty() {
+        "the answer is empty".to_owned()
+    } else if error.is_eof() {
+        "the answer's JSON is cut short".to_owned()
+    } else {
+        format!("the answer is not the JSON expected ({error}): {begins}")
+    }
+}
+
+/// What an upstream's error object says: `{"message": …}`, a string, or the JSON itself.
+pub(crate) fn error_text(error: &serde_json::Value) -> String {
+    match error {
+        serde_json::Value::String(text) => text.clone(),
+        other => match other.get("message").and_then(serde_json::Value::as_str) {
+            Some(message) => message.to_owned(),
+            None => other.to_string(),
+        },
+    }
+}
+
+/// The failure that a body of status 200 reports, in whichever of the shapes services have for it; `None`: it reports
+/// none. Asked only where an answer has nothing else to say.
+pub(crate) fn find_reported_failure(body: &serde_json::Value) -> Option<String> {
+    let filled = |name: &str| body.get(name).filter(|value| !value.is_null());
+    if let Some(error) = filled("error") {
+        return Some(error_text(error));
+    }
+    // Cloudflare's list.
+    if let Some(errors) = filled("errors").and_then(serde_json::Value::as_array).filter(|all| !all.is_empty())
+    {
+        return Some(errors.iter().map(error_text).collect::<Vec<_>>().join("; "));
+    }
+    // MiniMax says 0 where all went well.
+    let status = body.pointer("/base_resp/status_code").and_then(serde_json::Value::as_i64);
+    if status.is_some_and(|status| status != 0) {
+        return body.pointer("/base_resp/status_msg").map(error_text);
+    }
+    // vLLM: `{"object":"error","message":…,"code":400}`. DashScope: `{"code":"…","message":…,"request_id":…}`.
+    let is_error = filled("object").is_some_and(|object| object == "error") || filled("code").is_some();
+    if let Some(message) = filled("message").filter(|message| is_error && message.is_string()) {
+        return Some(error_text(message));
+    }
+    // FastAPI's servers.
+    filled("detail").map(error_text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn failures_are_reported_in_many_shapes() {
+        for body in [
+            json!({"error": {"message": "no"}}),
+            json!({"error": "no"}),
+            json!({"success": false, "errors": [{"code": 5007, "message": "no"}]}),
+            json!({"base_resp": {"status_code": 1004, "status_msg": "no"}, "choices": null}),
+            json!({"object": "error", "message": "no", "type": "BadRequestError", "param": null, "code": 400}),
+            json!({"code": "InvalidApiKey", "message": "no", "request_id": "1"}),
+            json!({"detail": "no"}),
+        ] {
+            assert_eq!(find_reported_failure(&body).as_deref(), Some("no"), "{body}");
+        }
+        for body in [
+            json!({"object": "chat.completion", "message": "fine"}),
+            json!({"base_resp": {"status_code": 0, "status_msg": ""}}),
+            json!({"error": null, "errors": [], "code": null, "message": "fine"}),
+            json!([]),
+        ] {
+            assert_eq!(find_reported_failure(&body), None, "{body}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Cloudflare Workers AI over REST: `POST /run/MODEL`.
+//!
+//! Source: Cloudflare's documentation, "Workers AI": models' input and output schemas, "JSON Mode", "Function calling",
+//! "Errors". Newer models answer, and stream, in OpenAI's form inside of Cloudflare's.
+
+mod answer;
+mod embeddings;
+mod request;
+mod stream;
+
+use std::borrow::Cow;
+
+use super::embeddings::EmbeddingFormat;
+use super::openai::Dialect;
+use super::wire::{StreamDecoder, Wire, model_ids, path_segment};
+use gateway_model::ProviderCall;
+use gateway_model::error::GatewayError;
+use gateway_model::{Answer, Feature};
+
+/// How it departs from OpenAI where it speaks OpenAI's form.
+const DIALECT: Dialect = Dialect::COMPATIBLE;
+/// Where its key usually is.
+pub const KEY_VARIABLE: &str = "CLOUDFLARE_API_TOKEN";
+/// What an entry that lists no models has.
+pub const MODELS: &[&str] = &["@cf/meta/llama-3.3-70b-instruct-fp8-fast", "@cf/openai/gpt-oss-120b"];
+
+pub struct WorkersAiWire;
+
+/// The path of a model's calls. Names hold slashes and an `@`, which stay as they are.
+fn run_path(model: &str) -> String {
+    let segments = model.split('/').map(|segment| path_segment(segment).replace("%40", "@"));
+    segments.fold("/run".to_owned(), |path, segment| path + "/" + &segment)
+}
+
+impl Wire for WorkersAiWire {
+    fn path(&self) -> Cow<'static, str> {
+        Cow::Borrowed("/run")
+    }
+
+    fn path_of(&self, call: &ProviderCall, _stream: bool) -> Option<String> {
+        Some(run_path(&call.model))
+    }
+
+    /// JSON mode does not stream.
+    fn keeps_format(&self, _call: &ProviderCall, stream: bool) -> bool {
+        !stream
+    }
+
+    fn supports(&self, feature: Feature) -> bool {
+        !matches!(feature, Feature::Files | Feature::Audio | Feature::OpenAiParts)
+    }
+
+    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
+        let instruct = !self.keeps_format(call, stream);
+        serde_json::to_vec(&request::body(call, stream, instruct)).map_err(GatewayError::unwritable)
+    }
+
+    fn answer(&self, body: &[u8]) -> Result<Answer, String> {
+        answer::answer(body)
+    }
+
+    fn decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::new(stream::WorkersAiDecoder::new())
+    }
+
+    fn embeddings(&self) -> Option<&dyn EmbeddingFormat> {
+        Some(self)
+    }
+
+    fn models_path(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed("/models/search?per_page=1000"))
+    }
+
+    fn models(&self, body: &[u8]) -> Result<Vec<String>, String> {
+        model_ids(body, "result", "name")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Requests: OpenAI's messages and tools, with Workers AI's own words around them.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::openai::tool_json;
+use crate::wire::format_instruction;
+use gateway_model::{ChatRequest, ProviderCall, ResponseFormat, Role, ToolChoice};
+
+/// The fields, in the order in which they go out.
+#[derive(Serialize)]
+pub struct Body<'a> {
+    messages: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tools: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Value>,
+}
+
+/// The body of a request. `instruct`: the answer's form is asked for in words, since no field does it.
+pub fn body(call: &ProviderCall, stream: bool, instruct: bool) -> Body<'_> {
+    let request = &*call.request;
+    let format = request.response_format.as_ref();
+    Body {
+        messages: messages(request, format.filter(|_| instruct)),
+        stream: stream.then_some(true),
+        max_tokens: call.max_tokens,
+        temperature: request.temperature,
+        top_p: request.top_p,
+        frequency_penalty: request.frequency_penalty,
+        presence_penalty: request.presence_penalty,
+        seed: request.seed,
+        stop: &request.stop,
+        tools: offered_tools(request),
+        tool_choice: request.tool_choice.as_ref().map(tool_choice),
+        response_format: format.filter(|_| !instruct).map(response_format),
+    }
+}
+
+/// In OpenAI's form, but for what Workers AI does not take: a role `developer`, a `content` of null.
+fn messages(request: &ChatRequest, in_words: Option<&ResponseFormat>) -> Value {
+    let mut messages = request.openai_messages_value();
+    if let Value::Array(messages) = &mut messages {
+        for (message, wire) in request.messages.iter().zip(messages.iter_mut()) {
+            if message.role == Role::Developer {
+                wire["role"] = json!("system");
+            }
+            if wire["content"].is_null() {
+                wire["content"] = json!("");
+            }
+        }
+        if let Some(format) = in_words {
+            let after = request.messages.iter().take_while(|message| message.role.is_instruction()).count();
+            messages.insert(after, json!({"role": "system", "content": format_instruction(format)}));
+        }
+    }
+    messages
+}
+
+/// The tools that are offered. No `tool_choice` names one tool: it is the only one that is offered then, and some tool
+/// must be called.
+fn offered_tools(request: &ChatRequest) -> Option<Value> {
+    if request.tools.is_empty() {
+        return None;
+    }
+    let named = match &request.tool_choice {
+        Some(ToolChoice::Named(name)) => Some(name),
+        _ => None,
+    };
+    let offered = request.tools.iter().filter(|tool| named.is_none_or(|name| tool.name == *name));
+    Some(offered.map(tool_json).collect())
+}
+
+fn tool_choice(choice: &ToolChoice) -> &'static str {
+    match choice {
+        ToolChoice::Auto => "auto",
+        ToolChoice::None => "none",
+        ToolChoice::Required | ToolChoice::Named(_) => "required",
+    }
+}
+
+/// The schema stands where OpenAI has a name beside it.
+fn response_format(format: &ResponseFormat) -> Value {
+    match format {
+        ResponseFormat::Json => json!({"type": "json_object"}),
+        ResponseFormat::Schema { schema, .. } => json!({"type": "json_schema", "json_schema": schema}),
+    }
+}

@@ -1,0 +1,86 @@
+//! Streams, in Workers AI's own form or in OpenAI's.
+
+use serde::Deserialize;
+
+use super::DIALECT;
+use crate::lenient::{IsFilled, TextOrParts, find_reported_failure};
+use crate::openai::{OpenAiDecoder, WireCall, WireUsage};
+use crate::wire::StreamDecoder;
+use gateway_model::{OtherContent, StreamEvent, ToolCallDelta, json};
+
+/// One event of a stream: text, mostly.
+#[derive(Deserialize)]
+struct Chunk {
+    response: Option<TextOrParts>,
+    tool_calls: Option<Vec<WireCall>>,
+    usage: Option<WireUsage>,
+    #[serde(default)]
+    choices: IsFilled,
+}
+
+pub struct WorkersAiDecoder {
+    /// For events in OpenAI's form.
+    openai: OpenAiDecoder,
+    /// Calls so far, which have no number of their own.
+    calls: u64,
+}
+
+impl WorkersAiDecoder {
+    pub fn new() -> Self {
+        Self { openai: OpenAiDecoder::new(DIALECT), calls: 0 }
+    }
+
+    fn other(&mut self, calls: Vec<WireCall>) -> Option<OtherContent> {
+        let mut tool_calls = Vec::new();
+        for call in calls {
+            let mut part = ToolCallDelta::from(call);
+            // Some models end a call with a part in which all is null.
+            if part.id.is_none() && part.name.is_none() && part.arguments.is_empty() {
+                continue;
+            }
+            if part.index.is_none() {
+                part.index = Some(self.calls);
+                self.calls += 1;
+            }
+            tool_calls.push(part);
+        }
+        (!tool_calls.is_empty()).then(|| OtherContent { tool_calls, ..OtherContent::default() })
+    }
+}
+
+impl StreamDecoder for WorkersAiDecoder {
+    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+        let Ok(chunk) = json::parse::<Chunk>(data.as_bytes()) else {
+            // `[DONE]`, and stray lines.
+            return self.openai.event(name, data, into);
+        };
+        if chunk.choices.0 {
+            return self.openai.event(name, data, into);
+        }
+        let usage = chunk.usage.and_then(|usage| usage.counts(&DIALECT));
+        if chunk.response.is_none() && chunk.tool_calls.is_none() && usage.is_none() {
+            let reported = serde_json::from_str(data).ok().and_then(|body| find_reported_failure(&body));
+            return reported.map_or(Ok(()), Err);
+        }
+        let other = self.other(chunk.tool_calls.unwrap_or_default());
+        let delta = chunk.response.map(TextOrParts::into_string).unwrap_or_default();
+        // Counts come by themselves, beside an empty text.
+        let bookkeeping = delta.is_empty();
+        into.push(StreamEvent {
+            delta,
+            usage,
+            other: other.map(Box::new),
+            bookkeeping,
+            ..StreamEvent::default()
+        });
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.openai.is_done()
+    }
+
+    fn may_end(&self) -> bool {
+        self.openai.may_end()
+    }
+}
