@@ -42,14 +42,14 @@ mod tests {
 
     use super::*;
     use crate::embeddings::EmbeddingFormat;
-    use crate::wire::Wire;
+    use crate::wire::{ChatPath, Wire};
 
     fn addresses(base_url: Option<&str>, options: &Value) -> Result<[String; 3], String> {
         let entry = json!({"name": "a", "provider": "azure", "baseUrl": base_url, "options": options});
         let config: ProviderConfig = serde_json::from_value(entry).unwrap();
         let (base, wire) = addressed(&config, Dialect::OPENAI)?;
-        let paths =
-            [Wire::path(&wire), EmbeddingFormat::path(&wire, "m").into(), wire.models_path().unwrap()];
+        let ChatPath::Fixed(chat) = wire.chat_path() else { panic!("the path names no model") };
+        let paths = [chat, EmbeddingFormat::path(&wire, "m").into(), wire.models_path().unwrap()];
         Ok(paths.map(|path| format!("{base}{path}")))
     }
 

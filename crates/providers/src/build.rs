@@ -13,11 +13,11 @@ use super::bedrock::{self, BedrockWire};
 use super::catalogue::{self, KeyHeader, Service};
 use super::cloudflare::Through;
 use super::gemini::{self, GeminiWire};
-use super::http::{SECRET_LENGTH, Secrets, Shared};
+use super::http::{ChatEndpoint, SECRET_LENGTH, Secrets, Shared};
 use super::keys::{Key, KeyRing};
 use super::openai::OpenAiWire;
 use super::responses::ResponsesWire;
-use super::wire::{Wire, path_segment};
+use super::wire::{ChatPath, Wire, path_segment};
 use super::workers_ai::{self, WorkersAiWire};
 use super::{HttpProvider, MockProvider};
 use gateway_model::Provider;
@@ -273,7 +273,10 @@ impl Builder<'_> {
             }),
             family: place.family,
             base: endpoint("")?,
-            chat: endpoint(&wire.path())?,
+            chat: match wire.chat_path() {
+                ChatPath::Fixed(path) => ChatEndpoint::Fixed(endpoint(&path)?),
+                ChatPath::PerCall(path) => ChatEndpoint::PerCall(path),
+            },
             wire,
             client: HttpClient::new(&self.setup.network).map_err(|problem| self.fail(problem))?,
             keys,

@@ -11,6 +11,7 @@ use http::header::{ACCEPT, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT}
 use serde_json::{Map, Value, json};
 
 use crate::HttpProvider;
+use crate::wire::Mode;
 use gateway_model::config::CloudflareGateway;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::within;
@@ -108,7 +109,7 @@ impl UniversalEndpoint {
 
     async fn run<'a, T>(
         &'a self,
-        stream: bool,
+        mode: Mode,
         read: impl FnOnce(&'a HttpProvider, &'a ProviderCall, Response) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<(usize, T), Failure> {
         let steps: Vec<_> = self
@@ -121,7 +122,7 @@ impl UniversalEndpoint {
         };
         let list = steps
             .iter()
-            .map(|(_, step, call)| step.universal_step(call, stream))
+            .map(|(_, step, call)| step.universal_step(call, mode))
             .collect::<Result<Value, _>>()?;
         let list = serde_json::to_vec(&list).map_err(GatewayError::unwritable)?;
         // The gateway tries one after the other.
@@ -151,10 +152,10 @@ fn step_of(provider: &Arc<dyn Provider>) -> Option<&HttpProvider> {
 
 impl UniversalCall for UniversalEndpoint {
     fn chat(&self) -> BoxFuture<'_, Result<(usize, Answer), Failure>> {
-        Box::pin(self.run(false, |step, call, response| Box::pin(step.read_chat(call, response))))
+        Box::pin(self.run(Mode::Full, |step, call, response| Box::pin(step.read_chat(call, response))))
     }
 
     fn stream(&self) -> BoxFuture<'_, Result<(usize, Box<dyn EventSource>), Failure>> {
-        Box::pin(self.run(true, |step, call, response| Box::pin(step.open(call, response))))
+        Box::pin(self.run(Mode::Stream, |step, call, response| Box::pin(step.open(call, response))))
     }
 }

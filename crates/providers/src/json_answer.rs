@@ -12,7 +12,7 @@ pub(super) const NOT_JSON: &str = "the answer is not the JSON that was asked for
 const FENCE: &str = "```";
 
 /// The JSON of a whole answer; `None` where it is none.
-pub(super) fn json_alone(text: &str) -> Option<String> {
+pub(super) fn extract_json(text: &str) -> Option<String> {
     let text = text.trim();
     let inside = text.strip_prefix(FENCE).and_then(|rest| rest.trim_end().strip_suffix(FENCE));
     let text = inside.map_or(text, |inside| inside.strip_prefix("json").unwrap_or(inside).trim());
@@ -28,7 +28,7 @@ pub(super) struct JsonStream {
     pub source: Box<dyn EventSource>,
     pub provider: String,
     pub status: u16,
-    pub fence: Fence,
+    pub fence: CodeFence,
     /// The answer calls a tool, in place of the JSON.
     pub calls: bool,
 }
@@ -59,7 +59,7 @@ impl EventSource for JsonStream {
 
 /// Takes the fence off a text that comes in pieces.
 #[derive(Default)]
-pub(super) struct Fence {
+pub(super) struct CodeFence {
     /// What has been handed on.
     text: String,
     /// What may still turn out to belong to a fence.
@@ -68,7 +68,7 @@ pub(super) struct Fence {
     fenced: bool,
 }
 
-impl Fence {
+impl CodeFence {
     fn strip(&mut self, delta: &str) -> String {
         self.held.push_str(delta);
         if !self.begun {
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn stripped(pieces: &[&str]) -> String {
-        let mut fence = Fence::default();
+        let mut fence = CodeFence::default();
         let text: String = pieces.iter().map(|piece| fence.strip(piece)).collect();
         text + &fence.finish()
     }
@@ -123,10 +123,10 @@ mod tests {
     #[test]
     fn whole_answers_lose_their_fence_and_nothing_else() {
         for text in ["{\"a\":1}", " {\"a\":1}\n", "```json\n{\"a\":1}\n```", "```\n{\"a\":1}```\n"] {
-            assert_eq!(json_alone(text).as_deref(), Some("{\"a\":1}"), "{text}");
+            assert_eq!(extract_json(text).as_deref(), Some("{\"a\":1}"), "{text}");
         }
         for text in ["", "Sure: {}", "```json\n{\n```", "{} and more"] {
-            assert_eq!(json_alone(text), None, "{text}");
+            assert_eq!(extract_json(text), None, "{text}");
         }
     }
 

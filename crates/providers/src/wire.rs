@@ -13,24 +13,43 @@ use gateway_model::{Answer, Feature, ResponseFormat, StreamEvent};
 use gateway_transport::sse::SseReader;
 use gateway_transport::{Endpoint, Frames};
 
+/// How an answer comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// In one piece.
+    Full,
+    /// As a stream of events.
+    Stream,
+}
+
+impl Mode {
+    pub fn is_stream(self) -> bool {
+        self == Self::Stream
+    }
+}
+
+/// The path of chat calls.
+pub enum ChatPath {
+    /// The same for every call.
+    Fixed(Cow<'static, str>),
+    /// It names the model, or says whether the answer is streamed.
+    PerCall(fn(model: &str, mode: Mode) -> String),
+}
+
+/// Signs one attempt, in its headers.
+pub trait Sign: Send + Sync {
+    /// Adds the signature over `endpoint` and `body` to the endpoint's headers.
+    fn sign(&self, endpoint: &mut Endpoint, body: &[u8]) -> Result<(), GatewayError>;
+}
+
 /// A wire format: JSON over HTTP, streamed as events.
 pub trait Wire: Send + Sync + 'static {
-    /// Each request is signed ([`Wire::sign`]).
-    fn signs(&self) -> bool {
-        false
-    }
+    /// Where chat calls go, below the base URL.
+    fn chat_path(&self) -> ChatPath;
 
-    /// The path of chat calls below the base URL.
-    fn path(&self) -> Cow<'static, str>;
-
-    /// The path of this very call, for formats that name the model or the streaming in it.
-    fn path_of(&self, _call: &ProviderCall, _stream: bool) -> Option<String> {
-        None
-    }
-
-    /// The format itself sees to the call's `responseFormat`; otherwise the model is asked in words, and its answer is
-    /// checked.
-    fn keeps_format(&self, _call: &ProviderCall, _stream: bool) -> bool {
+    /// Whether the service itself sees to the call's `responseFormat`. Otherwise the model is asked in words
+    /// ([`format_instruction`]), and its answer is checked and freed of code fences.
+    fn supports_json_mode(&self, _call: &ProviderCall, _mode: Mode) -> bool {
         true
     }
 
@@ -39,11 +58,13 @@ pub trait Wire: Send + Sync + 'static {
         feature != Feature::OpenAiParts
     }
 
-    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError>;
+    /// Writes the body of a chat call.
+    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError>;
 
     /// Reads a whole answer; the error says what is wrong with it.
     fn answer(&self, body: &[u8]) -> Result<Answer, String>;
 
+    /// A fresh decoder for one stream.
     fn decoder(&self) -> Box<dyn StreamDecoder>;
 
     /// How a streamed body is divided into events; `max_event_bytes` bounds each of them.
@@ -51,9 +72,9 @@ pub trait Wire: Send + Sync + 'static {
         Frames::ServerSentEvents(SseReader::new(max_event_bytes))
     }
 
-    /// Signs one attempt, in its headers.
-    fn sign(&self, _endpoint: &mut Endpoint, _body: &[u8]) -> Result<(), GatewayError> {
-        Ok(())
+    /// What signs each attempt; `None`: requests go out unsigned.
+    fn signer(&self) -> Option<&dyn Sign> {
+        None
     }
 
     /// The status that an error means, where the body says more than the status it came with.
@@ -62,7 +83,7 @@ pub trait Wire: Send + Sync + 'static {
     }
 
     /// The wait that an error's body asks for, where the headers ask for none.
-    fn asked_wait(&self, _body: &str) -> Option<Duration> {
+    fn requested_wait(&self, _body: &str) -> Option<Duration> {
         None
     }
 

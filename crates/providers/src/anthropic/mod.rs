@@ -9,7 +9,7 @@ mod thinking;
 
 use std::borrow::Cow;
 
-use super::wire::{StreamDecoder, Wire};
+use super::wire::{ChatPath, Mode, StreamDecoder, Wire};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature};
@@ -21,11 +21,11 @@ pub const VERSION: &str = "2023-06-01";
 pub struct AnthropicWire;
 
 impl Wire for AnthropicWire {
-    fn path(&self) -> Cow<'static, str> {
-        Cow::Borrowed("/v1/messages")
+    fn chat_path(&self) -> ChatPath {
+        ChatPath::Fixed("/v1/messages".into())
     }
 
-    fn keeps_format(&self, _: &ProviderCall, _stream: bool) -> bool {
+    fn supports_json_mode(&self, _: &ProviderCall, _: Mode) -> bool {
         false
     }
 
@@ -33,8 +33,8 @@ impl Wire for AnthropicWire {
         !matches!(feature, Feature::Audio | Feature::Embeddings | Feature::OpenAiParts)
     }
 
-    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
-        request::body(call, stream)
+    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
+        request::body(call, mode)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {

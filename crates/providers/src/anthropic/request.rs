@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value, json};
 
 use super::thinking::{Plan, version};
-use crate::wire::format_instruction;
+use crate::wire::{Mode, format_instruction};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{ChatRequest, Content, Message, Part, Role, Tool, ToolChoice};
@@ -14,14 +14,14 @@ use gateway_model::{ChatRequest, Content, Message, Part, Role, Tool, ToolChoice}
 /// The first Claude that takes `strict` on a tool; older ones refuse the word.
 const STRICT_TOOLS: (u32, u32) = (4, 5);
 
-pub fn body(call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
+pub fn body(call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
     let request = &call.request;
     let mut body = Map::new();
     body.insert("model".into(), json!(call.model));
     body.insert("messages".into(), Value::Array(turns(&request.messages)));
     let plan = Plan::new(&call.model, request, call.max_tokens);
     body.insert("max_tokens".into(), json!(plan.max_tokens));
-    if stream {
+    if mode.is_stream() {
         body.insert("stream".into(), json!(true));
     }
     if let Some(temperature) = plan.temperature(request) {

@@ -10,15 +10,13 @@ mod setup;
 mod sign;
 mod stream;
 
-use std::borrow::Cow;
-
 use super::embeddings::EmbeddingFormat;
-use super::wire::{StreamDecoder, Wire, path_segment};
+use super::wire::{ChatPath, Mode, Sign, StreamDecoder, Wire, path_segment};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature};
+use gateway_transport::Frames;
 use gateway_transport::event_stream::EventStreamReader;
-use gateway_transport::{Endpoint, Frames};
 
 pub use setup::{MODELS, key_variable, region, siblings, variables};
 pub use sign::Signer;
@@ -31,20 +29,14 @@ pub struct BedrockWire {
 }
 
 impl Wire for BedrockWire {
-    fn signs(&self) -> bool {
-        true
+    fn chat_path(&self) -> ChatPath {
+        ChatPath::PerCall(|model, mode| {
+            let operation = if mode.is_stream() { "converse-stream" } else { "converse" };
+            format!("/model/{}/{operation}", path_segment(model))
+        })
     }
 
-    fn path(&self) -> Cow<'static, str> {
-        Cow::Borrowed("")
-    }
-
-    fn path_of(&self, call: &ProviderCall, stream: bool) -> Option<String> {
-        let operation = if stream { "converse-stream" } else { "converse" };
-        Some(format!("/model/{}/{operation}", path_segment(&call.model)))
-    }
-
-    fn keeps_format(&self, _: &ProviderCall, _stream: bool) -> bool {
+    fn supports_json_mode(&self, _: &ProviderCall, _: Mode) -> bool {
         false
     }
 
@@ -52,7 +44,7 @@ impl Wire for BedrockWire {
         !matches!(feature, Feature::Audio | Feature::OpenAiParts)
     }
 
-    fn body(&self, call: &ProviderCall, _stream: bool) -> Result<Vec<u8>, GatewayError> {
+    fn body(&self, call: &ProviderCall, _: Mode) -> Result<Vec<u8>, GatewayError> {
         request::body(call, &self.provider)
     }
 
@@ -68,11 +60,8 @@ impl Wire for BedrockWire {
         Frames::EventStream(EventStreamReader::new(max_event_bytes))
     }
 
-    fn sign(&self, endpoint: &mut Endpoint, body: &[u8]) -> Result<(), GatewayError> {
-        match &self.signer {
-            Some(signer) => signer.sign(endpoint, body),
-            None => Ok(()),
-        }
+    fn signer(&self) -> Option<&dyn Sign> {
+        self.signer.as_ref().map(|signer| signer as &dyn Sign)
     }
 
     fn embeddings(&self) -> Option<&dyn EmbeddingFormat> {

@@ -9,6 +9,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 
+use crate::wire::Sign;
 use gateway_model::error::GatewayError;
 use gateway_transport::Endpoint;
 
@@ -27,9 +28,11 @@ impl Signer {
         let credentials = Credentials::new(key_id, secret, token, None, "environment");
         Self { credentials, region, now: SystemTime::now }
     }
+}
 
+impl Sign for Signer {
     /// Adds the signature, its date and the session token.
-    pub fn sign(&self, endpoint: &mut Endpoint, body: &[u8]) -> Result<(), GatewayError> {
+    fn sign(&self, endpoint: &mut Endpoint, body: &[u8]) -> Result<(), GatewayError> {
         let identity = self.credentials.clone().into();
         // The defaults are those of all services but S3: the path is encoded once more.
         let params = v4::SigningParams::builder()

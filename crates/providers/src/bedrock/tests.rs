@@ -22,7 +22,7 @@ fn refusal(content: Value) -> GatewayError {
         deadline: None,
         gate: None,
     };
-    Wire::body(&wire(), &call, false).unwrap_err()
+    Wire::body(&wire(), &call, Mode::Full).unwrap_err()
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub fn status(status: u16, body: &str) -> u16 {
 }
 
 /// `RetryInfo` has the wait in seconds: `"retryDelay": "34.07s"`.
-pub fn asked_wait(body: &str) -> Option<Duration> {
+pub fn requested_wait(body: &str) -> Option<Duration> {
     with_details(body, |details| {
         let info = details.iter().find(|detail| {
             detail["@type"].as_str().is_some_and(|kind| kind.ends_with("google.rpc.RetryInfo"))
@@ -39,13 +39,13 @@ mod tests {
     #[test]
     fn the_wait_is_read_whatever_it_lies_in() {
         let wait = Some(Duration::from_secs_f64(34.074_824_224));
-        assert_eq!(asked_wait(QUOTA), wait);
-        assert_eq!(asked_wait(&format!("[{QUOTA}]")), wait);
+        assert_eq!(requested_wait(QUOTA), wait);
+        assert_eq!(requested_wait(&format!("[{QUOTA}]")), wait);
         for delay in ["34", "s", "-1s", "NaNs", "infs", "1e400s", "1m"] {
-            assert_eq!(asked_wait(&QUOTA.replace("34.074824224s", delay)), None, "{delay}");
+            assert_eq!(requested_wait(&QUOTA.replace("34.074824224s", delay)), None, "{delay}");
         }
         for body in ["", "<html>", "[]", "{}", "null", r#"{"error":"x"}"#, r#"{"error":{"details":7}}"#] {
-            assert_eq!(asked_wait(body), None, "{body}");
+            assert_eq!(requested_wait(body), None, "{body}");
             assert_eq!(status(400, body), 400, "{body}");
         }
     }

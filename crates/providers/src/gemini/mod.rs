@@ -29,7 +29,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::embeddings::EmbeddingFormat;
-use super::wire::{StreamDecoder, Wire, model_ids, path_segment};
+use super::wire::{ChatPath, Mode, StreamDecoder, Wire, model_ids, path_segment};
 use gateway_model::Answer;
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
@@ -42,22 +42,19 @@ pub const MODELS: &[&str] = &["gemini-3.8-flash", "gemini-4-argon", "gemini-3.5-
 pub struct GeminiWire;
 
 impl Wire for GeminiWire {
-    /// Each call says its own, since the model stands in it.
-    fn path(&self) -> Cow<'static, str> {
-        Cow::Borrowed("")
+    fn chat_path(&self) -> ChatPath {
+        ChatPath::PerCall(|model, mode| {
+            let method = if mode.is_stream() { "streamGenerateContent?alt=sse" } else { "generateContent" };
+            format!("/{}:{method}", resource(model))
+        })
     }
 
-    fn path_of(&self, call: &ProviderCall, stream: bool) -> Option<String> {
-        let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-        Some(format!("/{}:{method}", resource(&call.model)))
-    }
-
-    fn keeps_format(&self, call: &ProviderCall, _stream: bool) -> bool {
+    fn supports_json_mode(&self, call: &ProviderCall, _: Mode) -> bool {
         request::has_format(call)
     }
 
     /// The path alone says whether the answer is to be streamed.
-    fn body(&self, call: &ProviderCall, _stream: bool) -> Result<Vec<u8>, GatewayError> {
+    fn body(&self, call: &ProviderCall, _: Mode) -> Result<Vec<u8>, GatewayError> {
         serde_json::to_vec(&request::body(call)).map_err(GatewayError::unwritable)
     }
 
@@ -73,8 +70,8 @@ impl Wire for GeminiWire {
         errors::status(status, body)
     }
 
-    fn asked_wait(&self, body: &str) -> Option<Duration> {
-        errors::asked_wait(body)
+    fn requested_wait(&self, body: &str) -> Option<Duration> {
+        errors::requested_wait(body)
     }
 
     fn embeddings(&self) -> Option<&dyn EmbeddingFormat> {

@@ -18,9 +18,9 @@ use events::HttpEvents;
 
 use super::cloudflare::{Through, UniversalEndpoint};
 use super::embeddings::EmbeddingFormat;
-use super::json_answer::{Fence, JsonStream, NOT_JSON, json_alone};
+use super::json_answer::{CodeFence, JsonStream, NOT_JSON, extract_json};
 use super::keys::KeyRing;
-use super::wire::Wire;
+use super::wire::{Mode, Wire};
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::{allows_retry, deadline_after, within};
 use gateway_model::{
@@ -41,12 +41,19 @@ pub struct HttpProvider {
     pub(super) client: HttpClient,
     /// The base URL, with the first of the keys.
     pub(super) base: Endpoint,
-    /// Where chat calls go, unless the call itself says so.
-    pub(super) chat: Endpoint,
+    pub(super) chat: ChatEndpoint,
     pub(super) keys: KeyRing,
     pub(super) retry: RetryPolicy,
     /// Set where calls go through Cloudflare AI Gateway.
     pub(super) through: Option<Through>,
+}
+
+/// Where chat calls go.
+pub(super) enum ChatEndpoint {
+    /// All to the same address.
+    Fixed(Endpoint),
+    /// Below the base URL, at the path of each call.
+    PerCall(fn(model: &str, mode: Mode) -> String),
 }
 
 /// What a provider's open streams need of it.
@@ -66,11 +73,11 @@ impl Shared {
 
 impl HttpProvider {
     /// The request's body. The caller's `providerOptions` for this family have the last word, field by field.
-    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Bytes, GatewayError> {
+    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Bytes, GatewayError> {
         if let Some(refusal) = self.refuses(&call.request) {
             return Err(refusal);
         }
-        let body = self.wire.body(call, stream)?;
+        let body = self.wire.body(call, mode)?;
         let Some(options) = self.own_options(call.request.provider_options.as_ref()) else {
             return Ok(body.into());
         };
@@ -85,10 +92,10 @@ impl HttpProvider {
     }
 
     /// Where a call goes.
-    fn endpoint(&self, call: &ProviderCall, stream: bool) -> Result<Cow<'_, Endpoint>, GatewayError> {
-        match self.wire.path_of(call, stream) {
-            None => Ok(Cow::Borrowed(&self.chat)),
-            Some(path) => self.below_base(&path).map(Cow::Owned),
+    fn endpoint(&self, call: &ProviderCall, mode: Mode) -> Result<Cow<'_, Endpoint>, GatewayError> {
+        match &self.chat {
+            ChatEndpoint::Fixed(endpoint) => Ok(Cow::Borrowed(endpoint)),
+            ChatEndpoint::PerCall(path) => self.below_base(&path(&call.model, mode)).map(Cow::Owned),
         }
     }
 
@@ -116,9 +123,9 @@ impl HttpProvider {
 
     async fn send_once(&self, endpoint: &Endpoint, body: Bytes) -> Result<Response, GatewayError> {
         let name = &self.shared.name;
-        let response = if self.wire.signs() {
+        let response = if let Some(signer) = self.wire.signer() {
             let mut signed = endpoint.clone();
-            self.wire.sign(&mut signed, &body)?;
+            signer.sign(&mut signed, &body)?;
             self.client.request(name, &signed, body).await?
         } else {
             self.client.request(name, endpoint, body).await?
@@ -131,7 +138,7 @@ impl HttpProvider {
         let status = response.status;
         let asked = retry_after(&response.headers, SystemTime::now());
         let text = read_error(response).await;
-        let retry_after = asked.or_else(|| self.wire.asked_wait(&text));
+        let retry_after = asked.or_else(|| self.wire.requested_wait(&text));
         let status = self.wire.error_status(status.as_u16(), &text);
         let text = self.shared.secrets.redact(text);
         GatewayError { retry_after, ..GatewayError::from_http_status(&self.shared.name, status, &text) }
@@ -218,10 +225,10 @@ impl HttpProvider {
         }
         if call.request.response_format.is_some()
             && answer.tool_calls.is_empty()
-            && !self.wire.keeps_format(call, false)
+            && !self.wire.supports_json_mode(call, Mode::Full)
         {
             answer.content =
-                json_alone(&answer.content).ok_or_else(|| shared.refused(status, NOT_JSON.to_owned()))?;
+                extract_json(&answer.content).ok_or_else(|| shared.refused(status, NOT_JSON.to_owned()))?;
         }
         Ok(answer)
     }
@@ -250,14 +257,14 @@ impl HttpProvider {
         let wait = call.timeout.unwrap_or(shared.timeout);
         let events = HttpEvents::new(shared.clone(), &*self.wire, response, wait, call.deadline);
         let events = Box::new(events);
-        if call.request.response_format.is_none() || self.wire.keeps_format(call, true) {
+        if call.request.response_format.is_none() || self.wire.supports_json_mode(call, Mode::Stream) {
             return commit(events).await;
         }
         commit(Box::new(JsonStream {
             source: events,
             provider: shared.name.clone(),
             status,
-            fence: Fence::default(),
+            fence: CodeFence::default(),
             calls: false,
         }))
         .await
@@ -275,8 +282,8 @@ impl Provider for HttpProvider {
 
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
-            let body = self.body(call, false)?;
-            let endpoint = self.endpoint(call, false)?;
+            let body = self.body(call, Mode::Full)?;
+            let endpoint = self.endpoint(call, Mode::Full)?;
             self.retry
                 .run(
                     call.deadline,
@@ -289,8 +296,8 @@ impl Provider for HttpProvider {
 
     fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
         Box::pin(async move {
-            let body = self.body(call, true)?;
-            let endpoint = self.endpoint(call, true)?;
+            let body = self.body(call, Mode::Stream)?;
+            let endpoint = self.endpoint(call, Mode::Stream)?;
             self.retry
                 .run(
                     call.deadline,
@@ -355,12 +362,12 @@ impl HttpProvider {
         call.timeout.unwrap_or(self.shared.timeout)
     }
 
-    pub(super) fn universal_step(&self, call: &ProviderCall, stream: bool) -> Result<Value, GatewayError> {
+    pub(super) fn universal_step(&self, call: &ProviderCall, mode: Mode) -> Result<Value, GatewayError> {
         let through =
             self.through.as_ref().ok_or_else(|| GatewayError::internal("not through Cloudflare"))?;
         // Which of the steps was refused, and by whom, the gateway does not tell: no key goes to rest for it.
-        let endpoint = self.endpoint(call, stream)?;
-        through.step(&self.keys.take_turn(&endpoint, &call.model), &self.body(call, stream)?)
+        let endpoint = self.endpoint(call, mode)?;
+        through.step(&self.keys.take_turn(&endpoint, &call.model), &self.body(call, mode)?)
     }
 
     /// Posts the whole list.

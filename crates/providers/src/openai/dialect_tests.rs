@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use super::dialect::Dialect;
 use super::{OpenAiWire, Wire};
 use crate::catalogue::service;
+use crate::wire::Mode;
 use gateway_model::ProviderCall;
 use gateway_model::{ChatRequest, Feature};
 
 /// What goes out for a request in a family's dialect, without its model and messages.
 fn sent(family: &str, request: &Value) -> Value {
-    let mut body = whole(family, request, true);
+    let mut body = whole(family, request, Mode::Stream);
     let fields = body.as_object_mut().unwrap();
     assert_eq!(fields.shift_remove("stream"), Some(json!(true)));
     fields.shift_remove("model");
@@ -18,7 +19,7 @@ fn sent(family: &str, request: &Value) -> Value {
     body
 }
 
-fn whole(family: &str, request: &Value, stream: bool) -> Value {
+fn whole(family: &str, request: &Value, mode: Mode) -> Value {
     let mut full = json!({"messages": [{"role": "user", "content": "hi"}]});
     full.as_object_mut().unwrap().extend(request.as_object().unwrap().clone());
     let request = ChatRequest::from_json(&full.to_string()).unwrap();
@@ -30,7 +31,7 @@ fn whole(family: &str, request: &Value, stream: bool) -> Value {
         deadline: None,
         gate: None,
     };
-    serde_json::from_slice(&wire(family).body(&call, stream).unwrap()).unwrap()
+    serde_json::from_slice(&wire(family).body(&call, mode).unwrap()).unwrap()
 }
 
 fn wire(family: &str) -> OpenAiWire {
@@ -81,7 +82,7 @@ fn fields_are_called_as_each_service_calls_them() {
 /// `tools` by their names, and `tool_choice`.
 fn choice(family: &str, choice: &Value) -> (Vec<String>, Value) {
     let tools = json!([{"name": "f", "parameters": {}}, {"name": "g", "parameters": {}}]);
-    let body = whole(family, &json!({"tools": tools, "toolChoice": choice}), false);
+    let body = whole(family, &json!({"tools": tools, "toolChoice": choice}), Mode::Full);
     let tools = body["tools"].as_array().cloned().unwrap_or_default();
     let names = tools.iter().map(|tool| tool["function"]["name"].as_str().unwrap().to_owned());
     (names.collect(), body["tool_choice"].clone())
@@ -114,7 +115,7 @@ fn a_choice_of_tools_is_put_in_each_services_words() {
 
 /// `response_format`, and whether the model is asked in words.
 fn format(family: &str, format: &Value) -> (Value, bool) {
-    let body = whole(family, &json!({"responseFormat": format}), false);
+    let body = whole(family, &json!({"responseFormat": format}), Mode::Full);
     (body["response_format"].clone(), body["messages"].as_array().unwrap().len() == 2)
 }
 
@@ -149,7 +150,7 @@ fn instructions_of_the_application_are_the_systems_where_nothing_else_is_known()
     for (family, role) in
         [("openai", "developer"), ("openrouter", "developer"), ("ollama", "system"), ("groq", "system")]
     {
-        assert_eq!(whole(family, &request, false)["messages"][0]["role"], role, "{family}");
+        assert_eq!(whole(family, &request, Mode::Full)["messages"][0]["role"], role, "{family}");
     }
 }
 
@@ -164,7 +165,7 @@ fn blocks_of_reasoning_go_back_to_those_who_have_a_field_for_them() {
         {"role": "assistant", "content": "a", "reasoningDetails": blocks},
         {"role": "user", "content": "v"},
     ]});
-    let turn = |family: &str| whole(family, &request, false)["messages"][1].clone();
+    let turn = |family: &str| whole(family, &request, Mode::Full)["messages"][1].clone();
     let plain = json!({"role": "assistant", "content": "a"});
     assert_eq!(turn("deepseek"), plain);
     let mut kept = plain;
@@ -177,7 +178,7 @@ fn a_turns_reasoning_in_the_services_own_field_goes_back_as_it_is() {
     let turn = json!({"role": "assistant", "content": "", "reasoning_content": "r",
         "toolCalls": [{"id": "1", "name": "f", "arguments": {}}]});
     let request = json!({"messages": [{"role": "user", "content": "u"}, turn, {"role": "tool", "toolCallId": "1", "content": "x"}]});
-    let sent = whole("deepseek", &request, false)["messages"][1].clone();
+    let sent = whole("deepseek", &request, Mode::Full)["messages"][1].clone();
     assert_eq!(sent["reasoning_content"], "r");
     assert_eq!(sent["tool_calls"][0]["function"]["name"], "f");
 }

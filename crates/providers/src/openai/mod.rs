@@ -12,7 +12,7 @@ mod stream;
 use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
-use super::wire::{StreamDecoder, Wire, path_segment};
+use super::wire::{ChatPath, Mode, StreamDecoder, Wire, path_segment};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature};
@@ -56,11 +56,11 @@ impl OpenAiWire {
 }
 
 impl Wire for OpenAiWire {
-    fn path(&self) -> Cow<'static, str> {
-        self.path_to_model("/chat/completions")
+    fn chat_path(&self) -> ChatPath {
+        ChatPath::Fixed(self.path_to_model("/chat/completions"))
     }
 
-    fn keeps_format(&self, call: &ProviderCall, _stream: bool) -> bool {
+    fn supports_json_mode(&self, call: &ProviderCall, _: Mode) -> bool {
         self.instruction(&call.request).is_none()
     }
 
@@ -68,8 +68,8 @@ impl Wire for OpenAiWire {
         !self.dialect.refuses.contains(&feature)
     }
 
-    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
-        self.write_body(call, stream)
+    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
+        self.write_body(call, mode)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {

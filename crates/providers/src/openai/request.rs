@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 
 use super::dialect::{ChoiceSupport, FormatSupport};
 use super::{OpenAiWire, reasoning};
-use crate::wire::format_instruction;
+use crate::wire::{Mode, format_instruction};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{ChatRequest, ResponseFormat, Role, Tool, ToolChoice};
 
 impl OpenAiWire {
     /// The whole body, in OpenAI's words and always in this order: prompt caches depend on it.
-    pub(super) fn write_body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
+    pub(super) fn write_body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
         let request = &call.request;
         let raw_length = request.openai_messages.as_ref().map_or(0, |raw| raw.get().len());
         let mut body = Fields::new(raw_length + 256);
@@ -22,7 +22,7 @@ impl OpenAiWire {
             (None, Some(raw)) => body.raw("messages", raw.get().as_bytes()),
             (None, None) => body.field("messages", &request.openai_messages_value())?,
         }
-        if stream {
+        if mode.is_stream() {
             body.raw("stream", b"true");
             if self.dialect.stream_options {
                 body.raw("stream_options", b"{\"include_usage\":true}");

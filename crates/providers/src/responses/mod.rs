@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
 use super::openai::OpenAiWire;
-use super::wire::{StreamDecoder, Wire};
+use super::wire::{ChatPath, Mode, StreamDecoder, Wire};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature};
@@ -24,20 +24,20 @@ pub struct ResponsesWire {
 }
 
 impl Wire for ResponsesWire {
-    fn path(&self) -> Cow<'static, str> {
-        self.chat.path_to("/responses")
+    fn chat_path(&self) -> ChatPath {
+        ChatPath::Fixed(self.chat.path_to("/responses"))
     }
 
-    fn keeps_format(&self, call: &ProviderCall, stream: bool) -> bool {
-        self.chat.keeps_format(call, stream)
+    fn supports_json_mode(&self, call: &ProviderCall, mode: Mode) -> bool {
+        self.chat.supports_json_mode(call, mode)
     }
 
     fn supports(&self, feature: Feature) -> bool {
         feature != Feature::Audio && self.chat.supports(feature)
     }
 
-    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
-        serde_json::to_vec(&self.fields(call, stream)).map_err(GatewayError::unwritable)
+    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
+        serde_json::to_vec(&self.fields(call, mode)).map_err(GatewayError::unwritable)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::ResponsesWire;
 use crate::openai::{self, Dialect, is_reasoning_model};
+use crate::wire::Mode;
 use gateway_model::ProviderCall;
 use gateway_model::{ChatRequest, Content, Message, Part, Role};
 
@@ -14,7 +15,7 @@ const METADATA_VALUE: usize = 512;
 const USER: usize = 64;
 
 impl ResponsesWire {
-    pub(super) fn fields(&self, call: &ProviderCall, stream: bool) -> Map<String, Value> {
+    pub(super) fn fields(&self, call: &ProviderCall, mode: Mode) -> Map<String, Value> {
         let request = &call.request;
         let mut body = Map::new();
         let mut field = |name: &str, value: Option<Value>| {
@@ -24,7 +25,7 @@ impl ResponsesWire {
         };
         field("model", Some(json!(call.model)));
         field("input", Some(Value::Array(self.input(request))));
-        field("stream", stream.then(|| json!(true)));
+        field("stream", mode.is_stream().then(|| json!(true)));
         field("store", Some(json!(false)));
         field("include", reasons(call).then(|| json!(["reasoning.encrypted_content"])));
         field("max_output_tokens", call.max_tokens.map(|tokens| json!(tokens)));
@@ -223,7 +224,7 @@ mod tests {
             deadline: None,
             gate: None,
         };
-        ResponsesWire { chat: OpenAiWire::new(dialect), user: dialect.user }.fields(&call, false)
+        ResponsesWire { chat: OpenAiWire::new(dialect), user: dialect.user }.fields(&call, Mode::Full)
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
 use super::openai::Dialect;
-use super::wire::{StreamDecoder, Wire, model_ids, path_segment};
+use super::wire::{ChatPath, Mode, StreamDecoder, Wire, model_ids, path_segment};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature};
@@ -33,26 +33,21 @@ fn run_path(model: &str) -> String {
 }
 
 impl Wire for WorkersAiWire {
-    fn path(&self) -> Cow<'static, str> {
-        Cow::Borrowed("/run")
-    }
-
-    fn path_of(&self, call: &ProviderCall, _stream: bool) -> Option<String> {
-        Some(run_path(&call.model))
+    fn chat_path(&self) -> ChatPath {
+        ChatPath::PerCall(|model, _| run_path(model))
     }
 
     /// JSON mode does not stream.
-    fn keeps_format(&self, _call: &ProviderCall, stream: bool) -> bool {
-        !stream
+    fn supports_json_mode(&self, _: &ProviderCall, mode: Mode) -> bool {
+        !mode.is_stream()
     }
 
     fn supports(&self, feature: Feature) -> bool {
         !matches!(feature, Feature::Files | Feature::Audio | Feature::OpenAiParts)
     }
 
-    fn body(&self, call: &ProviderCall, stream: bool) -> Result<Vec<u8>, GatewayError> {
-        let instruct = !self.keeps_format(call, stream);
-        serde_json::to_vec(&request::body(call, stream, instruct)).map_err(GatewayError::unwritable)
+    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
+        serde_json::to_vec(&request::body(call, mode)).map_err(GatewayError::unwritable)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {

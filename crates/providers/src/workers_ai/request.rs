@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::openai::tool_json;
-use crate::wire::format_instruction;
+use crate::wire::{Mode, format_instruction};
 use gateway_model::{ChatRequest, ProviderCall, ResponseFormat, Role, ToolChoice};
 
 /// The fields, in the order in which they go out.
@@ -35,13 +35,13 @@ pub struct Body<'a> {
     response_format: Option<Value>,
 }
 
-/// The body of a request. `instruct`: the answer's form is asked for in words, since no field does it.
-pub fn body(call: &ProviderCall, stream: bool, instruct: bool) -> Body<'_> {
+/// The body of a request. JSON mode does not stream: there the answer's form is asked for in words.
+pub fn body(call: &ProviderCall, mode: Mode) -> Body<'_> {
     let request = &*call.request;
     let format = request.response_format.as_ref();
     Body {
-        messages: messages(request, format.filter(|_| instruct)),
-        stream: stream.then_some(true),
+        messages: messages(request, format.filter(|_| mode.is_stream())),
+        stream: mode.is_stream().then_some(true),
         max_tokens: call.max_tokens,
         temperature: request.temperature,
         top_p: request.top_p,
@@ -51,7 +51,7 @@ pub fn body(call: &ProviderCall, stream: bool, instruct: bool) -> Body<'_> {
         stop: &request.stop,
         tools: offered_tools(request),
         tool_choice: request.tool_choice.as_ref().map(tool_choice),
-        response_format: format.filter(|_| !instruct).map(response_format),
+        response_format: format.filter(|_| !mode.is_stream()).map(response_format),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{Setup, build, complete};
 use gateway_model::ChatRequest;
 use gateway_transport::NetworkSettings;
 
-fn body(request: &Value, stream: bool) -> Value {
+fn body(request: &Value, mode: Mode) -> Value {
     let request = ChatRequest::from_json(&request.to_string()).unwrap();
     let call = ProviderCall {
         max_tokens: request.max_tokens,
@@ -17,7 +17,7 @@ fn body(request: &Value, stream: bool) -> Value {
         deadline: None,
         gate: None,
     };
-    serde_json::from_slice(&Wire::body(&WorkersAiWire, &call, stream).unwrap()).unwrap()
+    serde_json::from_slice(&Wire::body(&WorkersAiWire, &call, mode).unwrap()).unwrap()
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn messages_are_put_in_the_form_that_is_taken() {
         {"role": "assistant", "content": null, "toolCalls": [{"id": "1", "name": "f", "arguments": {}}]},
         {"role": "tool", "toolCallId": "1", "content": "r"},
     ]});
-    let sent = body(&request, false);
+    let sent = body(&request, Mode::Full);
     assert_eq!(sent["messages"][0]["role"], "system");
     assert_eq!(sent["messages"][2]["content"], "");
     assert_eq!(sent["messages"][2]["tool_calls"][0]["function"]["name"], "f");
@@ -45,10 +45,10 @@ fn messages_are_put_in_the_form_that_is_taken() {
 fn a_form_is_asked_for_in_a_field_or_where_that_does_not_stream_in_words() {
     let request = json!({"messages": [{"role": "user", "content": "u"}],
         "responseFormat": {"jsonSchema": {"type": "object"}, "name": "n"}});
-    let whole = body(&request, false);
+    let whole = body(&request, Mode::Full);
     assert_eq!(whole["response_format"], json!({"type": "json_schema", "json_schema": {"type": "object"}}));
     assert_eq!(whole["messages"].as_array().unwrap().len(), 1);
-    let streamed = body(&request, true);
+    let streamed = body(&request, Mode::Stream);
     assert_eq!(streamed.get("response_format"), None);
     assert_eq!(streamed["messages"][0]["role"], "system");
 }
@@ -57,7 +57,7 @@ fn a_form_is_asked_for_in_a_field_or_where_that_does_not_stream_in_words() {
 fn one_tool_that_must_be_called_is_the_only_one_offered() {
     let request = json!({"messages": [{"role": "user", "content": "u"}], "toolChoice": {"name": "g"},
         "tools": [{"name": "f", "parameters": {}}, {"name": "g", "parameters": {}}]});
-    let sent = body(&request, false);
+    let sent = body(&request, Mode::Full);
     assert_eq!(sent["tool_choice"], "required");
     assert_eq!(sent["tools"].as_array().unwrap().len(), 1);
     assert_eq!(sent["tools"][0]["function"]["name"], "g");
