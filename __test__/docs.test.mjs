@@ -7,11 +7,14 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   configurationFiles,
+  codeWords,
   deadCommands,
+  deadIdentifiers,
   deadLinks,
   deadNames,
   deadPaths,
   documentNames,
+  isForContributors,
   isJavaScript,
   isProgram,
   parse,
@@ -21,6 +24,7 @@ import {
   syntaxErrors,
   withoutComments,
 } from './helpers/docs.mjs'
+import { declarations, literals } from './types/declarations.mjs'
 
 const names = documentNames()
 
@@ -50,6 +54,10 @@ describe.each(names)('%s', (name) => {
     expect(deadNames(name)).toEqual([])
   })
 
+  test.runIf(isForContributors(name))('cited identifiers are in the sources', () => {
+    expect(deadIdentifiers(name)).toEqual([])
+  })
+
   test('commands exist', () => {
     expect(deadCommands(name)).toEqual([])
   })
@@ -59,6 +67,59 @@ describe.each(names)('%s', (name) => {
     const faults = fences.filter(isJavaScript).map((fence) => ({ line: fence.line, errors: syntaxErrors(fence) }))
     expect(faults.filter(({ errors }) => errors.length > 0)).toEqual([])
     for (const { code } of fences.filter(({ info }) => info === 'json')) JSON.parse(code)
+  })
+})
+
+// ── Completeness ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Declared, and not there yet. */
+const DECLARED_AHEAD = ['GenerationOptions.topK']
+
+describe('what users write and read is documented', () => {
+  const members = [...declarations()].filter(({ name }) => name.includes('.') && !DECLARED_AHEAD.includes(name))
+  /** Names that {@link members} of `types` have and no document of `documents` names. One name of two for the same is enough. */
+  const missing = (types, ...documents) => {
+    const words = new Set(documents.flatMap((name) => [...codeWords(name)]))
+    const successors = new Map()
+    for (const { name, tags } of members) {
+      const deprecated = tags.find(({ tagName }) => tagName.text === 'deprecated')
+      const successor = /Use `(\w+)`/.exec(String(deprecated?.comment))?.[1]
+      if (successor) successors.set(name, `${name.slice(0, name.lastIndexOf('.'))}.${successor}`)
+    }
+    const last = (name) => name.slice(name.lastIndexOf('.') + 1)
+    const aliases = (name) => [
+      name,
+      successors.get(name),
+      ...[...successors].filter(([, to]) => to === name).map(([old]) => old),
+    ]
+    const found = members.filter(({ file, name }) => types.test(`${file} ${name}`) && /^\w+$/.test(last(name)))
+    expect(found).not.toEqual([])
+    const isNamed = ({ name }) => aliases(name).some((alias) => alias !== undefined && words.has(last(alias)))
+    return found.filter((member) => !isNamed(member)).map(({ name }) => name)
+  }
+
+  test('configuration', () => {
+    expect(missing(/^types\/config\S* (?!ValidationError)/, 'docs/configuration.md')).toEqual([])
+  })
+
+  test('options of the gateway, and its functions', () => {
+    const documents = names.filter((name) => name.startsWith('docs/') && !name.includes('/zh/'))
+    expect(missing(/ (GatewayOptions|Gateway|BatchOptions|CloseOptions)\.(?!constructor)/, ...documents)).toEqual([])
+  })
+
+  test('requests', () => {
+    expect(
+      missing(/ (GatewayRequest|GenerationOptions|EmbeddingRequest)\./, 'docs/requests.md', 'docs/configuration.md'),
+    ).toEqual([])
+  })
+
+  test('the usage log', () => {
+    expect(missing(/ UsageLog\./, 'docs/usage-log.md')).toEqual([])
+  })
+
+  test('kinds of errors', () => {
+    const words = codeWords('docs/errors.md')
+    expect(literals('GatewayErrorKind').filter((kind) => !words.has(kind))).toEqual([])
   })
 })
 

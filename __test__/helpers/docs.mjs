@@ -229,6 +229,36 @@ export function deadNames(name) {
     .map(({ text, line }) => `${line}: ${text}`)
 }
 
+/** For contributors: these name what is in the sources. */
+export const isForContributors = (name) => /^(CONTRIBUTING|docs\/adding-a-provider|docs\/naming)\.md$/.test(name)
+
+/** Identifiers of several words (`path_of`, `StreamDecoder`, `OWN_FORMATS`) that no source has, `LINE: NAME` each. */
+export function deadIdentifiers(name) {
+  const identifier = /^([a-z0-9]+(_[a-z0-9]+)+|[A-Z][a-z0-9]+([A-Z][a-z0-9]*)+|[A-Z]+(_[A-Z]+)+|[a-z]+([A-Z][a-z]*)+)$/
+  const has = (text) => new RegExp(`\\b${text}\\b`).test(allSources())
+  return readDocument(name)
+    .spans.filter(({ text }) => identifier.test(text) && !has(text))
+    .map(({ text, line }) => `${line}: ${text}`)
+}
+
+let everything
+function allSources() {
+  const isSource = (file) =>
+    /\.(rs|js|mjs|ts|toml)$|fixtures\/.*\.json$/.test(file) && !/docs(\.test)?\.mjs$/.test(file)
+  everything ??= trackedFiles()
+    .filter(isSource)
+    .map((file) => readFileSync(path.join(root, file), 'utf8'))
+    .join('\n')
+  return everything
+}
+
+/** Words of code in a document, in text and in snippets. */
+export function codeWords(name) {
+  const { spans, fences } = readDocument(name)
+  const texts = [...spans.map(({ text }) => text), ...fences.map(({ code }) => code)]
+  return new Set(texts.flatMap((text) => text.match(/[A-Za-z_]\w*/g) ?? []))
+}
+
 /** Commands that do not exist, `LINE: COMMAND` each: scripts of npm, packages and test programs of cargo, files for node. */
 export function deadCommands(name) {
   const { scripts } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'))
