@@ -15,7 +15,7 @@ use super::calls::{Calls, message};
 use gateway_model::error::{ErrorKind, Failure, ForeignError, GatewayError};
 use gateway_model::provider::{deadline_after, within};
 use gateway_model::{
-    Answer, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCall, ToolCallDelta, json,
+    Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, json,
 };
 use gateway_model::{EmbedCall, EventSource, Provider, ProviderCall, Vectors, commit};
 
@@ -289,22 +289,28 @@ impl Chunk {
         self
     }
 
-    fn into_event(self) -> StreamEvent {
+    fn push_events(self, into: &mut Vec<StreamEvent>) {
         let chunk = self.untyped();
-        let tool_calls: Vec<_> = chunk.tool_calls.into_iter().flatten().map(Into::into).collect();
-        let reasoning = chunk.reasoning.unwrap_or_default();
-        let bookkeeping = !tool_calls.is_empty() || !reasoning.is_empty();
-        let other = (!reasoning.is_empty() || !tool_calls.is_empty())
-            .then(|| Box::new(OtherContent { reasoning, tool_calls, ..OtherContent::default() }));
-        let delta = chunk.delta.unwrap_or_default();
-        StreamEvent {
+        let before = into.len();
+        into.extend(chunk.reasoning.filter(|text| !text.is_empty()).map(StreamEvent::Reasoning));
+        let calls = chunk.tool_calls.into_iter().flatten();
+        into.extend(calls.map(|call| StreamEvent::ToolCall(call.into())));
+        let text = TextChunk {
+            delta: chunk.delta.unwrap_or_default(),
             model: chunk.model,
             finish_reason: chunk.finish_reason,
-            usage: chunk.usage.and_then(|usage| usage.usage()),
-            bookkeeping: bookkeeping && delta.is_empty() && chunk.kind.is_some(),
-            other,
-            ..StreamEvent::text(delta)
+        };
+        // Typed events of another kind are no chunks of text.
+        if chunk.kind.is_some()
+            && into.len() > before
+            && text.delta.is_empty()
+            && text.finish_reason.word().is_none()
+        {
+            into.extend(text.model.map(StreamEvent::Model));
+        } else {
+            into.push(StreamEvent::Text(text));
         }
+        into.extend(chunk.usage.and_then(|usage| usage.usage()).map(StreamEvent::Usage));
     }
 }
 
@@ -400,19 +406,15 @@ impl EventSource for CustomEvents {
                         self.unacknowledged = 0;
                         self.exchange.calls.outbox.send(&(message::CUSTOM_RESUME, self.exchange.id));
                     }
-                    into.extend(chunks.into_iter().map(Chunk::into_event));
+                    chunks.into_iter().for_each(|chunk| chunk.push_events(into));
                     Ok(true)
                 }
                 Reply::Done(text) | Reply::Failed(text) => {
                     let usage: Option<Whole> = json::parse(text.as_bytes())
                         .map_err(|error| unusable(&self.name, "usage", &error))?;
                     if let Some(usage) = usage {
-                        into.push(StreamEvent {
-                            model: usage.model.clone(),
-                            usage: usage.usage(),
-                            bookkeeping: true,
-                            ..StreamEvent::default()
-                        });
+                        into.extend(usage.usage().map(StreamEvent::Usage));
+                        into.extend(usage.model.map(StreamEvent::Model));
                     }
                     Ok(false)
                 }

@@ -13,7 +13,7 @@ use super::calls::{Call, CallObserver, Calls, message};
 use super::errors::Payload;
 use gateway_engine::gateway::{GatewayStream, Leave};
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::{FinishReason, GatewayResponse, StreamEvent};
+use gateway_model::{FinishReason, GatewayResponse, StreamEvent, TextChunk};
 
 /// Chunks that may lie unread in JavaScript before the upstream is no longer read.
 const WINDOW: i64 = 1024;
@@ -203,10 +203,6 @@ struct Reasoning<'a> {
     reasoning: &'a str,
 }
 
-fn reasoning(event: &StreamEvent) -> Option<&str> {
-    event.other.as_ref().map(|other| other.reasoning.as_str()).filter(|text| !text.is_empty())
-}
-
 /// Events as chunks: a plain string for text alone, `[delta, model, finishReason]` for anything more, `{reasoning}`.
 struct Batch<'a> {
     events: &'a [StreamEvent],
@@ -217,9 +213,22 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(events: &'a [StreamEvent]) -> Self {
-        let chunks = events.iter().filter(|event| !event.bookkeeping);
-        let null_finish = chunks.clone().any(|event| event.finish_reason == FinishReason::Null);
-        let len = chunks.count() + events.iter().filter_map(reasoning).count();
+        let (mut len, mut null_finish) = (0, false);
+        for event in events {
+            match event {
+                StreamEvent::Text(chunk) => {
+                    len += 1;
+                    null_finish |= chunk.finish_reason == FinishReason::Null;
+                }
+                StreamEvent::Reasoning(text) => len += usize::from(!text.is_empty()),
+                // Told at the end, with the answer.
+                StreamEvent::ReasoningDetails(_)
+                | StreamEvent::ToolCall(_)
+                | StreamEvent::Opaque
+                | StreamEvent::Model(_)
+                | StreamEvent::Usage(_) => {}
+            }
+        }
         Self { events, len, null_finish }
     }
 
@@ -234,17 +243,21 @@ impl Serialize for Batch<'_> {
         let mut model = None;
         let mut chunks = out.serialize_seq(Some(self.len))?;
         for event in self.events {
-            model = event.model.as_deref().or(model);
-            if let Some(reasoning) = reasoning(event) {
-                chunks.serialize_element(&Reasoning { reasoning })?;
-            }
-            if event.bookkeeping {
-                continue;
-            }
-            match (&event.finish_reason, model.take()) {
-                (reason, None) if *reason == plain => chunks.serialize_element(&event.delta)?,
-                (FinishReason::Absent, model) => chunks.serialize_element(&(&event.delta, model))?,
-                (reason, model) => chunks.serialize_element(&(&event.delta, model, reason.word()))?,
+            match event {
+                StreamEvent::Text(TextChunk { delta, model: named, finish_reason }) => {
+                    match (finish_reason, named.as_deref().or(model.take())) {
+                        (reason, None) if *reason == plain => chunks.serialize_element(delta)?,
+                        (FinishReason::Absent, model) => chunks.serialize_element(&(delta, model))?,
+                        (reason, model) => chunks.serialize_element(&(delta, model, reason.word()))?,
+                    }
+                }
+                StreamEvent::Reasoning(reasoning) if reasoning.is_empty() => {}
+                StreamEvent::Reasoning(reasoning) => chunks.serialize_element(&Reasoning { reasoning })?,
+                StreamEvent::Model(name) => model = Some(name.as_str()),
+                StreamEvent::ReasoningDetails(_)
+                | StreamEvent::ToolCall(_)
+                | StreamEvent::Opaque
+                | StreamEvent::Usage(_) => {}
             }
         }
         chunks.end()

@@ -14,7 +14,7 @@ use gateway_engine::routing::{ProviderEntry, Providers};
 use gateway_engine::usage::Observer;
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule};
 use gateway_model::error::ForeignError;
-use gateway_model::{Answer, ChatRequest, FinishReason, StreamEvent, TokenUsage, UsageLog, Usd};
+use gateway_model::{Answer, ChatRequest, FinishReason, StreamEvent, TextChunk, TokenUsage, UsageLog, Usd};
 use gateway_model::{ErrorKind, Failure, GatewayError};
 use gateway_model::{EventSource, Provider, ProviderCall, commit};
 use gateway_pricing::{ModelPricing, register_model_pricing};
@@ -148,20 +148,18 @@ impl EventSource for ScriptedEvents {
             sleep(Duration::from_millis(self.script.pace)).await;
             let Some(&output) = self.script.chunks.get(self.sent) else {
                 let usage = fated(self.script.ending).await?;
-                into.push(StreamEvent {
-                    finish_reason: FinishReason::Word("stop".into()),
-                    usage: usage.map(|usage| within_cap(usage, &self.call)),
-                    ..StreamEvent::default()
-                });
+                into.push(StreamEvent::finish(FinishReason::Word("stop".into())));
+                into.extend(usage.map(|usage| StreamEvent::Usage(within_cap(usage, &self.call))));
                 return Ok(false);
             };
             self.sent += 1;
             let usage = output.map(|output| within_cap(TokenUsage::new(PROMPT, output), &self.call));
-            into.push(StreamEvent {
-                usage,
+            into.push(StreamEvent::Text(TextChunk {
+                delta: "word ".to_owned(),
                 model: Some(self.call.model.clone()),
-                ..StreamEvent::text("word ")
-            });
+                ..TextChunk::default()
+            }));
+            into.extend(usage.map(StreamEvent::Usage));
             Ok(true)
         })
     }

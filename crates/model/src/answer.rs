@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::tools::{AnsweredCall, ToolCall};
+use super::event::StreamEvent;
+use super::tools::{AnsweredCall, ToolCall, ToolCallAssembly};
 use super::usage::{TokenUsage, UsageSource};
 
 /// What a provider answered to one attempt.
@@ -31,6 +32,64 @@ impl Answer {
     /// Everything the model wrote.
     pub fn output_text(&self) -> Cow<'_, str> {
         output_text(&self.content, &self.reasoning, &self.tool_calls)
+    }
+}
+
+/// Folds the events of a stream into the answer they make: the one place that does.
+#[derive(Debug, Clone, Default)]
+pub struct AnswerBuilder {
+    /// All of it but the calls, which come in parts.
+    answer: Answer,
+    calls: ToolCallAssembly,
+}
+
+impl AnswerBuilder {
+    /// `model` is the answer's until an event names another.
+    pub fn new(model: String) -> Self {
+        Self { answer: Answer { model, ..Answer::default() }, calls: ToolCallAssembly::default() }
+    }
+
+    pub fn push(&mut self, event: &StreamEvent) {
+        let answer = &mut self.answer;
+        match event {
+            StreamEvent::Text(chunk) => {
+                answer.content.push_str(&chunk.delta);
+                if let Some(model) = &chunk.model {
+                    answer.model.clone_from(model);
+                }
+                if let Some(word) = chunk.finish_reason.word() {
+                    answer.finish_reason = Some(word.to_owned());
+                }
+            }
+            StreamEvent::Reasoning(text) => answer.reasoning.push_str(text),
+            StreamEvent::ReasoningDetails(blocks) => answer.reasoning_details.extend_from_slice(blocks),
+            StreamEvent::ToolCall(part) => self.calls.push(part.clone()),
+            StreamEvent::Opaque => {}
+            StreamEvent::Model(model) => answer.model.clone_from(model),
+            StreamEvent::Usage(usage) => answer.usage = Some(*usage),
+        }
+    }
+
+    /// The answer so far, without its calls: they may not be whole yet.
+    pub fn so_far(&self) -> &Answer {
+        &self.answer
+    }
+
+    /// Everything the model has written so far.
+    pub fn output_text(&self) -> Cow<'_, str> {
+        output_text(&self.answer.content, &self.answer.reasoning, &self.calls.finish())
+    }
+
+    pub fn finish(self) -> Answer {
+        Answer { tool_calls: self.calls.finish(), ..self.answer }
+    }
+}
+
+impl<'a> FromIterator<&'a StreamEvent> for AnswerBuilder {
+    fn from_iter<T: IntoIterator<Item = &'a StreamEvent>>(events: T) -> Self {
+        let mut builder = Self::default();
+        events.into_iter().for_each(|event| builder.push(event));
+        builder
     }
 }
 

@@ -70,51 +70,64 @@ impl FinishReason {
     }
 }
 
-/// One event of a stream, whatever the wire it came over. A whole answer is its events folded.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StreamEvent {
-    /// Text of the answer; empty in events that carry something else.
-    pub delta: String,
-    /// The model, when the event names it.
-    pub model: Option<String>,
-    pub finish_reason: FinishReason,
-    /// Counts so far; a later event replaces them.
-    pub usage: Option<TokenUsage>,
-    /// Content other than text.
-    pub other: Option<Box<OtherContent>>,
-    /// The event only keeps books (counts, the model's name): readers of text see no chunk for it.
-    pub bookkeeping: bool,
+/// One event of a stream, whatever the wire it came over. A whole answer is its events folded
+/// ([`AnswerBuilder`](crate::AnswerBuilder)).
+///
+/// Readers match it without a catch-all, so that a new kind of event does not compile until each has decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamEvent {
+    /// A chunk of the answer's text: readers of text see one for each, empty ones too.
+    Text(TextChunk),
+    /// Text of the model's reasoning; empty where it reasons without showing it.
+    Reasoning(String),
+    /// Blocks of reasoning as a whole, in their vendor's own form.
+    ReasoningDetails(Vec<Value>),
+    ToolCall(ToolCallDelta),
+    /// Content that has no form of its own here, a refusal or an image: the answer has begun, and there is nothing to show.
+    Opaque,
+    /// The model as the upstream names it, where no chunk of text carries the name.
+    Model(String),
+    /// Counts so far; later ones replace them.
+    Usage(TokenUsage),
 }
 
-/// What an event may carry beside text.
+/// A piece of text, with what the upstream said in the same breath.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OtherContent {
-    /// Text of the model's reasoning.
-    pub reasoning: String,
-    /// Blocks of reasoning as a whole, in their vendor's own form.
-    pub reasoning_details: Vec<Value>,
-    pub tool_calls: Vec<ToolCallDelta>,
+pub struct TextChunk {
+    pub delta: String,
+    /// The model, when the chunk names it.
+    pub model: Option<String>,
+    pub finish_reason: FinishReason,
 }
 
 impl StreamEvent {
-    /// An event of content that is not text: readers of text see no chunk for it.
-    pub fn other(other: OtherContent) -> Self {
-        Self { other: Some(Box::new(other)), bookkeeping: true, ..Self::default() }
+    pub fn text(delta: impl Into<String>) -> Self {
+        Self::Text(TextChunk { delta: delta.into(), ..TextChunk::default() })
     }
 
-    pub fn text(delta: impl Into<String>) -> Self {
-        Self { delta: delta.into(), ..Self::default() }
+    /// An empty chunk that says why the model stopped.
+    pub fn finish(finish_reason: FinishReason) -> Self {
+        Self::Text(TextChunk { finish_reason, ..TextChunk::default() })
     }
 
     /// Whether the answer has begun with this event: a stream is committed to its provider here.
     pub fn is_content(&self) -> bool {
-        !self.delta.is_empty() || self.other.is_some()
+        match self {
+            Self::Text(chunk) => !chunk.delta.is_empty(),
+            Self::Reasoning(_) | Self::ReasoningDetails(_) | Self::ToolCall(_) | Self::Opaque => true,
+            Self::Model(_) | Self::Usage(_) => false,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_cheap_to_move() {
+        assert!(size_of::<StreamEvent>() <= 120, "{} bytes", size_of::<StreamEvent>());
+    }
 
     #[test]
     fn words_of_all_vendors_mean_the_same() {

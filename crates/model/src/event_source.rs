@@ -91,26 +91,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_before_content_fails_the_attempt() {
-        let script = Script(vec![Ok(vec![StreamEvent::default()]), Err(GatewayError::provider_timeout("p"))]);
+        let script = Script(vec![Ok(vec![StreamEvent::text("")]), Err(GatewayError::provider_timeout("p"))]);
         assert!(commit(Box::new(script)).await.is_err());
     }
 
     #[tokio::test]
     async fn nothing_is_lost_before_the_commit_and_later_failures_surface_while_reading() {
         let script = Script(vec![
-            Ok(vec![StreamEvent::default()]),
+            Ok(vec![StreamEvent::text("")]),
             Ok(vec![StreamEvent::text("a"), StreamEvent::text("b")]),
             Err(GatewayError::provider_timeout("p")),
         ]);
         let (events, end) = collect(commit(Box::new(script)).await.unwrap()).await;
-        assert_eq!(events.iter().map(|event| event.delta.as_str()).collect::<Vec<_>>(), ["", "a", "b"]);
+        assert_eq!(events, ["", "a", "b"].map(StreamEvent::text));
         assert!(end.is_err());
     }
 
     #[tokio::test]
     async fn an_answer_without_content_is_an_answer() {
         let (events, end) =
-            collect(commit(Box::new(Script(vec![Ok(vec![StreamEvent::default()])]))).await.unwrap()).await;
+            collect(commit(Box::new(Script(vec![Ok(vec![StreamEvent::text("")])]))).await.unwrap()).await;
         assert_eq!((events.len(), end.is_ok()), (1, true));
     }
 }

@@ -16,10 +16,10 @@ pub mod request;
 pub mod tools;
 pub mod usage;
 
-pub use answer::{Answer, AttemptRecord, EmbedResponse, GatewayResponse, output_text};
+pub use answer::{Answer, AnswerBuilder, AttemptRecord, EmbedResponse, GatewayResponse, output_text};
 pub use embeddings::{EmbedCall, Vectors};
 pub use error::{ErrorKind, Failure, GatewayError};
-pub use event::{FinishReason, OtherContent, StreamEvent};
+pub use event::{FinishReason, StreamEvent, TextChunk};
 pub use event_source::{EventSource, commit};
 pub use key_state::{KeyState, KeyTrouble};
 pub use message::{Content, Message, Part, Role};

@@ -53,6 +53,12 @@ impl ToolCall {
         let text = self.arguments.trim();
         if text.is_empty() { Some(Map::new()) } else { serde_json::from_str(text).ok() }
     }
+
+    /// The whole call as the one part that it streams in.
+    pub fn into_delta(self, index: u64) -> ToolCallDelta {
+        let Self { id, name, arguments, signature } = self;
+        ToolCallDelta { index: Some(index), id: Some(id), name: Some(name), arguments, signature }
+    }
 }
 
 /// Part of a call, as it streams.

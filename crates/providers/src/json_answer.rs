@@ -39,8 +39,15 @@ impl EventSource for JsonStream {
             let before = into.len();
             let result = self.source.next(into).await;
             for event in &mut into[before..] {
-                event.delta = self.fence.strip(&event.delta);
-                self.calls |= event.other.as_ref().is_some_and(|other| !other.tool_calls.is_empty());
+                match event {
+                    StreamEvent::Text(chunk) => chunk.delta = self.fence.strip(&chunk.delta),
+                    StreamEvent::ToolCall(_) => self.calls = true,
+                    StreamEvent::Reasoning(_)
+                    | StreamEvent::ReasoningDetails(_)
+                    | StreamEvent::Opaque
+                    | StreamEvent::Model(_)
+                    | StreamEvent::Usage(_) => {}
+                }
             }
             if !matches!(result, Ok(false)) {
                 return result;

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_model::ChatRequest;
 use gateway_model::config::ProviderConfig;
+use gateway_model::{AnswerBuilder, ChatRequest};
 use gateway_model::{EmbedCall, EventSource, Provider, ProviderCall};
 use gateway_model::{ErrorKind, Failure, GatewayError};
 use gateway_providers::{Setup, build};
@@ -245,7 +245,7 @@ async fn streams_go_on_with_the_next_key() {
     let mut source: Box<dyn EventSource> = on.provider.stream(&call("m")).await.map_err(error).unwrap();
     let mut events = Vec::new();
     while source.next(&mut events).await.unwrap() {}
-    assert_eq!(events.iter().map(|event| &*event.delta).collect::<String>(), "Hi");
+    assert_eq!(events.iter().collect::<AnswerBuilder>().finish().content, "Hi");
     assert_eq!(on.keys(3).await, "ABC");
     assert_eq!(on.resting(), ["A ", "B m"]);
 }

@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use gateway_model::{
-    Answer, AttemptRecord, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCallDelta, Usd,
-};
+use gateway_model::{Answer, AttemptRecord, FinishReason, StreamEvent, TokenUsage, Usd};
 
 /// Bytes of text in one event of a replayed stream, at most.
 const PIECE: usize = 256;
@@ -50,43 +48,22 @@ impl CachedAnswer {
     pub fn events(&self) -> Vec<StreamEvent> {
         let Answer { content, model, finish_reason, tool_calls, reasoning, reasoning_details, .. } =
             &self.answer;
-        let mut events = Vec::with_capacity((content.len() + reasoning.len()) / PIECE + tool_calls.len() + 4);
-        for piece in pieces(reasoning) {
-            events.push(StreamEvent::other(OtherContent {
-                reasoning: piece.to_owned(),
-                ..OtherContent::default()
-            }));
-        }
+        let mut events = Vec::with_capacity((content.len() + reasoning.len()) / PIECE + tool_calls.len() + 6);
+        events.extend(pieces(reasoning).map(|piece| StreamEvent::Reasoning(piece.to_owned())));
         if !reasoning_details.is_empty() {
-            events.push(StreamEvent::other(OtherContent {
-                reasoning_details: reasoning_details.clone(),
-                ..OtherContent::default()
-            }));
+            events.push(StreamEvent::ReasoningDetails(reasoning_details.clone()));
         }
-        events.extend(pieces(content).map(StreamEvent::text));
-        for (index, call) in (0..).zip(tool_calls) {
-            let delta = ToolCallDelta {
-                index: Some(index),
-                id: Some(call.id.clone()),
-                name: Some(call.name.clone()),
-                arguments: call.arguments.clone(),
-                signature: call.signature.clone(),
-            };
-            events.push(StreamEvent::other(OtherContent {
-                tool_calls: vec![delta],
-                ..OtherContent::default()
-            }));
+        for piece in pieces(content) {
+            events.push(StreamEvent::text(piece));
         }
-        let finish_reason = finish_reason.clone().map_or(FinishReason::Absent, FinishReason::Word);
-        events.push(StreamEvent {
-            // Without a reason, there is nothing in it for readers of text.
-            bookkeeping: finish_reason == FinishReason::Absent,
-            finish_reason,
-            usage: Some(self.usage),
-            ..StreamEvent::default()
-        });
-        if let Some(first) = events.first_mut() {
-            first.model = Some(model.clone());
+        let calls = (0..).zip(tool_calls);
+        events.extend(calls.map(|(index, call)| StreamEvent::ToolCall(call.clone().into_delta(index))));
+        // Without a reason, there is nothing more for readers of text.
+        events.extend(finish_reason.clone().map(|word| StreamEvent::finish(FinishReason::Word(word))));
+        events.push(StreamEvent::Usage(self.usage));
+        match events.first_mut() {
+            Some(StreamEvent::Text(chunk)) => chunk.model = Some(model.clone()),
+            _ => events.insert(0, StreamEvent::Model(model.clone())),
         }
         events
     }
@@ -147,31 +124,8 @@ mod tests {
     use crate::usage::Outcome;
     use gateway_model::EventSource;
     use gateway_model::error::Failure;
-    use gateway_model::{ChatRequest, GatewayResponse, ToolCall, ToolCallAssembly, UsageSource};
+    use gateway_model::{AnswerBuilder, ChatRequest, GatewayResponse, ToolCall, UsageSource};
     use gateway_providers::MockProvider;
-
-    /// As an open stream of the gateway folds them.
-    fn folded(events: &[StreamEvent]) -> Answer {
-        let mut answer = Answer::default();
-        let mut calls = ToolCallAssembly::default();
-        for event in events {
-            answer.content.push_str(&event.delta);
-            if let Some(model) = &event.model {
-                answer.model.clone_from(model);
-            }
-            if let Some(word) = event.finish_reason.word() {
-                answer.finish_reason = Some(word.to_owned());
-            }
-            answer.usage = event.usage.or(answer.usage);
-            if let Some(other) = &event.other {
-                answer.reasoning.push_str(&other.reasoning);
-                answer.reasoning_details.extend_from_slice(&other.reasoning_details);
-                other.tool_calls.iter().cloned().for_each(|delta| calls.push(delta));
-            }
-        }
-        answer.tool_calls = calls.finish();
-        answer
-    }
 
     struct Replay(Vec<StreamEvent>);
 
@@ -250,12 +204,16 @@ mod tests {
         #[test]
         fn a_replayed_stream_folds_into_the_answer(cached in cached()) {
             let events = cached.events();
-            prop_assert_eq!(folded(&events), cached.answer.clone());
+            prop_assert_eq!(events.iter().collect::<AnswerBuilder>().finish(), cached.answer.clone());
             for event in &events {
-                prop_assert!(event.delta.len() <= PIECE);
-                prop_assert!(event.other.as_ref().is_none_or(|other| other.reasoning.len() <= PIECE));
-                let has_chunk = !event.delta.is_empty() || event.finish_reason.word().is_some();
-                prop_assert_eq!(event.bookkeeping, !has_chunk);
+                match event {
+                    StreamEvent::Text(chunk) => {
+                        prop_assert!(chunk.delta.len() <= PIECE);
+                        prop_assert!(!chunk.delta.is_empty() || chunk.finish_reason.word().is_some());
+                    }
+                    StreamEvent::Reasoning(text) => prop_assert!(text.len() <= PIECE),
+                    _ => {}
+                }
             }
             let mut streamed = streamed(events);
             (streamed.latency_ms, streamed.estimated_cost_usd) = (0, 0.0);

@@ -1,6 +1,5 @@
 //! An open stream: hands events on, keeps the figures, and settles once, however it ends.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,8 +15,7 @@ use crate::usage::{CallRecord, Outcome, latency_ms};
 use gateway_model::Usd;
 use gateway_model::error::{ErrorKind, Failure};
 use gateway_model::{
-    Answer, AttemptRecord, ChatRequest, GatewayResponse, StreamEvent, TokenUsage, ToolCallAssembly,
-    UsageSource, output_text,
+    Answer, AnswerBuilder, AttemptRecord, ChatRequest, GatewayResponse, StreamEvent, TokenUsage, UsageSource,
 };
 use gateway_model::{EventSource, Provider};
 use gateway_pricing as pricing;
@@ -34,10 +32,9 @@ pub struct GatewayStream {
     family: String,
     /// The model that was asked for: what its text is counted with.
     asked_model: String,
-    progress: Outcome,
-    tool_calls: ToolCallAssembly,
-    /// Counts the provider has given so far.
-    reported: Option<TokenUsage>,
+    /// What has come up to now, and the counts that the provider has given; of a settled stream, `outcome` has it.
+    answer: AnswerBuilder,
+    outcome: Outcome,
     /// Why the answer is not whole.
     broken: Option<Failure>,
     provider: Arc<dyn Provider>,
@@ -90,9 +87,9 @@ impl GatewayStream {
             started,
             entry,
             family: provider.family().to_owned(),
-            progress: Outcome {
+            answer: AnswerBuilder::new(model.clone()),
+            outcome: Outcome {
                 provider: provider.name().to_owned(),
-                model: model.clone(),
                 fallback_triggered,
                 fallback_from,
                 degraded,
@@ -100,8 +97,6 @@ impl GatewayStream {
                 ..Outcome::default()
             },
             asked_model: model,
-            tool_calls: ToolCallAssembly::default(),
-            reported: None,
             broken: None,
             provider,
             free: false,
@@ -120,26 +115,26 @@ impl GatewayStream {
 
     /// From the cache: this is what it would have cost.
     pub(super) fn saving(mut self, cost: Usd) -> Self {
-        self.progress.saved = Some(cost);
+        self.outcome.saved = Some(cost);
         self.shared()
     }
 
     /// With another call's answer.
     pub(super) fn shared(mut self) -> Self {
-        self.progress.cached = true;
+        self.outcome.cached = true;
         self.free = true;
         self
     }
 
     /// After these attempts, which were not its own.
     pub(super) fn after(mut self, attempts: Vec<AttemptRecord>) -> Self {
-        self.progress.attempts = attempts;
+        self.outcome.attempts = attempts;
         self
     }
 
     /// Its answer is to be kept.
     pub(super) fn kept_by(mut self, keeper: Option<Keeper>) -> Self {
-        self.keeper = keeper.filter(|_| !self.progress.degraded);
+        self.keeper = keeper.filter(|_| !self.outcome.degraded);
         self
     }
 
@@ -148,10 +143,10 @@ impl GatewayStream {
             entry: self.entry.clone(),
             provider: self.provider.clone(),
             model: self.asked_model.clone(),
-            fallback_from: self.progress.fallback_from.clone(),
-            fallback_triggered: self.progress.fallback_triggered,
-            degraded: self.progress.degraded,
-            attempts: self.progress.attempts.clone(),
+            fallback_from: self.outcome.fallback_from.clone(),
+            fallback_triggered: self.outcome.fallback_triggered,
+            degraded: self.outcome.degraded,
+            attempts: self.outcome.attempts.clone(),
         }
     }
 
@@ -166,12 +161,17 @@ impl GatewayStream {
 
     /// The name of the provider that answers.
     pub fn provider(&self) -> &str {
-        &self.progress.provider
+        &self.outcome.provider
     }
 
     /// The model as the upstream has named it so far.
     pub fn model(&self) -> &str {
-        &self.progress.model
+        if self.record.is_some() { &self.answer.so_far().model } else { &self.outcome.model }
+    }
+
+    /// Counts the provider has given so far.
+    fn reported(&self) -> Option<TokenUsage> {
+        self.answer.so_far().usage
     }
 
     /// Waits for events and appends all that have arrived; false: the answer is complete and settled. A wait that is
@@ -185,7 +185,7 @@ impl GatewayStream {
             let cancel = &self.cancel;
             let result = unless_cancelled(cancel, source.next(into)).await;
             for event in &into[before..] {
-                self.keep(event);
+                self.answer.push(event);
             }
             match result {
                 Ok(true) => return Ok(true),
@@ -210,9 +210,9 @@ impl GatewayStream {
             return;
         }
         let error_code = self.broken.as_ref().map(|failure| failure.log_code().to_owned());
-        let usage = match (self.reported, &error_code) {
+        let usage = match (self.reported(), &error_code) {
             (Some(reported), None) => reported,
-            (None, None) if self.progress.saved.is_some() => TokenUsage::default(),
+            (None, None) if self.outcome.saved.is_some() => TokenUsage::default(),
             (None, None) => self.counted().await,
             (reported, Some(_)) => with_reported(reported, self.counted().await),
         };
@@ -223,26 +223,26 @@ impl GatewayStream {
     }
 
     fn cached_answer(&self) -> CachedAnswer {
-        let progress = self.progress.clone();
+        let outcome = self.outcome.clone();
         CachedAnswer {
             entry: self.entry.clone(),
             family: self.family.clone(),
             model_asked: self.asked_model.clone(),
-            usage: progress.usage,
-            cost: progress.cost,
-            fallback_triggered: progress.fallback_triggered,
-            fallback_from: progress.fallback_from,
-            degraded: progress.degraded,
+            usage: outcome.usage,
+            cost: outcome.cost,
+            fallback_triggered: outcome.fallback_triggered,
+            fallback_from: outcome.fallback_from,
+            degraded: outcome.degraded,
             attempts: Vec::new(),
-            provider: progress.provider,
+            provider: outcome.provider,
             answer: Answer {
-                content: progress.content,
-                model: progress.model,
-                finish_reason: progress.finish_reason,
-                tool_calls: progress.tool_calls,
-                reasoning: progress.reasoning,
-                reasoning_details: progress.reasoning_details,
-                usage: Some(progress.usage),
+                content: outcome.content,
+                model: outcome.model,
+                finish_reason: outcome.finish_reason,
+                tool_calls: outcome.tool_calls,
+                reasoning: outcome.reasoning,
+                reasoning_details: outcome.reasoning_details,
+                usage: Some(outcome.usage),
                 total_tokens: None,
             },
         }
@@ -256,7 +256,7 @@ impl GatewayStream {
         }
         if self.record.is_some() {
             let counted = self.counted().await;
-            let usage = with_reported(self.reported, counted);
+            let usage = with_reported(self.reported(), counted);
             self.settle(usage, why.error_code());
         }
     }
@@ -264,7 +264,7 @@ impl GatewayStream {
     /// The call's figures so far. What the provider has not told yet is counted.
     pub fn figures_so_far(&self) -> impl Future<Output = GatewayResponse> + Send + use<> {
         let counted = self.record.is_some().then(|| self.counted());
-        let (reported, family, mut response) = (self.reported, self.family.clone(), self.summary());
+        let (reported, family, mut response) = (self.reported(), self.family.clone(), self.summary());
         async move {
             if let Some(counted) = counted.filter(|_| !response.cached && !response.degraded) {
                 let usage = with_reported(reported, counted.await);
@@ -280,66 +280,56 @@ impl GatewayStream {
 
     /// The call's figures as the provider has told them so far; final once the stream has ended.
     pub fn summary(&self) -> GatewayResponse {
-        let mut progress = self.progress.clone();
-        if self.record.is_some() && !self.free {
-            progress.usage = self.reported.unwrap_or_default();
-            progress.cost = self.cost(&progress.usage);
-            progress.latency_ms = latency_ms(self.started);
+        let mut outcome = self.outcome.clone();
+        if self.record.is_some() {
+            take_answer(&mut outcome, self.answer.so_far().clone());
+            if !self.free {
+                outcome.usage = self.reported().unwrap_or_default();
+                outcome.cost = self.cost(&outcome.usage);
+                outcome.latency_ms = latency_ms(self.started);
+            }
         }
-        progress.into_response(self.request_id.clone())
-    }
-
-    fn keep(&mut self, event: &StreamEvent) {
-        self.progress.content.push_str(&event.delta);
-        if let Some(model) = &event.model {
-            self.progress.model.clone_from(model);
-        }
-        if let Some(word) = event.finish_reason.word() {
-            self.progress.finish_reason = Some(word.to_owned());
-        }
-        if let Some(usage) = event.usage {
-            self.reported = Some(usage);
-        }
-        if let Some(other) = &event.other {
-            self.progress.reasoning.push_str(&other.reasoning);
-            self.progress.reasoning_details.extend_from_slice(&other.reasoning_details);
-            other.tool_calls.iter().cloned().for_each(|delta| self.tool_calls.push(delta));
-        }
-    }
-
-    /// Everything the model has written so far.
-    fn output_text(&self) -> Cow<'_, str> {
-        output_text(&self.progress.content, &self.progress.reasoning, &self.tool_calls.finish())
+        outcome.into_response(self.request_id.clone())
     }
 
     /// Counts the answer so far.
     fn counted(&self) -> impl Future<Output = TokenUsage> + Send + use<> {
-        estimated_usage(&self.asked_model, &self.request, &self.output_text())
+        estimated_usage(&self.asked_model, &self.request, &self.answer.output_text())
     }
 
     /// Nobody is paid for a reply of our own, also where the model has a fee for each request.
     fn cost(&self, usage: &TokenUsage) -> Usd {
-        if self.progress.degraded {
+        if self.outcome.degraded {
             return Usd::ZERO;
         }
-        pricing::cost(&self.family, &self.progress.model, usage)
+        pricing::cost(&self.family, &self.answer.so_far().model, usage)
     }
 
     fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) {
         let Some(record) = self.record.take() else { return };
         // Left early, its prompt has been counted: nobody has read that.
-        let usage = if self.progress.degraded { TokenUsage::default() } else { usage };
-        self.progress.tool_calls = self.tool_calls.finish();
-        let saved = self.progress.saved;
+        let usage = if self.outcome.degraded { TokenUsage::default() } else { usage };
+        let cost = self.cost(&usage);
+        take_answer(&mut self.outcome, std::mem::take(&mut self.answer).finish());
         if !self.free {
-            self.progress.cost = self.cost(&usage);
-            self.progress.usage = usage;
-        } else if saved.is_none() {
-            self.progress.saved = Some(self.cost(&usage));
+            self.outcome.cost = cost;
+            self.outcome.usage = usage;
+        } else if self.outcome.saved.is_none() {
+            self.outcome.saved = Some(cost);
         }
-        self.progress.latency_ms = latency_ms(self.started);
-        record.end(&self.progress, error_code);
+        self.outcome.latency_ms = latency_ms(self.started);
+        record.end(&self.outcome, error_code);
     }
+}
+
+fn take_answer(outcome: &mut Outcome, answer: Answer) {
+    let Answer { content, model, finish_reason, tool_calls, reasoning, reasoning_details, .. } = answer;
+    outcome.content = content;
+    outcome.model = model;
+    outcome.finish_reason = finish_reason;
+    outcome.tool_calls = tool_calls;
+    outcome.reasoning = reasoning;
+    outcome.reasoning_details = reasoning_details;
 }
 
 /// The usage of an answer that is not whole: counts its provider gave are from before the end.
@@ -367,14 +357,14 @@ impl Drop for GatewayStream {
     fn drop(&mut self) {
         if self.record.is_some() {
             self.source = None;
-            let counted = count_usage(&self.asked_model, &self.request, &self.output_text());
+            let counted = count_usage(&self.asked_model, &self.request, &self.answer.output_text());
             let error_code = match &self.broken {
                 Some(failure) => Some(failure.log_code().to_owned()),
                 None if std::thread::panicking() => Some(ErrorKind::Internal.code().to_owned()),
                 None if self.cancel.is_cancelled() => Leave::Aborted.error_code().map(str::to_owned),
                 None => None,
             };
-            self.settle(with_reported(self.reported, counted), error_code.as_deref());
+            self.settle(with_reported(self.reported(), counted), error_code.as_deref());
         }
     }
 }

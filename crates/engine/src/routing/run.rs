@@ -14,7 +14,7 @@ use super::retry_budget::RetryBudget;
 use crate::limits::Permit;
 use gateway_model::error::HEDGE_LOST;
 use gateway_model::error::{ErrorKind, Failure, GatewayError};
-use gateway_model::{Answer, AttemptRecord, ChatRequest, StreamEvent, TokenUsage};
+use gateway_model::{Answer, AttemptRecord, ChatRequest, FinishReason, StreamEvent, TextChunk, TokenUsage};
 use gateway_model::{EventSource, Provider, ProviderCall, RetryGate, Vectors};
 use gateway_pricing::{self as pricing, tokens::Tokenizer};
 
@@ -137,11 +137,11 @@ struct DegradedEvents(Option<String>);
 
 impl EventSource for DegradedEvents {
     fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
-        into.extend(self.0.take().map(|reply| StreamEvent {
-            finish_reason: gateway_model::FinishReason::Word("stop".to_owned()),
-            usage: Some(Default::default()),
-            ..StreamEvent::text(reply)
-        }));
+        if let Some(delta) = self.0.take() {
+            let finish_reason = FinishReason::Word("stop".to_owned());
+            into.push(StreamEvent::Text(TextChunk { delta, finish_reason, ..TextChunk::default() }));
+            into.push(StreamEvent::Usage(TokenUsage::default()));
+        }
         Box::pin(async { Ok(false) })
     }
 }

@@ -16,7 +16,7 @@ use gateway_engine::routing::health::{BreakerState, EntryReport};
 use gateway_engine::routing::{ProviderEntry, Providers};
 use gateway_engine::usage::Observer;
 use gateway_model::config::GatewayConfig;
-use gateway_model::{ChatRequest, GatewayResponse, UsageLog, Usd};
+use gateway_model::{AnswerBuilder, ChatRequest, GatewayResponse, UsageLog, Usd};
 use gateway_model::{Failure, GatewayError};
 use gateway_pricing::{ModelPricing, register_model_pricing};
 use gateway_providers::{Setup, build};
@@ -146,8 +146,8 @@ impl Rig {
         let mut events = Vec::new();
         while stream.next(&mut events).await.map_err(error)? {}
         let summary = stream.summary();
-        let read: String = events.iter().map(|event| &*event.delta).collect();
-        assert_eq!(read, summary.content);
+        let read = events.iter().collect::<AnswerBuilder>().finish();
+        assert_eq!(read.content, summary.content);
         Ok(summary)
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::WireUsage;
 use crate::lenient::{TextOrParts, error_text};
 use crate::wire::StreamDecoder;
-use gateway_model::{FinishReason, OtherContent, StreamEvent, ToolCallDelta};
+use gateway_model::{FinishReason, StreamEvent, ToolCallDelta};
 
 #[derive(Default)]
 pub struct AnthropicDecoder {
@@ -68,45 +68,36 @@ struct MessageChange {
 }
 
 impl AnthropicDecoder {
-    fn begin_block(&mut self, index: Option<u64>, block: Value, into: &mut Vec<StreamEvent>) {
+    fn begin_block(&mut self, index: Option<u64>, block: Value) -> Option<StreamEvent> {
         let text = |key: &str| block[key].as_str().unwrap_or_default().to_owned();
-        let other = match block["type"].as_str() {
-            Some("text") => {
-                if !text("text").is_empty() {
-                    into.push(StreamEvent::text(text("text")));
-                }
-                return;
-            }
+        match block["type"].as_str() {
+            Some("text") => Some(text("text")).filter(|text| !text.is_empty()).map(StreamEvent::text),
             Some("tool_use") => {
                 self.calls.push(index);
-                let call = ToolCallDelta {
+                Some(StreamEvent::ToolCall(ToolCallDelta {
                     index,
                     id: Some(text("id")),
                     name: Some(text("name")),
                     ..ToolCallDelta::default()
-                };
-                OtherContent { tool_calls: vec![call], ..OtherContent::default() }
+                }))
             }
             Some("thinking" | "redacted_thinking") => {
                 let reasoning = text("thinking");
                 self.thinking.push((index, block));
-                OtherContent { reasoning, ..OtherContent::default() }
+                Some(StreamEvent::Reasoning(reasoning))
             }
             // A tool of the vendor's own, its result, or what is not known yet.
-            _ => return,
-        };
-        into.push(StreamEvent::other(other));
+            _ => None,
+        }
     }
 
     /// What a part of a block holds beside text; none for blocks that are passed over.
-    fn other(&mut self, index: Option<u64>, delta: BlockDelta) -> Option<OtherContent> {
-        let mut other = OtherContent::default();
+    fn part_of_block(&mut self, index: Option<u64>, delta: BlockDelta) -> Option<StreamEvent> {
         if let Some(arguments) = delta.partial_json {
-            if !self.calls.contains(&index) {
-                return None;
-            }
-            other.tool_calls.push(ToolCallDelta { index, arguments, ..ToolCallDelta::default() });
-        } else if delta.thinking.is_none() && delta.signature.is_none() {
+            let part = ToolCallDelta { index, arguments, ..ToolCallDelta::default() };
+            return self.calls.contains(&index).then_some(StreamEvent::ToolCall(part));
+        }
+        if delta.thinking.is_none() && delta.signature.is_none() {
             return None;
         }
         let block = self.thinking.iter_mut().find(|(of, _)| *of == index).map(|(_, block)| block);
@@ -117,8 +108,7 @@ impl AnthropicDecoder {
                 }
             }
         }
-        other.reasoning = delta.thinking.unwrap_or_default();
-        Some(other)
+        Some(StreamEvent::Reasoning(delta.thinking.unwrap_or_default()))
     }
 }
 
@@ -130,39 +120,31 @@ impl StreamDecoder for AnthropicDecoder {
         match event {
             Event::MessageStart { message } => {
                 self.usage = message.usage.unwrap_or_default();
-                into.push(StreamEvent {
-                    model: message.model,
-                    usage: self.usage.counts(),
-                    bookkeeping: true,
-                    ..StreamEvent::default()
-                });
+                into.extend(message.model.map(StreamEvent::Model));
+                into.extend(self.usage.counts().map(StreamEvent::Usage));
             }
-            Event::ContentBlockStart { index, content_block } => self.begin_block(index, content_block, into),
+            Event::ContentBlockStart { index, content_block } => {
+                into.extend(self.begin_block(index, content_block));
+            }
             Event::ContentBlockDelta { delta: BlockDelta { text: Some(text), .. }, .. } => {
                 into.push(StreamEvent::text(text.into_string()));
             }
             Event::ContentBlockDelta { index, delta } => {
-                into.extend(self.other(index, delta).map(StreamEvent::other));
+                into.extend(self.part_of_block(index, delta));
             }
             Event::ContentBlockStop { index } => {
                 self.calls.retain(|of| *of != index);
                 if let Some(at) = self.thinking.iter().position(|(of, _)| *of == index) {
                     let (_, block) = self.thinking.remove(at);
-                    into.push(StreamEvent::other(OtherContent {
-                        reasoning_details: vec![block],
-                        ..OtherContent::default()
-                    }));
+                    into.push(StreamEvent::ReasoningDetails(vec![block]));
                 }
             }
             Event::MessageDelta { delta, usage } => {
                 self.usage = self.usage.replaced_by(usage.unwrap_or_default());
                 let reason = delta.and_then(|delta| delta.stop_reason);
                 self.stopped |= reason.is_some();
-                into.push(StreamEvent {
-                    finish_reason: reason.map_or(FinishReason::Null, FinishReason::Word),
-                    usage: self.usage.counts(),
-                    ..StreamEvent::default()
-                });
+                into.push(StreamEvent::finish(reason.map_or(FinishReason::Null, FinishReason::Word)));
+                into.extend(self.usage.counts().map(StreamEvent::Usage));
             }
             Event::MessageStop => self.done = true,
             Event::Error { error } => return Err(error_text(&error)),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::answer::WireUsage;
 use crate::lenient::error_text;
 use crate::wire::StreamDecoder;
-use gateway_model::{FinishReason, OtherContent, StreamEvent, ToolCallDelta, json as text_json};
+use gateway_model::{FinishReason, StreamEvent, ToolCallDelta, json as text_json};
 use gateway_transport::event_stream::ERROR;
 
 #[derive(Default)]
@@ -88,28 +88,32 @@ fn parse<T: for<'de> Deserialize<'de>>(name: &str, data: &str) -> Result<T, Stri
 }
 
 impl BedrockDecoder {
-    fn delta(&mut self, index: Option<u64>, delta: BlockDelta) -> Option<StreamEvent> {
+    fn push_delta(&mut self, index: Option<u64>, delta: BlockDelta, into: &mut Vec<StreamEvent>) {
         if let Some(text) = delta.text {
-            return (!text.is_empty()).then(|| StreamEvent::text(text));
+            if !text.is_empty() {
+                into.push(StreamEvent::text(text));
+            }
+            return;
         }
-        let mut other = OtherContent::default();
         if let Some(arguments) = delta.tool_use.and_then(|call| call.input) {
-            other.tool_calls.push(ToolCallDelta { index, arguments, ..ToolCallDelta::default() });
+            into.push(StreamEvent::ToolCall(ToolCallDelta { index, arguments, ..ToolCallDelta::default() }));
         }
-        if let Some(part) = delta.reasoning_content {
-            if let Some(redacted) = part.redacted_content {
-                other.reasoning_details.push(json!({ "reasoningContent": { "redactedContent": redacted } }));
+        let Some(part) = delta.reasoning_content else { return };
+        if part.text.is_some() || part.signature.is_some() {
+            let reasoning = self.reasoning.get_or_insert_default();
+            if let Some(signature) = part.signature {
+                reasoning.signature.get_or_insert_default().push_str(&signature);
             }
-            if part.text.is_some() || part.signature.is_some() {
-                let reasoning = self.reasoning.get_or_insert_default();
-                other.reasoning = part.text.unwrap_or_default();
-                reasoning.text.push_str(&other.reasoning);
-                if let Some(signature) = part.signature {
-                    reasoning.signature.get_or_insert_default().push_str(&signature);
-                }
+            let text = part.text.unwrap_or_default();
+            if !text.is_empty() {
+                reasoning.text.push_str(&text);
+                into.push(StreamEvent::Reasoning(text));
             }
         }
-        (other != OtherContent::default()).then(|| StreamEvent::other(other))
+        if let Some(redacted) = part.redacted_content {
+            let block = json!({ "reasoningContent": { "redactedContent": redacted } });
+            into.push(StreamEvent::ReasoningDetails(vec![block]));
+        }
     }
 
     /// The block of reasoning that has ended.
@@ -119,10 +123,8 @@ impl BedrockDecoder {
         if let Some(signature) = signature {
             block.insert("signature".into(), json!(signature));
         }
-        Some(StreamEvent::other(OtherContent {
-            reasoning_details: vec![json!({ "reasoningContent": { "reasoningText": block } })],
-            ..OtherContent::default()
-        }))
+        let block = json!({ "reasoningContent": { "reasoningText": block } });
+        Some(StreamEvent::ReasoningDetails(vec![block]))
     }
 }
 
@@ -133,34 +135,30 @@ impl StreamDecoder for BedrockDecoder {
                 let Start { content_block_index: index, start } = parse(name, data)?;
                 if let Some(call) = start.and_then(|start| start.tool_use) {
                     let StartedCall { tool_use_id: id, name } = call;
-                    let call = ToolCallDelta { index, id, name, ..ToolCallDelta::default() };
-                    into.push(StreamEvent::other(OtherContent {
-                        tool_calls: vec![call],
-                        ..OtherContent::default()
+                    into.push(StreamEvent::ToolCall(ToolCallDelta {
+                        index,
+                        id,
+                        name,
+                        ..ToolCallDelta::default()
                     }));
                 }
             }
             Some(name @ "contentBlockDelta") => {
                 let Delta { content_block_index: index, delta } = parse(name, data)?;
-                into.extend(delta.and_then(|delta| self.delta(index, delta)));
+                if let Some(delta) = delta {
+                    self.push_delta(index, delta, into);
+                }
             }
             Some("contentBlockStop") => into.extend(self.reasoned()),
             Some(name @ "messageStop") => {
                 let Stop { stop_reason } = parse(name, data)?;
                 into.extend(self.reasoned());
                 self.stopped = true;
-                into.push(StreamEvent {
-                    finish_reason: stop_reason.map_or(FinishReason::Null, FinishReason::Word),
-                    ..StreamEvent::default()
-                });
+                into.push(StreamEvent::finish(stop_reason.map_or(FinishReason::Null, FinishReason::Word)));
             }
             Some(name @ "metadata") => {
                 let Metadata { usage } = parse(name, data)?;
-                into.push(StreamEvent {
-                    usage: usage.and_then(WireUsage::counts),
-                    bookkeeping: true,
-                    ..StreamEvent::default()
-                });
+                into.extend(usage.and_then(WireUsage::counts).map(StreamEvent::Usage));
             }
             Some(name) if name == ERROR || name.ends_with("Exception") => {
                 let said = serde_json::from_str(data).map_or_else(|_| data.to_owned(), |e| error_text(&e));

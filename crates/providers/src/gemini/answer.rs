@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::parts::{AFTER, SIGNATURE};
 use crate::lenient::{TokenCount, describe_unreadable, error_text, usage_of};
-use gateway_model::{Answer, OtherContent, TokenUsage, ToolCallAssembly, ToolCallDelta};
+use gateway_model::{Answer, StreamEvent, TokenUsage, ToolCallAssembly, ToolCallDelta};
 
 /// Reads a whole answer.
 pub fn answer(body: &[u8]) -> Result<Answer, String> {
@@ -15,17 +15,16 @@ pub fn answer(body: &[u8]) -> Result<Answer, String> {
     }
     let usage = chunk.usage();
     let mut candidate = chunk.candidate().ok_or("the answer has no candidates")?;
-    let (text, other) = Reader::default().parts(candidate.parts());
-    let other = other.unwrap_or_default();
+    let parts = Reader::default().parts(candidate.parts());
     let mut calls = ToolCallAssembly::default();
-    other.tool_calls.into_iter().for_each(|call| calls.push(call));
+    parts.tool_calls.into_iter().for_each(|call| calls.push(call));
     Ok(Answer {
-        content: text,
+        content: parts.text,
         model: chunk.model_version.unwrap_or_default(),
         finish_reason: candidate.finish_reason,
         tool_calls: calls.finish(),
-        reasoning: other.reasoning,
-        reasoning_details: other.reasoning_details,
+        reasoning: parts.reasoning,
+        reasoning_details: parts.reasoning_details,
         usage,
         total_tokens: None,
     })
@@ -139,38 +138,64 @@ pub struct Reader {
     calls: u64,
 }
 
+/// What some parts of an answer hold.
+#[derive(Default)]
+pub struct Parts {
+    pub text: String,
+    pub reasoning: String,
+    pub reasoning_details: Vec<Value>,
+    pub tool_calls: Vec<ToolCallDelta>,
+    /// There is content that has no form of its own here.
+    opaque: bool,
+}
+
+impl Parts {
+    /// Hands on all but the text, which is given back.
+    pub fn push_other(self, into: &mut Vec<StreamEvent>) -> String {
+        if !self.reasoning.is_empty() {
+            into.push(StreamEvent::Reasoning(self.reasoning));
+        }
+        into.extend(self.tool_calls.into_iter().map(StreamEvent::ToolCall));
+        if !self.reasoning_details.is_empty() {
+            into.push(StreamEvent::ReasoningDetails(self.reasoning_details));
+        }
+        if self.opaque {
+            into.push(StreamEvent::Opaque);
+        }
+        self.text
+    }
+}
+
 impl Reader {
-    /// The text of some parts, and what else they hold.
-    pub fn parts(&mut self, parts: Vec<Value>) -> (String, Option<Box<OtherContent>>) {
-        let mut text = String::new();
-        let mut other: Option<Box<OtherContent>> = None;
+    pub fn parts(&mut self, parts: Vec<Value>) -> Parts {
+        let mut read = Parts::default();
         for part in parts {
             let before = self.text;
             if let Some(call) = part.get("functionCall") {
                 let signature = part[SIGNATURE].as_str().map(str::to_owned);
-                other.get_or_insert_default().tool_calls.push(self.call(call, signature));
+                read.tool_calls.push(self.call(call, signature));
                 continue;
             }
             match part["text"].as_str() {
                 Some(thought) if part["thought"] == true => {
-                    other.get_or_insert_default().reasoning.push_str(thought);
+                    read.reasoning.push_str(thought);
+                    read.opaque |= thought.is_empty();
                 }
                 Some(more) => {
-                    text.push_str(more);
+                    read.text.push_str(more);
                     self.text += more.len();
                 }
-                // An image, or code that was run: content, though it has no form of its own here.
-                None if part.is_object() => _ = other.get_or_insert_default(),
-                None => {}
+                // An image, or code that was run.
+                None => read.opaque |= part.is_object(),
             }
             if part[SIGNATURE].is_string()
                 && let Value::Object(mut block) = part
             {
                 block.insert(AFTER.to_owned(), json!({"text": before, "calls": self.calls}));
-                other.get_or_insert_default().reasoning_details.push(Value::Object(block));
+                read.reasoning_details.push(Value::Object(block));
             }
         }
-        (text, other)
+        read
     }
 
     /// Each call comes whole.
@@ -284,8 +309,7 @@ mod tests {
         let mut reader = Reader::default();
         let mut details = Vec::new();
         for part in parts.as_array().unwrap() {
-            let (_, other) = reader.parts(vec![part.clone()]);
-            details.extend(other.into_iter().flat_map(|other| other.reasoning_details));
+            details.extend(reader.parts(vec![part.clone()]).reasoning_details);
         }
         assert_eq!(details, answer.reasoning_details);
 

@@ -2,7 +2,7 @@
 
 use super::answer::{Chunk, Reader};
 use crate::wire::StreamDecoder;
-use gateway_model::{FinishReason, StreamEvent};
+use gateway_model::{FinishReason, StreamEvent, TextChunk};
 
 #[derive(Default)]
 pub struct GeminiDecoder {
@@ -20,24 +20,27 @@ impl StreamDecoder for GeminiDecoder {
         if let Some(problem) = chunk.problem() {
             return Err(problem);
         }
-        // Later counts replace earlier ones.
-        let mut event = StreamEvent { usage: chunk.usage(), ..StreamEvent::default() };
+        let usage = chunk.usage();
+        let mut text = TextChunk::default();
         if let Some(mut candidate) = chunk.candidate() {
-            (event.delta, event.other) = self.reader.parts(candidate.parts());
-            event.finish_reason = candidate.finish_reason.map_or(FinishReason::Absent, FinishReason::Word);
+            let parts = self.reader.parts(candidate.parts());
+            text.delta = parts.push_other(into);
+            text.finish_reason = candidate.finish_reason.map_or(FinishReason::Absent, FinishReason::Word);
         }
         if let Some(model) = chunk.model_version
             && model != self.model
         {
             self.model = model;
-            event.model = Some(self.model.clone());
+            text.model = Some(self.model.clone());
         }
-        let ends = event.finish_reason.word().is_some();
+        let ends = text.finish_reason.word().is_some();
         self.finished |= ends;
-        event.bookkeeping = event.delta.is_empty() && !ends;
-        if event != (StreamEvent { bookkeeping: true, ..StreamEvent::default() }) {
-            into.push(event);
+        if text.delta.is_empty() && !ends {
+            into.extend(text.model.map(StreamEvent::Model));
+        } else {
+            into.push(StreamEvent::Text(text));
         }
+        into.extend(usage.map(StreamEvent::Usage));
         Ok(())
     }
 

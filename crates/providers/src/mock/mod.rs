@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep};
 use gateway_model::config::ProviderConfig;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::{allows_retry, deadline_after, within};
-use gateway_model::{Answer, FinishReason, OtherContent, StreamEvent, ToolCallDelta};
+use gateway_model::{Answer, FinishReason, StreamEvent, TextChunk};
 use gateway_model::{EmbedCall, Vectors};
 use gateway_model::{EventSource, commit};
 use gateway_model::{Provider, ProviderCall};
@@ -216,7 +216,7 @@ impl EventSource for MockEvents {
             }
             if !self.reply.reasoning.is_empty() {
                 let reasoning = std::mem::take(&mut self.reply.reasoning);
-                into.push(StreamEvent::other(OtherContent { reasoning, ..OtherContent::default() }));
+                into.push(StreamEvent::Reasoning(reasoning));
                 return Ok(true);
             }
             if self.fails_at == Some(self.sent) {
@@ -230,33 +230,26 @@ impl EventSource for MockEvents {
             if let Some(piece) = self.reply.pieces.get(self.sent) {
                 let model = (self.sent == 0).then(|| self.reply.model.clone());
                 self.sent += 1;
-                into.push(StreamEvent {
+                into.push(StreamEvent::Text(TextChunk {
+                    delta: piece.clone(),
                     model,
                     finish_reason: FinishReason::Null,
-                    ..StreamEvent::text(piece)
-                });
+                }));
                 return Ok(true);
             }
             if !self.reply.calls.is_empty() {
-                let calls = std::mem::take(&mut self.reply.calls).into_iter().zip(0..);
-                let tool_calls = calls
-                    .map(|(call, index)| ToolCallDelta {
-                        index: Some(index),
-                        id: Some(call.id),
-                        name: Some(call.name),
-                        arguments: call.arguments,
-                        signature: call.signature,
-                    })
-                    .collect();
-                into.push(StreamEvent::other(OtherContent { tool_calls, ..OtherContent::default() }));
+                let calls = std::mem::take(&mut self.reply.calls);
+                into.extend(
+                    (0..).zip(calls).map(|(index, call)| StreamEvent::ToolCall(call.into_delta(index))),
+                );
                 return Ok(true);
             }
-            into.push(StreamEvent {
+            into.push(StreamEvent::Text(TextChunk {
                 model: Some(self.reply.model.clone()),
                 finish_reason: FinishReason::Word(self.reply.finish.to_owned()),
-                usage: Some(self.reply.usage),
-                ..StreamEvent::default()
-            });
+                ..TextChunk::default()
+            }));
+            into.push(StreamEvent::Usage(self.reply.usage));
             Ok(false)
         })
     }

@@ -8,7 +8,7 @@ use super::answer::{WireCall, WireUsage};
 use super::reasoning::BlockAssembly;
 use crate::lenient::{BorrowedText, FirstItem, IsFilled, TextOrParts, error_text, find_reported_failure};
 use crate::wire::StreamDecoder;
-use gateway_model::{FinishReason, OtherContent, StreamEvent, json};
+use gateway_model::{FinishReason, StreamEvent, TextChunk, json};
 
 pub struct OpenAiDecoder {
     dialect: Dialect,
@@ -66,17 +66,30 @@ struct Delta {
 }
 
 impl Delta {
-    fn other_content(&mut self) -> Option<Box<OtherContent>> {
+    /// Hands on what it holds beside text.
+    fn push_other(&mut self, into: &mut Vec<StreamEvent>) {
         let reasoning = match self.reasoning_content.take().or(self.reasoning.take()) {
             Some(reasoning) => reasoning.into_string(),
             None => self.content.as_mut().map(TextOrParts::take_thinking).unwrap_or_default(),
         };
-        let tool_calls = self.tool_calls.take().unwrap_or_default();
-        if reasoning.is_empty() && tool_calls.is_empty() && !self.refusal.0 {
-            return None;
+        if !reasoning.is_empty() {
+            into.push(StreamEvent::Reasoning(reasoning));
         }
-        let tool_calls = tool_calls.into_iter().map(Into::into).collect();
-        Some(Box::new(OtherContent { reasoning, tool_calls, ..OtherContent::default() }))
+        let calls = self.tool_calls.take().unwrap_or_default();
+        into.extend(calls.into_iter().map(|call| StreamEvent::ToolCall(call.into())));
+        if self.refusal.0 {
+            into.push(StreamEvent::Opaque);
+        }
+    }
+}
+
+impl OpenAiDecoder {
+    /// Hands on the blocks of reasoning that are whole now.
+    fn push_blocks(&mut self, into: &mut Vec<StreamEvent>) {
+        let blocks = self.blocks.take();
+        if !blocks.is_empty() {
+            into.push(StreamEvent::ReasoningDetails(blocks));
+        }
     }
 }
 
@@ -84,10 +97,7 @@ impl StreamDecoder for OpenAiDecoder {
     fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
         if data == "[DONE]" {
             self.done = true;
-            let reasoning_details = self.blocks.take();
-            if !reasoning_details.is_empty() {
-                into.push(StreamEvent::other(OtherContent { reasoning_details, ..OtherContent::default() }));
-            }
+            self.push_blocks(into);
             return Ok(());
         }
         let replaced;
@@ -119,31 +129,29 @@ impl StreamDecoder for OpenAiDecoder {
         {
             return Err(problem);
         }
-        let mut event = StreamEvent { usage, ..StreamEvent::default() };
+        let mut text = TextChunk::default();
         if let Some(BorrowedText(model)) = chunk.model
             && model != self.model
         {
             self.model = model.into_owned();
-            event.model = Some(self.model.clone());
+            text.model = Some(self.model.clone());
         }
         if let Some(choice) = choice {
             if let Some(mut delta) = choice.delta {
-                event.other = delta.other_content();
+                delta.push_other(into);
                 for part in delta.reasoning_details.unwrap_or_default() {
                     self.blocks.push(part);
                 }
-                event.delta = delta.content.map(TextOrParts::into_string).unwrap_or_default();
+                text.delta = delta.content.map(TextOrParts::into_string).unwrap_or_default();
             }
             if choice.finish_reason.word().is_some() {
                 self.finished = true;
-                let reasoning_details = self.blocks.take();
-                if !reasoning_details.is_empty() {
-                    event.other.get_or_insert_default().reasoning_details = reasoning_details;
-                }
+                self.push_blocks(into);
             }
-            event.finish_reason = choice.finish_reason;
+            text.finish_reason = choice.finish_reason;
         }
-        into.push(event);
+        into.push(StreamEvent::Text(text));
+        into.extend(usage.map(StreamEvent::Usage));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::answer::{FullResponse, Said, call, reasoning_text};
 use crate::lenient::{BorrowedText, error_text};
 use crate::wire::StreamDecoder;
-use gateway_model::{FinishReason, OtherContent, StreamEvent, ToolCallDelta, json};
+use gateway_model::{FinishReason, StreamEvent, TextChunk, ToolCallDelta, json};
 
 #[derive(Default)]
 pub struct ResponsesDecoder {
@@ -44,19 +44,19 @@ impl ResponsesDecoder {
         Some(model)
     }
 
-    fn reasoning(&mut self, text: &str) -> OtherContent {
+    fn reasoning(&mut self, text: &str) -> StreamEvent {
         let before = if std::mem::take(&mut self.apart) { "\n\n" } else { "" };
         (self.reasoned, self.reasoned_here) = (true, true);
-        OtherContent { reasoning: format!("{before}{text}"), ..OtherContent::default() }
+        StreamEvent::Reasoning(format!("{before}{text}"))
     }
 
-    fn begin(&mut self, index: Option<u64>, item: &Value) -> Option<OtherContent> {
+    fn begin_item(&mut self, index: Option<u64>, item: &Value) -> Option<StreamEvent> {
         match item["type"].as_str() {
             Some("function_call") => {
                 let call = call(item);
                 self.said.calls = true;
                 self.calls.push((index, !call.arguments.is_empty()));
-                Some(part_of_call(ToolCallDelta {
+                Some(StreamEvent::ToolCall(ToolCallDelta {
                     index,
                     id: Some(call.id),
                     name: Some(call.name),
@@ -73,80 +73,92 @@ impl ResponsesDecoder {
         }
     }
 
-    /// Arguments as they come, or whole at the end: then only where none came before.
-    fn arguments(&mut self, index: Option<u64>, arguments: String, whole: bool) -> Option<OtherContent> {
+    fn more_arguments(&mut self, index: Option<u64>, arguments: String) -> Option<StreamEvent> {
         let (_, begun) = self.calls.iter_mut().find(|(of, _)| *of == index)?;
-        if arguments.is_empty() || (whole && *begun) {
+        if arguments.is_empty() {
             return None;
         }
         *begun = true;
-        Some(part_of_call(ToolCallDelta { index, arguments, ..ToolCallDelta::default() }))
+        Some(StreamEvent::ToolCall(ToolCallDelta { index, arguments, ..ToolCallDelta::default() }))
     }
 
-    fn finish_item(&mut self, index: Option<u64>, item: Value) -> Option<OtherContent> {
+    /// Arguments as the end of their item repeats them: news only where none came before.
+    fn all_arguments(&mut self, index: Option<u64>, arguments: String) -> Option<StreamEvent> {
+        let begun = self.calls.iter().any(|(of, begun)| *of == index && *begun);
+        if begun { None } else { self.more_arguments(index, arguments) }
+    }
+
+    fn finish_item(&mut self, index: Option<u64>, item: Value, into: &mut Vec<StreamEvent>) {
         match item["type"].as_str() {
             Some("function_call") if self.calls.iter().all(|(of, _)| *of != index) => {
-                self.begin(index, &item)
+                into.extend(self.begin_item(index, &item));
             }
-            Some("function_call") => self.arguments(index, call(&item).arguments, true),
+            Some("function_call") => into.extend(self.all_arguments(index, call(&item).arguments)),
             Some("reasoning") => {
                 let untold = reasoning_text(&item).filter(|_| !self.reasoned_here);
-                let told = untold.map(|text| self.reasoning(&text)).unwrap_or_default();
-                Some(OtherContent { reasoning_details: vec![item], ..told })
+                into.extend(untold.map(|text| self.reasoning(&text)));
+                into.push(StreamEvent::ReasoningDetails(vec![item]));
             }
-            _ => None,
+            _ => {}
         }
     }
 
-    fn end(&mut self, kind: &str, response: Option<FullResponse>) -> Result<StreamEvent, String> {
+    fn end(
+        &mut self,
+        kind: &str,
+        response: Option<FullResponse>,
+        into: &mut Vec<StreamEvent>,
+    ) -> Result<(), String> {
         let mut whole = response.unwrap_or_default();
         let status = || kind.strip_prefix("response.").map(str::to_owned);
         whole.status = whole.status.or_else(status);
         let word = whole.finish(self.said)?;
         self.done = true;
-        Ok(StreamEvent {
+        into.push(StreamEvent::Text(TextChunk {
             model: self.model(whole.model),
             finish_reason: FinishReason::Word(word),
-            usage: whole.usage.and_then(|usage| usage.counts()),
-            ..StreamEvent::default()
-        })
+            ..TextChunk::default()
+        }));
+        into.extend(whole.usage.and_then(|usage| usage.counts()).map(StreamEvent::Usage));
+        Ok(())
     }
 
     fn read(&mut self, event: Event<'_>, into: &mut Vec<StreamEvent>) -> Result<(), String> {
         let Event { kind: BorrowedText(kind), delta, output_index: index, .. } = event;
         let delta = delta.map(|BorrowedText(text)| text).unwrap_or_default();
-        let other = match &*kind {
+        match &*kind {
             "response.output_text.delta" => {
                 self.said.text |= !delta.is_empty();
                 into.push(StreamEvent::text(delta));
-                None
             }
             "response.refusal.delta" => {
                 self.said.refusal = true;
-                Some(OtherContent::default())
+                into.push(StreamEvent::Opaque);
             }
-            "response.reasoning_summary_part.added" => {
-                self.apart = self.reasoned;
-                None
-            }
+            "response.reasoning_summary_part.added" => self.apart = self.reasoned,
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-                Some(self.reasoning(&delta))
+                into.push(self.reasoning(&delta));
             }
-            "response.output_item.added" => event.item.and_then(|item| self.begin(index, &item)),
-            "response.output_item.done" => event.item.and_then(|item| self.finish_item(index, item)),
-            "response.function_call_arguments.delta" => self.arguments(index, delta.into_owned(), false),
+            "response.output_item.added" => {
+                into.extend(event.item.and_then(|item| self.begin_item(index, &item)));
+            }
+            "response.output_item.done" => {
+                if let Some(item) = event.item {
+                    self.finish_item(index, item, into);
+                }
+            }
+            "response.function_call_arguments.delta" => {
+                into.extend(self.more_arguments(index, delta.into_owned()));
+            }
             "response.function_call_arguments.done" => {
-                self.arguments(index, event.arguments.unwrap_or_default(), true)
+                into.extend(self.all_arguments(index, event.arguments.unwrap_or_default()));
             }
             "response.created" => {
-                into.extend(self.model(event.response.and_then(|response| response.model)).map(|model| {
-                    StreamEvent { model: Some(model), bookkeeping: true, ..StreamEvent::default() }
-                }));
-                None
+                let model = event.response.and_then(|response| response.model);
+                into.extend(self.model(model).map(StreamEvent::Model));
             }
             "response.completed" | "response.incomplete" | "response.failed" => {
-                into.push(self.end(&kind, event.response)?);
-                None
+                self.end(&kind, event.response, into)?;
             }
             // The fields stand in the event itself, or in an object of their own.
             "error" => {
@@ -157,15 +169,10 @@ impl ResponsesDecoder {
                     (None, None) => "the stream reports an error".to_owned(),
                 });
             }
-            _ => None,
-        };
-        into.extend(other.map(StreamEvent::other));
+            _ => {}
+        }
         Ok(())
     }
-}
-
-fn part_of_call(part: ToolCallDelta) -> OtherContent {
-    OtherContent { tool_calls: vec![part], ..OtherContent::default() }
 }
 
 impl StreamDecoder for ResponsesDecoder {

@@ -6,7 +6,7 @@ use super::DIALECT;
 use crate::lenient::{IsFilled, TextOrParts, find_reported_failure};
 use crate::openai::{OpenAiDecoder, WireCall, WireUsage};
 use crate::wire::StreamDecoder;
-use gateway_model::{OtherContent, StreamEvent, ToolCallDelta, json};
+use gateway_model::{StreamEvent, ToolCallDelta, json};
 
 /// One event of a stream: text, mostly.
 #[derive(Deserialize)]
@@ -30,8 +30,7 @@ impl WorkersAiDecoder {
         Self { openai: OpenAiDecoder::new(DIALECT), calls: 0 }
     }
 
-    fn other(&mut self, calls: Vec<WireCall>) -> Option<OtherContent> {
-        let mut tool_calls = Vec::new();
+    fn push_calls(&mut self, calls: Vec<WireCall>, into: &mut Vec<StreamEvent>) {
         for call in calls {
             let mut part = ToolCallDelta::from(call);
             // Some models end a call with a part in which all is null.
@@ -42,9 +41,8 @@ impl WorkersAiDecoder {
                 part.index = Some(self.calls);
                 self.calls += 1;
             }
-            tool_calls.push(part);
+            into.push(StreamEvent::ToolCall(part));
         }
-        (!tool_calls.is_empty()).then(|| OtherContent { tool_calls, ..OtherContent::default() })
     }
 }
 
@@ -62,17 +60,13 @@ impl StreamDecoder for WorkersAiDecoder {
             let reported = serde_json::from_str(data).ok().and_then(|body| find_reported_failure(&body));
             return reported.map_or(Ok(()), Err);
         }
-        let other = self.other(chunk.tool_calls.unwrap_or_default());
+        self.push_calls(chunk.tool_calls.unwrap_or_default(), into);
         let delta = chunk.response.map(TextOrParts::into_string).unwrap_or_default();
         // Counts come by themselves, beside an empty text.
-        let bookkeeping = delta.is_empty();
-        into.push(StreamEvent {
-            delta,
-            usage,
-            other: other.map(Box::new),
-            bookkeeping,
-            ..StreamEvent::default()
-        });
+        if !delta.is_empty() {
+            into.push(StreamEvent::text(delta));
+        }
+        into.extend(usage.map(StreamEvent::Usage));
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use gateway_engine::gateway::{CallContext, Gateway};
 use gateway_engine::routing::{ProviderEntry, Providers};
 use gateway_engine::usage::Observer;
 use gateway_model::config::{BudgetPolicy, ProviderConfig, RouteRule};
-use gateway_model::{ChatRequest, UsageLog, UsageSource};
+use gateway_model::{AnswerBuilder, ChatRequest, UsageLog, UsageSource};
 use gateway_model::{ErrorKind, Failure, GatewayError};
 use gateway_model::{EventSource, Provider, ProviderCall};
 use gateway_providers::{Setup, build};
@@ -339,7 +339,7 @@ async fn ask(
             Err(failure) => break Err(failure),
         }
     };
-    let text: String = events.iter().map(|event| event.delta.as_str()).collect();
+    let text = events.iter().collect::<AnswerBuilder>().finish().content;
     assert_eq!(text, stream.summary().content, "{}", scenario.title());
     (text, end)
 }

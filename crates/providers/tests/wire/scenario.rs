@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::{Answer, FinishReason, OtherContent, StreamEvent, TokenUsage, ToolCall, ToolCallDelta};
+use gateway_model::{Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -307,45 +307,33 @@ pub fn usage(counts: &TokenUsage) -> Value {
     usage
 }
 
-/// An event with the fields that it has.
+/// An event; a chunk of text with the fields that it has.
 pub fn event(event: &StreamEvent) -> Value {
-    let mut fields = Map::new();
-    if !event.delta.is_empty() {
-        fields.insert("delta".into(), event.delta.clone().into());
+    match event {
+        StreamEvent::Text(chunk) => text_chunk(chunk),
+        StreamEvent::Reasoning(text) => json!({"reasoning": text}),
+        StreamEvent::ReasoningDetails(blocks) => json!({"reasoningDetails": blocks}),
+        StreamEvent::ToolCall(part) => json!({"toolCall": call_part(part)}),
+        StreamEvent::Opaque => json!({"opaque": true}),
+        StreamEvent::Model(name) => json!({"named": name}),
+        StreamEvent::Usage(counts) => json!({"usage": usage(counts)}),
     }
-    if let Some(model) = &event.model {
+}
+
+fn text_chunk(chunk: &TextChunk) -> Value {
+    let mut fields = Map::new();
+    if !chunk.delta.is_empty() {
+        fields.insert("delta".into(), chunk.delta.clone().into());
+    }
+    if let Some(model) = &chunk.model {
         fields.insert("model".into(), model.clone().into());
     }
-    match &event.finish_reason {
+    match &chunk.finish_reason {
         FinishReason::Absent => None,
         FinishReason::Null => fields.insert("finishReason".into(), Value::Null),
         FinishReason::Word(word) => fields.insert("finishReason".into(), word.clone().into()),
     };
-    if let Some(counts) = &event.usage {
-        fields.insert("usage".into(), usage(counts));
-    }
-    if let Some(other) = &event.other {
-        fields.insert("other".into(), other_content(other));
-    }
-    if event.bookkeeping {
-        fields.insert("bookkeeping".into(), true.into());
-    }
     Value::Object(fields)
-}
-
-/// `true` for content that has no form of its own, a refusal say.
-fn other_content(other: &OtherContent) -> Value {
-    let mut fields = Map::new();
-    if !other.reasoning.is_empty() {
-        fields.insert("reasoning".into(), other.reasoning.clone().into());
-    }
-    if !other.reasoning_details.is_empty() {
-        fields.insert("reasoningDetails".into(), other.reasoning_details.clone().into());
-    }
-    if !other.tool_calls.is_empty() {
-        fields.insert("toolCalls".into(), other.tool_calls.iter().map(call_part).collect());
-    }
-    if fields.is_empty() { true.into() } else { Value::Object(fields) }
 }
 
 fn call_part(part: &ToolCallDelta) -> Value {

@@ -16,7 +16,7 @@ use crate::cache::CachedAnswer;
 use futures::future::BoxFuture;
 use gateway_model::EventSource;
 use gateway_model::error::ErrorKind;
-use gateway_model::{Answer, ChatRequest, StreamEvent};
+use gateway_model::{Answer, AnswerBuilder, ChatRequest, StreamEvent};
 
 /// Far longer than any of it takes: what is not there by then has been lost.
 const LOST: Duration = Duration::from_secs(20);

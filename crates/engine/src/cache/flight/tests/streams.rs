@@ -54,7 +54,7 @@ async fn collect(mut source: impl EventSource) -> (String, Result<(), Failure>) 
             Err(failure) => break Err(failure),
         }
     };
-    (events.iter().map(|event| event.delta.as_str()).collect(), end)
+    (events.iter().collect::<AnswerBuilder>().finish().content, end)
 }
 
 fn numbers(count: usize) -> String {
