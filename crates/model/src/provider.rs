@@ -106,10 +106,13 @@ pub async fn within<T>(
     }
 }
 
+/// What a step of a chain gave, with the step's number.
+pub type OfStep<T> = (usize, T);
+
 /// A chain as one call. Its answers carry the number of the step that gave them.
 pub trait UniversalCall: Send + Sync {
-    fn chat(&self) -> BoxFuture<'_, Result<(usize, Answer), Failure>>;
+    fn chat(&self) -> BoxFuture<'_, Result<OfStep<Answer>, Failure>>;
 
     /// Opens a stream and waits for its first content.
-    fn stream(&self) -> BoxFuture<'_, Result<(usize, Box<dyn EventSource>), Failure>>;
+    fn stream(&self) -> BoxFuture<'_, Result<OfStep<Box<dyn EventSource>>, Failure>>;
 }
