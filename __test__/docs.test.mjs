@@ -1,10 +1,20 @@
 // The documentation is true: what it cites exists, what it links to is there, its programs run and print what they say.
 import { execFile, execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import ts from 'typescript'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   configurationFiles,
   codeWords,
@@ -27,6 +37,9 @@ import {
 import { declarations, literals } from './types/declarations.mjs'
 
 const names = documentNames()
+
+// Programs run side by side, on machines that do other things, too.
+vi.setConfig({ testTimeout: 60_000 })
 
 test('the documents are found and read', () => {
   expect(names).toEqual(
@@ -134,36 +147,39 @@ const programs = names
       .map((fence) => ({ name, ...fence })),
   )
 
+/** Rejects where the program exits with anything but 0. It gets no keys and no proxies. */
+function runProgram(file, cwd) {
+  const env = { PATH: process.env.PATH, HOME: process.env.HOME, NO_COLOR: '1' }
+  return promisify(execFile)(process.execPath, [file], { cwd, env, timeout: 50_000 })
+}
+
+let dir
+
+// A project as the README has its reader make it: the package installed, the configuration in `config/`.
+beforeAll(() => {
+  dir = mkdtempSync(path.join(os.tmpdir(), 'docs-'))
+  mkdirSync(path.join(dir, 'node_modules'))
+  mkdirSync(path.join(dir, 'config'))
+  symlinkSync(root, path.join(dir, 'node_modules', 'ai-gateway-native'), 'junction')
+  symlinkSync(path.join(root, 'node_modules', 'ai'), path.join(dir, 'node_modules', 'ai'), 'junction')
+  const files = configurationFiles('README.md')
+  for (const { file, code } of files) writeFileSync(path.join(dir, file), code)
+  const { code } = files.find(({ file }) => file.includes('providers'))
+  writeFileSync(path.join(dir, 'config', 'providers.production.json'), code)
+})
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
 describe('programs run', () => {
-  let dir
-
-  // A project as the README has its reader make it: the package installed, the configuration in `config/`.
-  beforeAll(() => {
-    dir = mkdtempSync(path.join(os.tmpdir(), 'docs-'))
-    mkdirSync(path.join(dir, 'node_modules'))
-    mkdirSync(path.join(dir, 'config'))
-    symlinkSync(root, path.join(dir, 'node_modules', 'ai-gateway-native'), 'junction')
-    symlinkSync(path.join(root, 'node_modules', 'ai'), path.join(dir, 'node_modules', 'ai'), 'junction')
-    const files = configurationFiles('README.md')
-    for (const { file, code } of files) writeFileSync(path.join(dir, file), code)
-    const { code } = files.find(({ file }) => file.includes('providers'))
-    writeFileSync(path.join(dir, 'config', 'providers.production.json'), code)
-  })
-  afterAll(() => rmSync(dir, { recursive: true, force: true }))
-
   test('they are found', () => {
     expect(programs.filter(({ name }) => name === 'README.md').length).toBeGreaterThan(10)
     expect(readdirSync(path.join(dir, 'config'))).toHaveLength(4)
   })
 
-  test.each(programs)('$name, line $line', async ({ name, line, ...fence }) => {
+  test.concurrent.each(programs)('$name, line $line', async ({ name, line, ...fence }) => {
     const kind = /\brequire\(/.test(fence.code) ? 'cjs' : 'mjs'
     const file = path.join(dir, `${path.basename(name, '.md')}-${line}.${kind}`)
     writeFileSync(file, fence.code)
-    // No keys, no proxies.
-    const env = { PATH: process.env.PATH, HOME: process.env.HOME, NO_COLOR: '1' }
-    // Rejects where the program exits with anything but 0.
-    const { stdout } = await promisify(execFile)(process.execPath, [file], { cwd: dir, env, timeout: 15_000 })
+    const { stdout } = await runProgram(file, dir)
     const lines = stdout.split('\n').map((text) => text.trim())
     let from = 0
     for (const expected of promisedOutput(fence)) {
@@ -171,6 +187,32 @@ describe('programs run', () => {
       expect(at, `"${expected}" is not in this order in the output:\n${stdout}`).not.toBe(-1)
       from = at + 1
     }
+  })
+})
+
+/** Those that `examples/README.md` lists, but for the ones that run until they are stopped or have a test of their own. */
+const examples = readDocument('examples/README.md')
+  .links.map(({ target }) => target)
+  .filter((target) => /^[\w-]+\.[cm]js$/.test(target))
+
+describe('examples run', () => {
+  test('all are listed', () => {
+    const files = readdirSync(path.join(root, 'examples')).filter((file) => /\.[cm]js$/.test(file))
+    expect([...examples].sort()).toEqual(files.sort())
+  })
+
+  test.concurrent.each(examples)('%s', async (example) => {
+    const { stdout } = await runProgram(path.join('examples', example), root)
+    expect(stdout).not.toBe('')
+  })
+
+  test.concurrent('typescript.mts', async () => {
+    const source = readFileSync(path.join(root, 'examples', 'typescript.mts'), 'utf8')
+    const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 }
+    const file = path.join(dir, 'typescript.mjs')
+    writeFileSync(file, ts.transpileModule(source, { compilerOptions }).outputText)
+    const { stdout } = await runProgram(file, dir)
+    expect(stdout).not.toBe('')
   })
 })
 

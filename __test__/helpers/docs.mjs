@@ -173,26 +173,30 @@ function isRooted(text) {
 
 /** Cited paths that do not exist, `LINE: PATH` each. A word in capitals and a `*` stand for any name. */
 export function deadPaths(name) {
-  const folders = new Set(
-    trackedFiles().flatMap((file) => file.split('/').map((_, at, all) => all.slice(0, at).join('/'))),
-  )
   const users = new Set(usersFiles())
   return readDocument(name)
-    .spans.filter(({ text }) => citesPath(text) && !GENERATED.test(text) && !users.has(text))
-    .filter(({ text }) => {
-      const pattern = text
-        .replace(/\/$/, '')
-        .split('/')
-        .map((part) => part.replace(/[.$^+]/g, '\\$&').replace(/\*|\b[A-Z]{3,}\b(?!\\?\.md)/g, '[^/]+'))
-        .join('/')
-      // What begins at the root is meant from there.
-      const whole = new RegExp(`${isRooted(text) ? '^' : '(^|/)'}${pattern}$`)
-      const isFolder = text.endsWith('/')
-      return (
-        !(!isFolder && trackedFiles().some((file) => whole.test(file))) && ![...folders].some((one) => whole.test(one))
-      )
-    })
+    .spans.filter(({ text }) => citesPath(text) && !GENERATED.test(text) && !users.has(text) && !pathExists(text))
     .map(({ text, line }) => `${line}: ${text}`)
+}
+
+let places
+function pathExists(text) {
+  places ??= (() => {
+    const folders = trackedFiles().flatMap((file) =>
+      file.split('/').map((_, at, parts) => parts.slice(0, at).join('/')),
+    )
+    return { files: trackedFiles(), folders: [...new Set(folders)].filter((folder) => folder !== '') }
+  })()
+  // What begins at the root is meant from there.
+  const start = isRooted(text) ? '^' : '(^|/)'
+  const pattern = text
+    .replace(/\/$/, '')
+    .split('/')
+    .map((part) => part.replace(/[.$^+]/g, '\\$&').replace(/\*|\b[A-Z]{3,}\b(?!\\?\.md)/g, '[^/]+'))
+    .join('/')
+  const whole = new RegExp(`${start}${pattern}$`)
+  const { files, folders } = places
+  return (text.endsWith('/') ? folders : [...folders, ...files]).some((place) => whole.test(place))
 }
 
 let rust
