@@ -82,7 +82,7 @@ impl<'v> Fields<'v, '_> {
 
     pub fn one_of(&mut self, key: &str, words: &[&str]) {
         if !self.get(key).and_then(Value::as_str).is_some_and(|word| words.contains(&word)) {
-            self.fault(key, format!("must be one of: {}", words.join(", ")));
+            self.fault(key, must_be_one_of(words));
         }
     }
 
@@ -148,6 +148,11 @@ impl<'v> Fields<'v, '_> {
             None => self.fault(key, "must be a non-empty array"),
         }
     }
+}
+
+/// What is wrong with any other word.
+pub fn must_be_one_of(words: &[&str]) -> String {
+    format!("must be one of: {}", words.join(", "))
 }
 
 fn is_filled(value: &Value) -> bool {

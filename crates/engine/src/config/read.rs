@@ -4,15 +4,16 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ValidationError;
-use super::fields::{AN_ARRAY, AN_OBJECT, fault};
-use gateway_model::config::{GatewayConfig, ProviderConfig};
+use super::fields::{AN_ARRAY, AN_OBJECT, fault, must_be_one_of};
+use crate::routing::pool::strategy_names;
+use gateway_model::config::{GatewayConfig, ProviderConfig, RouteRule};
 
 /// What can be read of a configuration; the rest is in `faults`.
 pub fn config(raw: &Value, faults: &mut Vec<ValidationError>) -> GatewayConfig {
     let optional = |key| raw.get(key).filter(|list| !list.is_null());
     GatewayConfig {
         providers: providers(raw.get("providers").unwrap_or(&Value::Null), faults),
-        routes: list("routes", raw.get("routes"), faults),
+        routes: routes(raw.get("routes"), faults),
         fallback_chains: optional("fallbackChains")
             .map_or_else(Vec::new, |chains| list("fallbackChains", Some(chains), faults)),
         budgets: optional("budgets").map_or_else(Vec::new, |budgets| list("budgets", Some(budgets), faults)),
@@ -31,15 +32,37 @@ pub fn list<T: DeserializeOwned>(
     list: Option<&Value>,
     faults: &mut Vec<ValidationError>,
 ) -> Vec<T> {
+    list_with(name, list, faults, one)
+}
+
+/// Rules. Only the engine knows the names of strategies: the model reads any text as one.
+fn routes(rules: Option<&Value>, faults: &mut Vec<ValidationError>) -> Vec<RouteRule> {
+    list_with("routes", rules, faults, |path, entry, faults| {
+        let rule = one(path, entry, faults)?;
+        let names = strategy_names();
+        match entry.pointer("/target/strategy").and_then(Value::as_str) {
+            Some(name) if !names.contains(&name) => {
+                fault(faults, format!("{path}.target.strategy"), must_be_one_of(&names));
+                None
+            }
+            _ => Some(rule),
+        }
+    })
+}
+
+/// What `read` makes of each element of `list`, which must be an array.
+fn list_with<T>(
+    name: &str,
+    list: Option<&Value>,
+    faults: &mut Vec<ValidationError>,
+    read: impl Fn(&str, &Value, &mut Vec<ValidationError>) -> Option<T>,
+) -> Vec<T> {
     let Some(list) = list.and_then(Value::as_array) else {
         fault(faults, name, AN_ARRAY);
         return Vec::new();
     };
-    let mut read = Vec::with_capacity(list.len());
-    for (index, entry) in list.iter().enumerate() {
-        read.extend(one::<T>(&format!("{name}[{index}]"), entry, faults));
-    }
-    read
+    let numbered = list.iter().enumerate();
+    numbered.filter_map(|(index, entry)| read(&format!("{name}[{index}]"), entry, faults)).collect()
 }
 
 fn one<T: DeserializeOwned>(path: &str, value: &Value, faults: &mut Vec<ValidationError>) -> Option<T> {

@@ -6,17 +6,11 @@ use serde_json::{Value, json};
 
 use super::fields::{AN_OBJECT, Fields, each, fault, object};
 use super::{HasDefaults, ValidationError};
-use gateway_model::config::{A_HASH_KEY, is_hash_key};
-
-const AUTH_TYPES: [&str; 4] = ["apiKey", "bearer", "none", "customHeader"];
-const TRIGGERS: [&str; 5] = ["timeout", "rate_limit", "provider_error", "budget_exceeded", "manual"];
-const JITTERS: [&str; 2] = ["small", "full"];
-const STRATEGIES: [&str; 8] =
-    ["priority", "weighted", "round_robin", "least_busy", "consistent_hash", "cost", "latency", "hybrid"];
-const EXECUTIONS: [&str; 2] = ["gateway", "cloudflare"];
-const WINDOWS: [&str; 4] = ["request", "hour", "day", "month"];
-const ENFORCEMENTS: [&str; 3] = ["soft", "hard", "strict"];
-const SCOPES: [&str; 4] = ["global", "user", "feature", "model"];
+use crate::routing::pool::strategy_names;
+use gateway_model::config::{
+    A_HASH_KEY, AuthType, BudgetWindow, ChainExecution, Enforcement, FallbackTrigger, Jitter,
+    ScopeKind, is_hash_key, words,
+};
 
 /// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; none when it can be used.
 pub fn validate(raw: &Value, has_defaults: HasDefaults<'_>) -> Vec<ValidationError> {
@@ -79,7 +73,7 @@ fn provider(entry: &mut Fields<'_, '_>, has_defaults: HasDefaults<'_>) {
     entry.optional("maxConcurrency", is_count, A_COUNT);
     if let Some(mut retry) = entry.optional_object("retry") {
         retry.optional_amounts(["maxAttempts", "backoffMs", "maxRetryAfterMs"]);
-        retry.optional_one_of("jitter", &JITTERS);
+        retry.optional_one_of("jitter", words::<Jitter>());
     }
     if let Some(mut limit) = entry.optional_object("rateLimit") {
         rate_limit(&mut limit);
@@ -106,7 +100,7 @@ fn provider(entry: &mut Fields<'_, '_>, has_defaults: HasDefaults<'_>) {
 
 /// `has_defaults`: the family knows the variable of its key.
 fn provider_auth(auth: &mut Fields<'_, '_>, has_defaults: bool) {
-    auth.one_of("type", &AUTH_TYPES);
+    auth.one_of("type", words::<AuthType>());
     let kind = auth.get("type");
     if auth.get("envVars").is_some() {
         auth.strings("envVars");
@@ -155,7 +149,7 @@ fn pool(target: &mut Fields<'_, '_>) {
         member.optional_strings(["model"]);
         member.optional("weight", is_weight, A_WEIGHT);
     });
-    target.optional_one_of("strategy", &STRATEGIES);
+    target.optional_one_of("strategy", &strategy_names());
     target.optional("hashKey", |key| key.as_str().is_some_and(is_hash_key), A_HASH_KEY);
     target.optional("maxAttempts", is_count, A_COUNT);
     if let Some(mut weights) = target.optional_object("weights") {
@@ -208,17 +202,18 @@ fn is_weight(value: &Value) -> bool {
 
 fn chain(chain: &mut Fields<'_, '_>) {
     chain.required_string("name");
-    chain.optional_one_of("execution", &EXECUTIONS);
+    chain.optional_one_of("execution", words::<ChainExecution>());
     chain.optional_strings(["degradedReply"]);
     chain.each("steps", |step| {
         step.required_string("provider");
         match step.get("when") {
             None => {}
             Some(Value::Array(triggers)) => {
+                let known = words::<FallbackTrigger>();
                 for trigger in triggers {
-                    if !trigger.as_str().is_some_and(|trigger| TRIGGERS.contains(&trigger)) {
-                        let (trigger, triggers) = (as_javascript_prints(trigger), TRIGGERS.join(", "));
-                        step.fault("when", format!("invalid trigger \"{trigger}\", must be: {triggers}"));
+                    if !trigger.as_str().is_some_and(|trigger| known.contains(&trigger)) {
+                        let (trigger, known) = (as_javascript_prints(trigger), known.join(", "));
+                        step.fault("when", format!("invalid trigger \"{trigger}\", must be: {known}"));
                     }
                 }
             }
@@ -231,10 +226,10 @@ fn chain(chain: &mut Fields<'_, '_>) {
 
 fn budget(policy: &mut Fields<'_, '_>) {
     policy.required_string("name");
-    policy.one_of("window", &WINDOWS);
-    policy.one_of("enforcement", &ENFORCEMENTS);
+    policy.one_of("window", words::<BudgetWindow>());
+    policy.one_of("enforcement", words::<Enforcement>());
     if let Some(mut scope) = policy.required_object("scope", "required object with 'type' field") {
-        scope.one_of("type", &SCOPES);
+        scope.one_of("type", words::<ScopeKind>());
         scope.optional_strings(["key"]);
     }
     if let Some(mut limits) = policy.optional_object("limits") {

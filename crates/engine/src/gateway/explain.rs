@@ -9,7 +9,7 @@ use super::{Gateway, PromptEstimate};
 use crate::routing::health::BreakerState;
 use crate::routing::{CallOptions, Decision, Excluded, ProviderEntry, step_model};
 use gateway_model::ChatRequest;
-use gateway_model::config::StrategyKind;
+use gateway_model::config::StrategyName;
 use gateway_model::error::GatewayError;
 use gateway_pricing::tokens::Tokenizer;
 
@@ -27,7 +27,7 @@ pub struct Explanation {
     pub missing: Option<String>,
     /// Of the pool.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<StrategyKind>,
+    pub strategy: Option<StrategyName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain: Option<String>,
     /// In the order in which they would be asked, as far as chance has no say in it.
@@ -117,7 +117,7 @@ impl Gateway {
             rule: Some(self.router.rule(decision.rule).name.clone()),
             excluded: decision.excluded,
             missing: None,
-            strategy: decision.pool.as_ref().map(|pool| pool.config.strategy),
+            strategy: decision.pool.as_ref().map(|pool| pool.config.strategy.clone()),
             chain: decision.chain.as_ref().map(|chain| chain.name.clone()),
             candidates,
             budget: ExplainedBudget {

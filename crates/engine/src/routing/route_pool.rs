@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::health::TargetHealth;
-use super::pool::{Ask, Pool, Target, TargetName};
+use super::pool::{PickInput, Pool, Target, TargetName};
 use super::price_sheet::PriceSheets;
 use super::run::CallOptions;
 use super::{ProviderEntry, Providers};
@@ -71,7 +71,7 @@ impl RoutePool {
         }
         let max_attempts = config.max_attempts.map_or(members.len(), |most| most as usize);
         Self {
-            pool: Pool::new(targets, config.strategy, config.weights),
+            pool: Pool::new(targets, config),
             config: config.clone(),
             members,
             max_attempts,
@@ -102,13 +102,13 @@ impl RoutePool {
     /// The next member for a call; `None`: nobody is left or available. `costs` are those of the call.
     pub fn pick(&self, request: &ChatRequest, costs: &[f64], tried: &[bool]) -> Option<usize> {
         let hash = self.hash(request);
-        self.pool.pick(&Ask { hash: hash.as_deref(), costs }, tried)
+        self.pool.pick(&PickInput { hash: hash.as_deref(), costs }, tried)
     }
 
     /// Each member's score; lower is asked first.
     pub fn scores(&self, options: &CallOptions) -> Vec<f64> {
         let (hash, costs) = (self.hash(&options.request), self.costs(options));
-        self.pool.scores(&Ask { hash: hash.as_deref(), costs: &costs })
+        self.pool.scores(&PickInput { hash: hash.as_deref(), costs: &costs })
     }
 
     /// The value by which `consistent_hash` chooses.

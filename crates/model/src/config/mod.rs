@@ -5,6 +5,7 @@ mod provider;
 mod route;
 mod settings;
 mod values;
+mod words;
 
 use serde::Deserialize;
 
@@ -12,15 +13,16 @@ use values::null_as_default;
 
 pub use budget::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
 pub use provider::{
-    AuthConfig, AuthType, BreakerConfig, CloudflareGateway, HealthCheck, Jitter, ProviderConfig,
-    ProviderOptions, RetryConfig,
+    AuthConfig, AuthType, BreakerConfig, CloudflareGateway, HealthCheck, Jitter,
+    ProviderConfig, ProviderOptions, RetryConfig,
 };
 pub use route::{
     A_HASH_KEY, ChainExecution, FallbackChain, FallbackStep, FallbackTrigger, HedgeConfig, HedgeDelay,
     HybridWeights, PoolConfig, PoolMember, RouteConstraints, RouteMatch, RouteRule, RouteTarget,
-    StrategyKind, is_hash_key,
+    StrategyName, is_hash_key,
 };
 pub use settings::{CacheSettings, RateLimit, RetryBudget, Settings};
+pub use words::words;
 
 /// The whole configuration of a gateway.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -83,10 +83,10 @@ pub struct RouteTarget {
 }
 
 /// Several targets, of which a strategy picks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PoolConfig {
     pub members: Vec<PoolMember>,
-    pub strategy: StrategyKind,
+    pub strategy: StrategyName,
     /// For `consistent_hash`: the request's field whose value chooses (`userId` by default), or `metadata.NAME`.
     pub hash_key: Option<String>,
     /// For `hybrid`.
@@ -105,7 +105,7 @@ struct TargetFields {
     #[serde(default, deserialize_with = "members")]
     pool: Option<Vec<PoolMember>>,
     #[serde(default, deserialize_with = "null_as_default")]
-    strategy: StrategyKind,
+    strategy: StrategyName,
     #[serde(default, deserialize_with = "hash_key")]
     hash_key: Option<String>,
     #[serde(default, deserialize_with = "null_as_default")]
@@ -160,20 +160,31 @@ pub struct PoolMember {
     pub weight: Option<f64>,
 }
 
-/// How a pool picks. `docs/routing.md` says when to use which.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StrategyKind {
-    /// The entries' priorities, by weight among equals.
-    #[default]
-    Priority,
-    Weighted,
-    RoundRobin,
-    LeastBusy,
-    ConsistentHash,
-    Cost,
-    Latency,
-    Hybrid,
+/// The name of the strategy by which a pool picks; `priority` by default.
+///
+/// Any text can be read as one: the engine registers the strategies, and refuses unknown names when it reads a
+/// configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct StrategyName(String);
+
+impl StrategyName {
+    /// The name as configurations write it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for StrategyName {
+    fn default() -> Self {
+        Self::from("priority")
+    }
+}
+
+impl From<&str> for StrategyName {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
 }
 
 /// How much each matters to `hybrid`, beside the others.

@@ -150,3 +150,28 @@ fn a_value_is_never_repeated() {
         assert!(!faults.contains("secret"), "{faults}");
     }
 }
+
+#[test]
+fn an_unknown_strategy_is_refused_with_the_known_names() {
+    let rule = |strategy: Value| json!({ "target": { "pool": [{ "provider": "p" }], "strategy": strategy } });
+    let raw = |routes: Value| {
+        json!({
+            "providers": [{ "name": "p", "provider": "openai" }],
+            "routes": routes,
+        })
+    };
+    let config = parse(&raw(json!([rule(json!("cost")), rule(json!(null))]))).unwrap();
+    let strategy = |index: usize| config.routes[index].target.pool.as_ref().unwrap().strategy.as_str();
+    assert_eq!((strategy(0), strategy(1)), ("cost", "priority"));
+    // The name of the wrong one is not repeated; a rule that names no pool is checked, too.
+    let single = json!({ "target": { "provider": "p", "strategy": "" } });
+    let names = "priority, weighted, round_robin, least_busy, consistent_hash, cost, latency, hybrid";
+    assert_eq!(
+        faults(&raw(json!([rule(json!("secret")), rule(json!(1)), single]))),
+        [
+            format!("routes[0].target.strategy: must be one of: {names}"),
+            "routes[1].target.strategy: must be a string".to_owned(),
+            format!("routes[2].target.strategy: must be one of: {names}"),
+        ]
+    );
+}

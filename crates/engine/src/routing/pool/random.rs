@@ -9,7 +9,7 @@ thread_local! {
     static GENERATOR: RefCell<SmallRng> = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
 }
 
-/// A generator for one pick. It is the pick's own, so that nothing is borrowed while foreign code runs.
+/// A generator for one pick. The pick owns it, so that nothing is borrowed while [`super::TargetState`] runs.
 pub(super) fn generator() -> SmallRng {
     SmallRng::seed_from_u64(GENERATOR.with_borrow_mut(SmallRng::next_u64))
 }

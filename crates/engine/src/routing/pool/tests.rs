@@ -6,10 +6,11 @@ mod properties;
 mod shares;
 mod speed;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::*;
+use gateway_model::config::HybridWeights;
 
 /// A target's state that a test sets by hand.
 struct Hand {
@@ -94,11 +95,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(strategy: StrategyKind, specs: &[Spec]) -> Self {
+    fn new(strategy: &str, specs: &[Spec]) -> Self {
         Self::hybrid(strategy, HybridWeights::default(), specs)
     }
 
-    fn hybrid(strategy: StrategyKind, weights: HybridWeights, specs: &[Spec]) -> Self {
+    fn hybrid(strategy: &str, weights: HybridWeights, specs: &[Spec]) -> Self {
         let states: Vec<Arc<Hand>> = specs.iter().map(|_| Arc::default()).collect();
         let targets = specs.iter().zip(&states).enumerate().map(|(index, (spec, state))| Target {
             name: TargetName::new(&format!("entry-{index}"), "model"),
@@ -107,7 +108,7 @@ impl Bench {
             quality: spec.quality,
             state: state.clone(),
         });
-        Self { pool: Pool::new(targets.collect(), strategy, weights), states }
+        Self { pool: Pool::new(targets.collect(), &config(strategy, weights)), states }
     }
 
     /// A first attempt of a call whose costs are not known and that has no value to hash.
@@ -125,24 +126,17 @@ impl Bench {
     }
 }
 
-fn free() -> Ask<'static> {
-    Ask::default()
+fn config(strategy: &str, weights: HybridWeights) -> PoolConfig {
+    PoolConfig { strategy: strategy.into(), weights, ..PoolConfig::default() }
 }
 
-fn hashed(value: &str) -> Ask<'_> {
-    Ask { hash: Some(value), costs: &[] }
+fn free() -> PickInput<'static> {
+    PickInput::default()
 }
 
-const ALL: [StrategyKind; 8] = [
-    StrategyKind::Priority,
-    StrategyKind::Weighted,
-    StrategyKind::RoundRobin,
-    StrategyKind::LeastBusy,
-    StrategyKind::ConsistentHash,
-    StrategyKind::Cost,
-    StrategyKind::Latency,
-    StrategyKind::Hybrid,
-];
+fn hashed(value: &str) -> PickInput<'_> {
+    PickInput { hash: Some(value), costs: &[] }
+}
 
 /// Holds shares against weights: at most `within` off, as a part of all picks.
 #[track_caller]

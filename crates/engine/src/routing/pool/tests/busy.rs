@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_fewest_calls_for_each_unit_of_weight_win() {
-    let bench = Bench::new(StrategyKind::LeastBusy, &by_weight(&[1.0, 4.0, 1.0]));
+    let bench = Bench::new("least_busy", &by_weight(&[1.0, 4.0, 1.0]));
     let set = |calls: [usize; 3]| {
         for (state, calls) in bench.states.iter().zip(calls) {
             state.in_flight.store(calls, Ordering::Relaxed);
@@ -22,7 +22,7 @@ fn the_fewest_calls_for_each_unit_of_weight_win() {
 #[test]
 fn equals_are_picked_at_random_by_weight() {
     random::seed(6);
-    let bench = Bench::new(StrategyKind::LeastBusy, &by_weight(&[1.0, 1.0, 2.0]));
+    let bench = Bench::new("least_busy", &by_weight(&[1.0, 1.0, 2.0]));
     assert_shares(&bench.counts(20_000), &[1.0, 1.0, 2.0], 0.01);
 }
 
@@ -32,7 +32,7 @@ fn calls_under_way_stay_level() {
     random::seed(7);
     let times = [10, 30, 30];
     let weights = [1.0, 1.0, 2.0];
-    let bench = Bench::new(StrategyKind::LeastBusy, &by_weight(&weights));
+    let bench = Bench::new("least_busy", &by_weight(&weights));
     // (end, target)
     let mut running: Vec<(usize, usize)> = Vec::new();
     let mut counts = vec![0; 3];

@@ -19,7 +19,7 @@ fn choices(bench: &Bench) -> Vec<usize> {
 #[test]
 fn a_target_that_leaves_moves_its_own_keys_alone() {
     for targets in [5, 10, 50] {
-        let bench = Bench::new(StrategyKind::ConsistentHash, &by_weight(&vec![1.0; targets]));
+        let bench = Bench::new("consistent_hash", &by_weight(&vec![1.0; targets]));
         let before = choices(&bench);
         for gone in (0..targets).step_by(targets / 5) {
             bench.states[gone].available(false);
@@ -36,11 +36,11 @@ fn a_target_that_leaves_moves_its_own_keys_alone() {
 
 #[test]
 fn a_pool_that_is_smaller_or_in_another_order_agrees() {
-    let all = Bench::new(StrategyKind::ConsistentHash, &by_weight(&[1.0; 5]));
-    let mut targets = Bench::new(StrategyKind::ConsistentHash, &by_weight(&[1.0; 5])).pool.targets;
+    let all = Bench::new("consistent_hash", &by_weight(&[1.0; 5]));
+    let mut targets = Bench::new("consistent_hash", &by_weight(&[1.0; 5])).pool.targets;
     targets.reverse();
     targets.pop();
-    let other = Pool::new(targets, StrategyKind::ConsistentHash, HybridWeights::default());
+    let other = Pool::new(targets, &config("consistent_hash", HybridWeights::default()));
     all.states[0].available(false);
     for key in keys().take(2_000) {
         let here = all.pool.pick(&hashed(&key), &[]).unwrap();
@@ -55,7 +55,7 @@ fn keys_are_shared_by_weight() {
     // So many that chance alone is far within the 5 %.
     const MANY: usize = 5 * KEYS;
     for weights in [vec![1.0; 10], vec![5.0, 3.0, 2.0], vec![0.1, 0.1, 0.2], vec![1.0, 9.0]] {
-        let bench = Bench::new(StrategyKind::ConsistentHash, &by_weight(&weights));
+        let bench = Bench::new("consistent_hash", &by_weight(&weights));
         let mut counts = vec![0; weights.len()];
         numbered(MANY).for_each(|key| counts[bench.pool.pick(&hashed(&key), &[]).unwrap()] += 1);
         for (count, weight) in counts.iter().zip(&weights) {
@@ -75,7 +75,7 @@ fn a_target_that_is_written_twice_has_two_shares() {
         quality: 0.5,
         state: state.clone(),
     });
-    let pool = Pool::new(targets.collect(), StrategyKind::ConsistentHash, HybridWeights::default());
+    let pool = Pool::new(targets.collect(), &config("consistent_hash", HybridWeights::default()));
     let mut counts = vec![0; 3];
     keys().for_each(|key| counts[pool.pick(&hashed(&key), &[]).unwrap()] += 1);
     assert_shares(&counts, &[1.0; 3], 0.02);
@@ -85,7 +85,7 @@ fn a_target_that_is_written_twice_has_two_shares() {
 /// fleet elsewhere while it is updated.
 #[test]
 fn choices_do_not_change_with_versions() {
-    let bench = Bench::new(StrategyKind::ConsistentHash, &by_weight(&[1.0, 2.0, 3.0, 1.0, 1.0]));
+    let bench = Bench::new("consistent_hash", &by_weight(&[1.0, 2.0, 3.0, 1.0, 1.0]));
     let keys = ["ada", "grace", "user-42", "用户", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"];
     let picked: Vec<_> = keys.iter().filter_map(|key| bench.pool.pick(&hashed(key), &[])).collect();
     assert_eq!(picked, [1, 4, 2, 3, 2]);
@@ -93,20 +93,20 @@ fn choices_do_not_change_with_versions() {
 
 #[test]
 fn second_choices_are_as_firm_as_the_first() {
-    let bench = Bench::new(StrategyKind::ConsistentHash, &by_weight(&[1.0; 5]));
+    let bench = Bench::new("consistent_hash", &by_weight(&[1.0; 5]));
     let mut seconds = vec![0; 5];
     for key in keys().take(5_000) {
-        let ask = hashed(&key);
-        let first = bench.pool.pick(&ask, &[]).unwrap();
+        let input = hashed(&key);
+        let first = bench.pool.pick(&input, &[]).unwrap();
         let mut tried = vec![false; 5];
         tried[first] = true;
-        let second = bench.pool.pick(&ask, &tried).unwrap();
-        assert_eq!(bench.pool.pick(&ask, &tried), Some(second));
+        let second = bench.pool.pick(&input, &tried).unwrap();
+        assert_eq!(bench.pool.pick(&input, &tried), Some(second));
         // The same one takes over while the first is away, and the scores tell the order.
         bench.states[first].available(false);
-        assert_eq!(bench.pool.pick(&ask, &[]), Some(second));
+        assert_eq!(bench.pool.pick(&input, &[]), Some(second));
         bench.states[first].available(true);
-        let scores = bench.pool.scores(&ask);
+        let scores = bench.pool.scores(&input);
         assert!((0..5).all(|other| other == first || scores[first] < scores[other]));
         assert!((0..5).all(|other| [first, second].contains(&other) || scores[second] < scores[other]));
         seconds[second] += 1;
@@ -118,7 +118,7 @@ fn second_choices_are_as_firm_as_the_first() {
 fn a_call_without_a_value_is_picked_by_weight() {
     random::seed(5);
     let weights = [3.0, 2.0, 1.0];
-    let bench = Bench::new(StrategyKind::ConsistentHash, &by_weight(&weights));
+    let bench = Bench::new("consistent_hash", &by_weight(&weights));
     assert_shares(&bench.counts(20_000), &weights, 0.01);
     let mut counts = vec![0; 3];
     (0..20_000).for_each(|_| counts[bench.pool.pick(&hashed(""), &[]).unwrap()] += 1);

@@ -12,7 +12,7 @@ fn weighted_follows_the_weights() {
         [vec![1.0, 1.0], vec![3.0, 2.0, 1.0], vec![0.5, 0.25, 8.0, 1.25], vec![1.0; 10]].iter().enumerate()
     {
         random::seed(seed as u64);
-        let bench = Bench::new(StrategyKind::Weighted, &by_weight(weights));
+        let bench = Bench::new("weighted", &by_weight(weights));
         assert_shares(&bench.counts(PICKS), weights, 0.01);
     }
 }
@@ -20,7 +20,7 @@ fn weighted_follows_the_weights() {
 #[test]
 fn weighted_shares_out_what_an_absent_target_leaves() {
     random::seed(1);
-    let bench = Bench::new(StrategyKind::Weighted, &by_weight(&[3.0, 2.0, 1.0]));
+    let bench = Bench::new("weighted", &by_weight(&[3.0, 2.0, 1.0]));
     bench.states[1].available(false);
     assert_shares(&bench.counts(PICKS), &[3.0, 0.0, 1.0], 0.01);
 }
@@ -29,7 +29,7 @@ fn weighted_shares_out_what_an_absent_target_leaves() {
 fn priority_asks_the_best_group_by_weight_and_then_the_next() {
     random::seed(2);
     let spec = |priority, weight| Spec { priority, weight, ..Spec::default() };
-    let bench = Bench::new(StrategyKind::Priority, &[spec(5, 9.0), spec(0, 3.0), spec(1, 1.0), spec(0, 1.0)]);
+    let bench = Bench::new("priority", &[spec(5, 9.0), spec(0, 3.0), spec(1, 1.0), spec(0, 1.0)]);
     assert_shares(&bench.counts(PICKS), &[0.0, 3.0, 0.0, 1.0], 0.01);
     bench.states[1].available(false);
     assert_eq!(bench.counts(100), [0, 0, 0, 100]);
@@ -41,7 +41,7 @@ fn priority_asks_the_best_group_by_weight_and_then_the_next() {
 #[test]
 fn a_weight_that_is_none_is_a_very_small_one() {
     let weights = [0.0, -3.0, f64::NAN, f64::INFINITY, 1.0];
-    let bench = Bench::new(StrategyKind::Weighted, &by_weight(&weights));
+    let bench = Bench::new("weighted", &by_weight(&weights));
     let weights: Vec<f64> = bench.pool.targets.iter().map(|target| target.weight).collect();
     assert_eq!(weights, [1e-9, 1e-9, 1.0, 1e9, 1.0]);
     for absent in 2..5 {
@@ -53,17 +53,17 @@ fn a_weight_that_is_none_is_a_very_small_one() {
 
 #[test]
 fn round_robin_is_smooth() {
-    let bench = Bench::new(StrategyKind::RoundRobin, &by_weight(&[5.0, 1.0, 1.0]));
+    let bench = Bench::new("round_robin", &by_weight(&[5.0, 1.0, 1.0]));
     let turns: Vec<usize> = (0..14).map(|_| bench.pick().unwrap()).collect();
     assert_eq!(turns, [0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 0]);
 }
 
 #[test]
 fn round_robin_is_exact() {
-    let bench = Bench::new(StrategyKind::RoundRobin, &by_weight(&[5.0, 3.0, 2.0]));
+    let bench = Bench::new("round_robin", &by_weight(&[5.0, 3.0, 2.0]));
     assert_eq!(bench.counts(PICKS), [10_000, 6_000, 4_000]);
     // Weights that no binary fraction holds do not drift.
-    let bench = Bench::new(StrategyKind::RoundRobin, &by_weight(&[0.5, 0.3, 0.2]));
+    let bench = Bench::new("round_robin", &by_weight(&[0.5, 0.3, 0.2]));
     for (count, wanted) in bench.counts(PICKS).into_iter().zip([10_000, 6_000, 4_000_usize]) {
         assert!(count.abs_diff(wanted) <= 1, "{count} for {wanted}");
     }
@@ -72,7 +72,7 @@ fn round_robin_is_exact() {
 #[test]
 fn round_robin_neither_bursts_nor_starves_after_an_absence() {
     for away in 1..40 {
-        let bench = Bench::new(StrategyKind::RoundRobin, &by_weight(&[2.0, 1.0, 1.0]));
+        let bench = Bench::new("round_robin", &by_weight(&[2.0, 1.0, 1.0]));
         bench.counts(away % 4);
         bench.states[0].available(false);
         let counts = bench.counts(away);
@@ -92,7 +92,7 @@ fn round_robin_neither_bursts_nor_starves_after_an_absence() {
 
 #[test]
 fn round_robin_shares_what_there_is_with_a_target_that_flaps() {
-    let bench = Bench::new(StrategyKind::RoundRobin, &by_weight(&[1.0, 1.0]));
+    let bench = Bench::new("round_robin", &by_weight(&[1.0, 1.0]));
     let mut counts = [0; 2];
     for turn in 0..1000 {
         bench.states[0].available(turn % 2 == 0);
@@ -104,7 +104,7 @@ fn round_robin_shares_what_there_is_with_a_target_that_flaps() {
 
 #[test]
 fn round_robin_keeps_its_shares_under_threads() {
-    let bench = Bench::new(StrategyKind::RoundRobin, &by_weight(&[5.0, 3.0, 2.0]));
+    let bench = Bench::new("round_robin", &by_weight(&[5.0, 3.0, 2.0]));
     let counts: Vec<Vec<usize>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| bench.counts(2_500))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -116,16 +116,16 @@ fn round_robin_keeps_its_shares_under_threads() {
 #[test]
 fn cost_takes_the_cheapest_and_equals_by_weight() {
     random::seed(4);
-    let bench = Bench::new(StrategyKind::Cost, &by_weight(&[1.0, 3.0, 1.0, 1.0]));
+    let bench = Bench::new("cost", &by_weight(&[1.0, 3.0, 1.0, 1.0]));
     let dollars = [0.02, 0.01, 0.01, f64::NAN];
-    let ask = Ask { hash: None, costs: &dollars };
+    let input = PickInput { hash: None, costs: &dollars };
     let mut counts = vec![0; 4];
     for _ in 0..PICKS {
-        counts[bench.pool.pick(&ask, &[]).unwrap()] += 1;
+        counts[bench.pool.pick(&input, &[]).unwrap()] += 1;
     }
     assert_shares(&counts, &[0.0, 3.0, 1.0, 0.0], 0.01);
     // A price that nobody knows is the highest.
-    assert_eq!(bench.pool.pick(&ask, &[false, true, true, false]), Some(0));
-    assert_eq!(bench.pool.pick(&ask, &[true, true, true, false]), Some(3));
-    assert_eq!(bench.pool.scores(&ask), [0.02, 0.01, 0.01, f64::INFINITY]);
+    assert_eq!(bench.pool.pick(&input, &[false, true, true, false]), Some(0));
+    assert_eq!(bench.pool.pick(&input, &[true, true, true, false]), Some(3));
+    assert_eq!(bench.pool.scores(&input), [0.02, 0.01, 0.01, f64::INFINITY]);
 }

@@ -1,27 +1,30 @@
-//! Cost, latency and quality together: each is brought to 0 (the best available target) to 1 (the worst), and the
-//! target with the lowest weighted mean is asked.
+//! Cost, latency and quality together: each is scaled from 0 (the best available target) to 1 (the worst), and the target
+//! with the lowest weighted mean is picked.
 
 use std::cell::Cell;
 
-use super::explore::{AWAITED, Call, Explorer, UNKNOWN, as_score, milliseconds};
-use super::select::{candidates, lowest};
-use super::{Ask, Target, TargetState};
-use gateway_model::config::HybridWeights;
+use gateway_model::config::PoolConfig;
 
-pub(super) struct Hybrid {
+use crate::routing::pool::explore::{AWAITED, Explorer, ExploringCall, UNKNOWN, as_score, milliseconds};
+use crate::routing::pool::select::{candidates, lowest};
+use crate::routing::pool::strategy::Strategy;
+use crate::routing::pool::target::{PickInput, Target, TargetState};
+
+/// What each figure weighs, as a part of 1, and what does not change between picks.
+pub(in crate::routing::pool) struct Hybrid {
     cost: f64,
     latency: f64,
     quality: f64,
     explorer: Explorer,
-    /// Of each target.
+    /// One for each target.
     qualities: Vec<f64>,
 }
 
-/// What was seen of the targets at one pick.
-struct Field<'a, S> {
+/// The candidates of one pick, measured and compared.
+struct Comparison<'a, S> {
     targets: &'a [Target<S>],
-    ask: Ask<'a>,
-    /// As [`milliseconds`] has it; [`AWAITED`] where speed does not matter; no number where a target is not in question.
+    input: PickInput<'a>,
+    /// One for each target: as [`milliseconds`] says; [`AWAITED`] where speed has no weight; NaN for no candidate.
     ms: Vec<f64>,
     dollars: Scale,
     speed: Scale,
@@ -29,12 +32,16 @@ struct Field<'a, S> {
 }
 
 thread_local! {
-    /// The list of the pick before, for its room. It is taken out for a pick and put back, never borrowed.
-    static ROOM: Cell<Vec<f64>> = const { Cell::new(Vec::new()) };
+    /// The list of the pick before, whose memory this one uses. It is taken out for a pick and put back, never borrowed.
+    static BUFFER: Cell<Vec<f64>> = const { Cell::new(Vec::new()) };
 }
 
-impl Hybrid {
-    pub(super) fn new<S>(weights: HybridWeights, targets: &[Target<S>]) -> Self {
+impl Strategy for Hybrid {
+    const NAME: &'static str = "hybrid";
+    const SUMMARY: &'static str = "the best mean of cost, latency and quality";
+
+    fn new<S>(config: &PoolConfig, targets: &[Target<S>]) -> Self {
+        let weights = config.weights;
         let part = |weight: Option<f64>| weight.filter(|weight| weight.is_finite()).unwrap_or(1.0).max(0.0);
         let (cost, latency, quality) = (part(weights.cost), part(weights.latency), part(weights.quality));
         let total = cost + latency + quality;
@@ -48,52 +55,53 @@ impl Hybrid {
         }
     }
 
-    pub(super) fn compares_costs(&self) -> bool {
-        self.cost > 0.0
-    }
-
-    pub(super) fn pick<S: TargetState>(
+    fn pick<S: TargetState>(
         &self,
-        ask: &Ask<'_>,
+        input: &PickInput<'_>,
         targets: &[Target<S>],
         tried: &[bool],
     ) -> Option<usize> {
-        // A thread that is ending has no room left; the pick brings its own.
-        let room = ROOM.try_with(Cell::take).unwrap_or_default();
-        let field = self.look(ask, targets, tried, room);
-        // Where speed does not matter there is nothing to find out.
-        let call = if self.latency > 0.0 { self.explorer.begin(tried) } else { Call::second() };
+        // A thread that is ending has no buffer left; the pick brings its own.
+        let buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
+        let compared = self.compare(input, targets, tried, buffer);
+        // Where speed has no weight there is nothing to learn.
+        let call = if self.latency > 0.0 { self.explorer.begin(tried) } else { ExploringCall::uncounted() };
         let explores = call.explores();
-        let picked = lowest(field.seen().map(|(index, target, ms)| {
-            let asked_at = || self.explorer.asked_at(index);
-            let rank = if explores && ms >= 0.0 { asked_at() } else { field.score(index, target, ms) };
+        let picked = lowest(compared.candidates().map(|(index, target, ms)| {
+            let last_picked_at = || self.explorer.last_picked_at(index);
+            let rank =
+                if explores && ms >= 0.0 { last_picked_at() } else { compared.score(index, target, ms) };
             (index, target.weight, rank)
         }));
-        self.explorer.note(call, picked);
-        let _ = ROOM.try_with(|room| room.set(field.ms));
+        self.explorer.record(call, picked);
+        let _ = BUFFER.try_with(|buffer| buffer.set(compared.ms));
         picked
     }
 
-    pub(super) fn score_each<S: TargetState>(
-        &self,
-        ask: &Ask<'_>,
-        targets: &[Target<S>],
-        mut set: impl FnMut(usize, f64),
-    ) {
-        let field = self.look(ask, targets, &[], Vec::new());
-        field.seen().for_each(|(index, target, ms)| set(index, as_score(field.score(index, target, ms))));
+    /// 0 to 1; -1 for a target that is not measured yet, which comes first.
+    fn scores<S: TargetState>(&self, input: &PickInput<'_>, targets: &[Target<S>]) -> Vec<(usize, f64)> {
+        let compared = self.compare(input, targets, &[], Vec::new());
+        let candidates = compared.candidates();
+        candidates.map(|(index, target, ms)| (index, as_score(compared.score(index, target, ms)))).collect()
     }
 
-    fn look<'a, S: TargetState>(
+    fn compares_costs(&self) -> bool {
+        self.cost > 0.0
+    }
+}
+
+impl Hybrid {
+    /// `ms` lends its memory.
+    fn compare<'a, S: TargetState>(
         &self,
-        ask: &Ask<'a>,
+        input: &PickInput<'a>,
         targets: &'a [Target<S>],
         tried: &[bool],
         mut ms: Vec<f64>,
-    ) -> Field<'a, S> {
-        // Costs that do not matter are as good as unknown.
-        let compares = self.compares_costs() && ask.costs.len() == targets.len();
-        let ask = Ask { costs: if compares { ask.costs } else { &[] }, ..*ask };
+    ) -> Comparison<'a, S> {
+        // Costs without weight are as good as unknown.
+        let compares = self.compares_costs() && input.costs.len() == targets.len();
+        let input = PickInput { costs: if compares { input.costs } else { &[] }, ..*input };
         let matters = self.latency > 0.0;
         ms.clear();
         ms.resize(targets.len(), f64::NAN);
@@ -103,10 +111,10 @@ impl Hybrid {
             }
         }
         let [dollars, speed, quality] =
-            [ask.costs, &ms, &self.qualities].map(|values| Range::of(values, &ms));
-        Field {
+            [input.costs, &ms, &self.qualities].map(|values| Range::of(values, &ms));
+        Comparison {
             targets,
-            ask,
+            input,
             ms,
             dollars: dollars.upwards(self.cost),
             speed: speed.upwards(self.latency),
@@ -115,20 +123,20 @@ impl Hybrid {
     }
 }
 
-impl<S> Field<'_, S> {
-    /// The targets in question.
-    fn seen(&self) -> impl Iterator<Item = (usize, &Target<S>, f64)> {
+impl<S> Comparison<'_, S> {
+    /// Index, target and milliseconds of each.
+    fn candidates(&self) -> impl Iterator<Item = (usize, &Target<S>, f64)> {
         let all = self.targets.iter().zip(&self.ms).enumerate();
         all.filter(|(_, (_, ms))| !ms.is_nan()).map(|(index, (target, ms))| (index, target, *ms))
     }
 
-    /// 0 to 1, lower is better; [`UNKNOWN`] for a target that is still to be measured.
+    /// 0 to 1, lower is better; [`UNKNOWN`] for a target that is not measured yet.
     fn score(&self, index: usize, target: &Target<S>, ms: f64) -> f64 {
         if ms < 0.0 {
             return UNKNOWN;
         }
-        let dollars = self.dollars.place(self.ask.cost(index));
-        dollars + self.speed.place(ms) + self.quality.place(target.quality)
+        let dollars = self.dollars.position(self.input.cost(index));
+        dollars + self.speed.position(ms) + self.quality.position(target.quality)
     }
 }
 
@@ -138,7 +146,7 @@ struct Range {
     greatest: f64,
 }
 
-/// Where a value stands between the best, 0, and the worst, which is the part of the score that the matter has.
+/// Maps values to their part of the score: 0 for the best one, the figure's weight for the worst.
 struct Scale {
     best: f64,
     /// For each unit away from the best.
@@ -147,15 +155,16 @@ struct Scale {
 }
 
 impl Range {
-    /// Of targets in question, those that have a number in `ms`. What is infinite is not known, and left out.
+    /// Of the candidates' values; NaN in `ms` marks targets that are none. Infinite values are unknown and left out.
     fn of(values: &[f64], ms: &[f64]) -> Self {
-        // In lanes and without branches, so that the processor compares several at once: each pick does this for all targets.
+        // In lanes and without branches, so that the processor compares several at once: each pick does this
+        // for all targets.
         const LANES: usize = 4;
         let (mut least, mut greatest) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
         let mut add = |values: &[f64; LANES], ms: &[f64; LANES]| {
             for lane in 0..LANES {
                 let value = if ms[lane].is_nan() { f64::NAN } else { values[lane] };
-                // Infinity times nothing is no number, and no number is above or below another.
+                // Infinity times 0 is NaN, and NaN is neither above nor below another value.
                 let known = value + value * 0.0;
                 least[lane] = if known < least[lane] { known } else { least[lane] };
                 greatest[lane] = if known > greatest[lane] { known } else { greatest[lane] };
@@ -181,7 +190,7 @@ impl Range {
         Scale { best: self.greatest, step: -self.step(part), worst: part }
     }
 
-    /// All are the best where all are equal.
+    /// 0 where all are equal: all are then the best.
     fn step(&self, part: f64) -> f64 {
         let width = self.greatest - self.least;
         if width > 0.0 { part / width } else { 0.0 }
@@ -189,11 +198,11 @@ impl Range {
 }
 
 impl Scale {
-    /// What is not known is the worst; so is what infinity times no step gives, which is no number.
-    fn place(&self, value: f64) -> f64 {
-        let place = (value - self.best) * self.step;
+    /// An unknown value, which is infinite, gets the worst; so does NaN, which infinity times a step of 0 gives.
+    fn position(&self, value: f64) -> f64 {
+        let position = (value - self.best) * self.step;
         // Not `min`, which takes more than one instruction.
-        if place < self.worst { place } else { self.worst }
+        if position < self.worst { position } else { self.worst }
     }
 }
 
@@ -201,7 +210,7 @@ impl Scale {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{Range, UNKNOWN};
 
     fn any_value() -> impl Strategy<Value = f64> {
         prop_oneof![4 => 0.0..1e4, 1 => Just(f64::INFINITY), 1 => Just(UNKNOWN), 1 => Just(f64::NAN)]
@@ -209,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_are_those_of_what_is_known(pairs in proptest::collection::vec((any_value(), any_value()), 0..40)) {
+        fn range_covers_the_known_values_of_candidates(pairs in proptest::collection::vec((any_value(), any_value()), 0..40)) {
             let (values, ms): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
             let Range { least, greatest } = Range::of(&values, &ms);
             let known = || pairs.iter().filter(|(value, ms)| value.is_finite() && !ms.is_nan()).map(|(value, _)| *value);
