@@ -65,7 +65,7 @@ export interface BreakerOptions {
   /** Successful half-open probes, made one at a time, that close the breaker; 1 or more. Default: 3. */
   probesToClose?: number
   /**
-   * The old name of `probesToClose`, which wins where both are set. Default: 3.
+   * The old name of `probesToClose`; where both are set they must be equal. Default: 3.
    *
    * @deprecated Use `probesToClose`.
    */

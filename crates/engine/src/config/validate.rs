@@ -9,7 +9,7 @@ use super::{HasDefaults, ValidationError};
 use crate::routing::pool::strategy_names;
 use gateway_model::config::{
     A_HASH_KEY, AuthType, BudgetWindow, ChainExecution, Enforcement, FallbackTrigger, Jitter,
-    ScopeKind, is_hash_key, words,
+    NOT_AS_THE_OLD_NAME, ScopeKind, is_hash_key, words,
 };
 
 /// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; none when it can be used.
@@ -81,7 +81,13 @@ fn provider(entry: &mut Fields<'_, '_>, has_defaults: HasDefaults<'_>) {
     if let Some(mut breaker) = entry.optional_object("breaker") {
         breaker.optional_amounts(["cooldownMs"]);
         breaker.optional("failureThreshold", is_count, A_COUNT);
+        breaker.optional("probesToClose", is_count, A_COUNT);
         breaker.optional("halfOpenMaxRequests", is_count, A_COUNT);
+        let [probes, old] =
+            ["probesToClose", "halfOpenMaxRequests"].map(|key| breaker.get(key).and_then(Value::as_f64));
+        if probes.is_some() && old.is_some() && probes != old {
+            breaker.fault("probesToClose", NOT_AS_THE_OLD_NAME);
+        }
     }
     if let Some(mut check) = entry.optional_object("healthCheck") {
         check.optional("intervalMs", is_count, A_COUNT);

@@ -13,7 +13,7 @@ use values::null_as_default;
 
 pub use budget::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
 pub use provider::{
-    AuthConfig, AuthType, BreakerConfig, CloudflareGateway, HealthCheck, Jitter,
+    AuthConfig, AuthType, BreakerConfig, CloudflareGateway, HealthCheck, Jitter, NOT_AS_THE_OLD_NAME,
     ProviderConfig, ProviderOptions, RetryConfig,
 };
 pub use route::{

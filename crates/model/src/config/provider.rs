@@ -62,19 +62,47 @@ pub struct ProviderConfig {
     pub health_check: Option<HealthCheck>,
 }
 
-/// When a provider is let alone, and for how long.
+/// When a circuit breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "BreakerFields")]
 pub struct BreakerConfig {
     /// Failures in a row that open it; 5 by default.
-    #[serde(default, deserialize_with = "small_count")]
     pub failure_threshold: Option<u32>,
-    /// Milliseconds until the first probe; 60,000 by default.
-    #[serde(default, deserialize_with = "whole_number")]
+    /// Milliseconds until the first half-open probe; 60,000 by default.
     pub cooldown_ms: Option<u64>,
-    /// Probes, one at a time, that must succeed to close it; 3 by default.
+    /// Half-open probes, one at a time, that must succeed to close it; 3 by default.
+    pub probes_to_close: Option<u32>,
+}
+
+/// A circuit breaker as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BreakerFields {
     #[serde(default, deserialize_with = "small_count")]
-    pub half_open_max_requests: Option<u32>,
+    failure_threshold: Option<u32>,
+    #[serde(default, deserialize_with = "whole_number")]
+    cooldown_ms: Option<u64>,
+    #[serde(default, deserialize_with = "small_count")]
+    probes_to_close: Option<u32>,
+    /// The old name of `probes_to_close`.
+    #[serde(default, deserialize_with = "small_count")]
+    half_open_max_requests: Option<u32>,
+}
+
+/// What is wrong with `breaker.probesToClose` where it and its old name differ.
+pub const NOT_AS_THE_OLD_NAME: &str = "must equal halfOpenMaxRequests, its old name, where both are set";
+
+impl TryFrom<BreakerFields> for BreakerConfig {
+    type Error = String;
+
+    fn try_from(fields: BreakerFields) -> Result<Self, Self::Error> {
+        let BreakerFields { failure_threshold, cooldown_ms, probes_to_close, half_open_max_requests: old } =
+            fields;
+        if probes_to_close.is_some() && old.is_some() && probes_to_close != old {
+            return Err(format!("in field `probesToClose`: {NOT_AS_THE_OLD_NAME}"));
+        }
+        Ok(Self { failure_threshold, cooldown_ms, probes_to_close: probes_to_close.or(old) })
+    }
 }
 
 /// Looks after a provider while nobody calls it.

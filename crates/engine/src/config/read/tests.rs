@@ -175,3 +175,22 @@ fn an_unknown_strategy_is_refused_with_the_known_names() {
         ]
     );
 }
+
+#[test]
+fn probes_to_close_has_an_old_name() {
+    let probes = |breaker: Value| {
+        let entry = json!({ "name": "b", "provider": "openai", "breaker": breaker });
+        crate::config::provider(&entry).map(|entry| entry.breaker.unwrap().probes_to_close)
+    };
+    assert_eq!(probes(json!({})).unwrap(), None);
+    assert_eq!(probes(json!({ "probesToClose": 2 })).unwrap(), Some(2));
+    assert_eq!(probes(json!({ "halfOpenMaxRequests": 2 })).unwrap(), Some(2));
+    assert_eq!(probes(json!({ "probesToClose": 2, "halfOpenMaxRequests": 2 })).unwrap(), Some(2));
+    let breaker = json!({ "breaker": { "probesToClose": 2, "halfOpenMaxRequests": 3 }, "name": "b", "provider": "openai" });
+    assert_eq!(
+        provider_faults(&breaker),
+        [
+            "providers[1].breaker.probesToClose: must equal halfOpenMaxRequests, its old name, where both are set"
+        ]
+    );
+}

@@ -276,3 +276,20 @@ fn a_base_url_is_http() {
         assert_eq!(with("/providers/0/baseUrl", json!(url)), fault, "{url}");
     }
 }
+
+#[test]
+fn probes_to_close_and_its_old_name_must_agree() {
+    let breaker = |breaker: Value| with("/providers/0/breaker", breaker);
+    assert_eq!(breaker(json!({ "probesToClose": 2 })), NONE);
+    assert_eq!(breaker(json!({ "probesToClose": 2, "halfOpenMaxRequests": 2 })), NONE);
+    assert_eq!(
+        breaker(json!({ "probesToClose": 0 })),
+        ["providers[0].breaker.probesToClose: must be a number of 1 or more"]
+    );
+    assert_eq!(
+        breaker(json!({ "probesToClose": 2, "halfOpenMaxRequests": 3 })),
+        [
+            "providers[0].breaker.probesToClose: must equal halfOpenMaxRequests, its old name, where both are set"
+        ]
+    );
+}

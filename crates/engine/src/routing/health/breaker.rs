@@ -46,7 +46,7 @@ impl From<Option<BreakerConfig>> for BreakerSettings {
         Self {
             failure_threshold: config.failure_threshold.unwrap_or(5).max(1),
             cooldown: Duration::from_millis(config.cooldown_ms.unwrap_or(60_000)),
-            probes: config.half_open_max_requests.unwrap_or(3).max(1),
+            probes: config.probes_to_close.unwrap_or(3).max(1),
         }
     }
 }
