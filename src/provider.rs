@@ -16,7 +16,7 @@ use gateway_model::config::ProviderConfig;
 use gateway_model::error::Failure;
 use gateway_model::{Answer, ChatRequest, EmbedRequest, UsageSource};
 use gateway_model::{EmbedCall, Provider, ProviderCall};
-use gateway_providers::{self as providers, Setup};
+use gateway_providers::{self as providers, ProviderEnv};
 use gateway_transport::NetworkSettings;
 
 /// A built-in provider. Its keys stay on this side.
@@ -60,9 +60,9 @@ impl NativeProvider {
         providers::complete(&family, &mut entry);
         let variables: HashMap<String, String> = serde_json::from_str(&variables).unwrap_or_default();
         let var = |name: &str| variables.get(name).cloned();
-        let setup = Setup { var: &var, network: NetworkSettings::from_vars(var) };
-        let provider = providers::build(&family, &entry, &setup)
-            .map_err(napi::Error::from_reason)?
+        let env = ProviderEnv { var: &var, network: NetworkSettings::from_vars(var) };
+        let provider = providers::build(&family, &entry, &env)
+            .map_err(|error| napi::Error::from_reason(error.to_string()))?
             .ok_or_else(|| napi::Error::from_reason(format!("\"{family}\" is not a built-in family")))?;
         Ok(Self { provider, entry })
     }

@@ -13,7 +13,7 @@ use gateway_engine::gateway::PromptEstimate;
 use gateway_engine::routing::{CallOptions, ProviderEntry, RoutePool};
 use gateway_model::config::{ProviderConfig, Settings};
 use gateway_model::{ChatRequest, Message, Role};
-use gateway_providers::{Setup, build};
+use gateway_providers::{ProviderEnv, build};
 use gateway_transport::NetworkSettings;
 use serde_json::{Value, json};
 
@@ -38,10 +38,10 @@ fn pool(strategy: &str, targets: usize) -> RoutePool {
         "routes": [{ "name": "all", "match": {}, "target": { "pool": members, "strategy": strategy } }],
     }))
     .unwrap();
-    let setup =
-        Setup { var: &|_: &str| Some("sk-0123456789".to_owned()), network: NetworkSettings::default() };
+    let env =
+        ProviderEnv { var: &|_: &str| Some("sk-0123456789".to_owned()), network: NetworkSettings::default() };
     let load = |entry: &ProviderConfig| {
-        let provider = build(&entry.provider, entry, &setup).unwrap().unwrap();
+        let provider = build(&entry.provider, entry, &env).unwrap().unwrap();
         (entry.name.clone(), Arc::new(ProviderEntry::new(provider, entry)))
     };
     let providers = config.providers.iter().map(load).collect();

@@ -2,24 +2,32 @@
 //!
 //! Source: Microsoft's REST API reference of Azure OpenAI, and its page on the lifecycle of API versions.
 
+use super::build::BuildProblem;
 use super::openai::{Dialect, OpenAiWire};
 use gateway_model::config::ProviderConfig;
 
 /// The latest general release among the dated versions, of which the addresses by deployment need one.
 const DATED_VERSION: &str = "2024-10-21";
 
-/// The base URL of an entry, and the format with what its addresses say beside the path. The error is a sentence for
-/// people.
-pub fn addressed(config: &ProviderConfig, dialect: Dialect) -> Result<(String, OpenAiWire), String> {
+/// The base URL of an entry, and the format with what its addresses say in addition to the path.
+pub fn addressed(
+    config: &ProviderConfig,
+    dialect: Dialect,
+) -> Result<(Option<String>, OpenAiWire), BuildProblem> {
     let options = &config.options;
     let given = match (&config.base_url, &options.resource) {
         (Some(url), _) => url.trim_end_matches('/').to_owned(),
         (None, Some(name)) if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
             format!("https://{name}.openai.azure.com")
         }
-        (None, Some(name)) => return Err(format!("options.resource \"{name}\" is not a resource's name")),
+        (None, Some(name)) => {
+            return Err(BuildProblem::Invalid(format!(
+                "options.resource \"{name}\" is not a resource's name"
+            )));
+        }
         (None, None) => {
-            return Err("baseUrl or options.resource is required for family \"azure\"".to_owned());
+            let needed_by = "family \"azure\"".to_owned();
+            return Err(BuildProblem::Required { field: "baseUrl or options.resource", needed_by });
         }
     };
     let root = ["/openai/v1", "/openai"].iter().find_map(|path| given.strip_suffix(path));
@@ -33,7 +41,7 @@ pub fn addressed(config: &ProviderConfig, dialect: Dialect) -> Result<(String, O
     };
     let dated = options.deployment.as_ref().map(|_| DATED_VERSION.to_owned());
     let api_version = options.api_version.clone().or(dated);
-    Ok((base, OpenAiWire { dialect, api_version, deployment: options.deployment.clone() }))
+    Ok((Some(base), OpenAiWire { dialect, api_version, deployment: options.deployment.clone() }))
 }
 
 #[cfg(test)]
@@ -44,10 +52,11 @@ mod tests {
     use crate::embeddings::EmbeddingFormat;
     use crate::wire::{ChatPath, Wire};
 
-    fn addresses(base_url: Option<&str>, options: &Value) -> Result<[String; 3], String> {
+    fn addresses(base_url: Option<&str>, options: &Value) -> Result<[String; 3], BuildProblem> {
         let entry = json!({"name": "a", "provider": "azure", "baseUrl": base_url, "options": options});
         let config: ProviderConfig = serde_json::from_value(entry).unwrap();
         let (base, wire) = addressed(&config, Dialect::OPENAI)?;
+        let base = base.unwrap();
         let ChatPath::Fixed(chat) = wire.chat_path() else { panic!("the path names no model") };
         let paths = [chat, EmbeddingFormat::path(&wire, "m").into(), wire.models_path().unwrap()];
         Ok(paths.map(|path| format!("{base}{path}")))
@@ -82,7 +91,7 @@ mod tests {
 
     #[test]
     fn an_entry_says_where_its_resource_is() {
-        assert!(addresses(None, &json!({})).unwrap_err().contains("options.resource"));
-        assert!(addresses(None, &json!({"resource": "a/b"})).unwrap_err().contains("\"a/b\""));
+        assert!(addresses(None, &json!({})).unwrap_err().to_string().contains("options.resource"));
+        assert!(addresses(None, &json!({"resource": "a/b"})).unwrap_err().to_string().contains("\"a/b\""));
     }
 }

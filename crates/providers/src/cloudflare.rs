@@ -37,9 +37,9 @@ const VENDORS: [(&str, &str, &str); 10] = [
 /// The step that answered, from 0.
 const STEP: HeaderName = HeaderName::from_static("cf-aig-step");
 
-/// A provider's way through the gateway.
+/// A provider's route through the gateway.
 #[derive(Debug)]
-pub struct Through {
+pub struct CloudflareRoute {
     /// Of the gateway: its Universal Endpoint.
     pub address: String,
     /// The gateway's name of the vendor.
@@ -50,7 +50,7 @@ pub struct Through {
     pub headers: HeaderMap,
 }
 
-impl Through {
+impl CloudflareRoute {
     /// `token` is that of an authenticated gateway. The error is for people.
     pub fn new(family: &str, gateway: &CloudflareGateway, token: Option<&str>) -> Result<Self, String> {
         let (_, vendor, path) = VENDORS

@@ -1,4 +1,5 @@
-//! The services that answer. One file for each wire format; [`HttpProvider`] does what they share.
+//! The services that answer. Each wire format has a folder, in which it describes the families that speak it; `registry` lists
+//! them, and [`HttpProvider`] does what all share.
 
 mod anthropic;
 mod azure;
@@ -7,6 +8,7 @@ mod build;
 mod catalogue;
 mod cloudflare;
 mod embeddings;
+mod family;
 mod gemini;
 mod http;
 mod json_answer;
@@ -14,11 +16,13 @@ mod keys;
 mod lenient;
 mod mock;
 mod openai;
+mod registry;
 mod responses;
 mod wire;
 mod workers_ai;
 
-pub use build::{Setup, build, complete, families, has_defaults, variables};
-pub use catalogue::Service;
+pub use build::{BuildError, BuildProblem, ProviderEnv};
+pub use family::{EntryRule, Family, KeyVariable};
 pub use http::HttpProvider;
 pub use mock::MockProvider;
+pub use registry::{build, complete, describe_families, families, has_defaults, variables};

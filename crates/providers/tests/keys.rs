@@ -9,7 +9,7 @@ use gateway_model::config::ProviderConfig;
 use gateway_model::{AnswerBuilder, ChatRequest};
 use gateway_model::{EmbedCall, EventSource, Provider, ProviderCall};
 use gateway_model::{ErrorKind, Failure, GatewayError};
-use gateway_providers::{Setup, build};
+use gateway_providers::{ProviderEnv, build};
 use gateway_testkit::replay::{Delivery, Framing, Replay};
 use gateway_transport::NetworkSettings;
 use serde_json::{Value, json};
@@ -78,8 +78,8 @@ impl Fixture {
         entry.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let entry: ProviderConfig = serde_json::from_value(entry).unwrap();
         let var = |name: &str| (name.len() == 1).then(|| secret(name));
-        let setup = Setup { var: &var, network: NetworkSettings::default() };
-        let provider = build(&entry.provider, &entry, &setup).unwrap().unwrap();
+        let env = ProviderEnv { var: &var, network: NetworkSettings::default() };
+        let provider = build(&entry.provider, &entry, &env).unwrap().unwrap();
         Self { server, provider }
     }
 

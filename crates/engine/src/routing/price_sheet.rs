@@ -116,7 +116,7 @@ mod tests {
     use crate::routing::ProviderEntry;
     use gateway_model::config::ProviderConfig;
     use gateway_pricing::{ModelPricing, register_model_pricing};
-    use gateway_providers::{Setup, build};
+    use gateway_providers::{ProviderEnv, build};
     use gateway_transport::NetworkSettings;
 
     /// A prompt of 1,000 tokens for an answer of 100, and how often it was counted.
@@ -138,8 +138,8 @@ mod tests {
         let entry = serde_json::json!({ "name": family, "provider": family, "models": models,
             "auth": { "type": "apiKey", "envVar": "KEY" } });
         let entry: ProviderConfig = serde_json::from_value(entry).unwrap();
-        let setup = Setup { var: &|_| Some("sk-0123456789".into()), network: NetworkSettings::default() };
-        let loaded = ProviderEntry::new(build(family, &entry, &setup).unwrap().unwrap(), &entry);
+        let env = ProviderEnv { var: &|_| Some("sk-0123456789".into()), network: NetworkSettings::default() };
+        let loaded = ProviderEntry::new(build(family, &entry, &env).unwrap().unwrap(), &entry);
         Member::new(family, Arc::new(loaded), own)
     }
 

@@ -19,7 +19,7 @@ use gateway_model::config::GatewayConfig;
 use gateway_model::{AnswerBuilder, ChatRequest, GatewayResponse, UsageLog, Usd};
 use gateway_model::{Failure, GatewayError};
 use gateway_pricing::{ModelPricing, register_model_pricing};
-use gateway_providers::{Setup, build};
+use gateway_providers::{ProviderEnv, build};
 use gateway_transport::NetworkSettings;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -80,8 +80,8 @@ pub fn parse(raw: &Value) -> (Providers, GatewayConfig) {
     let config = config::parse(raw).unwrap();
     let var = |name: &str| (name.len() == 1).then(|| format!("sk-{name}-0123456789"));
     let load = |entry: &gateway_model::config::ProviderConfig| {
-        let setup = Setup { var: &var, network: NetworkSettings::default() };
-        let provider = build(&entry.provider, entry, &setup).unwrap().unwrap();
+        let env = ProviderEnv { var: &var, network: NetworkSettings::default() };
+        let provider = build(&entry.provider, entry, &env).unwrap().unwrap();
         (entry.name.clone(), Arc::new(ProviderEntry::new(provider, entry)))
     };
     (config.providers.iter().map(load).collect(), config)

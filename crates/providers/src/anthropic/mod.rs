@@ -9,6 +9,8 @@ mod thinking;
 
 use std::borrow::Cow;
 
+use super::build::{Builder, Connection, FamilyDefaults, KeyHeader};
+use super::family::{EntryRule, Family};
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
@@ -16,7 +18,21 @@ use gateway_model::{Answer, Feature};
 
 pub use thinking::Plan;
 
-pub const VERSION: &str = "2023-06-01";
+/// The entries of this family that speak to Anthropic's own service.
+pub fn describe() -> Family {
+    Family {
+        entry_rule: EntryRule::MustStateAll,
+        ..Family::new("anthropic", "Anthropic", DEFAULTS, &|builder: &Builder<'_>| {
+            builder.http(Connection::new(AnthropicWire))
+        })
+    }
+}
+
+const DEFAULTS: FamilyDefaults = FamilyDefaults {
+    key_header: KeyHeader::Always("x-api-key"),
+    headers: &[("anthropic-version", "2023-06-01")],
+    ..FamilyDefaults::at("https://api.anthropic.com")
+};
 
 pub struct AnthropicWire;
 

@@ -10,7 +10,9 @@ mod setup;
 mod sign;
 mod stream;
 
+use super::build::{FamilyDefaults, KeyHeader};
 use super::embeddings::EmbeddingFormat;
+use super::family::{Family, KeyVariable};
 use super::wire::{ChatPath, Mode, Sign, StreamDecoder, Wire, path_segment};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
@@ -18,14 +20,27 @@ use gateway_model::{Answer, Feature};
 use gateway_transport::Frames;
 use gateway_transport::event_stream::EventStreamReader;
 
-pub use setup::{MODELS, key_variable, region, siblings, variables};
-pub use sign::Signer;
+use setup::{API_KEY_VARIABLE, BEARER_VARIABLE};
+use sign::Signer;
+
+pub fn describe() -> Family {
+    Family {
+        key_variable: KeyVariable::ByAuthType { api_key: API_KEY_VARIABLE, bearer: BEARER_VARIABLE },
+        models: &["amazon.nova-lite-v1:0"],
+        options: &["region"],
+        other_variables: setup::variables,
+        ..Family::new("bedrock", "Amazon Bedrock", DEFAULTS, &setup::connect)
+    }
+}
+
+/// The region stands in the base URL; the key of a pair signs.
+const DEFAULTS: FamilyDefaults = FamilyDefaults { key_header: KeyHeader::Unsent, ..FamilyDefaults::at("") };
 
 pub struct BedrockWire {
     /// The entry's name, for errors.
-    pub provider: String,
+    provider: String,
     /// `None`: requests go out unsigned.
-    pub signer: Option<Signer>,
+    signer: Option<Signer>,
 }
 
 impl Wire for BedrockWire {

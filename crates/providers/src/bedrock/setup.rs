@@ -1,9 +1,16 @@
-//! Where a region, a key and what belongs to it are found.
+//! Builds the provider of an entry: its region, its key, and what belongs to the key.
 
+use std::sync::Arc;
+
+use super::BedrockWire;
+use super::sign::Signer;
+use crate::build::{BuildProblem, Builder, Connection};
+use gateway_model::Provider;
 use gateway_model::config::{AuthType, ProviderConfig};
 
-/// What an entry that lists no models has.
-pub const MODELS: &[&str] = &["amazon.nova-lite-v1:0"];
+/// Where the id of an access key usually is, and a Bedrock API key.
+pub const API_KEY_VARIABLE: &str = "AWS_ACCESS_KEY_ID";
+pub const BEARER_VARIABLE: &str = "AWS_BEARER_TOKEN_BEDROCK";
 
 const REGION_VARIABLES: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 const DEFAULT_REGION: &str = "us-east-1";
@@ -12,13 +19,28 @@ const KEY_ID: &str = "ACCESS_KEY_ID";
 const SECRET: &str = "SECRET_ACCESS_KEY";
 const TOKEN: &str = "SESSION_TOKEN";
 
-/// The variable that a key is usually kept in.
-pub fn key_variable(kind: AuthType) -> &'static str {
-    match kind {
-        AuthType::ApiKey => "AWS_ACCESS_KEY_ID",
-        AuthType::Bearer => "AWS_BEARER_TOKEN_BEDROCK",
-        AuthType::None | AuthType::CustomHeader => "",
+/// Builds the provider of an entry. A key pair of AWS signs; a Bedrock API key is a bearer token.
+pub fn connect(builder: &Builder<'_>) -> Result<Arc<dyn Provider>, BuildProblem> {
+    let config = builder.config;
+    let region = region(config, builder.env.var).map_err(BuildProblem::Invalid)?;
+    let base_url = format!("https://bedrock-runtime.{region}.amazonaws.com");
+    let (mut signer, mut secrets) = (None, Vec::new());
+    let is_pair = config.auth.kind == AuthType::ApiKey;
+    if is_pair && config.auth.variables().len() > 1 {
+        return Err(BuildProblem::invalid(
+            "auth.envVars: key pairs do not take turns: name one ACCESS_KEY_ID in auth.envVar, and give each pair an \
+             entry of its own",
+        ));
     }
+    if is_pair && let Some((name, key_id)) = builder.keys()?.found.into_iter().next() {
+        let (secret, token) = siblings(&name).map_err(BuildProblem::Invalid)?;
+        let secret = builder.variable(&secret)?;
+        let token = builder.optional_variable(&token);
+        secrets = std::iter::once(secret.clone()).chain(token.clone()).collect();
+        signer = Some(Signer::new(key_id, secret, token, region));
+    }
+    let wire = BedrockWire { provider: config.name.clone(), signer };
+    builder.http(Connection::new(wire).at(base_url).with_secrets(secrets))
 }
 
 /// The variables of the secret and of the session token that belong to an access key's id: `EU_SECRET_ACCESS_KEY` and
@@ -26,7 +48,7 @@ pub fn key_variable(kind: AuthType) -> &'static str {
 ///
 /// # Errors
 /// The name does not tell theirs.
-pub fn siblings(key_id: &str) -> Result<(String, String), String> {
+fn siblings(key_id: &str) -> Result<(String, String), String> {
     let prefix = key_id.strip_suffix(KEY_ID).ok_or_else(|| {
         format!(
             "auth.envVar \"{key_id}\" must end in {KEY_ID}: the variable of the secret key is the same with {SECRET}"
@@ -42,7 +64,7 @@ pub fn variables(entry: &ProviderConfig) -> Vec<String> {
         names.extend(REGION_VARIABLES.map(str::to_owned));
     }
     if entry.auth.kind == AuthType::ApiKey {
-        let key_id = entry.auth.variables().first().copied().unwrap_or(key_variable(AuthType::ApiKey));
+        let key_id = entry.auth.variables().first().copied().unwrap_or(API_KEY_VARIABLE);
         names.extend(siblings(key_id).into_iter().flat_map(|(secret, token)| [secret, token]));
     }
     names
@@ -52,17 +74,17 @@ pub fn variables(entry: &ProviderConfig) -> Vec<String> {
 ///
 /// # Errors
 /// It is none: it would stand in an address.
-pub fn region(entry: &ProviderConfig, var: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+fn region(entry: &ProviderConfig, var: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let filled = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let own = entry.options.region.clone().and_then(filled).map(|region| ("options.region", region));
     let from_variable = |name| var(name).and_then(filled).map(|region| (name, region));
-    let Some((place, region)) = own.or_else(|| REGION_VARIABLES.into_iter().find_map(from_variable)) else {
+    let Some((source, region)) = own.or_else(|| REGION_VARIABLES.into_iter().find_map(from_variable)) else {
         return Ok(DEFAULT_REGION.to_owned());
     };
     if region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
         Ok(region)
     } else {
-        Err(format!("{place} \"{region}\" is not the name of an AWS region"))
+        Err(format!("{source} \"{region}\" is not the name of an AWS region"))
     }
 }
 
@@ -73,7 +95,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{self as providers, Setup};
+    use crate::{self as providers, ProviderEnv};
     use gateway_transport::NetworkSettings;
 
     fn entry(auth: Value, options: Value) -> ProviderConfig {
@@ -124,8 +146,10 @@ mod tests {
 
     fn problem(auth: Value, variables: &[&str]) -> Option<String> {
         let var = |name: &str| variables.contains(&name).then(|| "a value".to_owned());
-        let setup = Setup { var: &var, network: NetworkSettings::default() };
-        providers::build("bedrock", &entry(auth, json!({ "region": "us-east-1" })), &setup).err()
+        let env = ProviderEnv { var: &var, network: NetworkSettings::default() };
+        providers::build("bedrock", &entry(auth, json!({ "region": "us-east-1" })), &env)
+            .err()
+            .map(|error| error.to_string())
     }
 
     #[test]

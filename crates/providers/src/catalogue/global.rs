@@ -1,6 +1,7 @@
 //! Services of the world, and gateways to many.
 
 use super::{Dialect, KeyHeader, Service, row};
+use crate::azure;
 
 /// In the order of their families' names.
 pub static SERVICES: &[Service] = &[
@@ -16,7 +17,9 @@ pub static SERVICES: &[Service] = &[
         .embeds(32),
     row("azure", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", &[])
         .speaks(Dialect::OPENAI)
-        .keyed(KeyHeader::Named("api-key")),
+        .keyed(KeyHeader::Named("api-key"))
+        .addressed(azure::addressed, &["api", "apiVersion", "deployment", "resource"])
+        .names_users_in_responses("safety_identifier"),
     row(
         "baseten",
         "Baseten",
@@ -185,7 +188,9 @@ pub static SERVICES: &[Service] = &[
         .speaks(Dialect::OLLAMA),
     row("openai", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", &["gpt-4o-mini"])
         .speaks(Dialect::OPENAI)
-        .waits(30_000),
+        .waits(30_000)
+        .names_users_in_responses("safety_identifier")
+        .states_all(),
     row(
         "openrouter",
         "OpenRouter",
@@ -193,7 +198,8 @@ pub static SERVICES: &[Service] = &[
         "OPENROUTER_API_KEY",
         &["openrouter/auto"],
     )
-    .speaks(Dialect::OPENROUTER),
+    .speaks(Dialect::OPENROUTER)
+    .states_all(),
     row(
         "ovhcloud",
         "OVHcloud AI Endpoints",

@@ -4,7 +4,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
-use crate::{Setup, build, complete, families, variables};
+use crate::family::EntryRule;
+use crate::{ProviderEnv, build, complete, families, variables};
 use gateway_model::TokenUsage;
 use gateway_model::config::ProviderConfig;
 use gateway_pricing as pricing;
@@ -63,7 +64,7 @@ fn entry(service: &Service) -> ProviderConfig {
     if service.key_variable.is_empty() {
         entry["auth"]["type"] = json!("none");
     }
-    if !service.has_defaults() {
+    if service.entry_rule == EntryRule::MustStateAll {
         entry["auth"]["envVar"] = json!(service.key_variable);
     }
     serde_json::from_value(entry).unwrap()
@@ -74,16 +75,16 @@ fn every_family_builds_a_provider() {
     for service in services() {
         let mut entry = entry(service);
         complete(service.family, &mut entry);
-        if service.has_defaults() {
+        if service.entry_rule == EntryRule::MayOmitDefaults {
             assert_eq!(entry.models, service.models, "{}", service.family);
         }
         let key = Some(service.key_variable).filter(|name| !name.is_empty());
         assert_eq!(variables(service.family, &entry), Vec::from_iter(key), "{}", service.family);
         let var = |name: &str| (Some(name) == key).then(|| "sk-0123456789".to_owned());
-        let setup = Setup { var: &var, network: NetworkSettings::default() };
-        let provider = build(service.family, &entry, &setup).unwrap().unwrap();
+        let env = ProviderEnv { var: &var, network: NetworkSettings::default() };
+        let provider = build(service.family, &entry, &env).unwrap().unwrap();
         assert_eq!(provider.family(), service.family);
-        let unset = Setup { var: &|_| None, network: NetworkSettings::default() };
+        let unset = ProviderEnv { var: &|_| None, network: NetworkSettings::default() };
         assert_eq!(build(service.family, &entry, &unset).is_err(), key.is_some(), "{}", service.family);
     }
 }
@@ -123,7 +124,7 @@ fn vendors_have_prices_under_our_names_for_them() {
         "zai",
         "zhipu",
     ] {
-        let models = service(family).unwrap().models;
+        let models = services().find(|service| service.family == family).unwrap().models;
         unknown.extend(models.iter().filter(|model| !is_priced(family, model)).map(|model| (family, *model)));
     }
     assert_eq!(unknown, []);

@@ -28,16 +28,28 @@ mod thinking;
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::build::{Builder, Connection, FamilyDefaults, KeyHeader};
 use super::embeddings::EmbeddingFormat;
+use super::family::{Family, KeyVariable};
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, model_ids, path_segment};
 use gateway_model::Answer;
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 
-/// Where an entry that does not say it has its key.
-pub const KEY_VARIABLE: &str = "GEMINI_API_KEY";
-/// The models of an entry that lists none.
-pub const MODELS: &[&str] = &["gemini-3.8-flash", "gemini-4-argon", "gemini-3.5-flash-lite"];
+pub fn describe() -> Family {
+    Family {
+        key_variable: KeyVariable::Same("GEMINI_API_KEY"),
+        models: &["gemini-3.8-flash", "gemini-4-argon", "gemini-3.5-flash-lite"],
+        ..Family::new("gemini", "Google Gemini", DEFAULTS, &|builder: &Builder<'_>| {
+            builder.http(Connection::new(GeminiWire))
+        })
+    }
+}
+
+const DEFAULTS: FamilyDefaults = FamilyDefaults {
+    key_header: KeyHeader::Named("x-goog-api-key"),
+    ..FamilyDefaults::at("https://generativelanguage.googleapis.com/v1beta")
+};
 
 pub struct GeminiWire;
 

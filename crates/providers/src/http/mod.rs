@@ -16,7 +16,7 @@ use url::Url;
 
 use events::HttpEvents;
 
-use super::cloudflare::{Through, UniversalEndpoint};
+use super::cloudflare::{CloudflareRoute, UniversalEndpoint};
 use super::embeddings::EmbeddingFormat;
 use super::json_answer::{CodeFence, JsonStream, NOT_JSON, extract_json};
 use super::keys::KeyRing;
@@ -45,13 +45,13 @@ pub struct HttpProvider {
     pub(super) keys: KeyRing,
     pub(super) retry: RetryPolicy,
     /// Set where calls go through Cloudflare AI Gateway.
-    pub(super) through: Option<Through>,
+    pub(super) route: Option<CloudflareRoute>,
 }
 
 /// Where chat calls go.
 pub(super) enum ChatEndpoint {
     /// All to the same address.
-    Fixed(Endpoint),
+    Fixed(Box<Endpoint>),
     /// Below the base URL, at the path of each call.
     PerCall(fn(model: &str, mode: Mode) -> String),
 }
@@ -354,7 +354,7 @@ impl Provider for HttpProvider {
 impl HttpProvider {
     /// The gateway's address: steps of one call share it.
     pub(super) fn universal_address(&self) -> Option<&str> {
-        self.through.as_ref().map(|through| through.address.as_str())
+        self.route.as_ref().map(|route| route.address.as_str())
     }
 
     /// How long this step may take.
@@ -363,18 +363,17 @@ impl HttpProvider {
     }
 
     pub(super) fn universal_step(&self, call: &ProviderCall, mode: Mode) -> Result<Value, GatewayError> {
-        let through =
-            self.through.as_ref().ok_or_else(|| GatewayError::internal("not through Cloudflare"))?;
+        let route = self.route.as_ref().ok_or_else(|| GatewayError::internal("not through Cloudflare"))?;
         // Which of the steps was refused, and by whom, the gateway does not tell: no key goes to rest for it.
         let endpoint = self.endpoint(call, mode)?;
-        through.step(&self.keys.take_turn(&endpoint, &call.model), &self.body(call, mode)?)
+        route.step(&self.keys.take_turn(&endpoint, &call.model), &self.body(call, mode)?)
     }
 
     /// Posts the whole list.
     pub(super) async fn post_universal(&self, list: Bytes) -> Result<Response, GatewayError> {
-        let through = self.through.as_ref();
-        let headers = through.map(|through| through.headers.clone()).unwrap_or_default();
-        let url = through.and_then(|through| Url::parse(&through.address).ok());
+        let route = self.route.as_ref();
+        let headers = route.map(|route| route.headers.clone()).unwrap_or_default();
+        let url = route.and_then(|route| Url::parse(&route.address).ok());
         let endpoint = url.and_then(|url| Endpoint::new(url, headers));
         let mut endpoint = endpoint.ok_or_else(|| GatewayError::internal("not through Cloudflare"))?;
         endpoint.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

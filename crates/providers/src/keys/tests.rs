@@ -7,7 +7,7 @@ use tokio::time::advance;
 use url::Url;
 
 use super::*;
-use crate::{self as providers, Setup};
+use crate::{self as providers, ProviderEnv};
 use gateway_model::Provider;
 use gateway_model::config::ProviderConfig;
 use gateway_transport::NetworkSettings;
@@ -223,8 +223,8 @@ fn built(entry: serde_json::Value) -> Result<Arc<dyn Provider>, String> {
     let unset = ["NO_", "AWS_"];
     let var =
         |name: &str| (!unset.iter().any(|start| name.starts_with(start))).then(|| format!("value of {name}"));
-    let setup = Setup { var: &var, network: NetworkSettings::default() };
-    providers::build(&entry.provider, &entry, &setup).map(Option::unwrap)
+    let env = ProviderEnv { var: &var, network: NetworkSettings::default() };
+    providers::build(&entry.provider, &entry, &env).map(Option::unwrap).map_err(|error| error.to_string())
 }
 
 fn states(family: &str, auth: serde_json::Value) -> Result<serde_json::Value, String> {

@@ -18,6 +18,7 @@ mod reply;
 mod sample;
 mod vectors;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -32,6 +33,9 @@ use gateway_model::{EventSource, commit};
 use gateway_model::{Provider, ProviderCall};
 use gateway_pricing::tokens;
 use gateway_transport::RetryPolicy;
+
+use crate::build::{Builder, FamilyDefaults};
+use crate::family::{EntryRule, Family};
 
 use reply::Reply;
 use vectors::vectors;
@@ -50,6 +54,18 @@ const MODELS: [&str; 9] = [
     "mock-cut",
     "mock-empty",
 ];
+
+pub fn describe() -> Family {
+    Family {
+        entry_rule: EntryRule::MustStateAll,
+        options: &["delayMs"],
+        // It has no service; its provider bounds its own attempts.
+        ..Family::new("mock", "Mock", FamilyDefaults::at(""), &|builder: &Builder<'_>| {
+            let provider: Arc<dyn Provider> = Arc::new(MockProvider::new(builder.config));
+            Ok(provider)
+        })
+    }
+}
 
 pub struct MockProvider {
     name: String,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::dialect::Dialect;
 use super::{OpenAiWire, Wire};
-use crate::catalogue::service;
+use crate::catalogue::dialect_of;
 use crate::wire::Mode;
 use gateway_model::ProviderCall;
 use gateway_model::{ChatRequest, Feature};
@@ -35,7 +35,7 @@ fn whole(family: &str, request: &Value, mode: Mode) -> Value {
 }
 
 fn wire(family: &str) -> OpenAiWire {
-    OpenAiWire::new(service(family).unwrap().dialect)
+    OpenAiWire::new(dialect_of(family).unwrap())
 }
 
 /// The differences that matter, all in one request.

@@ -9,20 +9,45 @@ mod request;
 mod stream;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use super::build::{BuildProblem, Builder, Connection, FamilyDefaults};
 use super::embeddings::EmbeddingFormat;
+use super::family::{Family, KeyVariable};
 use super::openai::Dialect;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, model_ids, path_segment};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
-use gateway_model::{Answer, Feature};
+use gateway_model::{Answer, Feature, Provider};
 
 /// How it departs from OpenAI where it speaks OpenAI's form.
 const DIALECT: Dialect = Dialect::COMPATIBLE;
-/// Where its key usually is.
-pub const KEY_VARIABLE: &str = "CLOUDFLARE_API_TOKEN";
-/// What an entry that lists no models has.
-pub const MODELS: &[&str] = &["@cf/meta/llama-3.3-70b-instruct-fp8-fast", "@cf/openai/gpt-oss-120b"];
+
+pub fn describe() -> Family {
+    Family {
+        key_variable: KeyVariable::Same("CLOUDFLARE_API_TOKEN"),
+        models: &["@cf/meta/llama-3.3-70b-instruct-fp8-fast", "@cf/openai/gpt-oss-120b"],
+        options: &["accountId"],
+        // The account stands in the base URL.
+        ..Family::new("workers-ai", "Cloudflare Workers AI", FamilyDefaults::at(""), &connect)
+    }
+}
+
+fn connect(builder: &Builder<'_>) -> Result<Arc<dyn Provider>, BuildProblem> {
+    let connection = Connection::new(WorkersAiWire);
+    let connection = match (&builder.config.options.account_id, &builder.config.base_url) {
+        (Some(account), _) => {
+            let account = path_segment(account);
+            connection.at(format!("https://api.cloudflare.com/client/v4/accounts/{account}/ai"))
+        }
+        (None, Some(_)) => connection,
+        (None, None) => {
+            let needed_by = "family \"workers-ai\"".to_owned();
+            return Err(BuildProblem::Required { field: "options.accountId", needed_by });
+        }
+    };
+    builder.http(connection)
+}
 
 pub struct WorkersAiWire;
 

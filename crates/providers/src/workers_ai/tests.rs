@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Setup, build, complete};
+use crate::{ProviderEnv, build, complete};
 use gateway_model::ChatRequest;
 use gateway_transport::NetworkSettings;
 
@@ -87,8 +87,10 @@ fn an_entry_says_whose_account_it_is() {
         let mut entry = serde_json::from_value(entry).unwrap();
         complete("workers-ai", &mut entry);
         let var = |name: &str| (name == "CLOUDFLARE_API_TOKEN").then(|| "sk-0123456789".to_owned());
-        let setup = Setup { var: &var, network: NetworkSettings::default() };
-        build("workers-ai", &entry, &setup).map(|provider| provider.unwrap().family().to_owned())
+        let env = ProviderEnv { var: &var, network: NetworkSettings::default() };
+        build("workers-ai", &entry, &env)
+            .map(|provider| provider.unwrap().family().to_owned())
+            .map_err(|error| error.to_string())
     };
     assert_eq!(built(json!({"options": {"accountId": "a"}})), Ok("workers-ai".to_owned()));
     assert_eq!(built(json!({"baseUrl": "https://host/ai"})), Ok("workers-ai".to_owned()));

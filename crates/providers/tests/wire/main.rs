@@ -16,7 +16,7 @@ use gateway_model::config::{BudgetPolicy, ProviderConfig, RouteRule};
 use gateway_model::{AnswerBuilder, ChatRequest, UsageLog, UsageSource};
 use gateway_model::{ErrorKind, Failure, GatewayError};
 use gateway_model::{EventSource, Provider, ProviderCall};
-use gateway_providers::{Setup, build};
+use gateway_providers::{ProviderEnv, build};
 use gateway_testkit::replay::{Delivery, Framing, Replay, Seen};
 use gateway_transport::NetworkSettings;
 use rand::rngs::SmallRng;
@@ -41,8 +41,8 @@ fn provider(entry: &ProviderConfig) -> Arc<dyn Provider> {
     // Every variable that an entry names is set.
     let var =
         |name: &str| Some(if name == "REPLAY_KEY" { KEY.to_owned() } else { format!("value of {name}") });
-    let setup = Setup { var: &var, network: NetworkSettings::default() };
-    build(&entry.provider, entry, &setup).unwrap().unwrap()
+    let env = ProviderEnv { var: &var, network: NetworkSettings::default() };
+    build(&entry.provider, entry, &env).unwrap().unwrap()
 }
 
 fn request(scenario: &Scenario) -> ChatRequest {
