@@ -63,9 +63,11 @@ function entryOf(response, rest) {
   // One by one, without a loop over their names: every call comes through here.
   if (response.cacheReadTokens !== undefined) entry.cacheReadTokens = response.cacheReadTokens
   if (response.cacheWriteTokens !== undefined) entry.cacheWriteTokens = response.cacheWriteTokens
+  if (response.reasoningTokens !== undefined) entry.reasoningTokens = response.reasoningTokens
   if (response.usageSource !== undefined) entry.usageSource = response.usageSource
   if (response.cached !== undefined) entry.cached = response.cached
   if (response.degraded !== undefined) entry.degraded = response.degraded
+  if (response.attempts !== undefined) entry.attempts = response.attempts
   if (rest.savedUsd !== undefined) entry.savedUsd = rest.savedUsd
   return entry
 }

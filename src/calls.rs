@@ -110,15 +110,15 @@ impl Calls {
     /// Sends a call's answer together with what its log entry has beyond the answer.
     pub fn answer(&self, id: u32, value: &impl Serialize, observer: &CallObserver) {
         let log = observer.take_log();
-        self.outbox.send(&(message::ANSWER, id, value, log.as_ref().map(LogRest::of)));
+        self.outbox.send(&(message::ANSWER, id, value, log.as_ref().map(|log| &log.call)));
     }
 
     /// The same, for a call that needs no message: a line `[response, rest of the log entry]`, and the content as it is.
     /// Most of an answer is its content: writing it as JSON and reading it would be most of the work.
     pub fn answer_at_once(&self, mut response: GatewayResponse, observer: &CallObserver) -> Option<String> {
-        let content = std::mem::take(&mut response.content);
+        let content = std::mem::take(&mut response.answer.content);
         let log = observer.take_log();
-        let mut text = serde_json::to_string(&(response, log.as_ref().map(LogRest::of))).ok()?;
+        let mut text = serde_json::to_string(&(response, log.as_ref().map(|log| &log.call))).ok()?;
         text.reserve_exact(1 + content.len());
         text.push('\n');
         text.push_str(&content);
@@ -127,32 +127,6 @@ impl Calls {
 
     pub fn observer(self: &Arc<Self>) -> CallObserver {
         CallObserver { calls: self.clone(), log: Mutex::default() }
-    }
-}
-
-/// Of a log entry, what the answer to its call does not say.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LogRest<'a> {
-    timestamp: &'a str,
-    route_rule: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    feature: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_tier: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    saved_usd: Option<f64>,
-}
-
-impl<'a> LogRest<'a> {
-    fn of(log: &'a UsageLog) -> Self {
-        Self {
-            timestamp: &log.timestamp,
-            route_rule: &log.route_rule,
-            feature: log.feature.as_deref(),
-            user_tier: log.user_tier.as_deref(),
-            saved_usd: log.saved_usd,
-        }
     }
 }
 
@@ -179,13 +153,13 @@ impl Observer for CallObserver {
 }
 
 /// Tells a gateway's log handlers of what is not told together with a call's end.
-pub struct LastingObserver {
+pub struct GatewayObserver {
     pub calls: Arc<Calls>,
     /// The face's number for the handlers.
     pub logger: u32,
 }
 
-impl Observer for LastingObserver {
+impl Observer for GatewayObserver {
     fn usage(&self, entry: UsageLog) {
         self.calls.outbox.send(&(message::LOG, self.logger, entry));
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::bridge::Bridge;
-use super::calls::{Calls, LastingObserver, message};
+use super::calls::{Calls, GatewayObserver, message};
 use super::errors::settled;
 use super::provider::ProviderTable;
 use super::runtime::runtime;
@@ -52,8 +52,8 @@ fn context(
     observer: Arc<dyn Observer>,
     cancel: &CancellationToken,
 ) -> CallContext {
-    let lasting = Arc::new(LastingObserver { calls: calls.clone(), logger });
-    CallContext { observer, lasting, cancel: cancel.clone() }
+    let gateway_observer = Arc::new(GatewayObserver { calls: calls.clone(), logger });
+    CallContext { observer, gateway_observer, cancel: cancel.clone() }
 }
 
 fn read_config(config: &str) -> napi::Result<GatewayConfig> {
@@ -96,7 +96,7 @@ impl NativeGateway {
         let GatewayConfig { routes, fallback_chains, budgets, settings, .. } = read_config(&config)?;
         let providers = table.providers.clone();
         let before = self.current().gateway;
-        let next = before.succeeded_by(providers, routes, fallback_chains, budgets, &settings);
+        let next = Gateway::reload_from(&before, providers, routes, fallback_chains, budgets, &settings);
         let next = Current::new(next, table)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
@@ -129,9 +129,9 @@ impl NativeGateway {
         let (gateway, calls, logger) = (self.current().gateway, bridge.calls.clone(), self.logger);
         let read = move || read_request(id, &request).map(Arc::new);
         // Requests are read on this thread, JavaScript's, only where that may spare them the way to another.
-        let mut early = (!aborted && gateway.has_kept_answers()).then(&read);
+        let mut early = (!aborted && gateway.has_cache()).then(&read);
         if let Some(Ok(request)) = &early
-            && gateway.may_be_kept(request)
+            && gateway.may_be_cached(request)
         {
             let observer = Arc::new(calls.observer());
             let context = context(&calls, logger, observer.clone(), &CancellationToken::new());

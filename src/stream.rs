@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::calls::{Call, CallObserver, Calls, message};
 use super::errors::Payload;
-use gateway_engine::gateway::{GatewayStream, Leave};
+use gateway_engine::gateway::{CloseReason, GatewayStream};
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::{FinishReason, GatewayResponse, StreamEvent, TextChunk};
 
@@ -123,8 +123,9 @@ pub struct RouteHead {
 }
 
 /// Figures of a stream; the face has gathered the text from the chunks.
-fn without_text(figures: GatewayResponse) -> GatewayResponse {
-    GatewayResponse { content: String::new(), ..figures }
+fn without_text(mut figures: GatewayResponse) -> GatewayResponse {
+    figures.answer.content.clear();
+    figures
 }
 
 /// Delivers `stream` to the reader of call `id` until it ends, fails, or is left.
@@ -159,7 +160,7 @@ async fn deliver(stream: &mut GatewayStream, id: u32, call: &Call, calls: &Calls
     loop {
         let signals = flow.signals.swap(0, Ordering::SeqCst);
         if signals & (LEFT | IDLE) != 0 {
-            stream.leave(Leave::ReaderLeft).await;
+            stream.close(CloseReason::ReaderLeft).await;
             return match signals & LEFT {
                 0 => {
                     let idle = GatewayError::aborted("nobody has read the stream for its idle limit");

@@ -1,7 +1,7 @@
 /** The usage log. */
 
 import type { GatewayError, GatewayErrorCode } from './errors.js'
-import type { GatewayRequest, UsageSource } from './requests.js'
+import type { CallAttempt, GatewayRequest, UsageSource } from './requests.js'
 
 /**
  * One entry of the usage log: written exactly once for each call, whether it succeeds or fails. Calls that are refused at once
@@ -32,6 +32,8 @@ export interface UsageLog {
   cacheReadTokens?: number
   /** Prompt tokens written to the provider's cache; part of `inputTokens`. Absent if the provider reports none. */
   cacheWriteTokens?: number
+  /** Tokens that the model spent on reasoning; part of `outputTokens`. Absent if the provider reports none. */
+  reasoningTokens?: number
   /** Usually `inputTokens + outputTokens`. */
   totalTokens: number
   /** US dollars; 0 for a model without a known price. */
@@ -53,6 +55,8 @@ export interface UsageLog {
   cached?: true
   /** Present if all steps failed and the chain's `degradedReply` was given. */
   degraded?: true
+  /** Each attempt in order; absent unless the call took more than one. */
+  attempts?: CallAttempt[]
   /** US dollars that a cached answer would have cost; absent if it was not cached. */
   savedUsd?: number
 }

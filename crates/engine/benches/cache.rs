@@ -5,7 +5,8 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use gateway_engine::cache::{AnswerCache, CacheKey, CachedAnswer};
+use gateway_engine::cache::{AnswerCache, CacheKey, events};
+use gateway_model::Outcome;
 use gateway_model::config::CacheSettings;
 use gateway_model::{Answer, ChatRequest, Message, Role};
 use serde_json::json;
@@ -43,14 +44,14 @@ fn key(request: &ChatRequest, identity: &str) -> CacheKey {
     CacheKey::of_chat(request, request.max_tokens, identity, "tenant")
 }
 
-fn answer() -> CachedAnswer {
+fn answer() -> Outcome {
     let answer = Answer {
         content: "word ".repeat(200),
         model: "model".to_owned(),
         finish_reason: Some("stop".to_owned()),
         ..Answer::default()
     };
-    CachedAnswer { answer, ..CachedAnswer::default() }
+    Outcome { answer, ..Outcome::default() }
 }
 
 fn bench(criterion: &mut Criterion) {
@@ -83,7 +84,7 @@ fn bench(criterion: &mut Criterion) {
     });
 
     let answer = answer();
-    criterion.bench_function("events of 1 kB", |bench| bench.iter(|| black_box(&answer).events()));
+    criterion.bench_function("events of 1 kB", |bench| bench.iter(|| events(black_box(&answer))));
 }
 
 criterion_group!(benches, bench);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use gateway_engine::budget::BudgetUsage;
-use gateway_engine::gateway::{CallContext, Gateway, GatewayStream, Leave};
+use gateway_engine::gateway::{CallContext, CloseReason, Gateway, GatewayStream};
 use gateway_engine::routing::{ProviderEntry, Providers};
 use gateway_engine::usage::Observer;
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule};
@@ -224,7 +224,7 @@ async fn read(mut stream: GatewayStream, caller: Caller) -> Result<(), Failure> 
     loop {
         match caller {
             Caller::Leave(after) if events.len() >= after => {
-                stream.leave(Leave::ReaderLeft).await;
+                stream.close(CloseReason::ReaderLeft).await;
                 stream.summary();
                 return Ok(());
             }
@@ -241,7 +241,7 @@ async fn read(mut stream: GatewayStream, caller: Caller) -> Result<(), Failure> 
 async fn run(gateway: Arc<Gateway>, index: usize, plan: Plan, notes: Arc<Notes>) -> Option<()> {
     sleep(Duration::from_millis(plan.at)).await;
     let cancel = CancellationToken::new();
-    let context = CallContext { observer: notes.clone(), lasting: notes, cancel: cancel.clone() };
+    let context = CallContext { observer: notes.clone(), gateway_observer: notes, cancel: cancel.clone() };
     let caller = plan.caller;
     let (request, streams) = (request(index, &plan), plan.streams);
     // A task of its own: a panic ends it and no other.
@@ -278,18 +278,18 @@ fn applies(policy: &BudgetPolicy, entry: &UsageLog) -> bool {
     use gateway_model::config::ScopeKind::{Feature, Global, Model, User};
     let value = match policy.scope.kind {
         Global => return true,
-        User => entry.user_tier.as_deref(),
-        Feature => entry.feature.as_deref(),
-        Model => Some(entry.model.as_str()),
+        User => entry.call.labels.user_tier.as_deref(),
+        Feature => entry.call.labels.feature.as_deref(),
+        Model => Some(entry.figures.model.as_str()),
     };
     policy.scope.key.is_none() || policy.scope.key.as_deref() == value
 }
 
 fn sum<'a>(entries: impl Iterator<Item = &'a UsageLog>) -> BudgetUsage {
     entries.fold(BudgetUsage::default(), |sum, entry| BudgetUsage {
-        input_tokens: sum.input_tokens + entry.input_tokens,
-        output_tokens: sum.output_tokens + entry.output_tokens,
-        cost: sum.cost + Usd::from_dollars(entry.estimated_cost_usd),
+        input_tokens: sum.input_tokens + entry.figures.input_tokens,
+        output_tokens: sum.output_tokens + entry.figures.output_tokens,
+        cost: sum.cost + Usd::from_dollars(entry.figures.estimated_cost_usd),
     })
 }
 
@@ -315,7 +315,7 @@ fn check(plans: Vec<Plan>, budgets: &[BudgetPolicy]) -> Result<(), TestCaseError
 
     let entries = notes.entries.lock().unwrap();
     prop_assert_eq!(entries.len(), admitted, "one entry for each call that was admitted");
-    let ids: HashSet<&str> = entries.iter().map(|entry| entry.request_id.as_str()).collect();
+    let ids: HashSet<&str> = entries.iter().map(|entry| entry.figures.request_id.as_str()).collect();
     prop_assert_eq!(ids.len(), entries.len());
     for (name, reserved) in gateway.budgets().reserved() {
         prop_assert_eq!(reserved, BudgetUsage::default(), "{} holds something", name);
@@ -337,7 +337,9 @@ fn check_strict(policy: &BudgetPolicy, entries: &[UsageLog]) -> Result<(), TestC
         return Ok(());
     }
     // Without a key each value has a count of its own.
-    let values = |entry: &UsageLog| (entry.user_tier.clone(), entry.feature.clone(), entry.model.clone());
+    let values = |entry: &UsageLog| {
+        (entry.call.labels.user_tier.clone(), entry.call.labels.feature.clone(), entry.figures.model.clone())
+    };
     let one = |a: &UsageLog, b: &UsageLog| {
         use gateway_model::config::ScopeKind::{Feature, Global, Model, User};
         let (a, b) = (values(a), values(b));

@@ -5,26 +5,36 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::event::StreamEvent;
-use super::tools::{AnsweredCall, ToolCall, ToolCallAssembly};
+use super::event::{FinishReason, StreamEvent};
+use super::tools::{ToolCall, ToolCallAssembly};
 use super::usage::{TokenUsage, UsageSource};
 
-/// What a provider answered to one attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What a provider answered to one attempt. What is serialised of it is what the caller gets beside [`CallFigures`].
+///
+/// [`CallFigures`]: super::outcome::CallFigures
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Answer {
     pub content: String,
     /// The model as the upstream reports it.
+    #[serde(skip)]
     pub model: String,
-    /// The upstream's own word for why it stopped.
+    /// The upstream's own word for why it stopped; [`Answer::finished`] turns it into the one that callers get.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
     /// Text of the model's reasoning.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reasoning: String,
     /// The reasoning in its vendor's own blocks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasoning_details: Vec<Value>,
     /// `None`: the provider gave no counts.
+    #[serde(skip)]
     pub usage: Option<TokenUsage>,
     /// The provider's own total, where it is not the sum of input and output.
+    #[serde(skip)]
     pub total_tokens: Option<u64>,
 }
 
@@ -32,6 +42,17 @@ impl Answer {
     /// Everything the model wrote.
     pub fn output_text(&self) -> Cow<'_, str> {
         output_text(&self.content, &self.reasoning, &self.tool_calls)
+    }
+
+    /// The answer with its reason to stop in the words that are the same for every vendor. Whatever the upstream calls it, an
+    /// answer with tool calls has stopped for them.
+    pub fn finished(mut self) -> Self {
+        self.finish_reason = if self.tool_calls.is_empty() {
+            self.finish_reason.as_deref().map(FinishReason::normalised)
+        } else {
+            Some("tool_calls".to_owned())
+        };
+        self
     }
 }
 
@@ -114,52 +135,6 @@ pub struct AttemptRecord {
     pub error_code: Option<String>,
     /// Milliseconds.
     pub latency_ms: u64,
-}
-
-/// What the caller of `chat` gets.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GatewayResponse {
-    pub request_id: String,
-    pub provider: String,
-    pub model: String,
-    pub content: String,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    pub total_tokens: u64,
-    /// US dollars.
-    pub estimated_cost_usd: f64,
-    /// Milliseconds from the call's start to its end.
-    pub latency_ms: u64,
-    pub fallback_triggered: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fallback_from: Option<String>,
-    /// Why the model stopped, in the same words for every vendor.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub finish_reason: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<AnsweredCall>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub reasoning: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reasoning_details: Vec<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_read_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_write_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "UsageSource::is_reported")]
-    pub usage_source: UsageSource,
-    /// It was answered from the cache, or shared with an identical call.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub cached: bool,
-    /// It is a chain's fixed reply: nobody answered.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub degraded: bool,
-    /// Where it took more than one.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub attempts: Vec<AttemptRecord>,
 }
 
 /// What the caller of `embed` gets.

@@ -1,6 +1,6 @@
 //! Functions a model may call, and the form its answer is to have.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// A function the model may call.
@@ -36,7 +36,7 @@ pub enum ResponseFormat {
     },
 }
 
-/// A call of a tool.
+/// A call of a tool. It serialises as callers get it: [`AnsweredCall`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToolCall {
     pub id: String,
@@ -127,30 +127,37 @@ impl ToolCallAssembly {
     }
 }
 
-/// A call as the caller gets it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A call as the caller gets it: with its arguments parsed.
+#[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AnsweredCall {
-    pub id: String,
-    pub name: String,
+pub struct AnsweredCall<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
     pub arguments: Map<String, Value>,
     /// The model's text, where it is no JSON object.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub raw_arguments: Option<String>,
+    pub raw_arguments: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub signature: Option<String>,
+    pub signature: Option<&'a str>,
 }
 
-impl From<ToolCall> for AnsweredCall {
-    fn from(call: ToolCall) -> Self {
+impl<'a> From<&'a ToolCall> for AnsweredCall<'a> {
+    fn from(call: &'a ToolCall) -> Self {
+        let ToolCall { id, name, arguments, signature } = call;
         let parsed = call.parsed_arguments();
         Self {
-            raw_arguments: parsed.is_none().then_some(call.arguments),
+            id,
+            name,
+            raw_arguments: parsed.is_none().then_some(arguments),
             arguments: parsed.unwrap_or_default(),
-            id: call.id,
-            name: call.name,
-            signature: call.signature,
+            signature: signature.as_deref(),
         }
+    }
+}
+
+impl Serialize for ToolCall {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        AnsweredCall::from(self).serialize(out)
     }
 }
 
@@ -213,8 +220,8 @@ mod tests {
     fn arguments_are_an_object_or_raw_text() {
         let answered = |arguments: &str| {
             let call = ToolCall { arguments: arguments.to_owned(), ..ToolCall::default() };
-            let AnsweredCall { arguments, raw_arguments, .. } = call.into();
-            (Value::Object(arguments).to_string(), raw_arguments)
+            let AnsweredCall { arguments, raw_arguments, .. } = (&call).into();
+            (Value::Object(arguments).to_string(), raw_arguments.map(str::to_owned))
         };
         assert_eq!(answered(""), ("{}".to_owned(), None));
         assert_eq!(answered("{\"b\":1,\"a\":2}"), ("{\"b\":1,\"a\":2}".to_owned(), None));

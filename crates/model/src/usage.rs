@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::outcome::CallFigures;
+
 /// Where token counts come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -43,44 +45,39 @@ impl TokenUsage {
 
 /// One line of the usage log: written exactly once for each call that reached a provider.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct UsageLog {
+    #[serde(flatten)]
+    pub call: LoggedCall,
+    /// The same as the answer's, where there is one.
+    #[serde(flatten)]
+    pub figures: CallFigures,
+}
+
+/// Of a log entry, what the call's answer does not say.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoggedCall {
     /// RFC 3339, UTC, milliseconds.
     pub timestamp: String,
-    pub request_id: String,
-    pub provider: String,
-    pub model: String,
+    #[serde(flatten)]
+    pub labels: CallLabels,
+    pub success: bool,
+    /// Of a failure: the error's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    /// US dollars that an answer which another call pays for would have cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saved_usd: Option<f64>,
+}
+
+/// What the log says of a call's request and its route.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallLabels {
+    /// The rule that matched.
     pub route_rule: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_tier: Option<String>,
-    pub success: bool,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_read_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_write_tokens: Option<u64>,
-    pub total_tokens: u64,
-    /// US dollars.
-    pub estimated_cost_usd: f64,
-    /// Milliseconds from the call's start to its end.
-    pub latency_ms: u64,
-    pub fallback_triggered: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fallback_from: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error_code: Option<String>,
-    #[serde(skip_serializing_if = "UsageSource::is_reported")]
-    pub usage_source: UsageSource,
-    /// Answered from the cache, or with an identical call's answer.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub cached: bool,
-    /// A chain's fixed reply.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub degraded: bool,
-    /// US dollars that a cached answer would have cost.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub saved_usd: Option<f64>,
 }

@@ -139,7 +139,7 @@ impl UniversalEndpoint {
             if !response.status.is_success() {
                 return Err(universal.refusal(response).await.into());
             }
-            Ok((step, read(*universal, call, response).await?))
+            Ok((step, read(universal, call, response).await?))
         })
         .await
     }

@@ -1,14 +1,18 @@
 //! Identical calls: which calls are the same ([`CacheKey`]), answers kept for them ([`AnswerCache`]), and calls in
 //! flight that are shared by all who make them ([`Flights`]).
 
-mod answer;
 mod digest;
+mod entry;
 mod flight;
 mod key;
+mod replay;
 mod source;
 mod store;
 
-pub use answer::CachedAnswer;
-pub use flight::{AnswerFlights, FlightStream, Flights, Follow, Joined, Lead, Shared, StreamFlights};
+pub use flight::{
+    AnswerFlights, Completion, FlightStream, Flights, Follower, Joined, Leader, SharedAnswer, SharedStream,
+    StreamFlights,
+};
 pub use key::CacheKey;
+pub use replay::events;
 pub use store::AnswerCache;

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use moka::Expiry;
 use moka::sync::Cache;
 
-use super::{CacheKey, CachedAnswer};
+use super::CacheKey;
+use super::entry::{may_be_cached, size};
+use gateway_model::Outcome;
 use gateway_model::config::CacheSettings;
 
 const DEFAULT_TTL: Duration = Duration::from_mins(5);
@@ -24,7 +26,7 @@ pub struct AnswerCache {
 
 #[derive(Clone)]
 struct Kept {
-    answer: Arc<CachedAnswer>,
+    answer: Arc<Outcome>,
     ttl: Duration,
 }
 
@@ -54,7 +56,7 @@ impl AnswerCache {
         // One bound for both: an answer weighs its bytes, but never less than an even share of them.
         let share = (MAX_BYTES / entries.max(1)).max(1);
         let weight = move |_: &CacheKey, kept: &Kept| {
-            u32::try_from(kept.answer.size().max(usize::try_from(share).unwrap_or(usize::MAX)))
+            u32::try_from(size(&kept.answer).max(usize::try_from(share).unwrap_or(usize::MAX)))
                 .unwrap_or(u32::MAX)
         };
         let answers = Cache::builder()
@@ -65,14 +67,14 @@ impl AnswerCache {
         Self { answers, ttl: ttl_ms.map_or(DEFAULT_TTL, Duration::from_millis) }
     }
 
-    pub fn get(&self, key: &CacheKey) -> Option<Arc<CachedAnswer>> {
+    pub fn get(&self, key: &CacheKey) -> Option<Arc<Outcome>> {
         self.answers.get(key).map(|kept| kept.answer)
     }
 
-    /// Keeps an answer, for `ttl` if it is given. One that [may not be kept](CachedAnswer::may_be_kept) is not.
-    pub fn put(&self, key: CacheKey, answer: impl Into<Arc<CachedAnswer>>, ttl: Option<Duration>) {
+    /// Keeps an answer, for `ttl` if it is given. One that [may not be cached](may_be_cached) is not.
+    pub fn put(&self, key: CacheKey, answer: impl Into<Arc<Outcome>>, ttl: Option<Duration>) {
         let (answer, ttl) = (answer.into(), ttl.unwrap_or(self.ttl));
-        if !ttl.is_zero() && answer.may_be_kept() {
+        if !ttl.is_zero() && may_be_cached(&answer) {
             self.answers.insert(key, Kept { answer, ttl });
         }
     }
@@ -98,9 +100,9 @@ mod tests {
         CacheKey::of_chat(&ChatRequest::default(), None, &number.to_string(), "")
     }
 
-    fn answer(content: &str) -> CachedAnswer {
+    fn answer(content: &str) -> Outcome {
         let answer = Answer { content: content.to_owned(), ..Answer::default() };
-        CachedAnswer { answer, ..CachedAnswer::default() }
+        Outcome { answer, ..Outcome::default() }
     }
 
     fn cache(ttl_ms: Option<u64>, max_entries: Option<u64>) -> AnswerCache {
@@ -109,7 +111,7 @@ mod tests {
 
     fn bytes(cache: &AnswerCache) -> u64 {
         cache.answers.run_pending_tasks();
-        cache.answers.iter().map(|(_, kept)| kept.answer.size() as u64).sum()
+        cache.answers.iter().map(|(_, kept)| size(&kept.answer) as u64).sum()
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::budget::{Refusal, Scope};
 use crate::routing::run::Estimates;
 use crate::routing::{CallOptions, Decision, Hedge};
 use crate::usage::{CallRecord, Observer, Start};
-use gateway_model::ChatRequest;
 use gateway_model::error::{Failure, GatewayError};
+use gateway_model::{CallLabels, ChatRequest};
 
 /// A call that has a route.
 pub(super) struct Planned {
@@ -112,12 +112,14 @@ impl Gateway {
             started,
             observer,
             reservation: None,
-            route_rule: self.router.rule(decision.rule).name.clone(),
             provider: loaded
                 .map_or_else(|| decision.provider.clone(), |loaded| loaded.provider.name().to_owned()),
             model: decision.model.clone(),
-            feature: request.feature.clone(),
-            user_tier: request.user_tier.clone(),
+            labels: CallLabels {
+                route_rule: self.router.rule(decision.rule).name.clone(),
+                feature: request.feature.clone(),
+                user_tier: request.user_tier.clone(),
+            },
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::admission::Admitted;
+use super::outcome::{self, price};
 use super::{CallContext, Gateway, PromptEstimate, bill_hedge_losers, failed, unless_cancelled};
 use crate::routing::fallback::execute;
-use crate::usage::{Outcome, latency_ms};
-use gateway_model::EmbedCall;
+use crate::usage::latency_ms;
 use gateway_model::error::Failure;
-use gateway_model::{EmbedRequest, EmbedResponse, TokenUsage, UsageSource};
-use gateway_pricing::{self as pricing, tokens};
+use gateway_model::{Billing, Delivery, EmbedCall, EmbedRequest, EmbedResponse, TokenUsage, UsageSource};
+use gateway_pricing::tokens;
 
 impl Gateway {
     /// A vector for each text, in their order. Routed, budgeted and logged as [`Gateway::chat`] is.
@@ -37,40 +37,33 @@ impl Gateway {
             };
             async move { step.provider.embed(&call).await }
         });
-        let routed = match unless_cancelled(&cancel, run).await {
+        let mut routed = match unless_cancelled(&cancel, run).await {
             Ok(routed) => routed,
             Err(failure) => return Err(failed(record, failure, &request_id)),
         };
-        let lasting = &context.lasting;
-        bill_hedge_losers(&record, lasting, routed.hedge_losers, |model| {
+        let losers = std::mem::take(&mut routed.hedge_losers);
+        bill_hedge_losers(&record, &context.gateway_observer, losers, |model| {
             counted(model.to_owned(), inputs.clone())
         })
         .await;
-        let vectors = routed.output;
-        let usage = match vectors.input_tokens {
+        let (vectors, mut outcome) = outcome::split(routed, &options);
+        outcome.answer.model = vectors.model;
+        outcome.usage = match vectors.input_tokens {
             Some(tokens) => TokenUsage::new(tokens, 0),
-            None => counted(routed.model, inputs).await,
+            None => counted(outcome.asked_model.clone(), inputs).await,
         };
-        let outcome = Outcome {
-            provider: routed.provider.name().to_owned(),
-            cost: pricing::cost(routed.provider.family(), &vectors.model, &usage),
-            model: vectors.model,
-            usage,
-            latency_ms: latency_ms(started),
-            fallback_triggered: routed.fallback_triggered,
-            fallback_from: routed.fallback_from,
-            attempts: options.attempts.if_several(),
-            ..Outcome::default()
-        };
-        record.end(&outcome, None);
+        outcome.cost = price(&outcome, &outcome.usage);
+        let delivery = Delivery { request_id, latency_ms: latency_ms(started), billing: Billing::Own };
+        let figures = outcome.figures(delivery);
+        record.end(&outcome, figures.clone(), None);
         Ok(EmbedResponse {
-            request_id,
+            request_id: figures.request_id,
             vectors: vectors.vectors,
-            provider: outcome.provider,
-            model: outcome.model,
-            input_tokens: usage.input,
-            estimated_cost_usd: outcome.cost.dollars(),
-            usage_source: usage.source,
+            provider: figures.provider,
+            model: figures.model,
+            input_tokens: figures.input_tokens,
+            estimated_cost_usd: figures.estimated_cost_usd,
+            usage_source: figures.usage_source,
         })
     }
 }

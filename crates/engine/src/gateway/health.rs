@@ -20,7 +20,7 @@ impl Gateway {
 
     /// Calls in flight that identical ones share, whole and streamed.
     pub fn flights(&self) -> usize {
-        self.sharing.open()
+        self.sharing.in_flight()
     }
 
     /// The checks that entries ask for (`healthCheck`), to be spawned; each ends when the gateway is gone.

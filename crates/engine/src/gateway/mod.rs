@@ -1,12 +1,13 @@
 //! The pipeline of one call: check → route → reserve → run → settle → record.
 
 mod admission;
+mod dedupe;
 mod embed;
 mod estimate;
 mod explain;
 mod health;
 mod models;
-mod shared;
+mod outcome;
 mod stream;
 
 use std::sync::Arc;
@@ -17,21 +18,22 @@ use crate::budget::BudgetGuard;
 use crate::limits::UserLimits;
 use crate::routing::fallback;
 use crate::routing::run::HedgeLoser;
-use crate::routing::{CallOptions, ProviderEntry, Providers, RetryBudget, RoutePool, Routed, Router};
-use crate::usage::{CallRecord, Observer, Outcome, latency_ms};
+use crate::routing::{ProviderEntry, Providers, RetryBudget, RoutePool, Router};
+use crate::usage::{CallRecord, Observer, latency_ms};
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use gateway_model::error::{ErrorKind, Failure, GatewayError};
-use gateway_model::{Answer, ChatRequest, GatewayResponse, TokenUsage, Usd};
+use gateway_model::{Billing, CallFigures, ChatRequest, Delivery, GatewayResponse, Outcome, TokenUsage};
 use gateway_pricing as pricing;
 
 use admission::Admitted;
+use dedupe::CallSharing;
 use models::ModelLists;
-use shared::Sharing;
+use stream::StreamCall;
 
 pub use estimate::{PromptEstimate, estimated_usage};
 pub use explain::Explanation;
 pub use models::ListedModel;
-pub use stream::{GatewayStream, Leave};
+pub use stream::{CloseReason, GatewayStream};
 
 /// Routes calls to providers, within budgets.
 pub struct Gateway {
@@ -44,41 +46,41 @@ pub struct Gateway {
     retry_budget: Arc<RetryBudget>,
     user_limits: Option<Arc<UserLimits>>,
     settings: Settings,
-    sharing: Arc<Sharing>,
-    /// Who answers a rule's calls, as text, by rule: part of what makes two calls the same.
-    identities: Vec<String>,
+    sharing: Arc<CallSharing>,
+    /// What answers a rule's calls, as text, by rule: part of what makes two calls the same.
+    fingerprints: Vec<String>,
 }
 
 impl Gateway {
-    /// A gateway of another configuration in this one's place: what stays keeps its counts and breakers. Calls in
-    /// flight finish on this one, against the same budgets.
-    pub fn succeeded_by(
-        &self,
+    /// A gateway of another configuration in the place of `before`: what stays keeps its counts and breakers. Calls in
+    /// flight finish on `before`, against the same budgets.
+    pub fn reload_from(
+        before: &Self,
         providers: Providers,
         rules: Vec<RouteRule>,
         chains: Vec<FallbackChain>,
         budgets: Vec<BudgetPolicy>,
         settings: &Settings,
     ) -> Self {
-        let kept = |(name, loaded): (String, Arc<ProviderEntry>)| {
-            let loaded = match self.providers.get(&name) {
-                Some(before) => Arc::new(loaded.keeping(before)),
-                None => loaded,
+        let carry_over = |(name, entry): (String, Arc<ProviderEntry>)| {
+            let entry = match before.providers.get(&name) {
+                Some(earlier) => Arc::new(entry.carry_over(earlier)),
+                None => entry,
             };
-            (name, loaded)
+            (name, entry)
         };
-        let providers = providers.into_iter().map(kept).collect();
+        let providers = providers.into_iter().map(carry_over).collect();
         let mut next = Self::with_settings(providers, rules, chains, Vec::new(), settings);
-        self.budgets.replace_policies(budgets);
-        next.budgets = self.budgets.clone();
-        if settings.limits == self.settings.limits {
-            next.user_limits = self.user_limits.clone();
+        before.budgets.replace_policies(budgets);
+        next.budgets = before.budgets.clone();
+        if settings.limits == before.settings.limits {
+            next.user_limits = before.user_limits.clone();
         }
-        if settings.cache == self.settings.cache {
-            next.sharing = self.sharing.clone();
+        if settings.cache == before.settings.cache {
+            next.sharing = before.sharing.clone();
         }
-        if settings.retry_budget == self.settings.retry_budget {
-            next.retry_budget = self.retry_budget.clone();
+        if settings.retry_budget == before.settings.retry_budget {
+            next.retry_budget = before.retry_budget.clone();
         }
         next
     }
@@ -87,20 +89,10 @@ impl Gateway {
 /// What surrounds one call.
 pub struct CallContext {
     pub observer: Arc<dyn Observer>,
-    /// Hears of what is not told together with the call's end: entries of shared calls, and of hedge losers.
-    pub lasting: Arc<dyn Observer>,
+    /// Hears of what does not come with the call's end: entries of shared calls, and of hedge losers.
+    pub gateway_observer: Arc<dyn Observer>,
     /// Fires when the caller no longer wants the answer.
     pub cancel: CancellationToken,
-}
-
-/// A call that has run, and is recorded.
-#[derive(Clone)]
-struct Answered {
-    outcome: Outcome,
-    entry: String,
-    family: String,
-    model_asked: String,
-    request_id: String,
 }
 
 impl Gateway {
@@ -124,14 +116,14 @@ impl Gateway {
             let config = rule.target.pool.as_ref()?;
             Some(Arc::new(RoutePool::new(config, &providers, settings)))
         };
-        let identities = rules.iter().map(|rule| identity(rule, &chains, &providers)).collect();
+        let fingerprints = rules.iter().map(|rule| fingerprint(rule, &chains, &providers)).collect();
         Self {
-            identities,
+            fingerprints,
             pools: rules.iter().map(pool).collect(),
             retry_budget: Arc::new(RetryBudget::new(&settings.retry_budget)),
             user_limits: UserLimits::of(&settings.limits).map(Arc::new),
             settings: settings.clone(),
-            sharing: Arc::new(Sharing::new(settings)),
+            sharing: Arc::new(CallSharing::new(settings)),
             providers,
             router: Router::new(rules, chains),
             budgets: Arc::new(BudgetGuard::new(budgets)),
@@ -157,41 +149,41 @@ impl Gateway {
         let request = request.into();
         let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let plan = self.plan(request, estimate)?;
-        match self.share(&plan, &context.cancel) {
-            Some(share) => self.chat_shared(plan, share, context).await,
+        match self.dedupe_request(&plan, &context.cancel) {
+            Some(wanted) => self.chat_deduplicated(plan, wanted, context).await,
             None => {
                 let admitted = self.admit(plan, context.observer)?;
-                let Answered { outcome, request_id, .. } =
-                    self.answer(admitted, &context.lasting, &context.cancel).await?;
-                Ok(outcome.into_response(request_id))
+                let (outcome, figures) =
+                    self.answer(admitted, &context.gateway_observer, &context.cancel).await?;
+                Ok(GatewayResponse::new(figures, outcome.answer))
             }
         }
     }
 
-    /// Runs a call for itself alone.
+    /// Runs a call for itself alone, and records it.
     async fn answer(
         &self,
         admitted: Admitted,
-        lasting: &Arc<dyn Observer>,
+        gateway_observer: &Arc<dyn Observer>,
         cancel: &CancellationToken,
-    ) -> Result<Answered, Failure> {
+    ) -> Result<(Outcome, CallFigures), Failure> {
         let Admitted { decision, options, record, request_id, started } = admitted;
         let run = async {
             let mut routed = fallback::chat(&decision, &self.providers, &options).await?;
-            let hedge_losers = std::mem::take(&mut routed.hedge_losers);
-            bill_hedge_losers(&record, lasting, hedge_losers, |model| {
+            let losers = std::mem::take(&mut routed.hedge_losers);
+            bill_hedge_losers(&record, gateway_observer, losers, |model| {
                 estimated_usage(model, &options.request, "")
             })
             .await;
-            let (entry, family) = (routed.entry.clone(), routed.provider.family().to_owned());
-            let model_asked = routed.model.clone();
-            Ok((outcome_of(routed, &options).await, entry, family, model_asked))
+            Ok(outcome::priced(routed, &options).await)
         };
         match unless_cancelled(cancel, run).await {
-            Ok((mut outcome, entry, family, model_asked)) => {
-                outcome.latency_ms = latency_ms(started);
-                record.end(&outcome, None);
-                Ok(Answered { outcome, entry, family, model_asked, request_id })
+            Ok(outcome) => {
+                let delivery =
+                    Delivery { request_id, latency_ms: latency_ms(started), billing: Billing::Own };
+                let figures = outcome.figures(delivery);
+                record.end(&outcome, figures.clone(), None);
+                Ok((outcome, figures))
             }
             Err(failure) => Err(failed(record, failure, &request_id)),
         }
@@ -209,11 +201,11 @@ impl Gateway {
         let request = Arc::new(request);
         let estimate = Arc::new(PromptEstimate::new(request.clone()));
         let plan = self.plan(request, estimate)?;
-        match self.share(&plan, &context.cancel) {
-            Some(share) => self.stream_shared(plan, share, context).await,
+        match self.dedupe_request(&plan, &context.cancel) {
+            Some(wanted) => self.stream_deduplicated(plan, wanted, context).await,
             None => {
                 let admitted = self.admit(plan, context.observer)?;
-                self.open(admitted, &context.lasting, context.cancel).await
+                self.open(admitted, &context.gateway_observer, context.cancel).await
             }
         }
     }
@@ -222,28 +214,38 @@ impl Gateway {
     async fn open(
         &self,
         admitted: Admitted,
-        lasting: &Arc<dyn Observer>,
+        gateway_observer: &Arc<dyn Observer>,
         cancel: CancellationToken,
     ) -> Result<GatewayStream, Failure> {
         let Admitted { decision, options, record, request_id, started } = admitted;
         let open = async {
             let mut routed = fallback::stream(&decision, &self.providers, &options).await?;
-            let hedge_losers = std::mem::take(&mut routed.hedge_losers);
-            bill_hedge_losers(&record, lasting, hedge_losers, |model| {
+            let losers = std::mem::take(&mut routed.hedge_losers);
+            bill_hedge_losers(&record, gateway_observer, losers, |model| {
                 estimated_usage(model, &options.request, "")
             })
             .await;
             Ok(routed)
         };
         match unless_cancelled(&cancel, open).await {
-            Ok(routed) => Ok(GatewayStream::new(routed, record, options, request_id, started, cancel)),
+            Ok(routed) => {
+                let (source, outcome) = outcome::split(routed, &options);
+                let call = StreamCall {
+                    request: options.request,
+                    request_id,
+                    started,
+                    cancel,
+                    billing: Billing::Own,
+                };
+                Ok(GatewayStream::new(source, outcome, record, call))
+            }
             Err(failure) => Err(failed(record, failure, &request_id)),
         }
     }
 }
 
 /// The services behind a rule, with the models it names and those that answer where it names none.
-fn identity(rule: &RouteRule, chains: &[FallbackChain], providers: &Providers) -> String {
+fn fingerprint(rule: &RouteRule, chains: &[FallbackChain], providers: &Providers) -> String {
     let target = &rule.target;
     let members = target.pool.iter().flat_map(|pool| &pool.members);
     let members = members.map(|member| (&member.provider, member.model.as_deref()));
@@ -252,7 +254,7 @@ fn identity(rule: &RouteRule, chains: &[FallbackChain], providers: &Providers) -
     let steps = steps.map(|step| (&step.provider, step.model.as_deref()));
     let single = std::iter::once((&target.provider, target.model.as_deref()));
     let service = |(entry, model): (&String, Option<&str>)| {
-        let service = providers.get(entry).map_or("", |loaded| loaded.identity());
+        let service = providers.get(entry).map_or("", |loaded| loaded.fingerprint());
         format!("{entry}\t{service}\t{}\n", model.unwrap_or_default())
     };
     single.chain(members).chain(steps).map(service).collect()
@@ -285,47 +287,18 @@ fn failed(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
     failure.with_request_id(request_id)
 }
 
-/// What attempts have cost that another one overtook: their prompts, which their providers have read.
+/// Bills and logs attempts that lost against their hedge: their prompts, which their providers have read.
 async fn bill_hedge_losers<F: Future<Output = TokenUsage>>(
     record: &CallRecord,
     observer: &Arc<dyn Observer>,
-    hedge_losers: Vec<HedgeLoser>,
+    losers: Vec<HedgeLoser>,
     prompt: impl Fn(&str) -> F,
 ) {
-    for HedgeLoser { provider, model } in hedge_losers {
+    for HedgeLoser { provider, model } in losers {
         let usage = prompt(&model).await;
         let cost = pricing::cost(provider.family(), &model, &usage);
-        if let Some(entry) = record.hedge_lost(provider.name(), &model, usage, cost) {
+        if let Some(entry) = record.bill_hedge_loser(provider.name(), &model, usage, cost) {
             observer.usage(entry);
         }
-    }
-}
-
-async fn outcome_of(routed: Routed<Answer>, options: &CallOptions) -> Outcome {
-    let Routed { output: answer, provider, model, fallback_from, fallback_triggered, degraded, .. } = routed;
-    let request = &options.request;
-    let usage = match answer.usage {
-        Some(usage) => usage,
-        None => estimated_usage(&model, request, &answer.output_text()).await,
-    };
-    Outcome {
-        provider: provider.name().to_owned(),
-        // Nobody is paid for a reply of our own, also where the model has a fee for each request.
-        cost: if degraded { Usd::ZERO } else { pricing::cost(provider.family(), &answer.model, &usage) },
-        model: answer.model,
-        content: answer.content,
-        finish_reason: answer.finish_reason,
-        tool_calls: answer.tool_calls,
-        reasoning: answer.reasoning,
-        reasoning_details: answer.reasoning_details,
-        usage,
-        total_tokens: answer.total_tokens,
-        latency_ms: 0,
-        fallback_triggered,
-        fallback_from,
-        degraded,
-        cached: false,
-        saved: None,
-        attempts: options.attempts.if_several(),
     }
 }

@@ -6,41 +6,41 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use super::dedupe::CacheWriter;
 use super::estimate::{count_usage, estimated_usage};
-use super::shared::{Keeper, StreamHead};
+use super::outcome::{self, price};
 use super::unless_cancelled;
-use crate::cache::CachedAnswer;
 use crate::routing::{CallOptions, Routed};
-use crate::usage::{CallRecord, Outcome, latency_ms};
-use gateway_model::Usd;
+use crate::usage::{CallRecord, latency_ms};
 use gateway_model::error::{ErrorKind, Failure};
 use gateway_model::{
-    Answer, AnswerBuilder, AttemptRecord, ChatRequest, GatewayResponse, StreamEvent, TokenUsage, UsageSource,
+    AnswerBuilder, Billing, ChatRequest, Delivery, EventSource, GatewayResponse, Outcome, StreamEvent,
+    TokenUsage, UsageSource,
 };
-use gateway_model::{EventSource, Provider};
-use gateway_pricing as pricing;
 
 /// A committed stream. Dropping it closes the upstream's connection and bills what came up to then.
 pub struct GatewayStream {
     source: Option<Box<dyn EventSource>>,
     record: Option<CallRecord>,
-    cancel: CancellationToken,
-    request: Arc<ChatRequest>,
-    request_id: String,
-    started: Instant,
-    entry: String,
-    family: String,
-    /// The model that was asked for: what its text is counted with.
-    asked_model: String,
-    /// What has come up to now, and the counts that the provider has given; of a settled stream, `outcome` has it.
+    call: StreamCall,
+    /// What has come up to now.
     answer: AnswerBuilder,
+    /// Who answers; once the stream has ended, its answer and what that came to.
     outcome: Outcome,
+    /// Milliseconds, once the stream has ended.
+    latency_ms: u64,
     /// Why the answer is not whole.
     broken: Option<Failure>,
-    provider: Arc<dyn Provider>,
-    /// Another call pays: this one has used nothing.
-    free: bool,
-    keeper: Option<Keeper>,
+    cache_writer: Option<CacheWriter>,
+}
+
+/// The call that reads a stream.
+pub(super) struct StreamCall {
+    pub request: Arc<ChatRequest>,
+    pub request_id: String,
+    pub started: Instant,
+    pub cancel: CancellationToken,
+    pub billing: Billing,
 }
 
 /// Inside of a gateway a stream is a source like any other: of those who share it.
@@ -50,9 +50,9 @@ impl EventSource for GatewayStream {
     }
 }
 
-/// Why a stream is left before its end.
+/// Why a stream is closed before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {
+pub enum CloseReason {
     /// The reader has enough: a success.
     ReaderLeft,
     /// A signal fired, or the runtime stops.
@@ -61,46 +61,20 @@ pub enum Leave {
 
 impl GatewayStream {
     pub(super) fn new(
-        routed: Routed<Box<dyn EventSource>>,
+        source: Box<dyn EventSource>,
+        outcome: Outcome,
         record: CallRecord,
-        options: CallOptions,
-        request_id: String,
-        started: Instant,
-        cancel: CancellationToken,
+        call: StreamCall,
     ) -> Self {
-        let Routed {
-            output: source,
-            entry,
-            provider,
-            model,
-            fallback_from,
-            fallback_triggered,
-            degraded,
-            ..
-        } = routed;
         Self {
             source: Some(source),
             record: Some(record),
-            cancel,
-            request: options.request,
-            request_id,
-            started,
-            entry,
-            family: provider.family().to_owned(),
-            answer: AnswerBuilder::new(model.clone()),
-            outcome: Outcome {
-                provider: provider.name().to_owned(),
-                fallback_triggered,
-                fallback_from,
-                degraded,
-                attempts: options.attempts.if_several(),
-                ..Outcome::default()
-            },
-            asked_model: model,
+            call,
+            answer: AnswerBuilder::new(outcome.asked_model.clone()),
+            outcome,
+            latency_ms: 0,
             broken: None,
-            provider,
-            free: false,
-            keeper: None,
+            cache_writer: None,
         }
     }
 
@@ -110,53 +84,34 @@ impl GatewayStream {
         options: CallOptions,
         cancel: CancellationToken,
     ) -> Self {
-        Self::new(routed, CallRecord::detached(), options, String::new(), Instant::now(), cancel)
+        let (source, outcome) = outcome::split(routed, &options);
+        let call = StreamCall {
+            request: options.request,
+            request_id: String::new(),
+            started: Instant::now(),
+            cancel,
+            billing: Billing::Own,
+        };
+        Self::new(source, outcome, CallRecord::detached(), call)
     }
 
-    /// From the cache: this is what it would have cost.
-    pub(super) fn saving(mut self, cost: Usd) -> Self {
-        self.outcome.saved = Some(cost);
-        self.shared()
-    }
-
-    /// With another call's answer.
-    pub(super) fn shared(mut self) -> Self {
-        self.outcome.cached = true;
-        self.free = true;
+    /// Writes its answer into the cache when it has come to its end.
+    pub(super) fn cached_by(mut self, writer: Option<CacheWriter>) -> Self {
+        self.cache_writer = writer;
         self
     }
 
-    /// After these attempts, which were not its own.
-    pub(super) fn after(mut self, attempts: Vec<AttemptRecord>) -> Self {
-        self.outcome.attempts = attempts;
-        self
-    }
-
-    /// Its answer is to be kept.
-    pub(super) fn kept_by(mut self, keeper: Option<Keeper>) -> Self {
-        self.keeper = keeper.filter(|_| !self.outcome.degraded);
-        self
-    }
-
-    pub(super) fn head(&self) -> StreamHead {
-        StreamHead {
-            entry: self.entry.clone(),
-            provider: self.provider.clone(),
-            model: self.asked_model.clone(),
-            fallback_from: self.outcome.fallback_from.clone(),
-            fallback_triggered: self.outcome.fallback_triggered,
-            degraded: self.outcome.degraded,
-            attempts: self.outcome.attempts.clone(),
-        }
+    pub(super) fn outcome(&self) -> &Outcome {
+        &self.outcome
     }
 
     pub fn request_id(&self) -> &str {
-        &self.request_id
+        &self.call.request_id
     }
 
     /// The name of the entry whose provider answers.
     pub fn entry(&self) -> &str {
-        &self.entry
+        &self.outcome.entry
     }
 
     /// The name of the provider that answers.
@@ -166,12 +121,7 @@ impl GatewayStream {
 
     /// The model as the upstream has named it so far.
     pub fn model(&self) -> &str {
-        if self.record.is_some() { &self.answer.so_far().model } else { &self.outcome.model }
-    }
-
-    /// Counts the provider has given so far.
-    fn reported(&self) -> Option<TokenUsage> {
-        self.answer.so_far().usage
+        if self.record.is_some() { &self.answer.so_far().model } else { &self.outcome.answer.model }
     }
 
     /// Waits for events and appends all that have arrived; false: the answer is complete and settled. A wait that is
@@ -182,7 +132,7 @@ impl GatewayStream {
     pub async fn next(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
         if let Some(source) = &mut self.source {
             let before = into.len();
-            let cancel = &self.cancel;
+            let cancel = &self.call.cancel;
             let result = unless_cancelled(cancel, source.next(into)).await;
             for event in &into[before..] {
                 self.answer.push(event);
@@ -192,8 +142,11 @@ impl GatewayStream {
                 Ok(false) => self.source = None,
                 Err(failure) => {
                     self.source = None;
-                    let own = if self.free { failure.of_another_call() } else { failure };
-                    self.broken = Some(own.with_request_id(&self.request_id));
+                    let own = match self.call.billing {
+                        Billing::Own => failure,
+                        Billing::Cached | Billing::Deduplicated => failure.of_another_call(),
+                    };
+                    self.broken = Some(own.with_request_id(&self.call.request_id));
                 }
             }
             if into.len() > before {
@@ -212,44 +165,19 @@ impl GatewayStream {
         let error_code = self.broken.as_ref().map(|failure| failure.log_code().to_owned());
         let usage = match (self.reported(), &error_code) {
             (Some(reported), None) => reported,
-            (None, None) if self.outcome.saved.is_some() => TokenUsage::default(),
+            // What it used was counted when it was cached.
+            (None, None) if self.call.billing == Billing::Cached => self.outcome.usage,
             (None, None) => self.counted().await,
             (reported, Some(_)) => with_reported(reported, self.counted().await),
         };
         self.settle(usage, error_code.as_deref());
-        if let Some(keeper) = self.keeper.take().filter(|_| error_code.is_none()) {
-            keeper.keep(self.cached_answer());
+        if let Some(writer) = self.cache_writer.take().filter(|_| error_code.is_none()) {
+            writer.write(&self.outcome);
         }
     }
 
-    fn cached_answer(&self) -> CachedAnswer {
-        let outcome = self.outcome.clone();
-        CachedAnswer {
-            entry: self.entry.clone(),
-            family: self.family.clone(),
-            model_asked: self.asked_model.clone(),
-            usage: outcome.usage,
-            cost: outcome.cost,
-            fallback_triggered: outcome.fallback_triggered,
-            fallback_from: outcome.fallback_from,
-            degraded: outcome.degraded,
-            attempts: Vec::new(),
-            provider: outcome.provider,
-            answer: Answer {
-                content: outcome.content,
-                model: outcome.model,
-                finish_reason: outcome.finish_reason,
-                tool_calls: outcome.tool_calls,
-                reasoning: outcome.reasoning,
-                reasoning_details: outcome.reasoning_details,
-                usage: Some(outcome.usage),
-                total_tokens: None,
-            },
-        }
-    }
-
-    /// Leaves the stream: closes the upstream at once, settles what came up to now.
-    pub async fn leave(&mut self, why: Leave) {
+    /// Closes the stream: the upstream at once; settles what came up to now.
+    pub async fn close(&mut self, reason: CloseReason) {
         if self.source.take().is_none() {
             // Its end has come already.
             return self.finish().await;
@@ -257,79 +185,75 @@ impl GatewayStream {
         if self.record.is_some() {
             let counted = self.counted().await;
             let usage = with_reported(self.reported(), counted);
-            self.settle(usage, why.error_code());
+            self.settle(usage, reason.error_code());
         }
     }
 
-    /// The call's figures so far. What the provider has not told yet is counted.
+    /// The call's figures so far. What the provider has not reported yet is counted.
     pub fn figures_so_far(&self) -> impl Future<Output = GatewayResponse> + Send + use<> {
-        let counted = self.record.is_some().then(|| self.counted());
-        let (reported, family, mut response) = (self.reported(), self.family.clone(), self.summary());
+        let is_open = self.record.is_some() && self.call.billing == Billing::Own && !self.outcome.degraded;
+        let counted = is_open.then(|| self.counted());
+        let mut so_far = self.so_far();
+        let delivery = self.delivery();
         async move {
-            if let Some(counted) = counted.filter(|_| !response.cached && !response.degraded) {
-                let usage = with_reported(reported, counted.await);
-                response.input_tokens = usage.input;
-                response.output_tokens = usage.output;
-                response.total_tokens = usage.total();
-                response.estimated_cost_usd = pricing::cost(&family, &response.model, &usage).dollars();
-                response.usage_source = usage.source;
+            if let Some(counted) = counted {
+                so_far.usage = with_reported(so_far.answer.usage, counted.await);
+                so_far.cost = price(&so_far, &so_far.usage);
             }
-            response
+            GatewayResponse::new(so_far.figures(delivery), so_far.answer)
         }
     }
 
-    /// The call's figures as the provider has told them so far; final once the stream has ended.
+    /// The call's figures as the provider has reported them so far; final once the stream has ended.
     pub fn summary(&self) -> GatewayResponse {
-        let mut outcome = self.outcome.clone();
+        let so_far = self.so_far();
+        GatewayResponse::new(so_far.figures(self.delivery()), so_far.answer)
+    }
+
+    fn so_far(&self) -> Outcome {
+        let mut so_far = self.outcome.clone();
         if self.record.is_some() {
-            take_answer(&mut outcome, self.answer.so_far().clone());
-            if !self.free {
-                outcome.usage = self.reported().unwrap_or_default();
-                outcome.cost = self.cost(&outcome.usage);
-                outcome.latency_ms = latency_ms(self.started);
-            }
+            so_far.answer = self.answer.so_far().clone();
+            so_far.usage = self.reported().unwrap_or_default();
+            so_far.cost = price(&so_far, &so_far.usage);
         }
-        outcome.into_response(self.request_id.clone())
+        so_far
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery {
+            request_id: self.call.request_id.clone(),
+            latency_ms: if self.record.is_some() { latency_ms(self.call.started) } else { self.latency_ms },
+            billing: self.call.billing,
+        }
+    }
+
+    /// The counts that the provider has given so far.
+    fn reported(&self) -> Option<TokenUsage> {
+        self.answer.so_far().usage
     }
 
     /// Counts the answer so far.
     fn counted(&self) -> impl Future<Output = TokenUsage> + Send + use<> {
-        estimated_usage(&self.asked_model, &self.request, &self.answer.output_text())
-    }
-
-    /// Nobody is paid for a reply of our own, also where the model has a fee for each request.
-    fn cost(&self, usage: &TokenUsage) -> Usd {
-        if self.outcome.degraded {
-            return Usd::ZERO;
-        }
-        pricing::cost(&self.family, &self.answer.so_far().model, usage)
+        estimated_usage(&self.outcome.asked_model, &self.call.request, &self.answer.output_text())
     }
 
     fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) {
         let Some(record) = self.record.take() else { return };
-        // Left early, its prompt has been counted: nobody has read that.
+        // A degraded reply is free: what was counted when it was closed early is dropped.
         let usage = if self.outcome.degraded { TokenUsage::default() } else { usage };
-        let cost = self.cost(&usage);
-        take_answer(&mut self.outcome, std::mem::take(&mut self.answer).finish());
-        if !self.free {
-            self.outcome.cost = cost;
-            self.outcome.usage = usage;
-        } else if self.outcome.saved.is_none() {
-            self.outcome.saved = Some(cost);
+        self.outcome.answer = std::mem::take(&mut self.answer).finish();
+        match self.call.billing {
+            Billing::Own | Billing::Deduplicated => {
+                self.outcome.usage = usage;
+                self.outcome.cost = price(&self.outcome, &usage);
+            }
+            // It has saved what the cached answer cost, however much of it was read.
+            Billing::Cached => {}
         }
-        self.outcome.latency_ms = latency_ms(self.started);
-        record.end(&self.outcome, error_code);
+        self.latency_ms = latency_ms(self.call.started);
+        record.end(&self.outcome, self.outcome.figures(self.delivery()), error_code);
     }
-}
-
-fn take_answer(outcome: &mut Outcome, answer: Answer) {
-    let Answer { content, model, finish_reason, tool_calls, reasoning, reasoning_details, .. } = answer;
-    outcome.content = content;
-    outcome.model = model;
-    outcome.finish_reason = finish_reason;
-    outcome.tool_calls = tool_calls;
-    outcome.reasoning = reasoning;
-    outcome.reasoning_details = reasoning_details;
 }
 
 /// The usage of an answer that is not whole: counts its provider gave are from before the end.
@@ -344,7 +268,7 @@ fn with_reported(reported: Option<TokenUsage>, counted: TokenUsage) -> TokenUsag
     }
 }
 
-impl Leave {
+impl CloseReason {
     fn error_code(self) -> Option<&'static str> {
         match self {
             Self::ReaderLeft => None,
@@ -357,11 +281,14 @@ impl Drop for GatewayStream {
     fn drop(&mut self) {
         if self.record.is_some() {
             self.source = None;
-            let counted = count_usage(&self.asked_model, &self.request, &self.answer.output_text());
+            let counted =
+                count_usage(&self.outcome.asked_model, &self.call.request, &self.answer.output_text());
             let error_code = match &self.broken {
                 Some(failure) => Some(failure.log_code().to_owned()),
                 None if std::thread::panicking() => Some(ErrorKind::Internal.code().to_owned()),
-                None if self.cancel.is_cancelled() => Leave::Aborted.error_code().map(str::to_owned),
+                None if self.call.cancel.is_cancelled() => {
+                    CloseReason::Aborted.error_code().map(str::to_owned)
+                }
                 None => None,
             };
             self.settle(with_reported(self.reported(), counted), error_code.as_deref());

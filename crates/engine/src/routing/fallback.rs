@@ -24,19 +24,22 @@ where
     run(Candidates::new(decision, providers, options), options, decision.hedge, ask).await
 }
 
+/// Who may answer a chain that is one call, by step.
+type Routes = Vec<Routed<()>>;
+
 /// The chain as one call to Cloudflare's Universal Endpoint; `None` where it is gone down step by step, as it is after a
 /// pool.
 fn universal(
     decision: &Decision,
     providers: &Providers,
     options: &CallOptions,
-) -> Option<(Box<dyn UniversalCall>, Vec<Routed<()>>)> {
+) -> Option<(Box<dyn UniversalCall>, Routes)> {
     let chain = decision.chain.as_ref().filter(|chain| chain.execution == ChainExecution::Cloudflare)?;
     if decision.pool.is_some() {
         return None;
     }
     let mut steps = Vec::new();
-    let mut routes: Vec<Routed<()>> = Vec::new();
+    let mut routes: Routes = Vec::new();
     for step in &chain.steps {
         let Some(loaded) = providers.get(&step.provider) else { continue };
         let provider = loaded.provider.clone();
@@ -88,7 +91,7 @@ pub async fn stream(
     }
 }
 
-fn answered_by<T>(routes: Vec<Routed<()>>, (step, output): (usize, T)) -> Result<Routed<T>, Failure> {
+fn answered_by<T>(routes: Routes, (step, output): (usize, T)) -> Result<Routed<T>, Failure> {
     let route =
         routes.into_iter().nth(step).ok_or_else(|| GatewayError::internal("an unknown step answered"))?;
     let Routed { entry, provider, model, fallback_from, fallback_triggered, .. } = route;

@@ -72,7 +72,7 @@ impl ProviderEntry {
                 .health_check
                 .map(|check| Duration::from_millis(check.interval_ms.unwrap_or(30_000))),
             service: (entry.provider.clone(), entry.base_url.clone(), entry.breaker),
-            identity: identity(entry),
+            identity: fingerprint(entry),
             limited: (entry.rate_limit, entry.max_concurrency),
         }
     }
@@ -86,12 +86,12 @@ impl ProviderEntry {
     }
 
     /// The service it reaches and the models it chooses from, as text. To be hashed, not shown: addresses may hold keys.
-    pub fn identity(&self) -> &str {
+    pub fn fingerprint(&self) -> &str {
         &self.identity
     }
 
     /// The same, with the health and the limits of an earlier one, where they are those of the same service.
-    pub fn keeping(&self, before: &Self) -> Self {
+    pub fn carry_over(&self, before: &Self) -> Self {
         let mut kept = self.clone();
         if kept.service == before.service {
             kept.health = before.health.clone();
@@ -104,7 +104,7 @@ impl ProviderEntry {
 }
 
 /// Where an entry's calls go, and which model answers those that name none, or one that it does not list.
-fn identity(entry: &ProviderConfig) -> String {
+fn fingerprint(entry: &ProviderConfig) -> String {
     let ProviderConfig { provider, base_url, options, cloudflare_gateway, models, .. } = entry;
     let default_model = entry.fallback_model();
     format!("{:?}", (provider, base_url, options, cloudflare_gateway, default_model, models))
@@ -251,7 +251,7 @@ mod tests {
             for (name, value) in fields.as_object().unwrap() {
                 entry[name] = value.clone();
             }
-            identity(&serde_json::from_value(entry).unwrap())
+            fingerprint(&serde_json::from_value(entry).unwrap())
         };
         let plain = of(json!({}));
         for same in [json!({"name": "q", "defaultModel": "a"}), json!({"timeoutMs": 5, "weight": 2})] {

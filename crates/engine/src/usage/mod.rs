@@ -4,7 +4,7 @@ mod record;
 
 use gateway_model::UsageLog;
 
-pub use record::{CallRecord, Outcome, Start, latency_ms};
+pub use record::{CallRecord, Start, latency_ms};
 
 /// Hears of a call what is meant for its caller's log.
 pub trait Observer: Send + Sync {

@@ -5,14 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::Observer;
 use crate::budget::{BudgetUsage, Reservation};
 use gateway_model::error::{ErrorKind, Failure, HEDGE_LOST};
-use gateway_model::{
-    AttemptRecord, FinishReason, GatewayResponse, TokenUsage, ToolCall, UsageLog, UsageSource, Usd,
-};
+use gateway_model::{CallFigures, CallLabels, LoggedCall, Outcome, TokenUsage, UsageLog, Usd};
 
 /// What is known of a call before it runs.
 pub struct Start {
@@ -20,78 +17,10 @@ pub struct Start {
     pub started: Instant,
     pub observer: Arc<dyn Observer>,
     pub reservation: Option<Reservation>,
-    /// The rule that matched, its provider and its model: what a failure's entry carries.
-    pub route_rule: String,
+    /// The rule's provider and its model: what a failure's entry carries.
     pub provider: String,
     pub model: String,
-    pub feature: Option<String>,
-    pub user_tier: Option<String>,
-}
-
-/// Who answered, and what it came to.
-#[derive(Debug, Clone, Default)]
-pub struct Outcome {
-    pub provider: String,
-    pub model: String,
-    pub content: String,
-    /// The upstream's own word.
-    pub finish_reason: Option<String>,
-    pub tool_calls: Vec<ToolCall>,
-    pub reasoning: String,
-    pub reasoning_details: Vec<Value>,
-    pub usage: TokenUsage,
-    pub total_tokens: Option<u64>,
-    pub cost: Usd,
-    pub latency_ms: u64,
-    pub fallback_triggered: bool,
-    pub fallback_from: Option<String>,
-    pub degraded: bool,
-    pub cached: bool,
-    /// What the answer would have cost.
-    pub saved: Option<Usd>,
-    pub attempts: Vec<AttemptRecord>,
-}
-
-impl Outcome {
-    fn total_tokens(&self) -> u64 {
-        self.total_tokens.unwrap_or_else(|| self.usage.total())
-    }
-
-    /// Whatever the upstream calls it, an answer with calls has stopped for them.
-    fn finish_reason(&self) -> Option<String> {
-        if !self.tool_calls.is_empty() {
-            return Some("tool_calls".to_owned());
-        }
-        self.finish_reason.as_deref().map(FinishReason::normalised)
-    }
-
-    /// The caller's answer.
-    pub fn into_response(self, request_id: String) -> GatewayResponse {
-        GatewayResponse {
-            request_id,
-            total_tokens: self.total_tokens(),
-            finish_reason: self.finish_reason(),
-            tool_calls: self.tool_calls.into_iter().map(Into::into).collect(),
-            reasoning: self.reasoning,
-            reasoning_details: self.reasoning_details,
-            provider: self.provider,
-            model: self.model,
-            content: self.content,
-            input_tokens: self.usage.input,
-            output_tokens: self.usage.output,
-            estimated_cost_usd: self.cost.dollars(),
-            latency_ms: self.latency_ms,
-            fallback_triggered: self.fallback_triggered,
-            fallback_from: self.fallback_from,
-            cache_read_tokens: self.usage.cache_read,
-            cache_write_tokens: self.usage.cache_write,
-            reasoning_tokens: self.usage.reasoning,
-            usage_source: self.usage.source,
-            cached: self.cached,
-            degraded: self.degraded,
-            attempts: self.attempts,
-        }
-    }
+    pub labels: CallLabels,
 }
 
 /// The open record of a call. Dropping it unended (a panic, a runtime that stops) returns the reservation and logs an abort.
@@ -104,38 +33,40 @@ impl CallRecord {
         Self { start: Some(start) }
     }
 
-    /// A record of which nobody is told.
+    /// A record that is never logged.
     pub fn detached() -> Self {
         Self { start: None }
     }
 
-    /// Ends the call with what it used. `error_code` is set when it failed or was aborted on the way.
-    pub fn end(mut self, outcome: &Outcome, error_code: Option<&str>) {
+    /// Ends the call: its budgets settle what `outcome` used, its log entry says `figures`. `error_code` is set when it
+    /// failed or was aborted on the way.
+    pub fn end(mut self, outcome: &Outcome, figures: CallFigures, error_code: Option<&str>) {
         if let Some(start) = self.start.take() {
-            start.settle(outcome, error_code);
+            start.settle(outcome, figures, error_code);
         }
     }
 
-    /// Tells of a hedge loser: what it has cost is billed, too.
-    pub fn hedge_lost(&self, provider: &str, model: &str, usage: TokenUsage, cost: Usd) -> Option<UsageLog> {
+    /// Bills an attempt that lost against its hedge, and gives the entry that is to be logged for it.
+    pub fn bill_hedge_loser(
+        &self,
+        provider: &str,
+        model: &str,
+        usage: TokenUsage,
+        cost: Usd,
+    ) -> Option<UsageLog> {
         let start = self.start.as_ref()?;
         if let Some(reservation) = &start.reservation {
-            reservation.record_further(BudgetUsage {
-                input_tokens: usage.input,
-                output_tokens: usage.output,
-                cost,
-            });
+            reservation.record_further(budget_usage(&usage, cost));
         }
-        Some(UsageLog {
-            provider: provider.to_owned(),
-            model: model.to_owned(),
+        let figures = CallFigures {
             input_tokens: usage.input,
             output_tokens: usage.output,
             total_tokens: usage.total(),
             estimated_cost_usd: cost.dollars(),
             usage_source: usage.source,
-            ..start.failure(HEDGE_LOST)
-        })
+            ..start.unanswered(provider, model)
+        };
+        Some(UsageLog { call: logged(start.labels.clone(), Some(HEDGE_LOST), None), figures })
     }
 
     /// Ends a call that was refused before any provider was asked: it has no entry.
@@ -161,73 +92,45 @@ impl Drop for CallRecord {
 }
 
 impl Start {
-    fn settle(mut self, outcome: &Outcome, error_code: Option<&str>) {
+    fn settle(mut self, outcome: &Outcome, figures: CallFigures, error_code: Option<&str>) {
         if let Some(reservation) = self.reservation.take() {
-            let warnings = reservation.settle(BudgetUsage {
-                input_tokens: outcome.usage.input,
-                output_tokens: outcome.usage.output,
-                cost: outcome.cost,
-            });
-            for warning in warnings {
+            for warning in reservation.settle(budget_usage(&outcome.usage, outcome.cost)) {
                 self.observer.warning(format!("[budget-warn] {warning}"));
             }
         }
-        self.observer.usage(UsageLog {
-            timestamp: timestamp(),
-            request_id: self.request_id,
-            provider: outcome.provider.clone(),
-            model: outcome.model.clone(),
-            route_rule: self.route_rule,
-            feature: self.feature,
-            user_tier: self.user_tier,
-            success: error_code.is_none(),
-            input_tokens: outcome.usage.input,
-            output_tokens: outcome.usage.output,
-            cache_read_tokens: outcome.usage.cache_read,
-            cache_write_tokens: outcome.usage.cache_write,
-            total_tokens: outcome.total_tokens(),
-            estimated_cost_usd: outcome.cost.dollars(),
-            latency_ms: outcome.latency_ms,
-            fallback_triggered: outcome.fallback_triggered,
-            fallback_from: outcome.fallback_from.clone(),
-            error_code: error_code.map(str::to_owned),
-            usage_source: outcome.usage.source,
-            cached: outcome.cached,
-            degraded: outcome.degraded,
-            saved_usd: outcome.saved.map(Usd::dollars),
-        });
+        let saved = figures.cached.then_some(outcome.cost);
+        self.observer.usage(UsageLog { call: logged(self.labels, error_code, saved), figures });
     }
 
     fn fail(self, error_code: &str) {
-        // The reservation goes back as `self` is dropped.
-        self.observer.usage(self.failure(error_code));
+        let figures = self.unanswered(&self.provider, &self.model);
+        // The reservation goes back as it is dropped.
+        self.observer.usage(UsageLog { call: logged(self.labels, Some(error_code), None), figures });
     }
 
-    fn failure(&self, error_code: &str) -> UsageLog {
-        UsageLog {
-            timestamp: timestamp(),
+    /// The figures of an attempt that gave no answer.
+    fn unanswered(&self, provider: &str, model: &str) -> CallFigures {
+        CallFigures {
             request_id: self.request_id.clone(),
-            provider: self.provider.clone(),
-            model: self.model.clone(),
-            route_rule: self.route_rule.clone(),
-            feature: self.feature.clone(),
-            user_tier: self.user_tier.clone(),
-            success: false,
-            input_tokens: 0,
-            output_tokens: 0,
-            cache_read_tokens: None,
-            cache_write_tokens: None,
-            total_tokens: 0,
-            estimated_cost_usd: 0.0,
+            provider: provider.to_owned(),
+            model: model.to_owned(),
             latency_ms: latency_ms(self.started),
-            fallback_triggered: false,
-            fallback_from: None,
-            error_code: Some(error_code.to_owned()),
-            usage_source: UsageSource::Reported,
-            cached: false,
-            degraded: false,
-            saved_usd: None,
+            ..CallFigures::default()
         }
+    }
+}
+
+fn budget_usage(usage: &TokenUsage, cost: Usd) -> BudgetUsage {
+    BudgetUsage { input_tokens: usage.input, output_tokens: usage.output, cost }
+}
+
+fn logged(labels: CallLabels, error_code: Option<&str>, saved: Option<Usd>) -> LoggedCall {
+    LoggedCall {
+        timestamp: timestamp(),
+        labels,
+        success: error_code.is_none(),
+        error_code: error_code.map(str::to_owned),
+        saved_usd: saved.map(Usd::dollars),
     }
 }
 

@@ -46,7 +46,7 @@ async fn a_chain_goes_on_from_an_open_breaker() {
     let rig = Rig::new(&entries, target, json!({"fallbackChains": chains}));
     for number in 0..8 {
         let answer = rig.call(ask("hi"), number % 2 == 1).await.unwrap();
-        assert_eq!((&*answer.provider, answer.fallback_from.as_deref()), ("b", Some("a")));
+        assert_eq!((&*answer.figures.provider, answer.figures.fallback_from.as_deref()), ("b", Some("a")));
     }
     assert_eq!((a.count(), b.count()), (2, 8));
 }

@@ -18,16 +18,22 @@ async fn a_slow_target_is_overtaken_closed_and_billed() {
     for stream in [false, true] {
         let (a, b, rig) = rig(Play::Held, json!({"afterMs": 20})).await;
         let answer = rig.call(ask("hedge this"), stream).await.unwrap();
-        assert_eq!((&*answer.provider, a.count(), b.count()), ("b", 1, 1));
+        assert_eq!((&*answer.figures.provider, a.count(), b.count()), ("b", 1, 1));
         until(|| a.left() == 1).await;
         rig.is_quiet().await;
         rig.logged(1);
         let (calls, overtaken) = rig.log.parted();
-        assert_eq!((&*calls[0].provider, calls[0].success), ("b", true));
-        assert_eq!((overtaken.len(), &*overtaken[0].provider, overtaken[0].success), (1, "a", false));
-        assert_eq!(overtaken[0].request_id, calls[0].request_id);
-        assert!(overtaken[0].input_tokens > 0 && overtaken[0].estimated_cost_usd > 0.0, "{overtaken:?}");
-        assert_eq!(overtaken[0].output_tokens, 0);
+        assert_eq!((&*calls[0].figures.provider, calls[0].call.success), ("b", true));
+        assert_eq!(
+            (overtaken.len(), &*overtaken[0].figures.provider, overtaken[0].call.success),
+            (1, "a", false)
+        );
+        assert_eq!(overtaken[0].figures.request_id, calls[0].figures.request_id);
+        assert!(
+            overtaken[0].figures.input_tokens > 0 && overtaken[0].figures.estimated_cost_usd > 0.0,
+            "{overtaken:?}"
+        );
+        assert_eq!(overtaken[0].figures.output_tokens, 0);
         // Being overtaken is no failure.
         assert_eq!(rig.health("a").error_rate, 0.0);
     }
@@ -47,7 +53,7 @@ async fn a_target_in_time_is_not_hedged() {
 async fn a_failure_before_its_time_goes_on_without_a_hedge() {
     let (a, b, rig) = rig(Play::Failing, json!({"afterMs": 15_000})).await;
     let answer = rig.call(ask("fails"), false).await.unwrap();
-    assert_eq!((&*answer.provider, a.count(), b.count()), ("b", 1, 1));
+    assert_eq!((&*answer.figures.provider, a.count(), b.count()), ("b", 1, 1));
     assert!(rig.log.parted().1.is_empty());
 }
 
@@ -62,7 +68,7 @@ async fn the_usual_time_is_waited_for_once_it_is_known() {
     rig.call(ask("learn"), false).await.unwrap();
     a.play(Play::Held);
     let answer = rig.call(ask("hedge"), false).await.unwrap();
-    assert_eq!((&*answer.provider, a.count(), b.count()), ("b", 21, 1));
+    assert_eq!((&*answer.figures.provider, a.count(), b.count()), ("b", 21, 1));
     until(|| a.left() == 1).await;
     rig.is_quiet().await;
     rig.logged(21);
@@ -90,7 +96,7 @@ async fn a_target_that_was_not_asked_yet_is_overtaken_for_nothing() {
     let rig = Rig::new(&entries, target, json!({"budgets": wide_budget(), "hedge": {"afterMs": 5}}));
     let place = rig.place("a").await;
     for stream in [false, true] {
-        assert_eq!(&*rig.call(ask("waits"), stream).await.unwrap().provider, "b");
+        assert_eq!(&*rig.call(ask("waits"), stream).await.unwrap().figures.provider, "b");
     }
     drop(place);
     rig.is_quiet().await;
@@ -114,7 +120,7 @@ async fn a_hedge_that_is_kept_back_makes_room_for_another() {
     let rig = Rig::new(&entries, target, more);
     for (number, provider) in ["b", "c", "c"].into_iter().enumerate() {
         let answer = rig.call(ask("hedge"), number % 2 == 1).await.unwrap();
-        assert_eq!(&*answer.provider, provider);
+        assert_eq!(&*answer.figures.provider, provider);
     }
     assert_eq!((a.count(), b.count(), c.count()), (3, 1, 2));
     rig.is_quiet().await;
@@ -141,7 +147,7 @@ async fn a_request_at_fault_ends_the_call_beside_one_that_is_slow() {
     let more = json!({"hedge": {"afterMs": 5}, "fallbackChains": chain});
     let rig = Rig::new(&entries, json!({"provider": "a", "fallbackChain": "in-turn"}), more);
     a.play(Play::Failing);
-    assert_eq!(&*rig.call(ask("wrong"), false).await.unwrap().provider, "c");
+    assert_eq!(&*rig.call(ask("wrong"), false).await.unwrap().figures.provider, "c");
 }
 
 #[tokio::test]

@@ -87,13 +87,16 @@ async fn when_all_have_failed_the_chains_own_reply_is_given() {
     b.play(Play::Failing);
     for stream in [false, true] {
         let answer = rig.call(ask("hi"), stream).await.unwrap();
-        assert_eq!((&*answer.content, answer.degraded, answer.total_tokens), ("Later, please.", true, 0));
+        assert_eq!(
+            (&*answer.answer.content, answer.figures.degraded, answer.figures.total_tokens),
+            ("Later, please.", true, 0)
+        );
     }
     // Of the pool both, then the chain's step.
     assert_eq!((a.count(), b.count()), (2, 4));
     rig.is_quiet().await;
     rig.logged(2);
-    assert!(rig.log.entries().iter().all(|entry| entry.degraded && entry.success));
+    assert!(rig.log.entries().iter().all(|entry| entry.figures.degraded && entry.call.success));
 }
 
 #[tokio::test]
@@ -105,15 +108,17 @@ async fn the_chains_own_reply_costs_nothing_though_the_model_has_a_fee_for_each_
     let rig = Rig::new(&[entry("a", &down, sonar)], target, json!({"fallbackChains": chains}));
     for stream in [false, true] {
         let answer = rig.call(ask("hi"), stream).await.unwrap();
-        assert_eq!((answer.degraded, answer.estimated_cost_usd), (true, 0.0));
+        assert_eq!((answer.figures.degraded, answer.figures.estimated_cost_usd), (true, 0.0));
     }
     // One that nobody reads.
     let request = ChatRequest::from_json(&ask("hi").to_string()).unwrap();
     let stream = rig.gateway.chat_stream(request, rig.context(&CancellationToken::new())).await.unwrap();
-    assert_eq!(stream.figures_so_far().await.estimated_cost_usd, 0.0);
+    assert_eq!(stream.figures_so_far().await.figures.estimated_cost_usd, 0.0);
     drop(stream);
     let entries = rig.log.entries();
-    let billed = |entry: &UsageLog| (entry.degraded, entry.total_tokens, entry.estimated_cost_usd);
+    let billed = |entry: &UsageLog| {
+        (entry.figures.degraded, entry.figures.total_tokens, entry.figures.estimated_cost_usd)
+    };
     assert_eq!(entries.iter().map(billed).collect::<Vec<_>>(), [(true, 0, 0.0); 3]);
 }
 
@@ -166,7 +171,7 @@ async fn a_retry_that_the_breaker_refuses_is_not_paid_for() {
         let settings = json!({"settings": {"retryBudget": {"ratio": 0, "reserve": 2}}});
         let rig = Rig::new(&entries, target, settings);
         let answer = rig.call(ask("hi"), stream).await.unwrap();
-        let asked: Vec<_> = answer.attempts.iter().map(|attempt| &*attempt.provider).collect();
+        let asked: Vec<_> = answer.figures.attempts.iter().map(|attempt| &*attempt.provider).collect();
         assert_eq!((asked, a.count(), b.count()), (vec!["a", "a", "b"], 2, 1));
         rig.is_quiet().await;
         rig.logged(1);

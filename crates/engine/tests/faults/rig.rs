@@ -49,7 +49,7 @@ impl Log {
 
     /// Entries of calls, and of attempts that were overtaken.
     pub fn parted(&self) -> (Vec<UsageLog>, Vec<UsageLog>) {
-        self.entries().into_iter().partition(|entry| entry.error_code.as_deref() != Some("HEDGE_LOST"))
+        self.entries().into_iter().partition(|entry| entry.call.error_code.as_deref() != Some("HEDGE_LOST"))
     }
 }
 
@@ -117,13 +117,19 @@ impl Rig {
     pub fn reloaded(&self, raw: &Value) -> Self {
         let (providers, config) = parse(raw);
         let GatewayConfig { routes, fallback_chains, budgets, settings, .. } = config;
-        let gateway =
-            self.gateway.succeeded_by(providers.clone(), routes, fallback_chains, budgets, &settings);
+        let gateway = Gateway::reload_from(
+            &self.gateway,
+            providers.clone(),
+            routes,
+            fallback_chains,
+            budgets,
+            &settings,
+        );
         Self { gateway: Arc::new(gateway), log: self.log.clone(), providers }
     }
 
     pub fn context(&self, cancel: &CancellationToken) -> CallContext {
-        CallContext { observer: self.log.clone(), lasting: self.log.clone(), cancel: cancel.clone() }
+        CallContext { observer: self.log.clone(), gateway_observer: self.log.clone(), cancel: cancel.clone() }
     }
 
     pub async fn call(&self, request: Value, stream: bool) -> Result<GatewayResponse, GatewayError> {
@@ -147,7 +153,7 @@ impl Rig {
         while stream.next(&mut events).await.map_err(error)? {}
         let summary = stream.summary();
         let read = events.iter().collect::<AnswerBuilder>().finish();
-        assert_eq!(read.content, summary.content);
+        assert_eq!(read.content, summary.answer.content);
         Ok(summary)
     }
 
@@ -219,15 +225,15 @@ impl Rig {
     /// Each call has one entry, and budgets have counted what the entries say.
     pub fn logged(&self, calls: usize) {
         let (entries, _) = self.log.parted();
-        let ids: HashSet<_> = entries.iter().map(|entry| &entry.request_id).collect();
+        let ids: HashSet<_> = entries.iter().map(|entry| &entry.figures.request_id).collect();
         assert_eq!((entries.len(), ids.len()), (calls, calls), "entries and ids for {calls} calls");
         let all = self.log.entries();
         let sum = |of: fn(&UsageLog) -> u64| all.iter().map(of).sum::<u64>();
         for (policy, spent) in self.gateway.budgets().spent() {
-            let cost: Usd = all.iter().map(|entry| Usd::from_dollars(entry.estimated_cost_usd)).sum();
+            let cost: Usd = all.iter().map(|entry| Usd::from_dollars(entry.figures.estimated_cost_usd)).sum();
             let logged = BudgetUsage {
-                input_tokens: sum(|entry| entry.input_tokens),
-                output_tokens: sum(|entry| entry.output_tokens),
+                input_tokens: sum(|entry| entry.figures.input_tokens),
+                output_tokens: sum(|entry| entry.figures.output_tokens),
                 cost,
             };
             assert_eq!(spent, logged, "{policy}");
@@ -267,9 +273,9 @@ impl Tally {
     fn count(&mut self, result: Result<GatewayResponse, GatewayError>) {
         let id = match result {
             Ok(response) => {
-                assert_eq!(response.content, SAYS);
+                assert_eq!(response.answer.content, SAYS);
                 self.answered += 1;
-                response.request_id
+                response.figures.request_id
             }
             Err(error) => {
                 self.failed.push(error.code.to_string());

@@ -20,8 +20,8 @@ async fn waiting(rig: &Rig, count: usize, stream: bool) -> Vec<Begun<Result<bool
         let rig = rig.clone();
         async move {
             let answer = rig.call(ask("the same"), stream).await.map_err(|error| error.code.to_string())?;
-            assert_eq!(answer.content, SAYS);
-            Ok(answer.cached)
+            assert_eq!(answer.answer.content, SAYS);
+            Ok(answer.figures.cached)
         }
     };
     begin((0..count).map(call)).await
@@ -40,8 +40,11 @@ async fn a_thousand_identical_calls_are_one() {
         rig.is_quiet().await;
         rig.logged(1_000);
         let entries = rig.log.entries();
-        let paid: Vec<_> = entries.iter().filter(|entry| entry.total_tokens > 0).collect();
-        assert_eq!((paid.len(), paid[0].total_tokens, paid[0].cached), (1, TOKENS.0 + TOKENS.1, false));
+        let paid: Vec<_> = entries.iter().filter(|entry| entry.figures.total_tokens > 0).collect();
+        assert_eq!(
+            (paid.len(), paid[0].figures.total_tokens, paid[0].figures.cached),
+            (1, TOKENS.0 + TOKENS.1, false)
+        );
     }
 }
 
@@ -63,8 +66,8 @@ async fn who_leaves_takes_nobody_along() {
         rig.logged(10);
         let entries = rig.log.entries();
         let (paid, gone) = (
-            entries.iter().filter(|entry| entry.total_tokens > 0).count(),
-            entries.iter().filter(|entry| entry.error_code.as_deref() == Some("ABORTED")).count(),
+            entries.iter().filter(|entry| entry.figures.total_tokens > 0).count(),
+            entries.iter().filter(|entry| entry.call.error_code.as_deref() == Some("ABORTED")).count(),
         );
         assert_eq!((paid, gone), (1, 1), "the first one's own entry is that of the call");
     }
@@ -159,7 +162,7 @@ async fn tenants_share_neither_calls_nor_answers() {
             let rig = rig.clone();
             let mut request = ask("the same");
             request["userId"] = user;
-            async move { rig.call(request, stream).await.unwrap().cached }
+            async move { rig.call(request, stream).await.unwrap().figures.cached }
         };
         let users = || [json!("one"), json!("two"), json!("one"), Value::Null];
         let calls = begin(users().map(of)).await;

@@ -318,12 +318,12 @@ async fn ask(
 ) -> (String, Result<(), Failure>) {
     let context = CallContext {
         observer: notes.clone(),
-        lasting: notes.clone(),
+        gateway_observer: notes.clone(),
         cancel: tokio_util::sync::CancellationToken::new(),
     };
     if !scenario.streams() {
         return match gateway.chat(request(scenario), context).await {
-            Ok(response) => (response.content, Ok(())),
+            Ok(response) => (response.answer.content, Ok(())),
             Err(failure) => (String::new(), Err(failure)),
         };
     }
@@ -340,7 +340,7 @@ async fn ask(
         }
     };
     let text = events.iter().collect::<AnswerBuilder>().finish().content;
-    assert_eq!(text, stream.summary().content, "{}", scenario.title());
+    assert_eq!(text, stream.summary().answer.content, "{}", scenario.title());
     (text, end)
 }
 
@@ -357,14 +357,18 @@ async fn a_gateway_answers_logs_and_bills_each_of_them_once() {
 
         let entries = std::mem::take(&mut *notes.entries.lock().unwrap());
         let [entry] = &entries[..] else { panic!("{title}: {entries:?}") };
-        assert_eq!((entry.provider.as_str(), entry.route_rule.as_str()), ("replay", "all"), "{title}");
+        assert_eq!(
+            (entry.figures.provider.as_str(), entry.call.labels.route_rule.as_str()),
+            ("replay", "all"),
+            "{title}"
+        );
         check_end(&scenario, entry, end);
         check_usage(&scenario, entry);
 
         let (_, spent) = gateway.budgets().spent()[0];
         assert_eq!(
             (spent.input_tokens, spent.output_tokens),
-            (entry.input_tokens, entry.output_tokens),
+            (entry.figures.input_tokens, entry.figures.output_tokens),
             "{title}"
         );
         let (_, reserved) = gateway.budgets().reserved()[0];
@@ -375,37 +379,37 @@ async fn a_gateway_answers_logs_and_bills_each_of_them_once() {
 
 fn check_end(scenario: &Scenario, entry: &UsageLog, end: Result<(), Failure>) {
     let title = scenario.title();
-    assert_eq!(entry.success, end.is_ok(), "{title}");
+    assert_eq!(entry.call.success, end.is_ok(), "{title}");
     let (Err(failure), Some(expected)) = (&end, scenario.failure()) else {
         assert!(end.is_ok() && scenario.failure().is_none(), "{title}: {end:?}");
-        assert_eq!(entry.error_code, None, "{title}");
+        assert_eq!(entry.call.error_code, None, "{title}");
         return;
     };
     let Failure::Gateway(error) = failure else { panic!("{title}: {failure}") };
     assert_eq!(scenario::error(failure, scenario.head.status), *expected, "{title}");
-    assert_eq!(entry.error_code.as_deref(), Some(&*error.code), "{title}");
-    assert_eq!(error.request_id.as_deref(), Some(entry.request_id.as_str()), "{title}");
+    assert_eq!(entry.call.error_code.as_deref(), Some(&*error.code), "{title}");
+    assert_eq!(error.request_id.as_deref(), Some(entry.figures.request_id.as_str()), "{title}");
     assert_ne!(error.kind, ErrorKind::Internal, "{title}");
 }
 
 fn check_usage(scenario: &Scenario, entry: &UsageLog) {
     let title = scenario.title();
-    let counts = (entry.input_tokens, entry.output_tokens);
+    let counts = (entry.figures.input_tokens, entry.figures.output_tokens);
     match (scenario.usage(), scenario.failure()) {
         // Nobody answered: nothing is billed.
         (None, Some(_)) if scenario.content().is_empty() => assert_eq!(counts, (0, 0), "{title}"),
         (Some(usage), None) => {
             let count = |name: &str| usage.get(name).and_then(Value::as_u64);
             assert_eq!((Some(counts.0), Some(counts.1)), (count("input"), count("output")), "{title}");
-            assert_eq!(entry.cache_read_tokens, count("cacheRead"), "{title}");
-            assert_eq!(entry.cache_write_tokens, count("cacheWrite"), "{title}");
-            assert_eq!(entry.total_tokens, counts.0 + counts.1, "{title}");
-            assert_eq!(entry.usage_source, UsageSource::Reported, "{title}");
+            assert_eq!(entry.figures.cache_read_tokens, count("cacheRead"), "{title}");
+            assert_eq!(entry.figures.cache_write_tokens, count("cacheWrite"), "{title}");
+            assert_eq!(entry.figures.total_tokens, counts.0 + counts.1, "{title}");
+            assert_eq!(entry.figures.usage_source, UsageSource::Reported, "{title}");
         }
         // Counted by the gateway: what the reply did not tell, or not to its end.
         _ => {
             assert!(counts.0 > 0 && counts.1 > 0, "{title}: {counts:?}");
-            assert_eq!(entry.usage_source, UsageSource::Estimated, "{title}");
+            assert_eq!(entry.figures.usage_source, UsageSource::Estimated, "{title}");
         }
     }
 }

@@ -14,17 +14,17 @@ use tokio::task::AbortHandle;
 use super::CacheKey;
 use gateway_model::error::{Failure, GatewayError};
 
-pub use answer::AnswerFlights;
-pub use stream::{FlightStream, StreamFlights};
+pub use answer::{AnswerFlights, SharedAnswer};
+pub use stream::{FlightStream, SharedStream, StreamFlights};
 
 /// What those who share a flight look at.
-pub trait Shared: Default + Send + Sync + 'static {
+pub trait Completion: Default + Send + Sync + 'static {
     /// Ends the flight for all, unless it has ended.
     fn fail(&self, failure: Failure);
 }
 
 /// Calls in flight, by their key.
-pub struct Flights<S: Shared> {
+pub struct Flights<S: Completion> {
     table: Arc<Table<S>>,
 }
 
@@ -35,55 +35,55 @@ struct Table<S> {
 struct Flight<S> {
     shared: Arc<S>,
     /// Callers that want its end.
-    seats: usize,
+    waiters: usize,
     /// `None`: its leader has not begun.
     task: Option<AbortHandle>,
 }
 
 /// A caller's part in a flight.
-pub enum Joined<S: Shared> {
+pub enum Joined<S: Completion> {
     /// Nobody does this yet: the caller is to do it.
-    Leader(Lead<S>),
-    Follower(Follow<S>),
+    Leader(Leader<S>),
+    Follower(Follower<S>),
 }
 
 /// The duty to do the work. Dropping it fails all who have joined since.
-pub struct Lead<S: Shared> {
-    seat: Seat<S>,
-    landing: Landing<S>,
+pub struct Leader<S: Completion> {
+    waiter: Waiter<S>,
+    flight_end: FlightEnd<S>,
 }
 
 /// A share in what the work gives. Dropping it leaves the flight.
-pub struct Follow<S: Shared> {
-    seat: Seat<S>,
+pub struct Follower<S: Completion> {
+    waiter: Waiter<S>,
 }
 
-impl<S: Shared> Default for Flights<S> {
+impl<S: Completion> Default for Flights<S> {
     fn default() -> Self {
         Self { table: Arc::new(Table { open: Mutex::default() }) }
     }
 }
 
-impl<S: Shared> Flights<S> {
+impl<S: Completion> Flights<S> {
     /// Joins the flight of this key, or begins one.
     pub fn join(&self, key: CacheKey) -> Joined<S> {
         match self.table.lock().entry(key) {
             Entry::Occupied(mut open) => {
                 let flight = open.get_mut();
-                flight.seats += 1;
-                Joined::Follower(Follow { seat: self.seat(key, &flight.shared) })
+                flight.waiters += 1;
+                Joined::Follower(Follower { waiter: self.waiter(key, &flight.shared) })
             }
             Entry::Vacant(free) => {
                 let shared = Arc::new(S::default());
-                free.insert(Flight { shared: shared.clone(), seats: 1, task: None });
-                Joined::Leader(Lead {
-                    landing: Landing {
+                free.insert(Flight { shared: shared.clone(), waiters: 1, task: None });
+                Joined::Leader(Leader {
+                    flight_end: FlightEnd {
                         table: self.table.clone(),
                         key,
                         shared: shared.clone(),
-                        has_landed: false,
+                        is_free: false,
                     },
-                    seat: self.seat(key, &shared),
+                    waiter: self.waiter(key, &shared),
                 })
             }
         }
@@ -94,27 +94,27 @@ impl<S: Shared> Flights<S> {
         self.table.lock().len()
     }
 
-    fn seat(&self, key: CacheKey, shared: &Arc<S>) -> Seat<S> {
-        Seat { table: self.table.clone(), key, shared: shared.clone() }
+    fn waiter(&self, key: CacheKey, shared: &Arc<S>) -> Waiter<S> {
+        Waiter { table: self.table.clone(), key, shared: shared.clone() }
     }
 }
 
-impl<S: Shared> Lead<S> {
+impl<S: Completion> Leader<S> {
     /// Ends the flight before it has begun, for all who have joined.
     pub fn fail(mut self, failure: Failure) {
-        self.landing.free();
-        self.seat.shared.fail(failure);
+        self.flight_end.free();
+        self.waiter.shared.fail(failure);
     }
 
     /// Runs the work in a task of its own.
-    fn spawn<W>(self, work: impl FnOnce(Landing<S>) -> W) -> Follow<S>
+    fn spawn<W>(self, work: impl FnOnce(FlightEnd<S>) -> W) -> Follower<S>
     where
         W: Future<Output = ()> + Send + 'static,
     {
-        let Self { seat, landing } = self;
-        let task = tokio::spawn(work(landing)).abort_handle();
-        seat.table.with_flight(&seat.key, &seat.shared, |mut open| open.get_mut().task = Some(task));
-        Follow { seat }
+        let Self { waiter, flight_end } = self;
+        let task = tokio::spawn(work(flight_end)).abort_handle();
+        waiter.table.with_flight(&waiter.key, &waiter.shared, |mut open| open.get_mut().task = Some(task));
+        Follower { waiter }
     }
 }
 
@@ -141,17 +141,17 @@ impl<S> Table<S> {
 type OccupiedFlight<'a, S> = std::collections::hash_map::OccupiedEntry<'a, CacheKey, Flight<S>>;
 
 /// A caller is counted while it has one.
-struct Seat<S> {
+struct Waiter<S> {
     table: Arc<Table<S>>,
     key: CacheKey,
     shared: Arc<S>,
 }
 
-impl<S> Drop for Seat<S> {
+impl<S> Drop for Waiter<S> {
     fn drop(&mut self) {
         let left = self.table.with_flight(&self.key, &self.shared, |mut open| {
-            open.get_mut().seats -= 1;
-            (open.get().seats == 0).then(|| open.remove())
+            open.get_mut().waiters -= 1;
+            (open.get().waiters == 0).then(|| open.remove())
         });
         if let Some(task) = left.flatten().and_then(|flight| flight.task) {
             task.abort();
@@ -160,25 +160,25 @@ impl<S> Drop for Seat<S> {
 }
 
 /// Ends the flight, also when the work panics or its runtime stops.
-struct Landing<S: Shared> {
+struct FlightEnd<S: Completion> {
     table: Arc<Table<S>>,
     key: CacheKey,
     shared: Arc<S>,
-    has_landed: bool,
+    is_free: bool,
 }
 
-impl<S: Shared> Landing<S> {
+impl<S: Completion> FlightEnd<S> {
     /// Frees the key: who comes now begins anew. What the flight came to is told afterwards.
     fn free(&mut self) {
-        self.has_landed = true;
+        self.is_free = true;
         // Dropped outside of the lock.
         drop(self.table.with_flight(&self.key, &self.shared, |open| open.remove()));
     }
 }
 
-impl<S: Shared> Drop for Landing<S> {
+impl<S: Completion> Drop for FlightEnd<S> {
     fn drop(&mut self) {
-        if !self.has_landed {
+        if !self.is_free {
             self.free();
             let error = if std::thread::panicking() {
                 GatewayError::internal("the call that was shared panicked")

@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::{Flights, Follow, Landing, Lead, Seat, Shared};
+use super::{Completion, FlightEnd, Flights, Follower, Leader, Waiter};
 use gateway_model::EventSource;
 use gateway_model::StreamEvent;
 use gateway_model::error::{Failure, GatewayError};
@@ -32,7 +32,7 @@ impl<H> Default for SharedStream<H> {
     }
 }
 
-impl<H: Clone + Send + Sync + 'static> Shared for SharedStream<H> {
+impl<H: Clone + Send + Sync + 'static> Completion for SharedStream<H> {
     fn fail(&self, failure: Failure) {
         self.log.send_if_modified(|log| {
             let is_first = log.end.is_none();
@@ -42,34 +42,34 @@ impl<H: Clone + Send + Sync + 'static> Shared for SharedStream<H> {
     }
 }
 
-impl<H: Clone + Send + Sync + 'static> Lead<SharedStream<H>> {
+impl<H: Clone + Send + Sync + 'static> Leader<SharedStream<H>> {
     /// Opens the stream for all who have joined and will join until it ends, and reads it as they ask for it. The
     /// source is dropped before its end is told to anyone, and at once when all have left.
-    pub fn run<W>(self, open: W) -> Follow<SharedStream<H>>
+    pub fn run<W>(self, open: W) -> Follower<SharedStream<H>>
     where
         W: Future<Output = Result<(H, Box<dyn EventSource>), Failure>> + Send + 'static,
     {
-        self.spawn(|landing| write(landing, open))
+        self.spawn(|flight_end| write(flight_end, open))
     }
 }
 
 /// The work of a flight: from the source into the log.
 async fn write<H: Clone + Send + Sync + 'static>(
-    mut landing: Landing<SharedStream<H>>,
+    mut flight_end: FlightEnd<SharedStream<H>>,
     open: impl Future<Output = Result<(H, Box<dyn EventSource>), Failure>> + Send,
 ) {
     let (head, mut source) = match open.await {
         Ok(opened) => opened,
         Err(failure) => {
-            landing.free();
-            return landing.shared.fail(failure);
+            flight_end.free();
+            return flight_end.shared.fail(failure);
         }
     };
-    landing.shared.log.send_modify(|log| log.head = Some(head));
-    let mut wanted = landing.shared.wanted.subscribe();
+    flight_end.shared.log.send_modify(|log| log.head = Some(head));
+    let mut wanted = flight_end.shared.wanted.subscribe();
     let (mut batch, mut held) = (Vec::new(), 0);
     let end = loop {
-        // The sender lives as long as `landing`.
+        // The sender lives as long as `flight_end`.
         let _ = wanted.wait_for(|wanted| *wanted > held).await;
         match source.next(&mut batch).await {
             Ok(true) => {}
@@ -77,28 +77,28 @@ async fn write<H: Clone + Send + Sync + 'static>(
             Err(failure) => break Err(failure),
         }
         held += batch.len();
-        landing.shared.log.send_if_modified(|log| {
+        flight_end.shared.log.send_if_modified(|log| {
             let has_more = !batch.is_empty();
             log.events.append(&mut batch);
             has_more
         });
     };
     drop(source);
-    landing.free();
-    landing.shared.log.send_modify(|log| {
+    flight_end.free();
+    flight_end.shared.log.send_modify(|log| {
         log.events.append(&mut batch);
         log.end.get_or_insert(end);
     });
 }
 
-impl<H: Clone + Send + Sync + 'static> Follow<SharedStream<H>> {
+impl<H: Clone + Send + Sync + 'static> Follower<SharedStream<H>> {
     /// Waits until the stream is open. A wait that is given up leaves the flight.
     ///
     /// # Errors
     /// The stream did not open, for the same reason for all; `internal` if opening it panicked, `aborted` if its leader
     /// gave it up.
     pub async fn open(self) -> Result<(H, FlightStream<H>), Failure> {
-        let mut log = self.seat.shared.log.subscribe();
+        let mut log = self.waiter.shared.log.subscribe();
         let opened = match log.wait_for(|log| log.head.is_some() || log.end.is_some()).await {
             Ok(log) => match (&log.head, &log.end) {
                 (Some(head), _) => Ok(head.clone()),
@@ -107,13 +107,13 @@ impl<H: Clone + Send + Sync + 'static> Follow<SharedStream<H>> {
             },
             Err(_) => Err(endless()),
         };
-        Ok((opened?, FlightStream { seat: self.seat, log, read: 0 }))
+        Ok((opened?, FlightStream { waiter: self.waiter, log, read: 0 }))
     }
 }
 
 /// One caller's reading of a shared stream. Dropping it leaves the flight.
 pub struct FlightStream<H: Clone + Send + Sync + 'static> {
-    seat: Seat<SharedStream<H>>,
+    waiter: Waiter<SharedStream<H>>,
     log: watch::Receiver<Log<H>>,
     /// Events this reader has taken.
     read: usize,
@@ -122,7 +122,7 @@ pub struct FlightStream<H: Clone + Send + Sync + 'static> {
 impl<H: Clone + Send + Sync + 'static> FlightStream<H> {
     async fn read(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
         let read = self.read;
-        self.seat.shared.wanted.send_if_modified(|wanted| {
+        self.waiter.shared.wanted.send_if_modified(|wanted| {
             let is_more = *wanted <= read;
             *wanted = (*wanted).max(read + 1);
             is_more

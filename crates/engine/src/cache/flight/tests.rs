@@ -12,9 +12,9 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::cache::CachedAnswer;
 use futures::future::BoxFuture;
 use gateway_model::EventSource;
+use gateway_model::Outcome;
 use gateway_model::error::ErrorKind;
 use gateway_model::{Answer, AnswerBuilder, ChatRequest, StreamEvent};
 
@@ -25,9 +25,9 @@ fn key(number: usize) -> CacheKey {
     CacheKey::of_chat(&ChatRequest::default(), None, &number.to_string(), "")
 }
 
-fn answer(content: &str) -> Arc<CachedAnswer> {
+fn answer(content: &str) -> Arc<Outcome> {
     let answer = Answer { content: content.to_owned(), ..Answer::default() };
-    Arc::new(CachedAnswer { answer, ..CachedAnswer::default() })
+    Arc::new(Outcome { answer, ..Outcome::default() })
 }
 
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -58,14 +58,14 @@ impl Drop for Flag {
     }
 }
 
-fn lead<S: Shared>(joined: Joined<S>) -> Lead<S> {
+fn lead<S: Completion>(joined: Joined<S>) -> Leader<S> {
     match joined {
         Joined::Leader(lead) => lead,
         Joined::Follower(_) => panic!("somebody leads already"),
     }
 }
 
-fn follow<S: Shared>(joined: Joined<S>) -> Follow<S> {
+fn follow<S: Completion>(joined: Joined<S>) -> Follower<S> {
     match joined {
         Joined::Follower(follow) => follow,
         Joined::Leader(_) => panic!("nobody leads"),
