@@ -32,7 +32,7 @@ fn spent(guard: &BudgetGuard) -> BudgetUsage {
 }
 
 #[test]
-fn hard_looks_at_others_but_not_at_the_call_itself() {
+fn hard_enforcement_counts_other_calls_but_not_the_call_itself() {
     let guard = guard([total(10, Enforcement::Hard)]);
     let first = admit(&guard, 8, Some(100));
     let refusal = guard.admit(&ANY, FakeCall::new(1, Some(1))).unwrap_err();
@@ -51,7 +51,7 @@ fn hard_looks_at_others_but_not_at_the_call_itself() {
 }
 
 #[test]
-fn soft_admits_with_a_warning() {
+fn soft_enforcement_admits_with_a_warning() {
     let guard = guard([total(10, Enforcement::Soft)]);
     guard.record(&ANY, usage(11, 0, 0.0));
     let call = FakeCall::new(1, Some(1));
@@ -61,7 +61,7 @@ fn soft_admits_with_a_warning() {
 }
 
 #[test]
-fn strict_counts_the_calls_own_bound() {
+fn strict_enforcement_counts_the_calls_own_bound() {
     let guard = guard([total(100, Enforcement::Strict)]);
     let refusal = guard.admit(&ANY, FakeCall::new(51, Some(50))).unwrap_err();
     assert_eq!(refusal.warnings, ["[daily] total tokens 101 > limit 100"]);
@@ -75,7 +75,7 @@ fn strict_counts_the_calls_own_bound() {
 }
 
 #[test]
-fn the_cap_is_known_before_a_call_is_admitted() {
+fn output_cap_is_known_before_admission() {
     let capped = |cap, enforcement, key: Option<&str>| BudgetPolicy {
         scope: BudgetScope { kind: ScopeKind::User, key: key.map(str::to_owned) },
         max_output_tokens_per_call: cap,
@@ -95,7 +95,7 @@ fn the_cap_is_known_before_a_call_is_admitted() {
 }
 
 #[test]
-fn what_would_be_decided_is_told_and_nothing_is_changed() {
+fn would_admit_decides_as_admission_and_changes_nothing() {
     for enforcement in [Enforcement::Soft, Enforcement::Hard, Enforcement::Strict] {
         for window in [BudgetWindow::Request, BudgetWindow::Day] {
             let guard = guard([BudgetPolicy { window, ..total(100, enforcement) }]);
@@ -122,7 +122,7 @@ fn what_would_be_decided_is_told_and_nothing_is_changed() {
 }
 
 #[test]
-fn asking_begins_no_window() {
+fn would_admit_begins_no_window() {
     let time = ManualTime::new();
     let guard = BudgetGuard::with_clock(vec![total(10, Enforcement::Strict)], time.clock());
     let guard = Arc::new(guard);
@@ -136,7 +136,7 @@ fn asking_begins_no_window() {
 }
 
 #[test]
-fn strict_bounds_money_too() {
+fn strict_enforcement_bounds_cost() {
     let policy = BudgetPolicy {
         limits: BudgetLimits { max_cost_usd: Some(1.0), ..BudgetLimits::default() },
         ..policy("p", BudgetWindow::Hour, Enforcement::Strict)
@@ -149,7 +149,7 @@ fn strict_bounds_money_too() {
 }
 
 #[test]
-fn the_smallest_cap_of_strict_policies_is_sent_upstream() {
+fn lowest_output_cap_of_strict_policies_is_sent_upstream() {
     let capped = |cap| BudgetPolicy { max_output_tokens_per_call: cap, ..total(50_000, Enforcement::Strict) };
     let reservation = guard([capped(None)]).admit(&ANY, FakeCall::new(1, None)).unwrap();
     assert_eq!(reservation.output_cap(), Some(4096));
@@ -166,7 +166,7 @@ fn the_smallest_cap_of_strict_policies_is_sent_upstream() {
 }
 
 #[test]
-fn without_max_tokens_the_models_mean_is_reserved() {
+fn mean_output_of_the_model_is_reserved_without_max_tokens() {
     let guard = guard([total(50_000, Enforcement::Hard)]);
     let first = admit(&guard, 1, None);
     assert_eq!(first.output_cap(), None);
@@ -179,7 +179,7 @@ fn without_max_tokens_the_models_mean_is_reserved() {
 }
 
 #[test]
-fn a_request_window_refuses_before_anything_is_sent() {
+fn request_window_refuses_by_the_calls_own_estimate() {
     let limits = BudgetLimits { max_input_tokens: Some(10), ..BudgetLimits::default() };
     let request =
         |enforcement, limits| BudgetPolicy { limits, ..policy("r", BudgetWindow::Request, enforcement) };
@@ -202,7 +202,7 @@ fn a_request_window_refuses_before_anything_is_sent() {
 }
 
 #[test]
-fn a_large_budget_never_costs_a_count() {
+fn prompts_are_not_counted_far_from_a_limit() {
     for enforcement in [Enforcement::Soft, Enforcement::Hard, Enforcement::Strict] {
         let guard = guard([total(1_000_000, enforcement)]);
         let calls: Vec<_> = (0..100).map(|_| FakeCall::new(10, Some(10))).collect();
@@ -216,7 +216,7 @@ fn a_large_budget_never_costs_a_count() {
 }
 
 #[test]
-fn bounds_give_way_to_counts_when_a_limit_could_be_met() {
+fn prompts_are_counted_when_a_limit_could_be_reached() {
     let guard = guard([total(100, Enforcement::Hard)]);
     let calls: Vec<_> = (0..3).map(|_| FakeCall::new(20, Some(10))).collect();
     let first = guard.admit(&ANY, calls[0].clone()).unwrap();
@@ -231,7 +231,7 @@ fn bounds_give_way_to_counts_when_a_limit_could_be_met() {
 }
 
 #[test]
-fn what_is_refused_whatever_the_count_is_not_counted() {
+fn prompts_are_not_counted_when_any_count_is_refused() {
     let hard = guard([total(100, Enforcement::Hard)]);
     hard.record(&ANY, usage(101, 0, 0.0));
     let strict = guard([total(100, Enforcement::Strict)]);
@@ -243,7 +243,7 @@ fn what_is_refused_whatever_the_count_is_not_counted() {
 }
 
 #[test]
-fn a_call_may_end_while_another_counts_it() {
+fn active_call_may_end_while_another_counts_it() {
     let guard = guard([total(100, Enforcement::Hard)]);
     let held: Arc<Mutex<Option<Reservation>>> = Arc::default();
     let first = FakeCall::new(40, Some(10));
@@ -259,7 +259,7 @@ fn a_call_may_end_while_another_counts_it() {
 }
 
 #[test]
-fn dropping_returns_a_reservation_and_records_nothing() {
+fn dropped_reservation_is_returned_and_nothing_is_recorded() {
     let guard = guard([total(100, Enforcement::Hard)]);
     drop(admit(&guard, 10, Some(10)));
     let unwound = catch_unwind(AssertUnwindSafe(|| {
@@ -271,7 +271,7 @@ fn dropping_returns_a_reservation_and_records_nothing() {
 }
 
 #[test]
-fn scope_values_do_not_share_a_count() {
+fn scope_values_are_counted_apart() {
     let by_user = BudgetPolicy {
         scope: BudgetScope { kind: ScopeKind::User, key: None },
         ..total(10, Enforcement::Hard)
@@ -284,7 +284,7 @@ fn scope_values_do_not_share_a_count() {
 }
 
 #[test]
-fn reaching_warn_at_warns_once_in_a_window() {
+fn warn_at_warns_once_in_a_window() {
     let time = ManualTime::new();
     let limits = BudgetLimits {
         max_cost_usd: Some(10.0),
@@ -309,7 +309,7 @@ fn reaching_warn_at_warns_once_in_a_window() {
 }
 
 #[test]
-fn a_call_that_outlives_its_window_is_settled_in_the_next() {
+fn call_that_outlives_its_window_is_settled_in_the_next() {
     let time = ManualTime::new();
     let guard = Arc::new(BudgetGuard::with_clock(vec![total(100, Enforcement::Strict)], time.clock()));
     let held = admit(&guard, 10, Some(50));
@@ -323,7 +323,7 @@ fn a_call_that_outlives_its_window_is_settled_in_the_next() {
 }
 
 #[test]
-fn absurd_bounds_are_taken_off_exactly() {
+fn absurd_bounds_are_returned_exactly() {
     let guard = guard([total(u64::MAX, Enforcement::Soft)]);
     let small = admit(&guard, 1, Some(100));
     let huge: Vec<_> = (0..3).map(|_| admit(&guard, 1, Some(u64::MAX))).collect();
@@ -334,7 +334,7 @@ fn absurd_bounds_are_taken_off_exactly() {
 }
 
 #[test]
-fn policies_that_do_not_apply_ask_nothing() {
+fn policies_that_do_not_apply_neither_cap_nor_count() {
     let elsewhere = BudgetPolicy {
         scope: BudgetScope { kind: ScopeKind::Feature, key: Some("chat".into()) },
         ..total(1, Enforcement::Strict)
@@ -345,4 +345,39 @@ fn policies_that_do_not_apply_ask_nothing() {
         assert_eq!((reservation.output_cap(), call.counts()), (None, 0));
         assert_eq!(reservation.settle(usage(1000, 1000, 1.0)), [""; 0]);
     }
+}
+
+/// The calls that reserve bounds must be found whatever the enforcement was when they did, or nobody would ever know
+/// enough to decide.
+#[test]
+fn reload_with_another_enforcement_still_counts_active_calls() {
+    let guard = guard([total(100, Enforcement::Hard)]);
+    let first = FakeCall::new(20, Some(10));
+    let held = guard.admit(&ANY, first.clone()).unwrap();
+    guard.replace_policies(vec![total(100, Enforcement::Strict)]);
+    let second = guard.admit(&ANY, FakeCall::new(20, Some(10))).unwrap();
+    assert_eq!(first.counts(), 1);
+    drop((held, second));
+    assert_eq!(reserved(&guard), BudgetUsage::default());
+}
+
+#[test]
+fn reservations_of_removed_policies_are_forgotten() {
+    let named = |name: &str| BudgetPolicy { name: name.to_owned(), ..total(100, Enforcement::Hard) };
+    let guard = guard([named("old")]);
+    let held = admit(&guard, 10, Some(10));
+    guard.replace_policies(vec![named("new")]);
+    assert_eq!(held.settle(usage(10, 10, 0.0)), [""; 0]);
+    guard.replace_policies(vec![named("old"), named("new")]);
+    assert_eq!(guard.spent(), [("old".to_owned(), usage(0, 0, 0.0)), ("new".to_owned(), usage(0, 0, 0.0))]);
+    assert!(guard.reserved().iter().all(|(_, sum)| *sum == BudgetUsage::default()));
+}
+
+#[test]
+fn policies_that_count_the_same_keep_accounts_of_their_own_over_a_reload() {
+    let twice = || vec![total(100, Enforcement::Hard), total(50, Enforcement::Soft)];
+    let guard = guard(twice());
+    guard.replace_policies(twice());
+    guard.record(&ANY, usage(10, 0, 0.0));
+    assert!(guard.spent().iter().all(|(_, sum)| *sum == usage(10, 0, 0.0)));
 }

@@ -1,4 +1,4 @@
-//! Tokens and money that budgets add up.
+//! Sums of tokens and money.
 
 use std::ops::{Add, AddAssign, SubAssign};
 
@@ -12,7 +12,7 @@ pub struct BudgetUsage {
     pub cost: Usd,
 }
 
-/// A sum of usages. Wide, so that absurd token counts cannot saturate: what is added can be taken off again exactly.
+/// A sum of usages. Wide, so that absurd token counts cannot saturate: subtracting restores the sum exactly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     pub input: u128,
@@ -64,7 +64,7 @@ impl SubAssign for Amount {
     }
 }
 
-/// An amount known only to lie between two bounds; they are equal once it has been counted.
+/// An amount between two bounds, which are equal once it is counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Range {
     pub low: Amount,

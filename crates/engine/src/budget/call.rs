@@ -1,29 +1,29 @@
-//! What a call may use, between cheap bounds or counted.
+//! What a call may use: known by cheap bounds first, counted when a decision needs it.
 
 use super::amount::{Amount, Range};
 use gateway_model::Usd;
 use gateway_model::config::Enforcement;
 
-/// What a call may use. Counting is expensive and asked for only when a limit could be met.
+/// Estimates what a call may use. Counting is expensive; it happens only when a limit could be reached.
 pub trait CallEstimate: Send + Sync {
-    /// The model that output is expected of.
+    /// The model that will answer.
     fn model(&self) -> &str;
 
     /// Cheap, and never below [`CallEstimate::input_tokens`].
     fn input_upper_bound(&self) -> u64;
 
-    /// Counts the prompt. May be asked several times, from several threads: the implementor keeps the answer.
+    /// Counts the prompt. May be called several times, from several threads: the implementor caches the count.
     fn input_tokens(&self) -> u64;
 
-    /// The request's own bound on its output.
+    /// The request's own bound on its output tokens.
     fn max_tokens(&self) -> Option<u64>;
 
-    /// What so many tokens cost: never less for more of them.
+    /// What this many tokens cost; more tokens never cost less.
     fn cost(&self, input: u64, output: u64) -> Usd;
 }
 
 /// More than any call costs.
-const MOST_DOLLARS: f64 = 1e12;
+const MAX_DOLLARS: f64 = 1e12;
 
 /// A call's output tokens.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub(super) struct Outputs {
 
 /// What a call reserves.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Estimate {
+pub(super) struct ReservationAmount {
     pub outputs: Outputs,
     expected: Range,
     bound: Range,
@@ -43,24 +43,26 @@ pub(super) struct Estimate {
     pub counted: bool,
 }
 
-impl Estimate {
-    pub fn cheap(call: &dyn CallEstimate, outputs: Outputs) -> Self {
+impl ReservationAmount {
+    /// From bounds, without counting the prompt.
+    pub fn bounded(call: &dyn CallEstimate, outputs: Outputs) -> Self {
         Self::between(call, outputs, 0, call.input_upper_bound(), false)
     }
 
+    /// Counts the prompt.
     pub fn counted(call: &dyn CallEstimate, outputs: Outputs) -> Self {
         let input = call.input_tokens();
         Self::between(call, outputs, input, input, true)
     }
 
-    /// Strict policies reckon with the bound, others with what is expected.
+    /// What a policy of this enforcement reserves: `strict` the bound, others what is expected.
     pub fn under(&self, enforcement: Enforcement) -> Range {
         if enforcement == Enforcement::Strict { self.bound } else { self.expected }
     }
 
     fn between(call: &dyn CallEstimate, outputs: Outputs, low: u64, high: u64, counted: bool) -> Self {
-        // Sums of what calls hold must not saturate, or taking them off again would not lead back to zero.
-        let most = Usd::from_dollars(MOST_DOLLARS);
+        // Sums of reservations must not saturate, or returning them would not lead back to zero.
+        let most = Usd::from_dollars(MAX_DOLLARS);
         let amount = |input: u64, output: u64| Amount {
             input: input.into(),
             output: output.into(),

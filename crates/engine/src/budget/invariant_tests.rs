@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::ledger::Account;
 use super::testing::{FakeCall, ManualTime};
 use super::{BudgetGuard, BudgetUsage, Refusal, Reservation, Scope};
 use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
@@ -147,8 +148,8 @@ impl Run {
     }
 
     fn strict_limits_hold(&self) -> bool {
-        let state = self.guard.state();
-        self.guard.policies().iter().zip(&state.buckets).all(|(policy, buckets)| {
+        let ledger = self.guard.ledger();
+        ledger.accounts().iter().all(|Account { policy, buckets, .. }| {
             policy.enforcement != Enforcement::Strict
                 || buckets.values().all(|bucket| {
                     let spent = super::amount::Range::from(bucket.spent);
@@ -158,17 +159,17 @@ impl Run {
     }
 
     fn nothing_is_reserved(&self) -> bool {
-        let state = self.guard.state();
-        state.flights.is_empty()
-            && state.buckets.iter().flat_map(|buckets| buckets.values()).all(|bucket| {
-                bucket.reserved == Default::default() && bucket.flights == 0 && bucket.uncounted == 0
+        let ledger = self.guard.ledger();
+        !ledger.has_active_calls()
+            && ledger.accounts().iter().flat_map(|account| account.buckets.values()).all(|bucket| {
+                bucket.reserved == Default::default() && bucket.active_calls == 0 && bucket.uncounted == 0
             })
     }
 }
 
 fn sum_settled(guard: &BudgetGuard, settled: &[(Scope<'static>, BudgetUsage)]) -> Vec<(String, BudgetUsage)> {
     let window = super::limits::Subject::Window;
-    let sum = |policy: &super::guard::Policy| {
+    let sum = |policy: &super::policy::Policy| {
         let mut sum = BudgetUsage::default();
         let applies = |scope| policy.subject == window && policy.scope_key(scope).is_some();
         for (_, used) in settled.iter().filter(|(scope, _)| applies(scope)) {
@@ -178,7 +179,8 @@ fn sum_settled(guard: &BudgetGuard, settled: &[(Scope<'static>, BudgetUsage)]) -
         }
         sum
     };
-    guard.policies().iter().map(|policy| (policy.name.clone(), sum(policy))).collect()
+    let ledger = guard.ledger();
+    ledger.accounts().iter().map(|account| (account.policy.name.clone(), sum(&account.policy))).collect()
 }
 
 proptest! {
@@ -194,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn strict_limits_are_never_passed(policies in policies(), steps in steps(90)) {
+    fn strict_limits_are_never_exceeded(policies in policies(), steps in steps(90)) {
         let mut run = Run::new(policies);
         for step in &steps {
             let _ = run.step(step, false);
@@ -205,7 +207,7 @@ proptest! {
     }
 
     #[test]
-    fn bounds_decide_as_counts_would(policies in policies(), steps in steps(90)) {
+    fn bounds_lead_to_the_same_decisions_as_counts(policies in policies(), steps in steps(90)) {
         let mut bounds = Run::new(policies.clone());
         let mut counts = Run::new(policies);
         for step in &steps {
@@ -263,5 +265,5 @@ fn eight_threads_leave_nothing_reserved_and_nothing_uncounted() {
     assert!(spent.input_tokens + spent.output_tokens <= 100_000);
     assert!(spent.input_tokens > 50_000, "the limit was approached");
     assert!(guard.reserved().iter().all(|(_, held)| *held == BudgetUsage::default()));
-    assert!(guard.state().flights.is_empty());
+    assert!(!guard.ledger().has_active_calls());
 }

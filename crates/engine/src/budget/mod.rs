@@ -1,15 +1,22 @@
-//! Budgets: what calls may spend in a window, per policy and scope value.
+//! Budgets: what calls may spend in a window, for each policy and scope value.
 //!
 //! [`BudgetTracker`] and [`BudgetGuard::check`] compare plain figures. A gateway's calls go through
-//! [`BudgetGuard::admit`]: a call reserves what it may use while it is in flight, and the [`Reservation`] is settled
-//! to the real figure or, dropped, returned.
+//! [`BudgetGuard::admit`]: a call reserves what it may use while it is in flight, and the [`Reservation`] is settled with
+//! what it really used or, if dropped, returned.
+//!
+//! Each file uses only those further down: `admission`, `reservation`, `guard` (the lock), `decision`, `ledger` (the state),
+//! then `policy`, `call`, `output_estimate`, `window`, `limits` and `amount`. There is one lock, around the ledger; nothing
+//! is called under it that is not ours, and no other lock is taken.
 
 mod admission;
 mod amount;
 mod call;
+mod decision;
 mod guard;
+mod ledger;
 mod limits;
-mod mean;
+mod output_estimate;
+mod policy;
 mod reservation;
 mod tracker;
 mod window;
@@ -23,6 +30,8 @@ mod testing;
 
 pub use amount::BudgetUsage;
 pub use call::CallEstimate;
-pub use guard::{BudgetGuard, GuardCheck, Scope};
-pub use reservation::{Refusal, Reservation};
+pub use decision::{GuardCheck, Refusal};
+pub use guard::BudgetGuard;
+pub use policy::Scope;
+pub use reservation::Reservation;
 pub use tracker::{BudgetCheck, BudgetTracker};

@@ -1,44 +1,19 @@
-//! What a call in flight holds of the budgets.
+//! What an admitted call reserves of the budgets.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::amount::{Amount, BudgetUsage};
-use super::call::{CallEstimate, Estimate};
-use super::guard::{BudgetGuard, State};
-use gateway_model::config::Enforcement;
+use super::amount::BudgetUsage;
+use super::call::CallEstimate;
+use super::guard::BudgetGuard;
 
-/// The policy that refused a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    pub policy: String,
-    /// `[POLICY] REASON` for each limit found exceeded; the last is that of the refusal.
-    pub warnings: Vec<String>,
-}
-
-/// A bucket that a call reserves in.
-#[derive(PartialEq, Eq)]
-pub(super) struct Hold {
-    /// Of the policy whose bucket it is.
-    pub slot: usize,
-    pub key: Arc<str>,
-    /// By which the held amount was chosen.
-    pub enforcement: Enforcement,
-}
-
-/// A call in flight.
-pub(super) struct Flight {
-    pub call: Arc<dyn CallEstimate>,
-    pub estimate: Estimate,
-    pub holds: Vec<Hold>,
-}
-
-/// An admitted call's part of the budgets. Dropped without being settled, it is returned and nothing is recorded.
+/// An admitted call's reservation. If it is dropped without being settled, it is returned and nothing is recorded.
 #[must_use = "dropping a reservation returns it"]
 pub struct Reservation {
     guard: Arc<BudgetGuard>,
     call: Arc<dyn CallEstimate>,
-    flight: Option<u64>,
+    /// In the ledger; `None` if nothing is reserved there.
+    active_call: Option<u64>,
     output_cap: Option<u64>,
     warnings: Vec<String>,
 }
@@ -47,11 +22,11 @@ impl Reservation {
     pub(super) fn new(
         guard: Arc<BudgetGuard>,
         call: Arc<dyn CallEstimate>,
-        flight: Option<u64>,
+        active_call: Option<u64>,
         output_cap: Option<u64>,
         warnings: Vec<String>,
     ) -> Self {
-        Self { guard, call, flight, output_cap, warnings }
+        Self { guard, call, active_call, output_cap, warnings }
     }
 
     /// The `max_tokens` to send upstream: set where a strict policy applies and the request has none of its own.
@@ -59,15 +34,11 @@ impl Reservation {
         self.output_cap
     }
 
-    /// Counts what the call has used beside what it is settled with.
+    /// Records what the call used in addition to what it will be settled with.
     pub fn record_further(&self, usage: BudgetUsage) {
-        let Some(id) = self.flight else { return };
+        let Some(id) = self.active_call else { return };
         let now = self.guard.clock.now();
-        let mut state = self.guard.state();
-        let State { flights, buckets, .. } = &mut *state;
-        for hold in flights.get(&id).iter().flat_map(|flight| &flight.holds) {
-            buckets[hold.slot].current(Arc::clone(&hold.key), now).spent += Amount::from(usage);
-        }
+        self.guard.ledger().record_for(id, usage, now);
     }
 
     /// `[POLICY] REASON` for each soft limit that was exceeded at admission.
@@ -75,56 +46,46 @@ impl Reservation {
         &self.warnings
     }
 
-    /// Records what the call really used in place of what it held. Returns a warning for each policy of which this
+    /// Records what the call really used in place of what it reserved. Returns a warning for each policy of which this
     /// reached the `warnAt` fraction of some limit.
     #[must_use = "the warnings are to be printed"]
     pub fn settle(mut self, usage: BudgetUsage) -> Vec<String> {
-        if !self.guard.is_empty() {
-            self.guard.means().learn(self.call.model(), usage.output_tokens);
-        }
-        self.finish(Some(usage))
+        self.close(Some(usage))
     }
 
-    /// Takes the reservation off; `usage` comes in its place.
-    fn finish(&mut self, usage: Option<BudgetUsage>) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let Some(id) = self.flight.take() else { return warnings };
-        let now = self.guard.clock.now();
-        let policies = self.guard.policies();
-        let mut state = self.guard.state();
-        let flight = state.flights.remove(&id);
-        for hold in flight.iter().flat_map(|flight| &flight.holds) {
-            let buckets = &mut state.buckets[hold.slot];
-            if let (Some(bucket), Some(Flight { estimate, .. })) = (buckets.get_mut(&hold.key), &flight) {
-                bucket.release(estimate.under(hold.enforcement), estimate.counted);
-            }
-            if let Some(usage) = usage {
-                let bucket = buckets.current(Arc::clone(&hold.key), now);
-                let before = bucket.spent;
-                bucket.spent += Amount::from(usage);
-                let policy = policies.iter().find(|policy| policy.slot == hold.slot);
-                let crossing =
-                    policy.and_then(|policy| Some((policy, policy.limits.crossing(&before, &bucket.spent)?)));
-                warnings.extend(crossing.map(|(policy, text)| policy.warning(&text)));
-            }
+    /// Returns the reservation and records `usage`, if there is any.
+    fn close(&mut self, usage: Option<BudgetUsage>) -> Vec<String> {
+        let id = self.active_call.take();
+        if id.is_none() && usage.is_none() {
+            return Vec::new();
         }
-        // What a call owns is not ours to free under the lock.
-        drop(state);
-        drop(flight);
+        let model = self.call.model();
+        let now = self.guard.clock.now();
+        let mut ledger = self.guard.ledger();
+        if let Some(usage) = usage
+            && !ledger.accounts().is_empty()
+        {
+            ledger.output_stats.record(model, usage.output_tokens);
+        }
+        let Some(id) = id else { return Vec::new() };
+        let (ended, warnings) = ledger.remove(id, usage, now);
+        // What a call owns is freed without the lock.
+        drop(ledger);
+        drop(ended);
         warnings
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.finish(None);
+        self.close(None);
     }
 }
 
 impl fmt::Debug for Reservation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Reservation")
-            .field("flight", &self.flight)
+            .field("active_call", &self.active_call)
             .field("output_cap", &self.output_cap)
             .field("warnings", &self.warnings)
             .finish_non_exhaustive()

@@ -40,6 +40,15 @@ pub fn policy(name: &str, window: BudgetWindow, enforcement: Enforcement) -> Bud
     }
 }
 
+/// A policy of 10 tokens a day.
+pub fn scoped(name: &str, kind: ScopeKind, key: Option<&str>, enforcement: Enforcement) -> BudgetPolicy {
+    BudgetPolicy {
+        scope: BudgetScope { kind, key: key.map(str::to_owned) },
+        limits: BudgetLimits { max_total_tokens: Some(10), ..BudgetLimits::default() },
+        ..policy(name, BudgetWindow::Day, enforcement)
+    }
+}
+
 pub fn usage(input_tokens: u64, output_tokens: u64, dollars: f64) -> BudgetUsage {
     BudgetUsage { input_tokens, output_tokens, cost: Usd::from_dollars(dollars) }
 }

@@ -23,7 +23,7 @@ pub struct BudgetCheck {
 
 impl BudgetCheck {
     /// Compares `projected` with `limits`.
-    pub(super) fn of(limits: &Limits, subject: Subject, enforcement: Enforcement, projected: Amount) -> Self {
+    fn of(limits: &Limits, subject: Subject, enforcement: Enforcement, projected: Amount) -> Self {
         match limits.judge(subject, &Range::from(projected)) {
             Verdict::Exceeded(metric) => Self {
                 allowed: enforcement == Enforcement::Soft,
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_window_looks_at_the_request_alone() {
+    fn request_window_looks_at_the_request_alone() {
         let request = |limits| BudgetPolicy { window: BudgetWindow::Request, ..limited(limits) };
         let input = request(BudgetLimits { max_input_tokens: Some(10), ..BudgetLimits::default() });
         assert_eq!(reason(&input, usage(100, 0, 0.0), usage(10, 0, 0.0)), None);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn only_soft_enforcement_allows_what_exceeds() {
+    fn only_soft_enforcement_allows_exceeding_a_limit() {
         let tracker = BudgetTracker::default();
         let mut policy = limited(BudgetLimits { max_total_tokens: Some(1), ..BudgetLimits::default() });
         for (enforcement, allowed) in
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_names_and_windows_have_counts_of_their_own() {
+    fn keys_names_and_windows_are_counted_apart() {
         let tracker = BudgetTracker::default();
         let day = limited(BudgetLimits { max_total_tokens: Some(5), ..BudgetLimits::default() });
         let hour = BudgetPolicy { window: BudgetWindow::Hour, ..day.clone() };
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_begins_the_window_too() {
+    fn check_begins_the_window_too() {
         let time = ManualTime::new();
         let tracker = BudgetTracker::with_clock(time.clock());
         let policy = limited(BudgetLimits { max_total_tokens: Some(5), ..BudgetLimits::default() });

@@ -1,5 +1,6 @@
-//! Rolling windows: what was spent and is reserved, per scope value.
+//! Rolling windows: what was spent and is reserved for each scope value.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::amount::{Amount, Range};
 
-/// Where the time comes from; tests set it by hand.
+/// The source of the current time; tests set it by hand.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Clock {
     #[default]
@@ -30,31 +31,37 @@ impl Clock {
 pub(super) struct Bucket {
     started: Instant,
     pub spent: Amount,
-    /// Of the calls in flight, `flights` in number; it outlives the window, as they do.
+    /// What the active calls reserve. It outlives the window, as they do.
     pub reserved: Range,
-    pub flights: usize,
-    /// How many of the calls in flight hold an upper bound instead of a count.
+    pub active_calls: usize,
+    /// Active calls that reserve an upper bound instead of a count.
     pub uncounted: usize,
 }
 
 impl Bucket {
     fn new(now: Instant) -> Self {
-        Self { started: now, spent: Amount::default(), reserved: Range::default(), flights: 0, uncounted: 0 }
+        Self {
+            started: now,
+            spent: Amount::default(),
+            reserved: Range::default(),
+            active_calls: 0,
+            uncounted: 0,
+        }
     }
 
     fn expired(&self, duration: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.started) >= duration
     }
 
-    pub fn hold(&mut self, range: Range, counted: bool) {
+    pub fn reserve(&mut self, range: Range, counted: bool) {
         self.reserved += range;
-        self.flights += 1;
+        self.active_calls += 1;
         self.uncounted += usize::from(!counted);
     }
 
     pub fn release(&mut self, range: Range, counted: bool) {
         self.reserved -= range;
-        self.flights = self.flights.saturating_sub(1);
+        self.active_calls = self.active_calls.saturating_sub(1);
         self.uncounted = self.uncounted.saturating_sub(usize::from(!counted));
     }
 }
@@ -72,7 +79,7 @@ impl<K: Hash + Eq> Buckets<K> {
         Self { duration, swept: now, by_key: HashMap::new() }
     }
 
-    /// The bucket of `key`: begun now if there is none, begun anew if its window is over.
+    /// The bucket of `key`. Its window begins now if there is none, or if it is over.
     pub fn current(&mut self, key: K, now: Instant) -> &mut Bucket {
         self.sweep(now);
         let bucket = self.by_key.entry(key).or_insert_with(|| Bucket::new(now));
@@ -83,16 +90,25 @@ impl<K: Hash + Eq> Buckets<K> {
         bucket
     }
 
-    pub fn get(&self, key: &K) -> Option<&Bucket> {
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&Bucket>
+    where
+        K: Borrow<Q>,
+    {
         self.by_key.get(key)
     }
 
-    pub fn get_mut(&mut self, key: &K) -> Option<&mut Bucket> {
+    pub fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut Bucket>
+    where
+        K: Borrow<Q>,
+    {
         self.by_key.get_mut(key)
     }
 
-    /// What was spent in the window of `key` and what calls in flight hold of it. Looking begins no window.
-    pub fn held(&self, key: &K, now: Instant) -> Range {
+    /// What was spent in the window of `key` plus what active calls reserve. Begins no window.
+    pub fn committed<Q: Hash + Eq + ?Sized>(&self, key: &Q, now: Instant) -> Range
+    where
+        K: Borrow<Q>,
+    {
         self.by_key.get(key).map_or_else(Range::default, |bucket| {
             let spent = if bucket.expired(self.duration, now) { Amount::default() } else { bucket.spent };
             Range::from(spent) + bucket.reserved
@@ -108,13 +124,13 @@ impl<K: Hash + Eq> Buckets<K> {
         self.by_key.values().fold(Amount::default(), |sum, bucket| sum + bucket.reserved.high)
     }
 
-    /// Keys are user input: once a window length, those out of use are forgotten.
+    /// Keys are user input: once per window length, those out of use are forgotten.
     fn sweep(&mut self, now: Instant) {
         if now.saturating_duration_since(self.swept) < self.duration {
             return;
         }
         self.swept = now;
-        self.by_key.retain(|_, bucket| bucket.flights > 0 || !bucket.expired(self.duration, now));
+        self.by_key.retain(|_, bucket| bucket.active_calls > 0 || !bucket.expired(self.duration, now));
         if self.by_key.len() < self.by_key.capacity() / 4 {
             self.by_key.shrink_to_fit();
         }
@@ -132,7 +148,7 @@ impl<K: Hash + Eq> Buckets<K> {
 }
 
 impl Buckets<Arc<str>> {
-    /// `name` as a key, without copying it when its bucket is there already.
+    /// `name` as a key; copied only if it has no bucket yet.
     pub fn key(&self, name: &str) -> Arc<str> {
         self.by_key.get_key_value(name).map_or_else(|| Arc::from(name), |(key, _)| Arc::clone(key))
     }
@@ -149,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_begins_with_its_first_use_and_ends_after_its_length() {
+    fn window_begins_with_its_first_use_and_ends_after_its_length() {
         let start = Instant::now();
         let mut buckets = Buckets::new(HOUR, start - HOUR / 2);
         buckets.current("k", start).spent += one_token();
@@ -161,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn expired_buckets_are_forgotten_unless_a_call_is_in_flight() {
+    fn expired_buckets_are_forgotten_unless_a_call_is_active() {
         let start = Instant::now();
         let mut buckets = Buckets::new(HOUR, start);
         for key in 0..1000 {
             buckets.current(key, start).spent += one_token();
         }
-        buckets.current(7, start).hold(Range::from(one_token()), true);
+        buckets.current(7, start).reserve(Range::from(one_token()), true);
         buckets.current(5000, start + HOUR);
         assert_eq!(buckets.len(), 2);
         assert_eq!(buckets.current(7, start + HOUR).spent, Amount::default());

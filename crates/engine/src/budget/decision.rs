@@ -1,0 +1,79 @@
+//! Whether policies let a call pass: the one place that decides.
+
+use serde::Serialize;
+
+use super::amount::Range;
+use super::ledger::{Account, Ledger};
+use super::limits::Verdict;
+use super::policy::Scope;
+use gateway_model::config::Enforcement;
+
+/// Whether all policies let a request pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuardCheck {
+    pub allowed: bool,
+    /// `[POLICY] REASON` for each limit that is exceeded, including the one that blocks.
+    pub warnings: Vec<String>,
+    /// The first policy that does not allow the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<String>,
+}
+
+/// The policy that refused a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub policy: String,
+    /// `[POLICY] REASON` for each limit found exceeded; the last is that of the refusal.
+    pub warnings: Vec<String>,
+}
+
+pub(super) enum Decision<'a> {
+    /// With a warning for each limit of a `soft` policy that is exceeded.
+    Admitted(Vec<String>),
+    Refused(Refusal),
+    /// The bounds of this bucket lie on either side of a limit; exact amounts never do.
+    Unsure {
+        account: u64,
+        key: &'a str,
+    },
+}
+
+/// Compares the policies that apply, in order up to the first that refuses, with what `projected` says that each would
+/// stand at with the call. It gets the account and the scope value.
+pub(super) fn decide<'a>(
+    ledger: &mut Ledger,
+    scope: &Scope<'a>,
+    mut projected: impl FnMut(&mut Account, &'a str) -> Range,
+) -> Decision<'a> {
+    let mut warnings = Vec::new();
+    for (account, key) in ledger.applicable(scope) {
+        let projected = projected(account, key);
+        let policy = &account.policy;
+        match policy.limits.judge(policy.subject, &projected) {
+            Verdict::Within => {}
+            Verdict::Unsure => return Decision::Unsure { account: account.id, key },
+            Verdict::Exceeded(metric) => {
+                let reason = policy.limits.reason(policy.subject, metric, &projected.low);
+                warnings.push(policy.warning(&reason));
+                if policy.enforcement != Enforcement::Soft {
+                    return Decision::Refused(Refusal { policy: policy.name.clone(), warnings });
+                }
+            }
+        }
+    }
+    Decision::Admitted(warnings)
+}
+
+impl GuardCheck {
+    /// A request that passes.
+    pub(super) fn allowed(warnings: Vec<String>) -> Self {
+        Self { allowed: true, warnings, blocked_by: None }
+    }
+}
+
+impl From<Refusal> for GuardCheck {
+    fn from(refusal: Refusal) -> Self {
+        Self { allowed: false, warnings: refusal.warnings, blocked_by: Some(refusal.policy) }
+    }
+}

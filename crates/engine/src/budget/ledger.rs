@@ -1,0 +1,202 @@
+//! The state of all budgets: an account for each policy, the calls in flight, and what models usually answer.
+//!
+//! It knows no locks and decides nothing: [`super::guard::BudgetGuard`] keeps it under its only lock, and
+//! [`super::decision`] compares it with limits. No method calls code that is not ours, with one exception to keep in mind:
+//! an [`ActiveCall`] that is dropped frees what the caller gave, so [`Ledger::remove`] hands it out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::amount::{Amount, BudgetUsage};
+use super::call::{CallEstimate, Outputs, ReservationAmount};
+use super::limits::Subject;
+use super::output_estimate::OutputStats;
+use super::policy::{Policy, Scope};
+use super::window::Buckets;
+use gateway_model::config::{BudgetPolicy, Enforcement};
+
+/// A policy and what was counted for it.
+pub(super) struct Account {
+    /// Never used again for another account.
+    pub id: u64,
+    pub policy: Policy,
+    /// One for each scope value; none if the policy looks at single calls.
+    pub buckets: Buckets<Arc<str>>,
+}
+
+/// A bucket that a call reserves in.
+pub(super) struct Reserved {
+    account: u64,
+    key: Arc<str>,
+    /// The policy's at admission: the reserved amount was chosen by it.
+    enforcement: Enforcement,
+}
+
+/// An admitted call that has not ended.
+pub(super) struct ActiveCall {
+    pub call: Arc<dyn CallEstimate>,
+    amount: ReservationAmount,
+    reserved: Vec<Reserved>,
+}
+
+/// An active call that reserves an upper bound.
+pub(super) struct Uncounted {
+    pub id: u64,
+    pub call: Arc<dyn CallEstimate>,
+    pub outputs: Outputs,
+}
+
+#[derive(Default)]
+pub(super) struct Ledger {
+    /// In the order of the configuration.
+    accounts: Vec<Account>,
+    last_account: u64,
+    active_calls: HashMap<u64, ActiveCall>,
+    last_call: u64,
+    pub output_stats: OutputStats,
+}
+
+impl Ledger {
+    /// Replaces the policies; those without limits are left out. Policies that stay, by name, scope and window, keep their
+    /// accounts. The other accounts are gone: calls in flight that reserve in them have nothing to return.
+    pub fn replace_policies(&mut self, policies: Vec<BudgetPolicy>, now: Instant) {
+        let mut before = std::mem::take(&mut self.accounts);
+        for policy in policies.into_iter().map(Policy::from).filter(|policy| !policy.limits.is_empty()) {
+            let kept = before.iter().position(|account| policy.counts_like(&account.policy));
+            let (id, buckets) = match kept.map(|index| before.remove(index)) {
+                Some(account) => (account.id, account.buckets),
+                None => {
+                    self.last_account += 1;
+                    (self.last_account, Buckets::new(policy.window, now))
+                }
+            };
+            self.accounts.push(Account { id, policy, buckets });
+        }
+    }
+
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// The accounts whose policies apply, each with the scope value to count under.
+    pub fn applicable<'a>(&mut self, scope: &Scope<'a>) -> impl Iterator<Item = (&mut Account, &'a str)> {
+        let scope = *scope;
+        let accounts = self.accounts.iter_mut();
+        accounts.filter_map(move |account| account.policy.scope_key(&scope).map(|key| (account, key)))
+    }
+
+    /// Adds `usage` to the window of every policy that applies.
+    pub fn record(&mut self, scope: &Scope<'_>, usage: BudgetUsage, now: Instant) {
+        let windows = self.applicable(scope).filter(|(account, _)| account.policy.subject == Subject::Window);
+        for (Account { buckets, .. }, name) in windows {
+            buckets.current(buckets.key(name), now).spent += Amount::from(usage);
+        }
+    }
+
+    /// Reserves `amount` for a call that was admitted. `None`: no window applies, and there is nothing to return.
+    pub fn insert(
+        &mut self,
+        scope: &Scope<'_>,
+        call: &Arc<dyn CallEstimate>,
+        amount: ReservationAmount,
+        now: Instant,
+    ) -> Option<u64> {
+        let mut reserved = Vec::new();
+        let windows = self.applicable(scope).filter(|(account, _)| account.policy.subject == Subject::Window);
+        for (Account { id, policy, buckets }, name) in windows {
+            let (key, enforcement) = (buckets.key(name), policy.enforcement);
+            buckets.current(Arc::clone(&key), now).reserve(amount.under(enforcement), amount.counted);
+            reserved.push(Reserved { account: *id, key, enforcement });
+        }
+        if reserved.is_empty() {
+            return None;
+        }
+        self.last_call += 1;
+        self.active_calls.insert(self.last_call, ActiveCall { call: Arc::clone(call), amount, reserved });
+        Some(self.last_call)
+    }
+
+    /// The active calls that reserve an upper bound in this bucket.
+    pub fn uncounted(&self, account: u64, name: &str) -> Vec<Uncounted> {
+        let bucket = self
+            .accounts
+            .iter()
+            .find(|other| other.id == account)
+            .and_then(|account| account.buckets.get(name));
+        let reserves_there = |call: &ActiveCall| {
+            call.reserved.iter().any(|reserved| reserved.account == account && &*reserved.key == name)
+        };
+        let calls = self.active_calls.iter();
+        calls
+            .filter(|(_, active)| !active.amount.counted && reserves_there(active))
+            .map(|(&id, active)| Uncounted {
+                id,
+                call: Arc::clone(&active.call),
+                outputs: active.amount.outputs,
+            })
+            .take(bucket.map_or(0, |bucket| bucket.uncounted))
+            .collect()
+    }
+
+    /// Replaces the bounds of a call by its count, unless it has ended or was counted meanwhile.
+    pub fn set_counted(&mut self, id: u64, amount: ReservationAmount) {
+        let Self { accounts, active_calls, .. } = self;
+        let Some(active) = active_calls.get_mut(&id).filter(|active| !active.amount.counted) else { return };
+        for reserved in &active.reserved {
+            let bucket =
+                buckets_of(accounts, reserved.account).and_then(|buckets| buckets.get_mut(&*reserved.key));
+            if let Some(bucket) = bucket {
+                bucket.release(active.amount.under(reserved.enforcement), false);
+                bucket.reserve(amount.under(reserved.enforcement), true);
+            }
+        }
+        active.amount = amount;
+    }
+
+    /// Adds `usage` wherever the call reserves; its reservation stays.
+    pub fn record_for(&mut self, id: u64, usage: BudgetUsage, now: Instant) {
+        let Self { accounts, active_calls, .. } = self;
+        for reserved in active_calls.get(&id).iter().flat_map(|active| &active.reserved) {
+            if let Some(buckets) = buckets_of(accounts, reserved.account) {
+                buckets.current(Arc::clone(&reserved.key), now).spent += Amount::from(usage);
+            }
+        }
+    }
+
+    /// Returns what the call reserves and records `usage` in its place. Gives a warning for each policy of which this
+    /// reached the `warnAt` fraction of some limit; and the call, to be dropped when the lock is not held any more.
+    pub fn remove(
+        &mut self,
+        id: u64,
+        usage: Option<BudgetUsage>,
+        now: Instant,
+    ) -> (Option<ActiveCall>, Vec<String>) {
+        let mut warnings = Vec::new();
+        let Some(active) = self.active_calls.remove(&id) else { return (None, warnings) };
+        for reserved in &active.reserved {
+            let account = self.accounts.iter_mut().find(|account| account.id == reserved.account);
+            let Some(Account { policy, buckets, .. }) = account else { continue };
+            if let Some(bucket) = buckets.get_mut(&*reserved.key) {
+                bucket.release(active.amount.under(reserved.enforcement), active.amount.counted);
+            }
+            if let Some(usage) = usage {
+                let bucket = buckets.current(Arc::clone(&reserved.key), now);
+                let before = bucket.spent;
+                bucket.spent += Amount::from(usage);
+                let crossing = policy.limits.crossing(&before, &bucket.spent);
+                warnings.extend(crossing.map(|text| policy.warning(&text)));
+            }
+        }
+        (Some(active), warnings)
+    }
+
+    #[cfg(test)]
+    pub fn has_active_calls(&self) -> bool {
+        !self.active_calls.is_empty()
+    }
+}
+
+fn buckets_of(accounts: &mut [Account], id: u64) -> Option<&mut Buckets<Arc<str>>> {
+    accounts.iter_mut().find(|account| account.id == id).map(|account| &mut account.buckets)
+}

@@ -1,0 +1,98 @@
+//! A policy as it is compared with calls, and which calls it applies to.
+
+use std::time::Duration;
+
+use super::limits::{Limits, Subject};
+use gateway_model::config::{BudgetPolicy, Enforcement, ScopeKind};
+
+/// The output bound of a call under `strict` enforcement where neither request nor policy sets one.
+const DEFAULT_OUTPUT_CAP: u64 = 4096;
+
+/// The fields of a request that policies are scoped by.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope<'a> {
+    pub user_tier: Option<&'a str>,
+    pub feature: Option<&'a str>,
+    pub model: Option<&'a str>,
+}
+
+#[derive(Debug)]
+pub(super) struct Policy {
+    pub name: String,
+    scope: ScopeKind,
+    only: Option<String>,
+    pub limits: Limits,
+    pub subject: Subject,
+    pub enforcement: Enforcement,
+    /// Output tokens to ask for at most, where the request sets no bound and `enforcement` is strict.
+    pub output_cap: u64,
+    /// Zero for policies that look at single calls.
+    pub window: Duration,
+}
+
+impl From<BudgetPolicy> for Policy {
+    fn from(policy: BudgetPolicy) -> Self {
+        let window = policy.window.duration();
+        let output_cap = policy.max_output_tokens_per_call.filter(|&cap| cap > 0);
+        Self {
+            limits: Limits::from(&policy.limits),
+            name: policy.name,
+            scope: policy.scope.kind,
+            only: policy.scope.key.filter(|key| !key.is_empty()),
+            subject: if window.is_some() { Subject::Window } else { Subject::Request },
+            enforcement: policy.enforcement,
+            output_cap: output_cap.unwrap_or(DEFAULT_OUTPUT_CAP),
+            window: window.unwrap_or_default(),
+        }
+    }
+}
+
+impl Policy {
+    /// The scope value whose count a request belongs to; `None` if the policy does not apply to it.
+    pub fn scope_key<'a>(&self, scope: &Scope<'a>) -> Option<&'a str> {
+        let value = match self.scope {
+            ScopeKind::Global => return Some("global"),
+            ScopeKind::User => scope.user_tier,
+            ScopeKind::Feature => scope.feature,
+            ScopeKind::Model => scope.model,
+        };
+        let value = value.filter(|value| !value.is_empty());
+        if self.only.is_some() && self.only.as_deref() != value {
+            return None;
+        }
+        Some(value.unwrap_or("default"))
+    }
+
+    /// Whether it counts the same calls over the same time as `other`, so that it can take over the counts.
+    pub fn counts_like(&self, other: &Self) -> bool {
+        (&self.name, self.scope, &self.only, self.window)
+            == (&other.name, other.scope, &other.only, other.window)
+    }
+
+    /// `text` as a warning of this policy.
+    pub fn warning(&self, text: &str) -> String {
+        format!("[{}] {text}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::scoped;
+    use super::*;
+
+    #[test]
+    fn policies_apply_by_scope() {
+        let free = Scope { user_tier: Some("free"), ..Scope::default() };
+        let key =
+            |kind, only, scope| Policy::from(scoped("p", kind, only, Enforcement::Hard)).scope_key(scope);
+        assert_eq!(key(ScopeKind::Global, Some("anything"), &free), Some("global"));
+        assert_eq!(key(ScopeKind::User, None, &free), Some("free"));
+        assert_eq!(key(ScopeKind::User, Some(""), &free), Some("free"));
+        assert_eq!(key(ScopeKind::User, Some("free"), &free), Some("free"));
+        assert_eq!(key(ScopeKind::User, Some("pro"), &free), None);
+        assert_eq!(key(ScopeKind::Feature, None, &free), Some("default"));
+        assert_eq!(key(ScopeKind::Feature, Some("chat"), &free), None);
+        let model = Scope { model: Some("m"), ..Scope::default() };
+        assert_eq!(key(ScopeKind::Model, Some("m"), &model), Some("m"));
+    }
+}
