@@ -10,6 +10,7 @@ const AHEAD = 256
 /** What a request may ask beside its messages; providers see it as the caller wrote it. */
 const REQUEST_FIELDS = [
   'topP',
+  'topK',
   'stop',
   'seed',
   'presencePenalty',

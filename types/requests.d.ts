@@ -67,8 +67,8 @@ export interface GenerationOptions {
   topP?: number
   /**
    * Top-k sampling: only the K most likely tokens, a whole number of 1 or more. For `anthropic`, `gemini`, Anthropic and Nova
-   * models on `bedrock`, and OpenAI-like services that have it (`vllm`, `ollama`, `openrouter`, `together`, `fireworks`, …) and
-   * `workers-ai`. Default: the provider's own.
+   * models on `bedrock`, `workers-ai`, and OpenAI-like services that have it (`vllm`, `openrouter`, `together`, `fireworks`,
+   * `qwen`, …). Default: the provider's own.
    */
   topK?: number
   /** Texts at which the model stops. Default: none. */

@@ -27,6 +27,6 @@ pub use message::{Content, Message, Part, Role};
 pub use money::Usd;
 pub use outcome::{Billing, CallFigures, Delivery, GatewayResponse, Outcome};
 pub use provider::{Provider, ProviderCall, RetryGate, UniversalCall};
-pub use request::{CacheWish, ChatRequest, EmbedRequest, Feature};
+pub use request::{CacheWish, ChatRequest, EmbedRequest, Feature, Setting};
 pub use tools::{ResponseFormat, Tool, ToolCall, ToolCallAssembly, ToolCallDelta, ToolChoice};
 pub use usage::{CallLabels, LoggedCall, TokenUsage, UsageLog, UsageSource};

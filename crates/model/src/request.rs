@@ -1,9 +1,12 @@
 //! The caller's request: read from JSON, checked field by field.
 
 mod embed;
+mod messages;
 mod openai;
 mod options;
 mod parse;
+mod parts;
+mod read;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -15,6 +18,7 @@ use crate::error::GatewayError;
 
 pub use embed::EmbedRequest;
 pub use openai::OpenAiMessages;
+pub use parse::Setting;
 
 /// What a caller asks. Fields that are absent or `null` are unset.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +35,8 @@ pub struct ChatRequest {
     pub max_tokens: Option<u64>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
+    /// The model chooses among so many of the likeliest tokens.
+    pub top_k: Option<u64>,
     /// Texts at which the model stops.
     pub stop: Vec<String>,
     pub seed: Option<i64>,
@@ -119,9 +125,9 @@ impl ChatRequest {
     /// # Errors
     /// `invalid_request`, with the path of the field at fault: `messages[1].content[0].text`.
     pub fn from_json(text: &str) -> Result<Self, GatewayError> {
-        let read = parse::request(text).or_else(|fault| match json::replace_lone(text) {
+        let read = parse::request(text).or_else(|error| match json::replace_lone(text) {
             Some(text) => parse::request(&text),
-            None => Err(fault),
+            None => Err(error),
         });
         Ok(read?)
     }

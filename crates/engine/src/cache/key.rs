@@ -41,6 +41,7 @@ impl CacheKey {
             max_tokens: _,
             temperature,
             top_p,
+            top_k,
             stop,
             seed,
             presence_penalty,
@@ -67,6 +68,7 @@ impl CacheKey {
         for number in [temperature, top_p, presence_penalty, frequency_penalty] {
             digest.optional_float(*number);
         }
+        digest.optional(*top_k, Digest::number);
         digest.optional(*seed, |digest, seed| digest.number(seed.cast_unsigned()));
         digest.list(stop, |digest, text| digest.text(text));
         digest.optional_text(reasoning_effort.as_deref());

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::parse::{A_STRING, Fault, Read, count, not_json, scalar, string};
+use super::read::{A_STRING, AN_OBJECT, FieldError, Read, count, not_json, object, scalar, string};
 use super::{ChatRequest, options};
 use crate::error::GatewayError;
 use crate::json;
@@ -47,9 +47,9 @@ impl EmbedRequest {
     /// # Errors
     /// `invalid_request`, with the path of the field at fault: `input[1]`.
     pub fn from_json(text: &str) -> Result<Self, GatewayError> {
-        let read = read(text).or_else(|fault| match json::replace_lone(text) {
+        let read = read(text).or_else(|error| match json::replace_lone(text) {
             Some(text) => read(&text),
-            None => Err(fault),
+            None => Err(error),
         });
         Ok(read?)
     }
@@ -58,7 +58,7 @@ impl EmbedRequest {
 fn read(text: &str) -> Read<EmbedRequest> {
     // An array would be read as a structure's fields in their order.
     if !text.trim_start().starts_with('{') {
-        return Err(Fault::new("request", "must be an object"));
+        return Err(FieldError::new("request", AN_OBJECT));
     }
     let fields: Fields<'_> = serde_json::from_str(text).map_err(not_json)?;
     Ok(EmbedRequest {
@@ -71,8 +71,8 @@ fn read(text: &str) -> Read<EmbedRequest> {
             user_tier: string("userTier", fields.user_tier)?,
             sensitivity: string("sensitivity", fields.sensitivity)?,
             user_id: string("userId", fields.user_id)?,
-            metadata: scalar("metadata", fields.metadata, "must be an object")?,
-            provider_options: options::provider_options(fields.provider_options)?,
+            metadata: object("metadata", fields.metadata)?,
+            provider_options: options::provider_options("providerOptions", fields.provider_options)?,
             timeout_ms: count("timeoutMs", fields.timeout_ms)?,
             ..ChatRequest::default()
         }),
@@ -85,12 +85,12 @@ fn inputs(raw: Option<&RawValue>) -> Read<Arc<[String]>> {
         Some(Value::Array(list)) if !list.is_empty() => {
             let read = |(index, value)| match value {
                 Value::String(text) if !text.is_empty() => Ok(text),
-                Value::String(_) => Err(Fault::new(format!("input[{index}]"), "must not be empty")),
-                _ => Err(Fault::new(format!("input[{index}]"), A_STRING)),
+                Value::String(_) => Err(FieldError::new(format!("input[{index}]"), "must not be empty")),
+                _ => Err(FieldError::new(format!("input[{index}]"), A_STRING)),
             };
             list.into_iter().enumerate().map(read).collect()
         }
-        _ => Err(Fault::new("input", INPUT)),
+        _ => Err(FieldError::new("input", INPUT)),
     }
 }
 

@@ -62,6 +62,9 @@ fn options(call: &ProviderCall, plan: &Plan, body: &mut Map<String, Value>) {
     if let Some(top_p) = plan.top_p(request) {
         body.insert("top_p".into(), json!(top_p));
     }
+    if let Some(top_k) = plan.top_k(request) {
+        body.insert("top_k".into(), json!(top_k));
+    }
     if !request.stop.is_empty() {
         body.insert("stop_sequences".into(), json!(request.stop));
     }

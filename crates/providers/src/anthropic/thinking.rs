@@ -87,6 +87,11 @@ impl Plan {
         request.temperature.filter(|_| !self.fixed_sampling && self.thinking.is_none())
     }
 
+    /// Thinking goes without.
+    pub fn top_k(&self, request: &ChatRequest) -> Option<u64> {
+        request.top_k.filter(|_| !self.fixed_sampling && self.thinking.is_none())
+    }
+
     /// Beside thinking, `top_p` is 0.95 at least.
     pub fn top_p(&self, request: &ChatRequest) -> Option<f64> {
         request.top_p.filter(|top_p| !self.fixed_sampling && (self.thinking.is_none() || *top_p >= 0.95))

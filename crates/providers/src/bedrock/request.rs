@@ -44,6 +44,10 @@ pub fn body(call: &ProviderCall, provider: &str) -> Result<Vec<u8>, GatewayError
     let mut additional = Map::new();
     if let Some(plan) = &plan {
         plan.write(&mut additional);
+        additional.extend(plan.top_k(request).map(|top_k| ("top_k".to_owned(), json!(top_k))));
+    }
+    if let Some(top_k) = request.top_k.filter(|_| vendor == Some("amazon") && call.model.contains("nova")) {
+        additional.insert("inferenceConfig".into(), json!({ "topK": top_k }));
     }
     if !additional.is_empty() {
         body.insert("additionalModelRequestFields".into(), Value::Object(additional));

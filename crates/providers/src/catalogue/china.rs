@@ -81,6 +81,7 @@ pub static SERVICES: &[Service] = &[
         "DASHSCOPE_API_KEY",
         &["qwen3.8-flash", "qwen3.7-max"],
     )
+    .takes_top_k()
     .embeds(10),
     row(
         "qwen-intl",
@@ -89,6 +90,7 @@ pub static SERVICES: &[Service] = &[
         "DASHSCOPE_API_KEY",
         &["qwen3.8-flash", "qwen3.7-max"],
     )
+    .takes_top_k()
     .embeds(10),
     row(
         "siliconflow",
@@ -97,6 +99,7 @@ pub static SERVICES: &[Service] = &[
         "SILICONFLOW_API_KEY",
         &["deepseek-ai/DeepSeek-V4-Flash", "Qwen/Qwen3-8B"],
     )
+    .takes_top_k()
     .embeds(32),
     row(
         "siliconflow-intl",
@@ -105,6 +108,7 @@ pub static SERVICES: &[Service] = &[
         "SILICONFLOW_API_KEY",
         &["deepseek-ai/DeepSeek-V4-Flash"],
     )
+    .takes_top_k()
     .embeds(32),
     row(
         "spark",

@@ -53,6 +53,7 @@ pub static SERVICES: &[Service] = &[
         "DEEPINFRA_API_KEY",
         &["meta-llama/Llama-3.3-70B-Instruct-Turbo", "deepseek-ai/DeepSeek-V4-Flash"],
     )
+    .takes_top_k()
     .embeds(1024),
     row(
         "digitalocean",
@@ -75,6 +76,7 @@ pub static SERVICES: &[Service] = &[
         "FIREWORKS_API_KEY",
         &["accounts/fireworks/models/gpt-oss-120b", "accounts/fireworks/models/deepseek-v4-flash"],
     )
+    .takes_top_k()
     .embeds(32),
     row(
         "friendli",
@@ -168,7 +170,8 @@ pub static SERVICES: &[Service] = &[
         "https://api.novita.ai/openai/v1",
         "NOVITA_API_KEY",
         &["openai/gpt-oss-120b", "deepseek/deepseek-v4.1-flash"],
-    ),
+    )
+    .takes_top_k(),
     row(
         "nscale",
         "Nscale",
@@ -234,7 +237,8 @@ pub static SERVICES: &[Service] = &[
         "https://api.sambanova.ai/v1",
         "SAMBANOVA_API_KEY",
         &["gpt-oss-120b", "Meta-Llama-3.3-70B-Instruct"],
-    ),
+    )
+    .takes_top_k(),
     row(
         "scaleway",
         "Scaleway Generative APIs",
@@ -258,6 +262,7 @@ pub static SERVICES: &[Service] = &[
         "TOGETHER_API_KEY",
         &["openai/gpt-oss-120b", "meta-llama/Llama-3.3-70B-Instruct-Turbo"],
     )
+    .takes_top_k()
     .embeds(32),
     row("upstage", "Upstage", "https://api.upstage.ai/v1", "UPSTAGE_API_KEY", &["solar-pro3", "solar-pro2"])
         .embeds(32),

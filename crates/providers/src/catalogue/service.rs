@@ -74,6 +74,11 @@ impl Service {
         Self { dialect: Dialect { embedding_inputs: texts, ..self.dialect }, ..self }
     }
 
+    /// It documents `top_k`, which OpenAI does not have.
+    pub(super) const fn takes_top_k(self) -> Self {
+        Self { dialect: Dialect { top_k: true, ..self.dialect }, ..self }
+    }
+
     pub(super) const fn keyed(self, key_header: KeyHeader) -> Self {
         Self { key_header, ..self }
     }

@@ -102,6 +102,7 @@ fn config(call: &ProviderCall) -> Map<String, Value> {
     };
     set("temperature", request.temperature.map(Value::from));
     set("topP", request.top_p.map(Value::from));
+    set("topK", request.top_k.map(Value::from));
     set("maxOutputTokens", call.max_tokens.map(Value::from));
     set("stopSequences", (!request.stop.is_empty()).then(|| json!(request.stop)));
     set("seed", request.seed.map(Value::from));

@@ -16,6 +16,8 @@ pub struct Dialect {
     pub seed: &'static str,
     /// The word of `tool_choice` for "some tool must be called"; empty: there is none.
     pub required_choice: &'static str,
+    /// Takes `top_k`.
+    pub top_k: bool,
     /// Takes `presence_penalty` and `frequency_penalty`.
     pub penalties: bool,
     /// The field that names the caller's user; empty: there is none.
@@ -93,6 +95,7 @@ impl Dialect {
         tool_choice: ChoiceSupport::Full,
         seed: "seed",
         required_choice: "required",
+        top_k: false,
         penalties: true,
         user: "user",
         reasoning_effort: true,
@@ -116,12 +119,13 @@ impl Dialect {
     pub const DEEPSEEK: Self = Self { response_format: FormatSupport::Object, ..Self::COMPATIBLE };
     /// "API Reference": `max_tokens` is deprecated.
     pub const GROQ: Self = Self { max_tokens: MaxTokens::Completion, ..Self::COMPATIBLE };
-    /// llama-server reads `tool_choice` as a word.
-    pub const LLAMA_CPP: Self = Self { tool_choice: ChoiceSupport::Words, ..Self::COMPATIBLE };
+    /// llama-server reads `tool_choice` as a word, and all the settings of its own completions.
+    pub const LLAMA_CPP: Self = Self { tool_choice: ChoiceSupport::Words, top_k: true, ..Self::COMPATIBLE };
     /// Both limits are errors that name what is allowed.
     pub const LM_STUDIO: Self = Self {
         response_format: FormatSupport::SchemaAlone,
         tool_choice: ChoiceSupport::Words,
+        top_k: true,
         ..Self::COMPATIBLE
     };
     /// "ChatCompletion v2": `response_format` is for a model of the past.
@@ -146,8 +150,12 @@ impl Dialect {
     /// "OpenAI compatibility" lists what is not read.
     pub const OLLAMA: Self =
         Self { required_choice: "", tool_choice: ChoiceSupport::Auto, user: "", ..Self::COMPATIBLE };
-    pub const OPENROUTER: Self =
-        Self { developer_role: true, reasoning_details: "reasoning_details", ..Self::COMPATIBLE };
+    pub const OPENROUTER: Self = Self {
+        developer_role: true,
+        reasoning_details: "reasoning_details",
+        top_k: true,
+        ..Self::COMPATIBLE
+    };
     /// "Sonar API": searches instead of calling tools. Each chunk has the usage so far.
     pub const PERPLEXITY: Self = Self {
         stream_options: false,

@@ -79,6 +79,7 @@ impl OpenAiWire {
     fn options(&self, request: &ChatRequest, body: &mut Fields) -> Result<(), GatewayError> {
         let dialect = &self.dialect;
         body.optional("top_p", request.top_p)?;
+        body.optional("top_k", request.top_k.filter(|_| dialect.top_k))?;
         body.optional("stop", (!request.stop.is_empty()).then_some(&request.stop))?;
         body.optional(dialect.seed, request.seed)?;
         if dialect.penalties {

@@ -20,6 +20,8 @@ pub struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     frequency_penalty: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     presence_penalty: Option<f64>,
@@ -45,6 +47,7 @@ pub fn body(call: &ProviderCall, mode: Mode) -> Body<'_> {
         max_tokens: call.max_tokens,
         temperature: request.temperature,
         top_p: request.top_p,
+        top_k: request.top_k,
         frequency_penalty: request.frequency_penalty,
         presence_penalty: request.presence_penalty,
         seed: request.seed,

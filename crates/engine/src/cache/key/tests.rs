@@ -109,6 +109,7 @@ prop_compose! {
         max_tokens in option::of(0..3_u64),
         numbers in (a_number(), a_number(), a_number(), a_number()),
         stop in vec(text(), 0..3),
+        top_k in option::of(1..3_u64),
         seed in option::of(-1..2_i64),
         reasoning_effort in option::of(text()),
         tools in vec(a_tool(), 0..3),
@@ -118,7 +119,7 @@ prop_compose! {
     ) -> ChatRequest {
         let (temperature, top_p, presence_penalty, frequency_penalty) = numbers;
         ChatRequest {
-            messages, model, max_tokens, temperature, top_p, presence_penalty, frequency_penalty, stop, seed,
+            messages, model, max_tokens, temperature, top_p, top_k, presence_penalty, frequency_penalty, stop, seed,
             reasoning_effort, tools, tool_choice, response_format, provider_options,
             ..ChatRequest::default()
         }
@@ -166,6 +167,7 @@ const CHANGES: &[Change] = &[
     |request| request.max_tokens = Some(9),
     |request| request.temperature = Some(0.25),
     |request| request.top_p = Some(0.25),
+    |request| request.top_k = Some(9),
     |request| request.presence_penalty = Some(0.25),
     |request| request.frequency_penalty = Some(0.25),
     |request| request.stop.push(String::new()),

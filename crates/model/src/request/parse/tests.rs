@@ -1,6 +1,9 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::*;
+use crate::message::{Content, Message, Part, Role};
+use crate::request::messages::ROLES;
+use crate::request::{ChatRequest, Setting};
+use crate::tools::ToolCall;
 
 fn read(request: &Value) -> ChatRequest {
     ChatRequest::from_json(&request.to_string()).unwrap()
@@ -143,8 +146,10 @@ fn a_fault_is_told_with_its_path() {
         assert_eq!(fault(&request), format!("{key}: must be a string"));
     }
     for number in [json!(0), json!(-1), json!(1.5), json!("1"), json!(true)] {
-        let request = json!({ "messages": [{ "role": "user", "content": "a" }], "maxTokens": number });
-        assert_eq!(fault(&request), "maxTokens: must be a whole number of 1 or more");
+        for (key, path) in [("maxTokens", "maxTokens"), ("topK", "topK"), ("top_k", "topK")] {
+            let request = json!({ "messages": [{ "role": "user", "content": "a" }], key: number });
+            assert_eq!(fault(&request), format!("{path}: must be a whole number of 1 or more"));
+        }
     }
     let request = json!({ "messages": [{ "role": "user", "content": "a" }], "temperature": "1" });
     assert_eq!(fault(&request), "temperature: must be a number");
@@ -270,4 +275,29 @@ fn half_a_surrogate_pair_becomes_a_replacement_character() {
     assert_eq!((text.as_str(), raw.contains(r"a\ufffd")), ("a\u{fffd}", true));
     let (text, raw) = request(r"\\ud83d \ud83d\ude00");
     assert_eq!((text.as_str(), raw.contains(r"\\ud83d \ud83d\ude00")), (r"\ud83d 😀", true));
+}
+
+#[test]
+fn each_setting_is_read_under_its_name() {
+    let (tools, schema) = (json!([{ "name": "f" }]), json!({ "type": "object" }));
+    for setting in Setting::ALL {
+        let value = match setting {
+            Setting::Tools => tools.clone(),
+            Setting::ToolChoice => json!("auto"),
+            Setting::MaxTokens | Setting::TopK | Setting::Seed => json!(7),
+            Setting::Temperature | Setting::TopP | Setting::PresencePenalty | Setting::FrequencyPenalty => {
+                json!(0.5)
+            }
+            Setting::Stop | Setting::ReasoningEffort | Setting::UserId => json!("a"),
+            Setting::ResponseFormat => json!({ "jsonSchema": schema }),
+            Setting::Metadata => json!({ "a": "b" }),
+            Setting::ProviderOptions => json!({ "openai": {} }),
+        };
+        let messages = json!([{ "role": "user", "content": "a" }]);
+        let request = read(&json!({ "messages": messages, setting.name(): value }));
+        let set: Vec<_> = Setting::ALL.iter().filter(|setting| setting.is_set_in(&request)).collect();
+        assert_eq!(set, [setting]);
+    }
+    let snake = read(&json!({ "messages": [{ "role": "user", "content": "a" }], "top_k": 7 }));
+    assert_eq!(snake.top_k, Some(7));
 }
