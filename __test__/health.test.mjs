@@ -291,14 +291,22 @@ describe('health()', () => {
     const auth = { type: 'apiKey', envVars: ['A', 'B', 'C', 'D'].map(variable) }
     const { gateway } = gatewayOf({ providers: [provider('main', up.url, { auth })] })
     await gateway.chat(ask())
-    const restingUntil = expect.any(Number)
+    const [restingUntil, cooldownMs] = [expect.any(Number), expect.any(Number)]
     const { keys } = gateway.health()[0]
     expect(keys).toEqual([
-      { variable: variable('A'), why: 'unauthorized', restingUntil },
-      { variable: variable('B'), why: 'rate_limited', restingUntil, model: 'gpt-4o-mini' },
+      { variable: variable('A'), reason: 'unauthorized', why: 'unauthorized', cooldownMs, restingUntil },
+      {
+        variable: variable('B'),
+        reason: 'rate_limited',
+        why: 'rate_limited',
+        cooldownMs,
+        restingUntil,
+        model: 'gpt-4o-mini',
+      },
       { variable: variable('C') },
-      { variable: variable('D'), why: 'not_set' },
+      { variable: variable('D'), reason: 'not_set', why: 'not_set' },
     ])
+    expect(keys[1].cooldownMs).toBe(keys[1].restingUntil)
     expect(keys[1].restingUntil).toBeGreaterThan(25_000)
     expect(keys[1].restingUntil).toBeLessThanOrEqual(30_000)
     expect(JSON.stringify(gateway.health())).not.toContain('sk-health')

@@ -1,4 +1,4 @@
-//! Several keys for one provider: they take turns, and one that is refused rests while the others go on.
+//! Several keys for one provider: they take turns, and one that is refused cools down while the others go on.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,11 +13,11 @@ use gateway_model::error::{ErrorKind, GatewayError};
 use gateway_model::{KeyState, KeyTrouble};
 use gateway_transport::Endpoint;
 
-/// How long a key rests after its first refusal, and at most; each further refusal doubles it.
+/// A key's cooldown after its first refusal, and the longest one; each further refusal doubles it.
 const UNAUTHORIZED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15 * 60));
 /// The same for a rate limit, where the upstream asks for no wait of its own.
 const RATE_LIMITED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
-/// How long after its end the rest for a model is remembered: a refusal after that is a first one.
+/// How long a model's cooldown is remembered after its end: a refusal after that counts as a first one.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
 /// The keys of one provider.
@@ -27,44 +27,44 @@ pub(super) struct KeyRing {
     unset: Vec<String>,
     /// Whose turn it is.
     next: AtomicUsize,
-    /// The longest rest that an upstream may ask for.
-    longest: Duration,
+    /// The longest cooldown that an upstream may ask for.
+    max_requested: Duration,
 }
 
 pub(super) struct Key {
     variable: String,
     /// What carries it; `None`: no header does.
     header: Option<(HeaderName, HeaderValue)>,
-    rests: Mutex<Rests>,
+    cooldowns: Mutex<Cooldowns>,
 }
 
 #[derive(Default)]
-struct Rests {
-    unauthorized: Option<Rest>,
-    /// By model; what is asked for no model stands under the empty name.
-    limited: HashMap<String, Rest>,
+struct Cooldowns {
+    unauthorized: Option<Cooldown>,
+    /// By model; requests about no model have the empty name.
+    rate_limited: HashMap<String, Cooldown>,
 }
 
 #[derive(Clone, Copy)]
-struct Rest {
+struct Cooldown {
     since: Instant,
     until: Instant,
-    /// What the upstream asked for beyond the longest rest.
+    /// What the upstream asked for beyond the longest cooldown.
     beyond: Duration,
-    /// The last length that was not asked for.
-    length: Duration,
+    /// The last length that was our own, to be doubled; zero where there was none.
+    own_length: Duration,
 }
 
 impl Key {
     pub fn new(variable: String, header: Option<(HeaderName, HeaderValue)>) -> Self {
-        Self { variable, header, rests: Mutex::default() }
+        Self { variable, header, cooldowns: Mutex::default() }
     }
 
-    fn rests(&self) -> MutexGuard<'_, Rests> {
-        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_cooldowns(&self) -> MutexGuard<'_, Cooldowns> {
+        self.cooldowns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `endpoint`, asked with this key.
+    /// `endpoint` with this key in its headers.
     fn at<'a>(&self, endpoint: &'a Endpoint) -> Cow<'a, Endpoint> {
         match &self.header {
             Some((name, value)) if endpoint.headers().get(name) != Some(value) => {
@@ -77,23 +77,27 @@ impl Key {
     }
 
     fn states(&self, now: Instant) -> Vec<KeyState> {
-        let rests = self.rests();
-        let state = |(why, model, rest): (KeyTrouble, &str, &Rest)| KeyState {
+        let cooldowns = self.lock_cooldowns();
+        let state = |(reason, model, cooldown): (KeyTrouble, &str, &Cooldown)| KeyState {
             variable: self.variable.clone(),
-            resting_until: u64::try_from(rest.until.duration_since(now).as_millis()).ok(),
-            why: Some(why),
+            cooldown_ms: u64::try_from(cooldown.until.duration_since(now).as_millis()).ok(),
+            reason: Some(reason),
             model: Some(model).filter(|model| !model.is_empty()).map(str::to_owned),
         };
-        let unauthorized = rests.unauthorized.iter().map(|rest| (KeyTrouble::Unauthorized, "", rest));
-        let limited = rests.limited.iter().map(|(model, rest)| (KeyTrouble::RateLimited, &**model, rest));
-        let resting = unauthorized.chain(limited).filter(|(_, _, rest)| !rest.is_over(now));
-        let mut states: Vec<_> = resting.map(state).collect();
+        let unauthorized =
+            cooldowns.unauthorized.iter().map(|cooldown| (KeyTrouble::Unauthorized, "", cooldown));
+        let rate_limited = cooldowns
+            .rate_limited
+            .iter()
+            .map(|(model, cooldown)| (KeyTrouble::RateLimited, &**model, cooldown));
+        let active = unauthorized.chain(rate_limited).filter(|(_, _, cooldown)| !cooldown.is_over(now));
+        let mut states: Vec<_> = active.map(state).collect();
         states.sort_by(|one, other| one.model.cmp(&other.model));
         if states.is_empty() {
             states.push(KeyState {
                 variable: self.variable.clone(),
-                resting_until: None,
-                why: None,
+                cooldown_ms: None,
+                reason: None,
                 model: None,
             });
         }
@@ -101,59 +105,64 @@ impl Key {
     }
 }
 
-impl Rests {
-    /// The rests that keep the key from being used for `model`.
-    fn of(&self, model: &str, now: Instant) -> impl Iterator<Item = (KeyTrouble, Rest)> {
-        let unauthorized = self.unauthorized.map(|rest| (KeyTrouble::Unauthorized, rest));
-        let limited = self.limited.get(model).map(|rest| (KeyTrouble::RateLimited, *rest));
-        unauthorized.into_iter().chain(limited).filter(move |(_, rest)| !rest.is_over(now))
+impl Cooldowns {
+    /// The cooldowns that keep the key from being used for `model`.
+    fn active_for(&self, model: &str, now: Instant) -> impl Iterator<Item = (KeyTrouble, Cooldown)> {
+        let unauthorized = self.unauthorized.map(|cooldown| (KeyTrouble::Unauthorized, cooldown));
+        let rate_limited = self.rate_limited.get(model).map(|cooldown| (KeyTrouble::RateLimited, *cooldown));
+        unauthorized.into_iter().chain(rate_limited).filter(move |(_, cooldown)| !cooldown.is_over(now))
     }
 }
 
-impl Rest {
+impl Cooldown {
     fn is_over(&self, now: Instant) -> bool {
         self.until <= now
     }
 
-    /// The rest after a refusal of what was sent at `sent`. A call that was under way already when the key went to
-    /// rest says nothing new.
+    /// The cooldown after a refusal of what was sent at `sent`. A call that was in flight already when the last cooldown
+    /// began adds nothing to it.
     fn after(
         before: Option<Self>,
         sent: Instant,
         asked: Option<Duration>,
-        longest: Duration,
+        max_requested: Duration,
         (first, most): (Duration, Duration),
     ) -> Self {
         let now = Instant::now();
-        let length = before.map_or(Duration::ZERO, |rest| rest.length);
-        let running = before.filter(|rest| !rest.is_over(sent));
+        let length = before.map_or(Duration::ZERO, |cooldown| cooldown.own_length);
+        let running = before.filter(|cooldown| !cooldown.is_over(sent));
         match (asked, running) {
             (Some(asked), running) => {
-                let until = now + asked.min(longest);
-                let rest = Self { since: now, until, beyond: asked.saturating_sub(longest), length };
+                let until = now + asked.min(max_requested);
+                let cooldown = Self {
+                    since: now,
+                    until,
+                    beyond: asked.saturating_sub(max_requested),
+                    own_length: length,
+                };
                 // The later end holds.
-                running.filter(|running| running.until > until).unwrap_or(rest)
+                running.filter(|running| running.until > until).unwrap_or(cooldown)
             }
             (None, Some(running)) => running,
             (None, None) => {
                 let length = if length.is_zero() { first } else { (length * 2).min(most) };
-                Self { since: now, until: now + length, beyond: Duration::ZERO, length }
+                Self { since: now, until: now + length, beyond: Duration::ZERO, own_length: length }
             }
         }
     }
 }
 
 impl KeyRing {
-    /// `longest`: the longest rest that an upstream may ask for.
-    pub fn new(mut keys: Vec<Key>, unset: Vec<String>, longest: Duration) -> Self {
+    /// `max_requested`: the longest cooldown that an upstream may ask for.
+    pub fn new(mut keys: Vec<Key>, unset: Vec<String>, max_requested: Duration) -> Self {
         // Without a header that carries them, they are all the same.
         if keys.iter().any(|key| key.header.is_none()) {
             keys.truncate(1);
         }
-        Self { keys, unset, next: AtomicUsize::new(0), longest }
+        Self { keys, unset, next: AtomicUsize::new(0), max_requested }
     }
 
-    /// There are several keys; one alone never rests.
+    /// Whether keys take turns: a single key never cools down.
     pub fn rotates(&self) -> bool {
         self.keys.len() > 1
     }
@@ -169,15 +178,15 @@ impl KeyRing {
         Round { ring: self, model, turn, seen: 0, last: None }
     }
 
-    /// `endpoint` with the key whose turn it is, where nobody will tell how it was received. One that rests is used
-    /// only when all do.
+    /// `endpoint` with the key whose turn it is, for requests whose outcome per key cannot be seen. A key in its cooldown
+    /// is used only if all are.
     pub fn take_turn<'a>(&self, endpoint: &'a Endpoint, model: &str) -> Cow<'a, Endpoint> {
         if !self.rotates() {
             return Cow::Borrowed(endpoint);
         }
         let mut round = self.round(model);
-        let resting = self.keys.get(round.turn);
-        match round.next().map(|turn| turn.key).or(resting) {
+        let first = self.keys.get(round.turn);
+        match round.next().map(|turn| turn.key).or(first) {
             Some(key) => key.at(endpoint),
             None => Cow::Borrowed(endpoint),
         }
@@ -188,8 +197,8 @@ impl KeyRing {
         let now = Instant::now();
         let unset = self.unset.iter().map(|variable| KeyState {
             variable: variable.clone(),
-            resting_until: None,
-            why: Some(KeyTrouble::NotSet),
+            cooldown_ms: None,
+            reason: Some(KeyTrouble::NotSet),
             model: None,
         });
         self.keys.iter().flat_map(|key| key.states(now)).chain(unset).collect()
@@ -221,7 +230,7 @@ impl Turn<'_> {
 }
 
 impl<'a> Round<'a> {
-    /// The next key that does not rest.
+    /// The next key that is not in a cooldown.
     pub fn next(&mut self) -> Option<Turn<'a>> {
         let now = Instant::now();
         let keys = &self.ring.keys;
@@ -229,8 +238,8 @@ impl<'a> Round<'a> {
         while self.seen < keys.len() {
             let key = keys.get((self.turn + self.seen) % keys.len())?;
             self.seen += 1;
-            if key.rests().of(self.model, now).next().is_none() {
-                // The next call begins after this key: the one behind a key that rests gets no more than its share.
+            if key.lock_cooldowns().active_for(self.model, now).next().is_none() {
+                // The next call begins after this key: the key behind one in its cooldown gets no more than its share.
                 self.ring.next.fetch_add(self.seen - before, Ordering::Relaxed);
                 return Some(Turn { key, sent: now });
             }
@@ -240,31 +249,33 @@ impl<'a> Round<'a> {
 
     /// The upstream took the key: what came before is forgotten.
     pub fn accepted(&self, turn: &Turn<'_>) {
-        let mut rests = turn.key.rests();
-        if rests.unauthorized.is_some_and(|rest| rest.is_over(turn.sent)) {
-            rests.unauthorized = None;
+        let mut cooldowns = turn.key.lock_cooldowns();
+        if cooldowns.unauthorized.is_some_and(|cooldown| cooldown.is_over(turn.sent)) {
+            cooldowns.unauthorized = None;
         }
-        if rests.limited.get(self.model).is_some_and(|rest| rest.is_over(turn.sent)) {
-            rests.limited.remove(self.model);
+        if cooldowns.rate_limited.get(self.model).is_some_and(|cooldown| cooldown.is_over(turn.sent)) {
+            cooldowns.rate_limited.remove(self.model);
         }
     }
 
-    /// Sends the key to rest. An error that is none of its fault comes back.
+    /// Starts the key's cooldown. An error that says nothing about the key comes back.
     pub fn refused(&mut self, turn: &Turn<'_>, error: GatewayError) -> Result<(), GatewayError> {
-        let mut rests = turn.key.rests();
-        let longest = self.ring.longest;
+        let mut cooldowns = turn.key.lock_cooldowns();
+        let max_requested = self.ring.max_requested;
         match error.kind {
             ErrorKind::ProviderAuth => {
-                let rest = Rest::after(rests.unauthorized, turn.sent, None, longest, UNAUTHORIZED);
-                rests.unauthorized = Some(rest);
+                let cooldown =
+                    Cooldown::after(cooldowns.unauthorized, turn.sent, None, max_requested, UNAUTHORIZED);
+                cooldowns.unauthorized = Some(cooldown);
                 self.last = Some(KeyTrouble::Unauthorized);
             }
             ErrorKind::ProviderRateLimit => {
-                let before = rests.limited.get(self.model).copied();
-                let rest = Rest::after(before, turn.sent, error.retry_after, longest, RATE_LIMITED);
+                let before = cooldowns.rate_limited.get(self.model).copied();
+                let cooldown =
+                    Cooldown::after(before, turn.sent, error.retry_after, max_requested, RATE_LIMITED);
                 let now = Instant::now();
-                rests.limited.retain(|_, rest| rest.until + REMEMBERED > now);
-                rests.limited.insert(self.model.to_owned(), rest);
+                cooldowns.rate_limited.retain(|_, cooldown| cooldown.until + REMEMBERED > now);
+                cooldowns.rate_limited.insert(self.model.to_owned(), cooldown);
                 self.last = Some(KeyTrouble::RateLimited);
             }
             _ => return Err(error),
@@ -279,15 +290,15 @@ impl<'a> Round<'a> {
         let mut wait: Option<Duration> = None;
         for key in &self.ring.keys {
             let mut own = Duration::ZERO;
-            for (why, rest) in key.rests().of(self.model, now) {
-                own = own.max((rest.until - now).saturating_add(rest.beyond));
-                if latest.is_none_or(|(since, _)| since <= rest.since) {
-                    latest = Some((rest.since, why));
+            for (reason, cooldown) in key.lock_cooldowns().active_for(self.model, now) {
+                own = own.max((cooldown.until - now).saturating_add(cooldown.beyond));
+                if latest.is_none_or(|(since, _)| since <= cooldown.since) {
+                    latest = Some((cooldown.since, reason));
                 }
             }
             wait = Some(wait.map_or(own, |wait| wait.min(own)));
         }
-        match self.last.or(latest.map(|(_, why)| why)) {
+        match self.last.or(latest.map(|(_, reason)| reason)) {
             Some(KeyTrouble::Unauthorized) => GatewayError::provider_auth(provider),
             _ => GatewayError { retry_after: wait, ..GatewayError::provider_rate_limit(provider) },
         }

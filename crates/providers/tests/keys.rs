@@ -102,11 +102,11 @@ impl Fixture {
         self.provider.chat(&call(model)).await.map(|answer| answer.content).map_err(error)
     }
 
-    fn resting(&self) -> Vec<String> {
+    fn in_cooldown(&self) -> Vec<String> {
         let states = self.provider.keys();
         assert!(!json!(states).to_string().contains("sk-"));
-        let resting = states.into_iter().filter(|state| state.why.is_some());
-        resting.map(|state| format!("{} {}", state.variable, state.model.unwrap_or_default())).collect()
+        let active = states.into_iter().filter(|state| state.reason.is_some());
+        active.map(|state| format!("{} {}", state.variable, state.model.unwrap_or_default())).collect()
     }
 }
 
@@ -148,14 +148,14 @@ async fn keys_take_turns() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_left_alone_for_a_minute() {
+async fn unauthorized_key_cools_down_for_a_minute() {
     let on = Fixture::start(json!({})).await;
     on.deliver([unauthorized("A"), answer(), answer(), answer(), answer()]);
     for _ in 0..4 {
         assert_eq!(on.chat("m").await.unwrap(), "Hi");
     }
     assert_eq!(on.keys(5).await, "ABCBC");
-    assert_eq!(on.resting(), ["A "]);
+    assert_eq!(on.in_cooldown(), ["A "]);
     later(61).await;
     on.deliver([answer(), answer(), answer()]);
     for _ in 0..3 {
@@ -164,29 +164,29 @@ async fn a_refused_key_is_left_alone_for_a_minute() {
     let mut keys: Vec<_> = on.keys(3).await.chars().collect();
     keys.sort_unstable();
     assert_eq!(keys, ['A', 'B', 'C']);
-    assert!(on.resting().is_empty());
+    assert!(on.in_cooldown().is_empty());
 }
 
 #[tokio::test]
-async fn a_limited_key_rests_for_its_model_as_long_as_it_is_told() {
+async fn rate_limited_key_cools_down_for_its_model_until_retry_after() {
     let on = Fixture::start(json!({"auth": {"type": "bearer", "envVars": ["A", "B"]}})).await;
     on.deliver([limited(&[("retry-after", "30")]), answer(), answer()]);
     on.chat("m").await.unwrap();
     on.chat("m").await.unwrap();
     assert_eq!(on.keys(3).await, "ABB");
-    assert_eq!(on.resting(), ["A m"]);
+    assert_eq!(on.in_cooldown(), ["A m"]);
     on.deliver([answer(), answer()]);
     on.chat("other").await.unwrap();
     on.chat("other").await.unwrap();
     assert_eq!(on.keys(2).await, "AB");
     later(20).await;
-    assert_eq!(on.resting(), ["A m"]);
+    assert_eq!(on.in_cooldown(), ["A m"]);
     later(11).await;
-    assert!(on.resting().is_empty());
+    assert!(on.in_cooldown().is_empty());
 }
 
 #[tokio::test]
-async fn a_body_may_say_how_long_a_key_rests() {
+async fn retry_delay_in_an_error_body_is_the_cooldown() {
     let on = Fixture::start(json!({
         "provider": "gemini", "auth": {"type": "bearer", "envVars": ["A", "B"]},
     }))
@@ -198,12 +198,12 @@ async fn a_body_may_say_how_long_a_key_rests() {
     on.deliver([reply(429, &[], &quota.to_string()), reply(400, &[], &wrong.to_string())]);
     assert_eq!(on.chat("m").await.unwrap_err().kind, ErrorKind::ProviderAuth);
     let states = on.provider.keys();
-    let told: Vec<_> = states.iter().map(|state| state.resting_until.unwrap().div_ceil(1_000)).collect();
-    assert_eq!((on.resting(), told), (vec!["A m".to_owned(), "B ".to_owned()], vec![34, 60]));
+    let told: Vec<_> = states.iter().map(|state| state.cooldown_ms.unwrap().div_ceil(1_000)).collect();
+    assert_eq!((on.in_cooldown(), told), (vec!["A m".to_owned(), "B ".to_owned()], vec![34, 60]));
 }
 
 #[tokio::test]
-async fn with_all_keys_refused_nothing_more_is_sent() {
+async fn nothing_is_sent_while_all_keys_cool_down() {
     let on = Fixture::start(json!({"retry": {"maxAttempts": 3, "backoffMs": 1}})).await;
     on.deliver(["A", "B", "C"].map(unauthorized));
     for _ in 0..2 {
@@ -216,7 +216,7 @@ async fn with_all_keys_refused_nothing_more_is_sent() {
 }
 
 #[tokio::test]
-async fn with_all_keys_limited_the_retry_waits_for_the_first_to_come_back() {
+async fn retry_waits_for_the_first_cooldown_to_end() {
     let on = Fixture::start(json!({"retry": {"maxAttempts": 2, "backoffMs": 60_000}})).await;
     on.deliver(["9000", "200", "9000"].map(|ms| limited(&[("retry-after-ms", ms)])));
     on.deliver([answer()]);
@@ -227,7 +227,7 @@ async fn with_all_keys_limited_the_retry_waits_for_the_first_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_wait_beyond_the_bound_ends_the_attempts() {
+async fn retry_after_over_the_cap_ends_the_attempts() {
     let on = Fixture::start(json!({"retry": {"maxAttempts": 5, "maxRetryAfterMs": 100}})).await;
     on.deliver((0..3).map(|_| limited(&[("retry-after", "60")])));
     let error = on.chat("m").await.unwrap_err();
@@ -247,7 +247,7 @@ async fn streams_go_on_with_the_next_key() {
     while source.next(&mut events).await.unwrap() {}
     assert_eq!(events.iter().collect::<AnswerBuilder>().finish().content, "Hi");
     assert_eq!(on.keys(3).await, "ABC");
-    assert_eq!(on.resting(), ["A ", "B m"]);
+    assert_eq!(on.in_cooldown(), ["A ", "B m"]);
 }
 
 #[tokio::test]
@@ -259,17 +259,17 @@ async fn embeddings_and_lists_of_models_go_on_with_the_next_key() {
     let order =
         EmbedCall { inputs: ["text".to_owned()].into(), model: "m".to_owned(), ..EmbedCall::default() };
     assert_eq!(on.provider.embed(&order).await.map_err(error).unwrap().vectors, [[0.5, -0.25]]);
-    assert_eq!((on.keys(2).await, on.resting()), ("AB".to_owned(), vec!["A m".to_owned()]));
+    assert_eq!((on.keys(2).await, on.in_cooldown()), ("AB".to_owned(), vec!["A m".to_owned()]));
 }
 
 #[tokio::test]
-async fn other_failures_are_not_the_keys() {
+async fn other_failures_start_no_cooldown() {
     let on = Fixture::start(json!({"retry": {"maxAttempts": 2, "backoffMs": 1}})).await;
     on.deliver([reply(400, &[], "{}"), reply(503, &[], ""), answer()]);
     assert_eq!(on.chat("m").await.unwrap_err().kind, ErrorKind::ProviderResponse);
     assert_eq!(on.chat("m").await.unwrap(), "Hi");
     assert_eq!(on.keys(3).await, "ABC");
-    assert!(on.resting().is_empty());
+    assert!(on.in_cooldown().is_empty());
 }
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn the_timeout_is_of_all_keys_together() {
 }
 
 #[tokio::test]
-async fn one_key_never_rests() {
+async fn single_key_never_cools_down() {
     for auth in [json!({"envVar": "A"}), json!({"envVars": ["A", "UNSET"]})] {
         let on = Fixture::start(json!({ "auth": auth })).await;
         on.deliver([unauthorized("A"), limited(&[("retry-after", "60")]), answer()]);
@@ -311,5 +311,5 @@ async fn bearer_keys_of_bedrock_take_turns() {
         "usage": {"inputTokens": 3, "outputTokens": 1, "totalTokens": 4}});
     on.deliver([denied, reply(200, &[], &body.to_string())]);
     assert_eq!(on.chat("amazon.nova-lite-v1:0").await.unwrap(), "Hi");
-    assert_eq!((on.keys(2).await, on.resting()), ("AB".to_owned(), vec!["A ".to_owned()]));
+    assert_eq!((on.keys(2).await, on.in_cooldown()), ("AB".to_owned(), vec!["A ".to_owned()]));
 }

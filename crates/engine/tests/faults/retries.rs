@@ -133,7 +133,7 @@ async fn a_key_that_is_refused_rests() {
     let with = |key: &str| server.asked().iter().filter(|asked| asked.key.contains(key)).count();
     assert_eq!((with("sk-A-"), with("sk-B-")), (1, 6));
     let keys = rig.health("a").keys;
-    assert_eq!(keys.iter().filter(|key| key.why.is_some()).count(), 1);
+    assert_eq!(keys.iter().filter(|key| key.reason.is_some()).count(), 1);
     rig.logged(6);
 }
 

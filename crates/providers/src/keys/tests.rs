@@ -63,17 +63,17 @@ fn answered(ring: &KeyRing, name: &str, model: &str, error: Option<GatewayError>
             return;
         }
     }
-    panic!("{name} rests");
+    panic!("{name} is in its cooldown");
 }
 
-/// How long a key rests, by the second.
-async fn rest_of(ring: &KeyRing, name: &str, model: &str) -> u64 {
-    let mut rested = 0;
+/// How long a key's cooldown is, by the second.
+async fn cooldown_of(ring: &KeyRing, name: &str, model: &str) -> u64 {
+    let mut passed = 0;
     while !usable(ring, model).contains(name) {
         advance(seconds(1)).await;
-        rested += 1;
+        passed += 1;
     }
-    rested
+    passed
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,47 +88,51 @@ async fn keys_take_turns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_key_rests_longer_each_time_until_it_is_taken() {
+async fn cooldown_of_a_refused_key_doubles_until_it_is_accepted() {
     let ring = ring(&["A", "B"]);
     for expected in [60, 120, 240, 480, 900, 900] {
         answered(&ring, "A", "m", Some(unauthorized()));
         assert_eq!((usable(&ring, "m"), usable(&ring, "other")), ("B".into(), "B".into()));
-        assert_eq!(rest_of(&ring, "A", "m").await, expected);
+        assert_eq!(cooldown_of(&ring, "A", "m").await, expected);
     }
     answered(&ring, "A", "other", None);
     answered(&ring, "A", "m", Some(unauthorized()));
-    assert_eq!(rest_of(&ring, "A", "m").await, 60);
+    assert_eq!(cooldown_of(&ring, "A", "m").await, 60);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limited_key_rests_for_that_model() {
+async fn rate_limited_key_cools_down_for_that_model() {
     let ring = ring(&["A", "B"]);
     for expected in [5, 10, 20, 40, 60, 60] {
         answered(&ring, "A", "m", Some(limited(None)));
         assert_eq!((usable(&ring, "m"), usable(&ring, "other")), ("B".into(), "A B".into()));
-        assert_eq!(rest_of(&ring, "A", "m").await, expected);
+        assert_eq!(cooldown_of(&ring, "A", "m").await, expected);
     }
     answered(&ring, "A", "other", None);
     answered(&ring, "A", "m", Some(limited(None)));
-    assert_eq!(rest_of(&ring, "A", "m").await, 60, "another model says nothing about this one");
+    assert_eq!(cooldown_of(&ring, "A", "m").await, 60, "another model says nothing about this one");
     answered(&ring, "A", "m", None);
     answered(&ring, "A", "m", Some(limited(None)));
-    assert_eq!(rest_of(&ring, "A", "m").await, 5);
+    assert_eq!(cooldown_of(&ring, "A", "m").await, 5);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_is_asked_for_is_kept_up_to_its_bound() {
+async fn retry_after_is_the_cooldown_up_to_its_cap() {
     let ring = ring(&["A", "B"]);
     for (asked, expected) in [(7, 7), (0, 0), (60, 60), (3600, 60), (u64::MAX, 60)] {
         answered(&ring, "A", "m", Some(limited(Some(seconds(asked)))));
-        assert_eq!(rest_of(&ring, "A", "m").await, expected, "{asked}");
+        assert_eq!(cooldown_of(&ring, "A", "m").await, expected, "{asked}");
     }
     answered(&ring, "A", "m", Some(limited(None)));
-    assert_eq!(rest_of(&ring, "A", "m").await, 5, "what was asked for does not make the next rest longer");
+    assert_eq!(
+        cooldown_of(&ring, "A", "m").await,
+        5,
+        "what was asked for does not make the next cooldown longer"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_were_under_way_say_nothing_new() {
+async fn refusals_of_calls_in_flight_do_not_extend_a_cooldown() {
     let ring = ring(&["A", "B"]);
     let mut rounds: Vec<_> = (0..6).map(|_| ring.round("m")).collect();
     let turns: Vec<_> = rounds.iter_mut().map(|round| round.next().unwrap()).collect();
@@ -145,9 +149,9 @@ async fn calls_that_were_under_way_say_nothing_new() {
         round.refused(turn, limited(None)).unwrap();
         last = Some(turn);
     }
-    let rests: Vec<_> =
-        ring.states().into_iter().filter_map(|state| Some((state.why?, state.resting_until?))).collect();
-    assert_eq!(rests, [(KeyTrouble::Unauthorized, 60_000), (KeyTrouble::RateLimited, 30_000)]);
+    let cooldowns: Vec<_> =
+        ring.states().into_iter().filter_map(|state| Some((state.reason?, state.cooldown_ms?))).collect();
+    assert_eq!(cooldowns, [(KeyTrouble::Unauthorized, 60_000), (KeyTrouble::RateLimited, 30_000)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +176,7 @@ async fn the_last_refusal_is_the_attempts_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_is_that_of_the_first_key_to_come_back() {
+async fn retry_after_is_until_the_first_cooldown_ends() {
     let ring = ring(&["A", "B"]);
     answered(&ring, "A", "m", Some(limited(Some(seconds(50)))));
     advance(seconds(1)).await;
@@ -185,7 +189,7 @@ async fn the_wait_is_that_of_the_first_key_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_beyond_the_bound_is_told_as_it_was_asked() {
+async fn retry_after_over_the_cap_is_reported_unclamped() {
     let ring = ring(&["A", "B"]);
     let error = all_refused(&ring, "m", &limited(Some(seconds(3600))));
     assert_eq!(error.retry_after, Some(seconds(3600)), "a retry must not wait for it");
@@ -193,18 +197,18 @@ async fn a_wait_beyond_the_bound_is_told_as_it_was_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rests_of_long_ago_are_forgotten() {
+async fn old_cooldowns_are_forgotten() {
     let ring = ring(&["A", "B"]);
     for model in 0..100 {
         answered(&ring, "A", &model.to_string(), Some(limited(None)));
     }
     advance(seconds(5) + REMEMBERED).await;
     answered(&ring, "A", "m", Some(limited(None)));
-    assert_eq!(ring.keys[0].rests().limited.len(), 1);
+    assert_eq!(ring.keys[0].lock_cooldowns().rate_limited.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nobody_tells_keys_take_turns_too() {
+async fn keys_take_turns_when_no_outcome_is_seen() {
     let endpoint = Endpoint::new(Url::parse("http://h/").unwrap(), HeaderMap::new()).unwrap();
     let sent = |ring: &KeyRing| ring.take_turn(&endpoint, "m").headers().get(AUTHORIZATION).cloned();
     let two = ring(&["A", "B"]);
@@ -238,7 +242,7 @@ fn an_entry_needs_one_of_its_variables() {
     assert_eq!(
         states("openai", auth(&["A", "NO_B", "C", "A"])),
         Ok(json!([
-            {"variable": "A"}, {"variable": "C"}, {"variable": "NO_B", "why": "not_set"}
+            {"variable": "A"}, {"variable": "C"}, {"variable": "NO_B", "reason": "not_set", "why": "not_set"}
         ]))
     );
     let problem = "Provider \"p\": environment variable NO_A is not set".to_owned();
@@ -272,12 +276,12 @@ fn key_pairs_do_not_take_turns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rest_is_told_in_milliseconds() {
+async fn cooldown_is_serialised_in_milliseconds_under_both_names() {
     let ring = ring(&["A", "B"]);
     answered(&ring, "A", "m", Some(limited(None)));
     advance(Duration::from_millis(1_500)).await;
     assert_eq!(
         json!(ring.states()),
-        json!([{"variable": "A", "restingUntil": 3_500, "why": "rate_limited", "model": "m"}, {"variable": "B"}])
+        json!([{"variable": "A", "reason": "rate_limited", "why": "rate_limited", "cooldownMs": 3_500, "restingUntil": 3_500, "model": "m"}, {"variable": "B"}])
     );
 }
