@@ -176,6 +176,8 @@ test('what a provider would refuse is told', () => {
   const content = [{ type: 'audio', data: 'AAAA', mimeType: 'audio/wav' }]
   const [claude, main] = gateway.explain(ask({ messages: [{ role: 'user', content }] })).candidates
   expect(claude.refuses).toMatch(/claude.*audio/)
+  expect(claude.unsupported).toBe(claude.refuses)
+  expect(claude.source).toBe(claude.from)
   expect(main).not.toHaveProperty('refuses')
   expect(gateway.explain(ask()).candidates[0]).not.toHaveProperty('refuses')
 })

@@ -19,7 +19,8 @@ import path from 'node:path'
 import { hostPlatform, manifest, root } from './addon.mjs'
 
 const nodes = [process.execPath, ...process.argv.slice(2)]
-const maxAddonBytes = 20e6
+const maxAddonBytes = 25e6
+const maxTarballBytes = 14e6
 
 function run(command, args, options = {}) {
   console.log(`$ ${[path.basename(command), ...args].join(' ')}`)
@@ -54,6 +55,10 @@ run(process.execPath, ['scripts/pack.mjs'])
 const rootTarball = tarball(manifest.name)
 const platformTarball = tarball(`${manifest.name}-${hostPlatform()}`)
 
+const { size } = statSync(platformTarball)
+console.log(`${path.basename(platformTarball)}: ${(size / 1e6).toFixed(2)} MB`)
+if (size > maxTarballBytes) throw new Error(`the platform tarball has ${size} bytes; the limit is ${maxTarballBytes}`)
+
 tool('publint', 'publint', [rootTarball, '--strict'])
 tool('@arethetypeswrong/cli', 'attw', [rootTarball])
 
@@ -83,6 +88,7 @@ try {
   for (const node of nodes) {
     run(node, ['smoke.cjs'], { cwd: project })
     run(node, ['smoke.mjs'], { cwd: project })
+    run(node, ['workers.mjs'], { cwd: project })
   }
 
   cpSync(path.join(root, '__test__', 'types'), project, { recursive: true })

@@ -14,7 +14,10 @@ const steps = [
   ['dependencies: licences, bans, sources, unused', () => npm('run', 'check:dependencies')],
   ['third-party notices', () => npm('run', 'check:notices')],
   ['spelling', () => npm('run', 'check:spelling')],
-  ['packed tarballs: publint, attw, installation under this Node.js and 18, size', packedTarballs],
+  [
+    'packed tarballs: publint, attw, size, installation and workers under Node.js 18, 22, 24 and this one',
+    packedTarballs,
+  ],
   ['demo server', () => run(process.execPath, 'scripts/check-demo.mjs')],
 ]
 
@@ -33,14 +36,19 @@ function lockFile() {
   npm('ci', '--dry-run', '--ignore-scripts')
 }
 
-/** Under Node.js 18 as well, which has no test tools any more: the package runs on it. */
+/** Node.js versions that the package runs on, besides the one that runs this. The test tools do not run on the oldest. */
+const otherNodes = [18, 22, 24]
+
 function packedTarballs() {
-  const dir = mkdtempSync(path.join(os.tmpdir(), 'node-18-'))
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'nodes-'))
+  const name = `node-${windows ? 'win' : process.platform}-${process.arch}`
+  const install = (version) => {
+    const prefix = path.join(dir, String(version))
+    npm('install', '--prefix', prefix, `${name}@${version}`)
+    return path.join(prefix, 'node_modules', name, 'bin', windows ? 'node.exe' : 'node')
+  }
   try {
-    const name = `node-${windows ? 'win' : process.platform}-${process.arch}`
-    npm('install', '--prefix', dir, `${name}@18`)
-    const node = path.join(dir, 'node_modules', name, 'bin', windows ? 'node.exe' : 'node')
-    npm('run', 'check:package', '--', node)
+    npm('run', 'check:package', '--', ...otherNodes.map(install))
   } finally {
     rmSync(dir, { recursive: true })
   }

@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { succeed } from './run.mjs'
 
@@ -21,3 +24,12 @@ test.each(['return', 'exit', 'terminate'])(
   },
   30_000,
 )
+
+test('vitest runs two files in worker threads', async () => {
+  const vitest = fileURLToPath(new URL('../../node_modules/vitest/vitest.mjs', import.meta.url))
+  const config = fileURLToPath(new URL('./threads/vitest.config.mjs', import.meta.url))
+  const { stdout } = await promisify(execFile)(process.execPath, [vitest, 'run', '--config', config], {
+    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' },
+  })
+  expect(stdout).toMatch(/Test Files\s+2 passed/)
+}, 60_000)

@@ -40,6 +40,8 @@ pub struct Explanation {
 pub struct ExplainedCandidate {
     pub provider: String,
     pub model: String,
+    pub source: Origin,
+    /// The old name of `source`.
     pub from: Origin,
     pub loaded: bool,
     /// Under the pool's strategy; lower is asked first.
@@ -49,7 +51,10 @@ pub struct ExplainedCandidate {
     /// Milliseconds until it may be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked_ms: Option<u64>,
-    /// What it would refuse, and why.
+    /// Why the provider would refuse this request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsupported: Option<String>,
+    /// The old name of `unsupported`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refuses: Option<String>,
     pub estimated_input_tokens: u64,
@@ -166,7 +171,7 @@ impl Gateway {
         &self,
         entry: &str,
         model: &str,
-        from: Origin,
+        source: Origin,
         score: Option<f64>,
         options: &CallOptions,
     ) -> Option<ExplainedCandidate> {
@@ -175,18 +180,20 @@ impl Gateway {
         let breaker_enabled = loaded.is_some_and(|loaded| loaded.health.breaker_enabled);
         #[allow(clippy::cast_possible_truncation)]
         let blocked = target.as_ref().filter(|_| breaker_enabled).and_then(|target| target.blocked());
+        let unsupported =
+            loaded.and_then(|loaded| loaded.provider.refuses(&options.request)).map(|error| error.message);
         Some(ExplainedCandidate {
             provider: loaded.map_or(entry, |loaded| loaded.provider.name()).to_owned(),
             model: model.to_owned(),
-            from,
+            source,
+            from: source,
             loaded: loaded.is_some(),
             score,
             state: target.map_or(BreakerState::Closed, |target| target.state()),
             #[allow(clippy::cast_possible_truncation)]
             blocked_ms: blocked.map(|wait| wait.as_millis() as u64),
-            refuses: loaded
-                .and_then(|loaded| loaded.provider.refuses(&options.request))
-                .map(|error| error.message),
+            refuses: unsupported.clone(),
+            unsupported,
             estimated_input_tokens: options.estimates.input_tokens(Tokenizer::of(model)),
             estimated_cost_usd: loaded
                 .map_or(0.0, |loaded| options.estimates.cost(loaded.provider.family(), model)),

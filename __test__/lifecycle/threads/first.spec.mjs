@@ -1,0 +1,6 @@
+import { expect, test } from 'vitest'
+import { answerOnce } from './answer.mjs'
+
+test('the first worker thread gets an answer', async () => {
+  expect(await answerOnce()).not.toBe('')
+})
