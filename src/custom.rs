@@ -17,7 +17,7 @@ use gateway_model::provider::{deadline_after, within};
 use gateway_model::{
     Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, json,
 };
-use gateway_model::{EmbedCall, EventSource, Provider, ProviderCall, Vectors, commit};
+use gateway_model::{EmbedCall, EventSource, OpenedStream, Provider, ProviderCall, Vectors};
 
 /// Chunks a JavaScript stream may be ahead of its reader.
 const AHEAD: usize = 256;
@@ -348,7 +348,7 @@ impl Provider for CustomProvider {
         })
     }
 
-    fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
+    fn open_stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<OpenedStream, Failure>> {
         Box::pin(async move {
             let exchange = Exchange::begin(self, &Asked::of(call, "chatStream"))?;
             let events = CustomEvents {
@@ -358,7 +358,7 @@ impl Provider for CustomProvider {
                 unacknowledged: 0,
                 exchange,
             };
-            within(&self.name, call.attempt_deadline(self.timeout), commit(Box::new(events))).await
+            Ok(OpenedStream::new(events).with_first_content_by(call.attempt_deadline(self.timeout)))
         })
     }
 

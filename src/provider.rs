@@ -11,11 +11,13 @@ use super::bridge::Bridge;
 use super::custom::CustomProvider;
 use super::stream::{IDLE_LIMIT, drive};
 use gateway_engine::gateway::{GatewayStream, PromptEstimate, estimated_usage, unless_cancelled};
+use gateway_engine::routing::direct;
+use gateway_engine::routing::operation::{Chat, Embed, Stream};
 use gateway_engine::routing::{CallOptions, ProviderEntry, Providers, Routed};
 use gateway_model::config::ProviderConfig;
 use gateway_model::error::Failure;
 use gateway_model::{Answer, ChatRequest, EmbedRequest, UsageSource};
-use gateway_model::{EmbedCall, Provider, ProviderCall};
+use gateway_model::{EventSource, Provider, ProviderCall};
 use gateway_providers::{self as providers, ProviderEnv};
 use gateway_transport::NetworkSettings;
 
@@ -75,7 +77,7 @@ impl NativeProvider {
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let order = call?;
-                let answer = unless_cancelled(&open.cancel, provider.chat(&order)).await?;
+                let answer = unless_cancelled(&open.cancel, direct::send(&Chat, &*provider, &order)).await?;
                 calls.answer(id, &provider_result(answer, &order).await, &observer);
                 Ok(())
             })
@@ -91,7 +93,8 @@ impl NativeProvider {
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let order = call?;
-                let source = unless_cancelled(&open.cancel, provider.stream(&order)).await?;
+                let opened = direct::send(&Stream, &*provider, &order);
+                let source: Box<dyn EventSource> = Box::new(unless_cancelled(&open.cancel, opened).await?);
                 let model = order.model.clone();
                 let routed = Routed::new(source, String::new(), provider, model);
                 let estimates = Arc::new(PromptEstimate::new(order.request.clone()));
@@ -111,18 +114,11 @@ impl NativeProvider {
         bridge.calls.spawn(id, aborted, move |open, observer| {
             Box::pin(async move {
                 let EmbedRequest { inputs, dimensions, common } = EmbedRequest::from_json(&options)?;
-                let call = EmbedCall {
-                    inputs,
-                    model: common.model.clone().unwrap_or(fallback_model),
-                    dimensions,
-                    user_id: common.user_id.clone(),
-                    provider_options: common.provider_options.clone(),
-                    timeout: None,
-                    deadline: None,
-                    gate: None,
-                    caller: id,
-                };
-                let vectors = unless_cancelled(&open.cancel, provider.embed(&call)).await?;
+                let model = common.model.clone().unwrap_or(fallback_model);
+                let call =
+                    ProviderCall { request: common, model, max_tokens: None, timeout: None, deadline: None };
+                let texts = Embed { inputs, dimensions };
+                let vectors = unless_cancelled(&open.cancel, direct::send(&texts, &*provider, &call)).await?;
                 calls.answer(id, &vectors, &observer);
                 Ok(())
             })
@@ -133,14 +129,7 @@ impl NativeProvider {
         let request = ChatRequest::from_json(options)?;
         let model = request.model.as_deref().or(self.entry.fallback_model()).unwrap_or_default().to_owned();
         let max_tokens = request.max_tokens;
-        Ok(ProviderCall {
-            request: Arc::new(request),
-            model,
-            max_tokens,
-            timeout: None,
-            deadline: None,
-            gate: None,
-        })
+        Ok(ProviderCall { request: Arc::new(request), model, max_tokens, timeout: None, deadline: None })
     }
 }
 

@@ -16,7 +16,7 @@ use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule};
 use gateway_model::error::ForeignError;
 use gateway_model::{Answer, ChatRequest, FinishReason, StreamEvent, TextChunk, TokenUsage, UsageLog, Usd};
 use gateway_model::{ErrorKind, Failure, GatewayError};
-use gateway_model::{EventSource, Provider, ProviderCall, commit};
+use gateway_model::{EventSource, OpenedStream, Provider, ProviderCall};
 use gateway_pricing::{ModelPricing, register_model_pricing};
 use proptest::prelude::*;
 use serde_json::json;
@@ -126,12 +126,12 @@ impl Provider for Scripted {
         })
     }
 
-    fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
+    fn open_stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<OpenedStream, Failure>> {
         Box::pin(async move {
             let script = self.scripts[call.request.caller as usize].clone();
             sleep(Duration::from_millis(script.pace)).await;
             fated(script.opening[self.step]).await?;
-            commit(Box::new(ScriptedEvents { script, call: call.clone(), sent: 0 })).await
+            Ok(OpenedStream::new(ScriptedEvents { script, call: call.clone(), sent: 0 }))
         })
     }
 }

@@ -7,9 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use crate::RetryGate;
-
-/// One call's orders: the texts as the caller gave them, and what routing decided.
+/// One attempt: the texts as the caller gave them, and what routing decided.
 #[derive(Debug, Clone, Default)]
 pub struct EmbedCall {
     pub inputs: Arc<[String]>,
@@ -24,8 +22,6 @@ pub struct EmbedCall {
     pub timeout: Option<Duration>,
     /// Of the whole call.
     pub deadline: Option<Instant>,
-    /// Asked before an attempt is repeated.
-    pub gate: Option<Arc<dyn RetryGate>>,
     /// The caller's own number for this call, by which a custom provider finds it again.
     pub caller: u32,
 }
@@ -40,4 +36,14 @@ pub struct Vectors {
     /// `None`: the provider gave no count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,
+}
+
+impl Vectors {
+    /// Adds the answer to the texts that follow.
+    pub fn append(&mut self, more: Self) {
+        self.vectors.extend(more.vectors);
+        // A count that is missing once is missing in the sum.
+        self.input_tokens = self.input_tokens.zip(more.input_tokens).map(|(sum, more)| sum + more);
+        self.model = more.model;
+    }
 }

@@ -1,8 +1,10 @@
 //! A stream of events from a provider, pulled by whoever reads it.
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::StreamEvent;
+use crate::deadline::within;
 use crate::error::Failure;
 
 /// Events of one answer. Dropping it closes the upstream's connection.
@@ -12,8 +14,34 @@ pub trait EventSource: Send {
     fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>>;
 }
 
-/// Reads up to the first content (or a regular end without any) and gives back a source that starts there.
-pub async fn commit(mut source: Box<dyn EventSource>) -> Result<Box<dyn EventSource>, Failure> {
+/// A stream that is open, and cannot be read before its first content was awaited.
+pub struct OpenedStream {
+    source: Box<dyn EventSource>,
+    first_content_by: Option<Instant>,
+}
+
+impl OpenedStream {
+    pub fn new(source: impl EventSource + 'static) -> Self {
+        Self { source: Box::new(source), first_content_by: None }
+    }
+
+    /// With a deadline for its first content, in addition to those of its own reads.
+    #[must_use]
+    pub fn with_first_content_by(self, deadline: Option<Instant>) -> Self {
+        Self { first_content_by: deadline, ..self }
+    }
+}
+
+/// Reads up to the first content, or a regular end without any: from here on the stream is committed to its provider.
+///
+/// # Errors
+/// The stream failed, or took too long, before any content.
+pub async fn await_first_content(provider: &str, opened: OpenedStream) -> Result<CommittedStream, Failure> {
+    let OpenedStream { source, first_content_by } = opened;
+    within(provider, first_content_by, read_to_first_content(source)).await
+}
+
+async fn read_to_first_content(mut source: Box<dyn EventSource>) -> Result<CommittedStream, Failure> {
     let mut events = Vec::new();
     let mut more = true;
     while more && !events.iter().any(StreamEvent::is_content) {
@@ -21,16 +49,18 @@ pub async fn commit(mut source: Box<dyn EventSource>) -> Result<Box<dyn EventSou
             Ok(more) => more,
             // Content came in the same read as the failure: the reader gets the content first.
             Err(failure) if events.iter().any(StreamEvent::is_content) => {
-                return Ok(Box::new(Committed { events, then: Then::Fail(failure) }));
+                return Ok(CommittedStream { events, then: Then::Fail(failure) });
             }
             Err(failure) => return Err(failure),
         };
     }
     let then = if more { Then::Read(source) } else { Then::End };
-    Ok(Box::new(Committed { events, then }))
+    Ok(CommittedStream { events, then })
 }
 
-struct Committed {
+/// A stream whose first content has arrived: only [`await_first_content`] makes one.
+pub struct CommittedStream {
+    /// Read already, and handed out first.
     events: Vec<StreamEvent>,
     then: Then,
 }
@@ -41,7 +71,7 @@ enum Then {
     End,
 }
 
-impl EventSource for Committed {
+impl EventSource for CommittedStream {
     fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
         if !self.events.is_empty() {
             into.append(&mut self.events);
@@ -61,6 +91,8 @@ impl EventSource for Committed {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::error::GatewayError;
 
@@ -78,7 +110,11 @@ mod tests {
         }
     }
 
-    async fn collect(mut source: Box<dyn EventSource>) -> (Vec<StreamEvent>, Result<(), Failure>) {
+    async fn commit(script: Script) -> Result<CommittedStream, Failure> {
+        await_first_content("p", OpenedStream::new(script)).await
+    }
+
+    async fn collect(mut source: CommittedStream) -> (Vec<StreamEvent>, Result<(), Failure>) {
         let mut events = Vec::new();
         loop {
             match source.next(&mut events).await {
@@ -92,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn a_failure_before_content_fails_the_attempt() {
         let script = Script(vec![Ok(vec![StreamEvent::text("")]), Err(GatewayError::provider_timeout("p"))]);
-        assert!(commit(Box::new(script)).await.is_err());
+        assert!(commit(script).await.is_err());
     }
 
     #[tokio::test]
@@ -102,7 +138,7 @@ mod tests {
             Ok(vec![StreamEvent::text("a"), StreamEvent::text("b")]),
             Err(GatewayError::provider_timeout("p")),
         ]);
-        let (events, end) = collect(commit(Box::new(script)).await.unwrap()).await;
+        let (events, end) = collect(commit(script).await.unwrap()).await;
         assert_eq!(events, ["", "a", "b"].map(StreamEvent::text));
         assert!(end.is_err());
     }
@@ -110,7 +146,23 @@ mod tests {
     #[tokio::test]
     async fn an_answer_without_content_is_an_answer() {
         let (events, end) =
-            collect(commit(Box::new(Script(vec![Ok(vec![StreamEvent::text("")])]))).await.unwrap()).await;
+            collect(commit(Script(vec![Ok(vec![StreamEvent::text("")])])).await.unwrap()).await;
         assert_eq!((events.len(), end.is_ok()), (1, true));
+    }
+
+    struct Silent;
+
+    impl EventSource for Silent {
+        fn next<'a>(&'a mut self, _: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_without_content_at_its_deadline_has_timed_out() {
+        let deadline = Instant::now() + Duration::from_secs(3);
+        let opened = OpenedStream::new(Silent).with_first_content_by(Some(deadline));
+        let failure = await_first_content("p", opened).await.err().unwrap();
+        assert_eq!((failure.log_code(), Instant::now()), ("PROVIDER_TIMEOUT", deadline));
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod config;
+mod deadline;
 mod embeddings;
 pub mod error;
 pub mod event;
@@ -14,6 +15,7 @@ pub mod money;
 pub mod outcome;
 pub mod provider;
 pub mod request;
+pub mod retry;
 pub mod tools;
 pub mod usage;
 
@@ -21,12 +23,13 @@ pub use answer::{Answer, AnswerBuilder, AttemptRecord, EmbedResponse, output_tex
 pub use embeddings::{EmbedCall, Vectors};
 pub use error::{ErrorKind, Failure, GatewayError};
 pub use event::{FinishReason, StreamEvent, TextChunk};
-pub use event_source::{EventSource, commit};
+pub use event_source::{CommittedStream, EventSource, OpenedStream, await_first_content};
 pub use key_state::{KeyState, KeyTrouble};
 pub use message::{Content, Message, Part, Role};
 pub use money::Usd;
 pub use outcome::{Billing, CallFigures, Delivery, GatewayResponse, Outcome};
-pub use provider::{Provider, ProviderCall, RetryGate, UniversalCall};
+pub use provider::{Provider, ProviderCall, UniversalCall};
 pub use request::{CacheWish, ChatRequest, EmbedRequest, Feature, Setting};
+pub use retry::RetryPolicy;
 pub use tools::{ResponseFormat, Tool, ToolCall, ToolCallAssembly, ToolCallDelta, ToolChoice};
 pub use usage::{CallLabels, LoggedCall, TokenUsage, UsageLog, UsageSource};

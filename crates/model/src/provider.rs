@@ -8,9 +8,13 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::error::{Failure, GatewayError};
-use crate::{Answer, ChatRequest, EmbedCall, EventSource, Feature, KeyState, Vectors};
+use crate::event_source::OpenedStream;
+use crate::retry::RetryPolicy;
+use crate::{Answer, ChatRequest, EmbedCall, Feature, KeyState, Vectors};
 
-/// One attempt's orders: the request as the caller made it, and what routing decided about it.
+pub use crate::deadline::{deadline_after, within};
+
+/// One attempt: the request as the caller made it, and what routing decided about it.
 #[derive(Debug, Clone)]
 pub struct ProviderCall {
     pub request: Arc<ChatRequest>,
@@ -21,19 +25,6 @@ pub struct ProviderCall {
     pub timeout: Option<Duration>,
     /// Of the whole call, retries and fallbacks included.
     pub deadline: Option<Instant>,
-    /// Asked before an attempt is repeated.
-    pub gate: Option<Arc<dyn RetryGate>>,
-}
-
-/// Hears of each failed attempt that could be repeated, and may forbid it.
-pub trait RetryGate: Send + Sync + std::fmt::Debug {
-    /// `wait`: until the next attempt begins.
-    fn allows(&self, error: &GatewayError, wait: Duration) -> bool;
-}
-
-/// Whether an attempt that failed like this may be repeated after `wait`.
-pub fn allows_retry(gate: Option<&Arc<dyn RetryGate>>, error: &GatewayError, wait: Duration) -> bool {
-    gate.is_none_or(|gate| gate.allows(error, wait))
 }
 
 impl ProviderCall {
@@ -43,26 +34,24 @@ impl ProviderCall {
     }
 }
 
-/// The end of a wait begun now, but not past the call's own deadline.
-pub fn deadline_after(wait: Option<Duration>, call: Option<Instant>) -> Option<Instant> {
-    let wait = wait.and_then(|wait| Instant::now().checked_add(wait));
-    match (wait, call) {
-        (Some(wait), Some(call)) => Some(wait.min(call)),
-        (wait, call) => wait.or(call),
-    }
-}
-
-/// A service that answers chat requests. Retries of its own are its own business; falling back is not.
+/// A service that answers chat requests. Each method sends one request once: its caller repeats what fails, as
+/// [`Provider::retry_policy`] says, and falls back to other providers.
 pub trait Provider: Any + Send + Sync {
     /// The name answers and logs carry.
     fn name(&self) -> &str;
 
     fn family(&self) -> &str;
 
+    /// How failed requests are to be repeated; not at all by default.
+    fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy::default()
+    }
+
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>>;
 
-    /// Opens a stream and waits for its first content: until then a failure is an ordinary failed attempt.
-    fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>>;
+    /// Opens a stream, and reads nothing of it: its caller awaits the first content
+    /// ([`await_first_content`](crate::await_first_content)), until which a failure is an ordinary failed attempt.
+    fn open_stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<OpenedStream, Failure>>;
 
     /// What in a request the provider cannot do; nothing is sent where there is something.
     fn refuses(&self, _request: &ChatRequest) -> Option<GatewayError> {
@@ -75,9 +64,14 @@ pub trait Provider: Any + Send + Sync {
         None
     }
 
-    /// A vector for each text.
+    /// A vector for each text. There are at most [`Provider::max_embed_inputs`] of them.
     fn embed<'a>(&'a self, _call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
         Box::pin(async move { Err(Feature::Embeddings.refused_by(self.name()).into()) })
+    }
+
+    /// How many texts one request may hold: its caller splits what is more. No limit by default.
+    fn max_embed_inputs(&self) -> usize {
+        usize::MAX
     }
 
     /// The ids of the models the service has now; `None`: it does not tell.
@@ -91,21 +85,6 @@ pub trait Provider: Any + Send + Sync {
     }
 }
 
-/// Waits for `work`, but not past `deadline`.
-pub async fn within<T>(
-    provider: &str,
-    deadline: Option<Instant>,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    match deadline {
-        None => work.await,
-        Some(deadline) => match tokio::time::timeout_at(deadline, work).await {
-            Ok(done) => done,
-            Err(_) => Err(GatewayError::provider_timeout(provider).into()),
-        },
-    }
-}
-
 /// What a step of a chain gave, with the step's number.
 pub type OfStep<T> = (usize, T);
 
@@ -113,6 +92,6 @@ pub type OfStep<T> = (usize, T);
 pub trait UniversalCall: Send + Sync {
     fn chat(&self) -> BoxFuture<'_, Result<OfStep<Answer>, Failure>>;
 
-    /// Opens a stream and waits for its first content.
-    fn stream(&self) -> BoxFuture<'_, Result<OfStep<Box<dyn EventSource>>, Failure>>;
+    /// Opens a stream, and reads nothing of it.
+    fn open_stream(&self) -> BoxFuture<'_, Result<OfStep<OpenedStream>, Failure>>;
 }

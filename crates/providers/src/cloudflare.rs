@@ -9,13 +9,14 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use http::header::{ACCEPT, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use crate::HttpProvider;
 use crate::wire::Mode;
 use gateway_model::config::CloudflareGateway;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::within;
-use gateway_model::{Answer, EventSource, Provider, ProviderCall, UniversalCall};
+use gateway_model::{Answer, OpenedStream, Provider, ProviderCall, UniversalCall};
 use gateway_transport::{Endpoint, Response};
 
 const ADDRESS: &str = "https://gateway.ai.cloudflare.com/v1";
@@ -107,10 +108,16 @@ impl UniversalEndpoint {
         shared.then(|| Self { steps: steps.to_vec() })
     }
 
+    /// Posts the steps; `read` gets the answer, and the deadline of the whole call.
     async fn run<'a, T>(
         &'a self,
         mode: Mode,
-        read: impl FnOnce(&'a HttpProvider, &'a ProviderCall, Response) -> BoxFuture<'a, Result<T, Failure>>,
+        read: impl FnOnce(
+            &'a HttpProvider,
+            &'a ProviderCall,
+            Response,
+            Option<Instant>,
+        ) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<(usize, T), Failure> {
         let steps: Vec<_> = self
             .steps
@@ -128,7 +135,8 @@ impl UniversalEndpoint {
         // The gateway tries one after the other.
         let patience = steps.iter().map(|(_, step, call)| step.step_timeout(call)).sum();
         let whole = ProviderCall { timeout: None, ..(*call).clone() };
-        within(name, whole.attempt_deadline(Some(patience)), async {
+        let deadline = whole.attempt_deadline(Some(patience));
+        within(name, deadline, async {
             let response = first.post_universal(list.into()).await?;
             let told = response.headers.get(STEP).and_then(|step| step.to_str().ok()?.parse().ok());
             let step = told.unwrap_or(if response.status.is_success() { 0 } else { steps.len() - 1 });
@@ -139,7 +147,7 @@ impl UniversalEndpoint {
             if !response.status.is_success() {
                 return Err(universal.refusal(response).await.into());
             }
-            Ok((step, read(universal, call, response).await?))
+            Ok((step, read(universal, call, response, deadline).await?))
         })
         .await
     }
@@ -152,10 +160,13 @@ fn step_of(provider: &Arc<dyn Provider>) -> Option<&HttpProvider> {
 
 impl UniversalCall for UniversalEndpoint {
     fn chat(&self) -> BoxFuture<'_, Result<(usize, Answer), Failure>> {
-        Box::pin(self.run(Mode::Full, |step, call, response| Box::pin(step.read_chat(call, response))))
+        Box::pin(self.run(Mode::Full, |step, call, response, _| Box::pin(step.read_chat(call, response))))
     }
 
-    fn stream(&self) -> BoxFuture<'_, Result<(usize, Box<dyn EventSource>), Failure>> {
-        Box::pin(self.run(Mode::Stream, |step, call, response| Box::pin(step.open(call, response))))
+    fn open_stream(&self) -> BoxFuture<'_, Result<(usize, OpenedStream), Failure>> {
+        Box::pin(self.run(Mode::Stream, |step, call, response, deadline| {
+            let opened = step.opened(call, response).with_first_content_by(deadline);
+            Box::pin(async move { Ok(opened) })
+        }))
     }
 }

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_engine::routing::direct;
+use gateway_engine::routing::operation::{Chat, Stream};
 use gateway_model::config::ProviderConfig;
 use gateway_model::{AnswerBuilder, ChatRequest};
 use gateway_model::{EmbedCall, EventSource, Provider, ProviderCall};
@@ -99,7 +101,7 @@ impl Fixture {
     }
 
     async fn chat(&self, model: &str) -> Result<String, GatewayError> {
-        self.provider.chat(&call(model)).await.map(|answer| answer.content).map_err(error)
+        direct::send(&Chat, &*self.provider, &call(model)).await.map(|answer| answer.content).map_err(error)
     }
 
     fn in_cooldown(&self) -> Vec<String> {
@@ -118,7 +120,6 @@ fn call(model: &str) -> ProviderCall {
         max_tokens: None,
         timeout: None,
         deadline: None,
-        gate: None,
     }
 }
 
@@ -212,7 +213,10 @@ async fn nothing_is_sent_while_all_keys_cool_down() {
     }
     assert_eq!(on.keys(3).await, "ABC");
     // There is nothing to answer with: a request would wait, and end with a timeout.
-    assert_eq!(on.provider.models().await.map_err(error).unwrap_err().kind, ErrorKind::ProviderAuth);
+    assert_eq!(
+        direct::list_models(&*on.provider).await.map_err(error).unwrap_err().kind,
+        ErrorKind::ProviderAuth
+    );
 }
 
 #[tokio::test]
@@ -242,7 +246,7 @@ async fn retry_after_over_the_cap_ends_the_attempts() {
 async fn streams_go_on_with_the_next_key() {
     let on = Fixture::start(json!({})).await;
     on.deliver([unauthorized("A"), limited(&[]), stream()]);
-    let mut source: Box<dyn EventSource> = on.provider.stream(&call("m")).await.map_err(error).unwrap();
+    let mut source = direct::send(&Stream, &*on.provider, &call("m")).await.map_err(error).unwrap();
     let mut events = Vec::new();
     while source.next(&mut events).await.unwrap() {}
     assert_eq!(events.iter().collect::<AnswerBuilder>().finish().content, "Hi");

@@ -1,4 +1,4 @@
-//! HTTP to the upstream: one client, retries and deadlines, and the reader of event streams.
+//! HTTP to the upstream: one client, deadlines, and the reader of event streams.
 
 pub mod body;
 mod certificates;
@@ -9,10 +9,10 @@ pub mod event_stream;
 pub mod frames;
 pub mod network;
 mod pool;
-pub mod retry;
+pub mod retry_after;
 pub mod sse;
 
 pub use client::{Endpoint, HttpClient, Response};
 pub use frames::Frames;
 pub use network::NetworkSettings;
-pub use retry::RetryPolicy;
+pub use retry_after::retry_after;

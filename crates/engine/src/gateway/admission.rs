@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Gateway, PromptEstimate, new_request_id};
 use crate::budget::{Refusal, Scope};
-use crate::routing::run::Estimates;
-use crate::routing::{CallOptions, Decision, Hedge};
+use crate::routing::{CallOptions, Decision, Hedge, TokenEstimator};
 use crate::usage::{CallRecord, Observer, Start};
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::{CallLabels, ChatRequest};

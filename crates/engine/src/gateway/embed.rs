@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::admission::Admitted;
 use super::outcome::{self, price};
 use super::{CallContext, Gateway, PromptEstimate, bill_hedge_losers, failed, unless_cancelled};
-use crate::routing::fallback::execute;
+use crate::routing::fallback;
+use crate::routing::operation::Embed;
 use crate::usage::latency_ms;
 use gateway_model::error::Failure;
-use gateway_model::{Billing, Delivery, EmbedCall, EmbedRequest, EmbedResponse, TokenUsage, UsageSource};
+use gateway_model::{Billing, Delivery, EmbedRequest, EmbedResponse, TokenUsage, UsageSource};
 use gateway_pricing::tokens;
 
 impl Gateway {
@@ -23,20 +24,8 @@ impl Gateway {
         let plan = self.plan(common, estimate)?;
         let Admitted { decision, options, record, request_id, started } =
             self.admit(plan, context.observer)?;
-        let run = execute(&decision, &self.providers, &options, |step| {
-            let call = EmbedCall {
-                inputs: inputs.clone(),
-                dimensions,
-                user_id: step.call.request.user_id.clone(),
-                provider_options: step.call.request.provider_options.clone(),
-                caller: step.call.request.caller,
-                model: step.call.model,
-                timeout: step.call.timeout,
-                deadline: step.call.deadline,
-                gate: step.call.gate,
-            };
-            async move { step.provider.embed(&call).await }
-        });
+        let texts = Embed { inputs: inputs.clone(), dimensions };
+        let run = fallback::embed(&decision, &self.providers, &options, &texts);
         let mut routed = match unless_cancelled(&cancel, run).await {
             Ok(routed) => routed,
             Err(failure) => return Err(failed(record, failure, &request_id)),

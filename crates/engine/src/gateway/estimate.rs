@@ -3,8 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::budget::CallEstimate;
-use crate::routing::RouteEstimate;
-use crate::routing::run::Estimates;
+use crate::routing::TokenEstimator;
 use gateway_model::{ChatRequest, TokenUsage, UsageSource, Usd};
 use gateway_pricing::tokens::{Counted, Tokenizer};
 use gateway_pricing::{self as pricing, tokens};
@@ -77,34 +76,17 @@ impl PromptEstimate {
     }
 }
 
-impl Estimates for PromptEstimate {
+impl TokenEstimator for PromptEstimate {
     fn input_tokens(&self, tokenizer: Tokenizer) -> u64 {
         self.prompt.count(tokenizer, &self.counted)
     }
 
+    fn input_upper_bound(&self) -> u64 {
+        self.upper_bound
+    }
+
     fn output_tokens(&self) -> u64 {
         self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT)
-    }
-}
-
-#[allow(clippy::cast_precision_loss)]
-impl RouteEstimate for PromptEstimate {
-    fn input_tokens_within(&self, model: &str, max: u64) -> Result<(), u64> {
-        if self.upper_bound <= max {
-            return Ok(());
-        }
-        let counted = self.count(model);
-        if counted <= max { Ok(()) } else { Err(counted) }
-    }
-
-    fn cost_within(&self, family: &str, model: &str, max: f64) -> Result<(), f64> {
-        let output = self.output_tokens();
-        let cost = |input| pricing::cost(family, model, &TokenUsage::new(input, output)).dollars();
-        if cost(self.upper_bound) <= max {
-            return Ok(());
-        }
-        let counted = cost(self.count(model));
-        if counted <= max { Ok(()) } else { Err(counted) }
     }
 }
 

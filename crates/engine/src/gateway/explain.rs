@@ -141,7 +141,7 @@ impl Gateway {
                 let member = pool.member(number)?;
                 let model = member.model(options.request.model.as_deref());
                 let score = scores.get(number).copied();
-                let candidate = self.candidate(&member.entry, model, Origin::Pool, score, options)?;
+                let candidate = self.candidate(&member.name, model, Origin::Pool, score, options)?;
                 #[allow(clippy::cast_possible_truncation)]
                 let blocked_ms = member.target.blocked().map(|wait| wait.as_millis() as u64);
                 Some(ExplainedCandidate { state: member.target.state(), blocked_ms, ..candidate })
@@ -194,9 +194,9 @@ impl Gateway {
             blocked_ms: blocked.map(|wait| wait.as_millis() as u64),
             refuses: unsupported.clone(),
             unsupported,
-            estimated_input_tokens: options.estimates.input_tokens(Tokenizer::of(model)),
+            estimated_input_tokens: options.estimator.input_tokens(Tokenizer::of(model)),
             estimated_cost_usd: loaded
-                .map_or(0.0, |loaded| options.estimates.cost(loaded.provider.family(), model)),
+                .map_or(0.0, |loaded| options.estimator.cost(loaded.provider.family(), model)),
         })
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Gateway;
+use crate::routing::direct::list_models;
 use crate::routing::health::{EntryReport, Outcome};
 
 /// Longer than this no check waits for its answer.
@@ -38,7 +39,7 @@ async fn check(gateway: Weak<Gateway>, entry: String, interval: Duration) {
         else {
             return;
         };
-        match tokio::time::timeout(PATIENCE.min(interval), loaded.provider.models()).await {
+        match tokio::time::timeout(PATIENCE.min(interval), list_models(&*loaded.provider)).await {
             // It has no list that could be asked for.
             Ok(Ok(None)) => return,
             Ok(Ok(Some(_))) => loaded.health.record_check(Outcome::Succeeded),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Gateway;
 use crate::routing::ProviderEntry;
+use crate::routing::direct::list_models;
 
 /// Services add models by the day, not by the minute.
 const KEPT: Duration = Duration::from_secs(300);
@@ -55,7 +56,7 @@ impl Gateway {
         {
             return ids.clone();
         }
-        match tokio::time::timeout(PATIENCE, loaded.provider.models()).await {
+        match tokio::time::timeout(PATIENCE, list_models(&*loaded.provider)).await {
             Ok(Ok(Some(ids))) => {
                 self.models.kept().insert(entry.to_owned(), (Instant::now(), ids.clone()));
                 ids

@@ -1,218 +1,277 @@
-//! Whom a call may ask, in turn: the members of its pool as the strategy picks them, then the steps of its chain.
+//! The candidates of a call, in turn: the members of its pool as the strategy picks them, then the steps of its chain;
+//! without either, the rule's single target.
 
 use std::sync::Arc;
-
 use std::time::Duration;
 
+use super::call::CallOptions;
+use super::decision::{Decision, Hedge, not_loaded};
+use super::entry::{ProviderEntry, Providers};
 use super::health::{Guard, HedgeRace, TargetHealth};
-use super::run::{CallOptions, Routed};
-use super::{Decision, ProviderEntry, Providers, not_loaded};
-use gateway_model::ChatRequest;
-use gateway_model::Provider;
+use super::model_choice::step_model;
+use super::route_pool::RoutePool;
+use super::routed::Routed;
+use super::trigger::trigger;
 use gateway_model::config::{FallbackStep, FallbackTrigger};
-use gateway_model::error::{ErrorKind, Failure, GatewayError};
+use gateway_model::error::{Failure, GatewayError};
 
-/// One that is to be asked.
+/// An entry and a model that may be asked.
 pub struct Candidate {
-    pub entry: String,
-    pub loaded: Arc<ProviderEntry>,
+    /// The entry's name.
+    pub name: String,
+    pub entry: Arc<ProviderEntry>,
     pub model: String,
     /// In place of the provider's own timeout.
     pub timeout: Option<Duration>,
-    /// Whether its breaker is asked.
     pub guard: Guard,
     pub target: Arc<TargetHealth>,
-    /// How many came before it.
-    pub number: usize,
-    /// Set where it is hedged.
+    pub source: Source,
+    /// Candidates of the call before this one, those that are not loaded included.
+    pub position: usize,
+    /// Set where the attempt is hedged.
     pub race: Option<Arc<HedgeRace>>,
-    pooled: bool,
+}
+
+/// Where a candidate comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Pool,
+    Chain,
+    Target,
 }
 
 impl Candidate {
-    /// It is a member of a pool.
-    pub fn pooled(&self) -> bool {
-        self.pooled
-    }
-
-    /// Within which its answers usually begin.
+    /// Within which its answers usually begin, in 95 of 100 cases; `None`: too few are known.
     pub fn usual_wait(&self) -> Option<Duration> {
         self.target.latency().p95().map(|ms| Duration::from_secs_f64(ms / 1e3))
     }
 }
 
-/// The candidates of one call that are left.
+/// A cursor over the candidates of one call.
 pub struct Candidates<'a> {
     decision: &'a Decision,
     providers: &'a Providers,
     options: &'a CallOptions,
-    /// At the pool's members, where its strategy cares; told when they are first picked from.
+    /// `None`: there is no pool, or nobody of it is asked any more.
+    pool: Option<PoolCursor<'a>>,
+    after_pool: AfterPool<'a>,
+    /// Candidates so far, those that are not loaded included.
+    passed: usize,
+    first: Option<First<'a>>,
+    /// The first entry that is not loaded.
+    missing: Option<&'a str>,
+    first_asked: Option<FirstAsked>,
+}
+
+struct PoolCursor<'a> {
+    pool: &'a RoutePool,
+    /// What the call would cost at each member, where the strategy cares; worked out at the first pick.
     costs: Option<Vec<f64>>,
-    /// Members of the pool that were asked.
+    /// By member.
     tried: Vec<bool>,
-    /// Members that may still be asked.
-    pool_left: usize,
-    /// Of the chain.
-    next_step: usize,
-    /// How many there were, those that are not loaded included.
-    count: usize,
-    /// The first one's provider, loaded or not.
-    first: Option<String>,
-    first_asked: Option<(String, Arc<dyn Provider>, String)>,
-    missing: Option<String>,
+    turns_left: usize,
+}
+
+/// What follows the pool.
+enum AfterPool<'a> {
+    /// The steps of the chain that are left.
+    Chain(&'a [FallbackStep]),
+    Target,
+    Nothing,
+}
+
+/// The first candidate: the one that a fallback falls back from.
+enum First<'a> {
+    Loaded(Arc<ProviderEntry>),
+    NotLoaded(&'a str),
+}
+
+/// The first candidate that was asked: the one in whose place a `degradedReply` answers.
+struct FirstAsked {
+    name: String,
+    entry: Arc<ProviderEntry>,
+    model: String,
 }
 
 impl<'a> Candidates<'a> {
     pub fn new(decision: &'a Decision, providers: &'a Providers, options: &'a CallOptions) -> Self {
-        let pool = decision.pool.as_ref();
+        let pool = decision.pool.as_deref();
         Self {
             decision,
             providers,
             options,
-            costs: None,
-            tried: vec![false; pool.map_or(0, |pool| pool.len())],
-            pool_left: pool.map_or(0, |pool| pool.max_attempts),
-            next_step: 0,
-            count: 0,
+            pool: pool.map(PoolCursor::new),
+            after_pool: match (&decision.chain, pool) {
+                (Some(chain), _) => AfterPool::Chain(&chain.steps),
+                (None, None) => AfterPool::Target,
+                (None, Some(_)) => AfterPool::Nothing,
+            },
+            passed: 0,
             first: None,
-            first_asked: None,
             missing: None,
+            first_asked: None,
         }
     }
 
-    /// The next one after a failure, or the first.
+    /// The first candidate, or the next one after a failure.
     pub fn next(&mut self, last: Option<&Failure>) -> Option<Candidate> {
-        self.after(last.map(trigger))
+        self.advance(last.map(trigger))
     }
 
-    /// One that is asked while others are still at it: they are slow.
-    pub fn next_beside(&mut self) -> Option<Candidate> {
-        self.after(Some(FallbackTrigger::Timeout))
+    /// The next hedge target. Chain steps match as if the running attempt had timed out.
+    pub fn next_hedge(&mut self) -> Option<Candidate> {
+        self.advance(Some(FallbackTrigger::Timeout))
     }
 
-    /// One of them was kept back: the pool may try as many as before, that one aside.
-    pub fn was_kept_back(&mut self, pooled: bool) {
-        self.pool_left += usize::from(pooled);
+    pub fn hedge(&self) -> Option<Hedge> {
+        self.decision.hedge
     }
 
-    /// Nobody of the pool is asked any more.
+    /// Gives back the turn of a candidate that was never sent (breaker or limit): it does not count against the pool's
+    /// `maxAttempts`.
+    pub fn return_turn(&mut self, source: Source) {
+        if let (Some(cursor), Source::Pool) = (&mut self.pool, source) {
+            cursor.turns_left += 1;
+        }
+    }
+
+    /// Asks no more members of the pool.
     pub fn leave_pool(&mut self) {
-        self.pool_left = 0;
+        self.pool = None;
     }
 
-    fn after(&mut self, raised: Option<FallbackTrigger>) -> Option<Candidate> {
-        if let Some(candidate) = self.member() {
-            return Some(candidate);
-        }
-        match (&self.decision.chain, &self.decision.pool) {
-            (Some(_), _) => self.step(raised),
-            (None, None) => self.single(),
-            (None, Some(_)) => None,
-        }
-    }
-
-    fn member(&mut self) -> Option<Candidate> {
-        let pool = self.decision.pool.as_ref()?;
-        if self.pool_left == 0 {
-            return None;
-        }
-        let request = &self.options.request;
-        let costs = self.costs.get_or_insert_with(|| pool.costs(self.options));
-        let number = pool.pick(request, costs, &self.tried)?;
-        self.pool_left -= 1;
-        if let Some(tried) = self.tried.get_mut(number) {
-            *tried = true;
-        }
-        let member = pool.member(number)?;
-        let model = member.model(request.model.as_deref()).to_owned();
-        let target = Some(member.target.clone());
-        Some(self.candidate(member.entry.clone(), member.loaded.clone(), model, None, target))
-    }
-
-    fn single(&mut self) -> Option<Candidate> {
-        if self.count > 0 {
-            return None;
-        }
-        let entry = &self.decision.provider;
-        let Some(loaded) = self.providers.get(entry) else {
-            self.missing = Some(entry.clone());
-            return None;
+    fn advance(&mut self, raised: Option<FallbackTrigger>) -> Option<Candidate> {
+        let candidate = match self.next_member() {
+            Some(member) => member,
+            None => self.next_after_pool(raised)?,
         };
-        Some(self.candidate(entry.clone(), loaded.clone(), self.decision.model.clone(), None, None))
+        self.count(&candidate);
+        Some(candidate)
     }
 
-    fn step(&mut self, mut raised: Option<FallbackTrigger>) -> Option<Candidate> {
-        let chain = self.decision.chain.as_ref()?;
-        while let Some(step) = chain.steps.get(self.next_step) {
+    fn next_member(&mut self) -> Option<Candidate> {
+        let cursor = self.pool.as_mut()?;
+        let member = cursor.pool.member(cursor.pick(self.options)?)?;
+        Some(Candidate {
+            name: member.name.clone(),
+            entry: member.entry.clone(),
+            model: member.model(self.options.request.model.as_deref()).to_owned(),
+            timeout: None,
+            guard: Guard::Breaker,
+            target: member.target.clone(),
+            source: Source::Pool,
+            position: self.passed,
+            race: None,
+        })
+    }
+
+    fn next_after_pool(&mut self, raised: Option<FallbackTrigger>) -> Option<Candidate> {
+        match self.after_pool {
+            AfterPool::Chain(steps) => self.next_step(steps, raised),
+            AfterPool::Target => self.single_target(),
+            AfterPool::Nothing => None,
+        }
+    }
+
+    fn next_step(
+        &mut self,
+        mut steps: &'a [FallbackStep],
+        mut raised: Option<FallbackTrigger>,
+    ) -> Option<Candidate> {
+        while let Some((step, rest)) = steps.split_first() {
             if raised.is_some_and(|raised| !step.when.is_empty() && !step.when.contains(&raised)) {
                 return None;
             }
-            self.next_step += 1;
-            let Some(loaded) = self.providers.get(&step.provider) else {
-                self.first.get_or_insert_with(|| step.provider.clone());
-                self.missing.get_or_insert_with(|| step.provider.clone());
-                self.count += 1;
-                raised = Some(FallbackTrigger::ProviderError);
-                continue;
-            };
-            let model = step_model(step, self.decision, &self.options.request, self.providers);
-            let timeout = step.timeout_ms.map(Duration::from_millis);
-            return Some(self.candidate(step.provider.clone(), loaded.clone(), model, timeout, None));
+            steps = rest;
+            self.after_pool = AfterPool::Chain(rest);
+            if let Some(entry) = self.providers.get(&step.provider) {
+                let model = step_model(step, self.decision, &self.options.request, self.providers);
+                let timeout = step.timeout_ms.map(Duration::from_millis);
+                return Some(self.unpooled(&step.provider, entry, model, timeout, Source::Chain));
+            }
+            self.count_missing(&step.provider);
+            raised = Some(FallbackTrigger::ProviderError);
         }
         None
     }
 
-    fn candidate(
-        &mut self,
-        entry: String,
-        loaded: Arc<ProviderEntry>,
+    fn single_target(&mut self) -> Option<Candidate> {
+        self.after_pool = AfterPool::Nothing;
+        let name = &self.decision.provider;
+        match self.providers.get(name) {
+            Some(entry) => {
+                Some(self.unpooled(name, entry, self.decision.model.clone(), None, Source::Target))
+            }
+            None => {
+                self.count_missing(name);
+                None
+            }
+        }
+    }
+
+    fn unpooled(
+        &self,
+        name: &str,
+        entry: &Arc<ProviderEntry>,
         model: String,
         timeout: Option<Duration>,
-        member: Option<Arc<TargetHealth>>,
+        source: Source,
     ) -> Candidate {
-        self.first.get_or_insert_with(|| loaded.provider.name().to_owned());
-        if self.first_asked.is_none()
-            && self.decision.chain.as_ref().is_some_and(|chain| chain.degraded_reply.is_some())
-        {
-            self.first_asked = Some((entry.clone(), loaded.provider.clone(), model.clone()));
-        }
-        let number = self.count;
-        self.count += 1;
         Candidate {
-            guard: if member.is_some() || loaded.health.breaker_enabled {
-                Guard::Breaker
-            } else {
-                Guard::Unguarded
-            },
-            pooled: member.is_some(),
-            target: member.unwrap_or_else(|| loaded.health.target(&model)),
-            entry,
-            loaded,
+            name: name.to_owned(),
+            entry: entry.clone(),
+            target: entry.health.target(&model),
             model,
             timeout,
-            number,
+            guard: if entry.health.breaker_enabled { Guard::Breaker } else { Guard::Unguarded },
+            source,
+            position: self.passed,
             race: None,
         }
     }
 
-    /// Says whom it was that did not answer, where another did.
+    fn count(&mut self, candidate: &Candidate) {
+        self.passed += 1;
+        self.first.get_or_insert_with(|| First::Loaded(candidate.entry.clone()));
+        if self.first_asked.is_none() && self.degraded_reply().is_some() {
+            let Candidate { name, entry, model, .. } = candidate;
+            self.first_asked =
+                Some(FirstAsked { name: name.clone(), entry: entry.clone(), model: model.clone() });
+        }
+    }
+
+    fn count_missing(&mut self, name: &'a str) {
+        self.passed += 1;
+        self.first.get_or_insert(First::NotLoaded(name));
+        self.missing.get_or_insert(name);
+    }
+
+    /// Fills in `fallback_from`.
     pub fn mark<T>(&self, routed: Routed<T>) -> Routed<T> {
-        let fallback_from = self.first.clone().filter(|_| routed.fallback_triggered);
+        let first = self.first.as_ref().filter(|_| routed.fallback_triggered);
+        let fallback_from = first.map(|first| match first {
+            First::Loaded(entry) => entry.provider.name().to_owned(),
+            First::NotLoaded(name) => (*name).to_owned(),
+        });
         Routed { fallback_from, ..routed }
     }
 
-    pub fn degraded_reply(&self) -> Option<&str> {
+    fn degraded_reply(&self) -> Option<&'a str> {
         self.decision.chain.as_ref()?.degraded_reply.as_deref()
     }
 
-    /// Its entry, provider and model.
-    pub fn first_asked(&self) -> Option<(String, Arc<dyn Provider>, String)> {
-        self.first_asked.clone()
+    /// The chain's `degradedReply` in place of the first candidate's answer; `make` gets the reply and the model. `None`:
+    /// the chain has none, or nobody was asked.
+    pub fn degraded<T>(&self, make: impl FnOnce(&str, &str) -> Option<T>) -> Option<Routed<T>> {
+        let FirstAsked { name, entry, model } = self.first_asked.as_ref()?;
+        let output = make(self.degraded_reply()?, model)?;
+        let routed = Routed::new(output, name.clone(), entry.provider.clone(), model.clone());
+        Some(self.mark(Routed { degraded: true, fallback_triggered: true, ..routed }))
     }
 
-    /// The error of a call that could ask nobody.
+    /// The error of a call that had no candidate.
     pub fn nobody(&self) -> Failure {
-        if let Some(missing) = &self.missing {
+        if let Some(missing) = self.missing {
             return not_loaded(missing);
         }
         match &self.decision.pool {
@@ -226,70 +285,22 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// A step's own model; else the decision's on the rule's own target and where the request named a model that the
-/// provider lists; else the provider's default.
-pub fn step_model(
-    step: &FallbackStep,
-    decision: &Decision,
-    request: &ChatRequest,
-    providers: &Providers,
-) -> String {
-    if let Some(model) = step.model.as_ref().filter(|model| !model.is_empty()) {
-        return model.clone();
+impl<'a> PoolCursor<'a> {
+    fn new(pool: &'a RoutePool) -> Self {
+        Self { pool, costs: None, tried: vec![false; pool.len()], turns_left: pool.max_attempts }
     }
-    let loaded = providers.get(&step.provider);
-    let named =
-        request.model.as_ref().filter(|model| loaded.is_some_and(|loaded| loaded.models.contains(model)));
-    if step.provider == decision.provider || named.is_some() {
-        return decision.model.clone();
-    }
-    loaded.and_then(|loaded| loaded.default_model.clone()).unwrap_or_else(|| decision.model.clone())
-}
 
-/// The trigger of a failure. Errors that are not the gateway's are read by their message.
-pub fn trigger(failure: &Failure) -> FallbackTrigger {
-    match failure.kind() {
-        Some(ErrorKind::ProviderTimeout) => FallbackTrigger::Timeout,
-        Some(ErrorKind::ProviderRateLimit | ErrorKind::RateLimited) => FallbackTrigger::RateLimit,
-        Some(ErrorKind::BudgetExceeded) => FallbackTrigger::BudgetExceeded,
-        Some(_) => FallbackTrigger::ProviderError,
-        None => {
-            let message = failure.to_string();
-            let says = |word: &str| message.contains(word);
-            if says("timeout") || says("aborted") {
-                FallbackTrigger::Timeout
-            } else if says("429") || says("rate") {
-                FallbackTrigger::RateLimit
-            } else {
-                FallbackTrigger::ProviderError
-            }
+    /// Index of the next member; `None`: no turn is left, or no member is available.
+    fn pick(&mut self, options: &CallOptions) -> Option<usize> {
+        if self.turns_left == 0 {
+            return None;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use gateway_model::error::ForeignError;
-
-    #[test]
-    fn a_failure_maps_to_its_trigger() {
-        let foreign = |message: &str| {
-            trigger(&Failure::Foreign(ForeignError { message: message.into(), ..ForeignError::default() }))
-        };
-        assert_eq!(trigger(&GatewayError::provider_timeout("p").into()), FallbackTrigger::Timeout);
-        assert_eq!(trigger(&GatewayError::provider_rate_limit("p").into()), FallbackTrigger::RateLimit);
-        let limited = GatewayError::rate_limited("p", Duration::ZERO);
-        assert_eq!(trigger(&limited.into()), FallbackTrigger::RateLimit);
-        assert_eq!(trigger(&GatewayError::budget_exceeded("b").into()), FallbackTrigger::BudgetExceeded);
-        assert_eq!(
-            trigger(&GatewayError::provider_network("p", "reset").into()),
-            FallbackTrigger::ProviderError
-        );
-        assert_eq!(foreign("socket timeout"), FallbackTrigger::Timeout);
-        assert_eq!(foreign("The operation was aborted"), FallbackTrigger::Timeout);
-        assert_eq!(foreign("HTTP 429"), FallbackTrigger::RateLimit);
-        assert_eq!(foreign("over the rate"), FallbackTrigger::RateLimit);
-        assert_eq!(foreign("boom"), FallbackTrigger::ProviderError);
+        let costs = self.costs.get_or_insert_with(|| self.pool.costs(options));
+        let picked = self.pool.pick(&options.request, costs, &self.tried)?;
+        self.turns_left -= 1;
+        if let Some(tried) = self.tried.get_mut(picked) {
+            *tried = true;
+        }
+        Some(picked)
     }
 }

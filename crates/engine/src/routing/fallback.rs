@@ -1,50 +1,86 @@
-//! Answers a call: through its candidates in turn, or in one call of Cloudflare's where its chain says so.
+//! Answers a call: through its candidates in turn, or in one call to Cloudflare where its chain says so.
 
 use std::time::Duration;
 
-use super::candidates::{Candidates, step_model};
-use super::run::{CallOptions, Output, Routed, Step, run};
-use super::{Decision, Providers};
-use gateway_model::Answer;
+use super::call::CallOptions;
+use super::decision::Decision;
+use super::entry::Providers;
+use super::model_choice::step_model;
+use super::operation::{Chat, Embed, Stream};
+use super::routed::Routed;
+use super::run::run;
 use gateway_model::config::ChainExecution;
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::{EventSource, UniversalCall};
+use gateway_model::{Answer, EventSource, UniversalCall, Vectors, await_first_content};
 
-/// Asks the decision's candidates in turn until one answers; the last failure is the call's.
-pub async fn execute<T, F>(
+/// Answers a chat.
+///
+/// # Errors
+/// The last attempt's failure.
+pub async fn chat(
     decision: &Decision,
     providers: &Providers,
     options: &CallOptions,
-    ask: impl Fn(Step) -> F,
-) -> Result<Routed<T>, Failure>
-where
-    T: Output,
-    F: Future<Output = Result<T, Failure>>,
-{
-    run(Candidates::new(decision, providers, options), options, decision.hedge, ask).await
+) -> Result<Routed<Answer>, Failure> {
+    match universal(decision, providers, options) {
+        Some((call, routes)) => {
+            let (step, answer) = call.chat().await?;
+            answered_by(routes, step, answer)
+        }
+        None => run(decision, providers, options, &Chat).await,
+    }
 }
 
-/// Who may answer a chain that is one call, by step.
-type Routes = Vec<Routed<()>>;
+/// Opens a stream, up to its first content.
+///
+/// # Errors
+/// The last attempt's failure.
+pub async fn stream(
+    decision: &Decision,
+    providers: &Providers,
+    options: &CallOptions,
+) -> Result<Routed<Box<dyn EventSource>>, Failure> {
+    match universal(decision, providers, options) {
+        Some((call, routes)) => {
+            let (step, opened) = call.open_stream().await?;
+            let name = routes.first().map_or("", |first| first.provider.name());
+            let committed = await_first_content(name, opened).await?;
+            answered_by(routes, step, Box::new(committed))
+        }
+        None => run(decision, providers, options, &Stream).await,
+    }
+}
+
+/// Makes vectors of texts. A chain is always gone down step by step.
+///
+/// # Errors
+/// The last attempt's failure.
+pub async fn embed(
+    decision: &Decision,
+    providers: &Providers,
+    options: &CallOptions,
+    texts: &Embed,
+) -> Result<Routed<Vectors>, Failure> {
+    run(decision, providers, options, texts).await
+}
+
+/// One call for a whole chain, and the route of each step.
+type ChainCall = (Box<dyn UniversalCall>, Vec<Routed<()>>);
 
 /// The chain as one call to Cloudflare's Universal Endpoint; `None` where it is gone down step by step, as it is after a
 /// pool.
-fn universal(
-    decision: &Decision,
-    providers: &Providers,
-    options: &CallOptions,
-) -> Option<(Box<dyn UniversalCall>, Routes)> {
+fn universal(decision: &Decision, providers: &Providers, options: &CallOptions) -> Option<ChainCall> {
     let chain = decision.chain.as_ref().filter(|chain| chain.execution == ChainExecution::Cloudflare)?;
     if decision.pool.is_some() {
         return None;
     }
     let mut steps = Vec::new();
-    let mut routes: Routes = Vec::new();
+    let mut routes: Vec<Routed<()>> = Vec::new();
     for step in &chain.steps {
-        let Some(loaded) = providers.get(&step.provider) else { continue };
-        let provider = loaded.provider.clone();
+        let Some(entry) = providers.get(&step.provider) else { continue };
+        let provider = entry.provider.clone();
         let model = step_model(step, decision, &options.request, providers);
-        let call = options.call(model.clone(), step.timeout_ms.map(Duration::from_millis));
+        let call = options.provider_call(model.clone(), step.timeout_ms.map(Duration::from_millis));
         routes.push(Routed {
             fallback_from: routes.first().map(|first| first.provider.name().to_owned()),
             fallback_triggered: !routes.is_empty(),
@@ -56,42 +92,7 @@ fn universal(
     Some((first.universal(&steps)?, routes))
 }
 
-/// Answers a chat: through [`execute`], or in one call of Cloudflare's where the chain says so.
-pub async fn chat(
-    decision: &Decision,
-    providers: &Providers,
-    options: &CallOptions,
-) -> Result<Routed<Answer>, Failure> {
-    match universal(decision, providers, options) {
-        Some((call, routes)) => call.chat().await.and_then(|answered| answered_by(routes, answered)),
-        None => {
-            execute(decision, providers, options, |step| async move { step.provider.chat(&step.call).await })
-                .await
-        }
-    }
-}
-
-/// Opens a stream, likewise.
-pub async fn stream(
-    decision: &Decision,
-    providers: &Providers,
-    options: &CallOptions,
-) -> Result<Routed<Box<dyn EventSource>>, Failure> {
-    match universal(decision, providers, options) {
-        Some((call, routes)) => call.stream().await.and_then(|answered| answered_by(routes, answered)),
-        None => {
-            execute(
-                decision,
-                providers,
-                options,
-                |step| async move { step.provider.stream(&step.call).await },
-            )
-            .await
-        }
-    }
-}
-
-fn answered_by<T>(routes: Routes, (step, output): (usize, T)) -> Result<Routed<T>, Failure> {
+fn answered_by<T>(routes: Vec<Routed<()>>, step: usize, output: T) -> Result<Routed<T>, Failure> {
     let route =
         routes.into_iter().nth(step).ok_or_else(|| GatewayError::internal("an unknown step answered"))?;
     let Routed { entry, provider, model, fallback_from, fallback_triggered, .. } = route;

@@ -1,7 +1,6 @@
-//! Attempts side by side: where the first one takes long, another is asked, too.
+//! Hedging: while the first attempt takes long, further candidates are asked as well. The first answer wins.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -9,150 +8,144 @@ use futures::future::{Either, pending};
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use super::attempt::{Attempted, FailedAttempt, Held, attempt};
+use super::call::CallOptions;
 use super::candidates::{Candidate, Candidates};
+use super::decision::Hedge;
 use super::health::HedgeRace;
-use super::run::{CallOptions, HedgeLoser, Output, Routed, Step, attempt, ends};
-use gateway_model::config::{HedgeConfig, HedgeDelay};
-use gateway_model::error::{Failure, GatewayError};
+use super::operation::Operation;
+use super::retry_budget::RetryToken;
+use super::routed::{HedgeLoser, Routed};
+use gateway_model::error::GatewayError;
 
-/// When a further target is asked, and how many.
-#[derive(Debug, Clone, Copy)]
-pub struct Hedge {
-    /// `None`: as long as 95 % of the target's answers take to begin.
-    pub after: Option<Duration>,
-    pub max_extra: u32,
+/// Attempts of one call that run at the same time.
+pub(super) struct Hedging<'a, 'c, O> {
+    pub candidates: &'a mut Candidates<'c>,
+    pub options: &'a CallOptions,
+    pub hedge: Hedge,
+    pub operation: &'a O,
 }
 
-impl From<HedgeConfig> for Hedge {
-    fn from(config: HedgeConfig) -> Self {
-        let after = match config.after_ms {
-            HedgeDelay::Fixed(ms) => Some(Duration::from_millis(ms)),
-            HedgeDelay::P95 => None,
-        };
-        Self { after, max_extra: config.max_extra.unwrap_or(1) }
-    }
-}
-
-/// An attempt beside others.
-struct Beside {
-    asked: HedgeLoser,
-    pooled: bool,
-    /// The retry budget has paid for it.
-    charged: bool,
-    sent: Arc<AtomicBool>,
+struct HedgedAttempt {
+    /// What it is, should it lose.
+    loser: HedgeLoser,
     race: Arc<HedgeRace>,
-    ended: bool,
+    state: State,
 }
 
-impl Beside {
-    fn new(candidate: &mut Candidate, charged: bool) -> Self {
-        let race: Arc<HedgeRace> = Arc::default();
+#[derive(PartialEq, Eq)]
+enum State {
+    Running,
+    Failed,
+    NotSent,
+}
+
+impl HedgedAttempt {
+    fn enter(candidate: &mut Candidate) -> Self {
+        let race = Arc::<HedgeRace>::default();
         candidate.race = Some(race.clone());
-        Self {
-            asked: HedgeLoser { provider: candidate.loaded.provider.clone(), model: candidate.model.clone() },
-            pooled: candidate.pooled(),
-            charged,
-            sent: Arc::default(),
-            race,
-            ended: false,
-        }
+        let loser = HedgeLoser { provider: candidate.entry.provider.clone(), model: candidate.model.clone() };
+        Self { loser, race, state: State::Running }
     }
 
-    fn was_sent(&self) -> bool {
-        self.sent.load(Ordering::Relaxed)
+    fn has_lost(&self) -> bool {
+        self.state == State::Running && self.race.is_sent()
     }
 }
 
-/// Asks `first`, and further candidates while it takes long; the first answer wins. The error is the last one's of
-/// those that were asked, and whether that was a member of the pool; one that is the request's fault ends the wait for
-/// others. `charged`: the retry budget has paid for the first one.
-pub(super) async fn hedged<T, F>(
-    mut first: Candidate,
-    charged: bool,
-    candidates: &mut Candidates<'_>,
-    options: &CallOptions,
-    hedge: Hedge,
-    ask: &impl Fn(Step) -> F,
-    sent: &AtomicBool,
-) -> Result<Routed<T>, (Failure, bool)>
-where
-    T: Output,
-    F: Future<Output = Result<T, Failure>>,
-{
-    let wait = |candidate: &Candidate| hedge.after.or_else(|| candidate.usual_wait());
-    let run = |number: usize, candidate, sent: Arc<AtomicBool>| async move {
-        (number, attempt(candidate, options, ask, &sent).await)
-    };
-    let begun = Instant::now();
-    let mut next_at = wait(&first).map(|wait| Instant::now() + wait);
-    let mut all = vec![Beside::new(&mut first, charged)];
-    let mut running = FuturesUnordered::new();
-    running.extend(all.first().map(|beside| run(0, first, beside.sent.clone())));
-    let mut extra = 0;
-    let mut last_sent = None;
-    loop {
-        let timer = match next_at {
-            Some(at) if extra < hedge.max_extra => Either::Left(tokio::time::sleep_until(at)),
-            _ => Either::Right(pending()),
+impl<O: Operation> Hedging<'_, '_, O> {
+    /// Asks `first`, and further candidates while no answer begins. Failed: the last attempt that was sent, once none is
+    /// running, or one that ends the call.
+    pub async fn run(self, mut first: Candidate, token: RetryToken<'_>) -> Attempted<Held<O>> {
+        let Self { candidates, options, hedge, operation } = self;
+        let source = first.source;
+        let begun = Instant::now();
+        let start = |index: usize, candidate, token| async move {
+            (index, attempt(candidate, token, options, operation).await)
         };
-        let done = tokio::select! {
-            biased;
-            done = running.next() => done,
-            () = timer => {
-                next_at = None;
-                if options.may_try_again() {
-                    let Some(mut candidate) = candidates.next_beside() else {
-                        options.was_not_sent();
-                        continue;
-                    };
-                    extra += 1;
-                    next_at = wait(&candidate).map(|wait| Instant::now() + wait);
-                    let beside = Beside::new(&mut candidate, true);
-                    running.push(run(all.len(), candidate, beside.sent.clone()));
-                    all.push(beside);
+        let mut next_at = hedge.due(&first);
+        let mut attempts = vec![HedgedAttempt::enter(&mut first)];
+        let mut running = FuturesUnordered::new();
+        running.push(start(0, first, token));
+        let mut last_sent: Option<FailedAttempt> = None;
+        loop {
+            let hedges = attempts.iter().skip(1).filter(|hedged| hedged.state != State::NotSent).count();
+            let timer = match next_at {
+                Some(at) if hedges < hedge.max_extra as usize => Either::Left(tokio::time::sleep_until(at)),
+                _ => Either::Right(pending()),
+            };
+            let ended = tokio::select! {
+                biased;
+                ended = running.next() => ended,
+                () = timer => {
+                    next_at = None;
+                    if let Some(token) = options.withdraw_retry()
+                        && let Some(mut candidate) = candidates.next_hedge()
+                    {
+                        next_at = hedge.due(&candidate);
+                        let index = attempts.len();
+                        attempts.push(HedgedAttempt::enter(&mut candidate));
+                        running.push(start(index, candidate, token));
+                    }
+                    continue;
                 }
-                continue;
+            };
+            let Some((index, attempted)) = ended else {
+                let failure = GatewayError::internal("bug: no hedged attempt is running").into();
+                return Attempted::NotSent(FailedAttempt { failure, source });
+            };
+            let state = match &attempted {
+                Attempted::NotSent(_) => State::NotSent,
+                Attempted::Answered(_) | Attempted::Failed(_) => State::Failed,
+            };
+            if let Some(hedged) = attempts.get_mut(index) {
+                hedged.state = state;
             }
-        };
-        let Some((number, result)) = done else {
-            return Err((GatewayError::internal("a hedged call was lost").into(), false));
-        };
-        let Some(beside) = all.get_mut(number) else { continue };
-        beside.ended = true;
-        let was_sent = beside.was_sent();
-        let failure = match result {
-            Ok(routed) => {
-                let (overtaken, unsent): (Vec<_>, Vec<_>) =
-                    all.into_iter().filter(|beside| !beside.ended).partition(Beside::was_sent);
-                unsent.iter().filter(|beside| beside.charged).for_each(|_| options.was_not_sent());
-                overtaken.iter().for_each(|beside| beside.race.mark_lost());
-                let hedge_losers: Vec<HedgeLoser> =
-                    overtaken.into_iter().map(|beside| beside.asked).collect();
-                options.attempts.hedge_lost(&hedge_losers, &routed, begun);
-                return Ok(Routed { hedge_losers, ..routed });
+            let failed = match attempted {
+                Attempted::Answered(routed) => {
+                    return Attempted::Answered(won(routed, attempts, options, begun));
+                }
+                Attempted::Failed(failed) if failed.ends_call(options) => return Attempted::Failed(failed),
+                Attempted::Failed(failed) => {
+                    last_sent = Some(failed.clone());
+                    failed
+                }
+                Attempted::NotSent(failed) => {
+                    candidates.return_turn(failed.source);
+                    if index > 0 {
+                        // Another hedge takes its place at once.
+                        next_at = Some(Instant::now());
+                    }
+                    failed
+                }
+            };
+            if running.is_empty() {
+                return last_sent.map_or(Attempted::NotSent(failed), Attempted::Failed);
             }
-            Err(failure) => failure,
-        };
-        let failure = (failure, beside.pooled);
-        if was_sent {
-            sent.store(true, Ordering::Relaxed);
-            if ends(&failure.0, options, failure.1) {
-                return Err(failure);
-            }
-            last_sent = Some(failure.clone());
-        } else {
-            candidates.was_kept_back(beside.pooled);
-            if beside.charged {
-                options.was_not_sent();
-            }
-            if number > 0 {
-                // Another one takes its place at once.
-                extra -= 1;
-                next_at = Some(Instant::now());
-            }
-        }
-        if running.is_empty() {
-            return Err(last_sent.unwrap_or(failure));
         }
     }
+}
+
+impl Hedge {
+    /// When the next hedge is due after an attempt that begins now; `None`: never, as its usual time is not known yet.
+    fn due(&self, candidate: &Candidate) -> Option<Instant> {
+        let wait: Option<Duration> = self.after.or_else(|| candidate.usual_wait());
+        wait.map(|wait| Instant::now() + wait)
+    }
+}
+
+/// Marks the attempts that are still running as losers, and logs those that were sent: they may have cost something.
+fn won<T>(
+    routed: Routed<T>,
+    attempts: Vec<HedgedAttempt>,
+    options: &CallOptions,
+    begun: Instant,
+) -> Routed<T> {
+    let losers = attempts.into_iter().filter(HedgedAttempt::has_lost).map(|hedged| {
+        hedged.race.mark_lost();
+        hedged.loser
+    });
+    let hedge_losers: Vec<HedgeLoser> = losers.collect();
+    options.attempts.hedge_lost(&hedge_losers, (routed.provider.name(), &routed.model), begun);
+    Routed { hedge_losers, ..routed }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::RouteEstimate;
+use super::call::TokenEstimator;
 use gateway_model::ChatRequest;
 use gateway_model::config::RouteRule;
 
@@ -35,7 +35,7 @@ impl Matcher {
         &self.rules[index]
     }
 
-    /// Places of the rules that match, in the order in which they are tried.
+    /// Indices of the rules that match, in the order in which they are tried.
     pub fn matching<'a>(&'a self, request: &'a ChatRequest) -> impl Iterator<Item = usize> + 'a {
         self.order.iter().copied().filter(|&index| matches(&self.rules[index], request))
     }
@@ -62,29 +62,29 @@ fn matches(rule: &RouteRule, request: &ChatRequest) -> bool {
 /// `*` stands for any text, `?` for one character.
 fn fits_pattern(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut at, mut place) = (0, 0);
+    let (mut at, mut wanted_at) = (0, 0);
     // Where the last star was, and what it stands for so far.
     let mut star: Option<(usize, usize)> = None;
     while at < text.len() {
-        match pattern.get(place) {
+        match pattern.get(wanted_at) {
             Some('*') => {
-                star = Some((place, at));
-                place += 1;
+                star = Some((wanted_at, at));
+                wanted_at += 1;
             }
             Some(&wanted) if wanted == '?' || wanted == text[at] => {
-                place += 1;
+                wanted_at += 1;
                 at += 1;
             }
             _ => match &mut star {
                 Some((star, taken)) => {
                     *taken += 1;
-                    (place, at) = (*star + 1, *taken);
+                    (wanted_at, at) = (*star + 1, *taken);
                 }
                 None => return false,
             },
         }
     }
-    pattern[place.min(pattern.len())..].iter().all(|&rest| rest == '*')
+    pattern[wanted_at.min(pattern.len())..].iter().all(|&rest| rest == '*')
 }
 
 /// The first constraint that the estimate exceeds.
@@ -93,17 +93,17 @@ pub(super) fn exceeded(
     rule: &RouteRule,
     family: &str,
     model: &str,
-    estimate: &dyn RouteEstimate,
+    estimator: &dyn TokenEstimator,
 ) -> Option<Excluded> {
     let excluded =
         |constraint, limit, estimate| Some(Excluded { rule: rule.name.clone(), constraint, limit, estimate });
     if let Some(max) = rule.constraints.max_input_tokens
-        && let Err(tokens) = estimate.input_tokens_within(model, max)
+        && let Err(tokens) = estimator.input_tokens_within(model, max)
     {
         return excluded("maxInputTokens", max as f64, tokens as f64);
     }
     if let Some(max) = rule.constraints.max_cost_usd
-        && let Err(cost) = estimate.cost_within(family, model, max)
+        && let Err(cost) = estimator.cost_within(family, model, max)
     {
         return excluded("maxCostUsd", max, cost);
     }

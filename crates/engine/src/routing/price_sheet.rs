@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::route_pool::Member;
-use super::run::Estimates;
+use super::call::TokenEstimator;
+use super::member::Member;
 use gateway_pricing::tokens::Tokenizer;
 use gateway_pricing::{self as pricing, Edition, Quote};
 
@@ -20,12 +20,12 @@ struct PriceSheet {
     /// All different, as prices are: many members may offer one model.
     tokenizers: Vec<Tokenizer>,
     prices: Vec<Price>,
-    /// By member, the place of its price; `None`: nobody knows it.
+    /// By member, the index of its price; `None`: it is not known.
     members: Vec<Option<usize>>,
 }
 
 struct Price {
-    /// Place of its tokenizer.
+    /// Index of its tokenizer.
     tokenizer: usize,
     quote: Quote,
 }
@@ -33,11 +33,11 @@ struct Price {
 impl PriceSheet {
     fn new(members: &[Member], asked: Option<&str>) -> Self {
         let mut sheet = Self::default();
-        let mut places = HashMap::new();
+        let mut indices = HashMap::new();
         for member in members {
-            let key = (member.loaded.provider.family(), member.model(asked));
-            let place = *places.entry(key).or_insert_with(|| sheet.add(key.0, key.1));
-            sheet.members.push(place);
+            let key = (member.entry.provider.family(), member.model(asked));
+            let index = *indices.entry(key).or_insert_with(|| sheet.add(key.0, key.1));
+            sheet.members.push(index);
         }
         sheet
     }
@@ -45,16 +45,16 @@ impl PriceSheet {
     fn add(&mut self, family: &str, model: &str) -> Option<usize> {
         let quote = Quote::of(family, model)?;
         let tokenizer = Tokenizer::of(model);
-        let place = self.tokenizers.iter().position(|known| *known == tokenizer).unwrap_or_else(|| {
+        let index = self.tokenizers.iter().position(|known| *known == tokenizer).unwrap_or_else(|| {
             self.tokenizers.push(tokenizer);
             self.tokenizers.len() - 1
         });
-        self.prices.push(Price { tokenizer: place, quote });
+        self.prices.push(Price { tokenizer: index, quote });
         Some(self.prices.len() - 1)
     }
 
     /// Counts the prompt with each vocabulary that a member has.
-    fn costs(&self, call: &dyn Estimates) -> Vec<f64> {
+    fn costs(&self, call: &dyn TokenEstimator) -> Vec<f64> {
         let inputs: Vec<u64> =
             self.tokenizers.iter().map(|tokenizer| call.input_tokens(*tokenizer)).collect();
         let output = call.output_tokens();
@@ -63,8 +63,8 @@ impl PriceSheet {
             input.map_or(f64::INFINITY, |input| price.quote.dollars(*input, output))
         };
         let prices: Vec<f64> = self.prices.iter().map(dollars).collect();
-        let of_member = |place: &Option<usize>| place.and_then(|place| prices.get(place).copied());
-        self.members.iter().map(|place| of_member(place).unwrap_or(f64::INFINITY)).collect()
+        let of_member = |index: &Option<usize>| index.and_then(|index| prices.get(index).copied());
+        self.members.iter().map(|index| of_member(index).unwrap_or(f64::INFINITY)).collect()
     }
 }
 
@@ -102,8 +102,13 @@ impl PriceSheets {
         sheet
     }
 
-    /// What a call would cost at each member, in dollars; infinite where nobody knows the price.
-    pub(super) fn costs(&self, members: &[Member], asked: Option<&str>, call: &dyn Estimates) -> Vec<f64> {
+    /// What a call would cost at each member, in dollars; infinite where the price is not known.
+    pub(super) fn costs(
+        &self,
+        members: &[Member],
+        asked: Option<&str>,
+        call: &dyn TokenEstimator,
+    ) -> Vec<f64> {
         self.sheet(members, asked).costs(call)
     }
 }
@@ -123,9 +128,13 @@ mod tests {
     #[derive(Default)]
     struct Prompt(AtomicU64);
 
-    impl Estimates for Prompt {
+    impl TokenEstimator for Prompt {
         fn input_tokens(&self, _: Tokenizer) -> u64 {
             self.0.fetch_add(1, Ordering::Relaxed);
+            1_000
+        }
+
+        fn input_upper_bound(&self) -> u64 {
             1_000
         }
 

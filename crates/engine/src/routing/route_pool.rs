@@ -1,17 +1,18 @@
 //! A rule's pool, over the providers that are loaded.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::call::CallOptions;
+use super::entry::Providers;
 use super::health::TargetHealth;
+use super::member::Member;
 use super::pool::{PickInput, Pool, Target, TargetName};
 use super::price_sheet::PriceSheets;
-use super::run::CallOptions;
-use super::{ProviderEntry, Providers};
 use gateway_model::ChatRequest;
 use gateway_model::config::{PoolConfig, Settings};
 
+/// Of models that the settings do not rate.
 const QUALITY: f64 = 0.5;
 
 /// The members that are loaded, and the strategy that picks among them.
@@ -24,47 +25,19 @@ pub struct RoutePool {
     prices: PriceSheets,
 }
 
-/// A provider that is loaded, and the model it is asked for.
-pub struct Member {
-    pub entry: String,
-    pub loaded: Arc<ProviderEntry>,
-    /// Its account.
-    pub target: Arc<TargetHealth>,
-    /// Never empty.
-    model: Option<String>,
-}
-
-impl Member {
-    pub fn new(entry: &str, loaded: Arc<ProviderEntry>, model: Option<&str>) -> Self {
-        let model = model.filter(|model| !model.is_empty()).map(str::to_owned);
-        let usual = loaded.member_model(model.as_deref(), None).unwrap_or_default();
-        Self { entry: entry.to_owned(), target: loaded.health.target(usual), loaded, model }
-    }
-
-    /// What it is asked for by a call that asks for this model: as [`ProviderEntry::member_model`] says.
-    pub fn model<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
-        self.loaded.member_model(self.model.as_deref(), asked).unwrap_or_default()
-    }
-
-    /// What is asked for may decide its model.
-    pub fn follows_request(&self) -> bool {
-        self.model.is_none()
-    }
-}
-
 impl RoutePool {
     pub fn new(config: &PoolConfig, providers: &Providers, settings: &Settings) -> Self {
         let mut members = Vec::new();
         let mut targets = Vec::new();
         for written in &config.members {
-            let Some(loaded) = providers.get(&written.provider) else { continue };
-            let member = Member::new(&written.provider, loaded.clone(), written.model.as_deref());
+            let Some(entry) = providers.get(&written.provider) else { continue };
+            let member = Member::new(&written.provider, entry.clone(), written.model.as_deref());
             let usual = member.model(None);
             targets.push(Target {
-                name: TargetName::new(&member.entry, usual),
+                name: TargetName::new(&member.name, usual),
                 quality: settings.quality.get(usual).copied().unwrap_or(QUALITY),
-                weight: written.weight.unwrap_or(loaded.weight),
-                priority: loaded.priority,
+                weight: written.weight.unwrap_or(entry.weight),
+                priority: entry.priority,
                 state: member.target.clone(),
             });
             members.push(member);
@@ -91,15 +64,15 @@ impl RoutePool {
         self.members.get(number)
     }
 
-    /// What a call would cost at each member, in dollars; empty: the strategy does not care.
+    /// What a call would cost at each member, in dollars; empty: the strategy compares no costs.
     pub fn costs(&self, options: &CallOptions) -> Vec<f64> {
         if !self.pool.compares_costs() {
             return Vec::new();
         }
-        self.prices.costs(&self.members, options.request.model.as_deref(), &*options.estimates)
+        self.prices.costs(&self.members, options.request.model.as_deref(), &*options.estimator)
     }
 
-    /// The next member for a call; `None`: nobody is left or available. `costs` are those of the call.
+    /// The next member for a call; `None`: no member is left or available. `costs` are those of the call.
     pub fn pick(&self, request: &ChatRequest, costs: &[f64], tried: &[bool]) -> Option<usize> {
         let hash = self.hash(request);
         self.pool.pick(&PickInput { hash: hash.as_deref(), costs }, tried)

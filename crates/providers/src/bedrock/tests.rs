@@ -20,7 +20,6 @@ fn refusal(content: Value) -> GatewayError {
         max_tokens: None,
         timeout: None,
         deadline: None,
-        gate: None,
     };
     Wire::body(&wire(), &call, Mode::Full).unwrap_err()
 }

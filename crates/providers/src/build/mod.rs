@@ -14,10 +14,10 @@ use super::cloudflare::CloudflareRoute;
 use super::http::{ChatEndpoint, SECRET_LENGTH, Secrets, Shared};
 use super::keys::{Key, KeyRing};
 use super::wire::{ChatPath, Wire};
-use gateway_model::Provider;
 use gateway_model::config::{AuthType, ProviderConfig};
+use gateway_model::{Provider, RetryPolicy};
 use gateway_transport::body::BodyLimit;
-use gateway_transport::{Endpoint, HttpClient, NetworkSettings, RetryPolicy};
+use gateway_transport::{Endpoint, HttpClient, NetworkSettings};
 
 pub use defaults::{FamilyDefaults, KeyHeader};
 pub use error::{BuildError, BuildProblem};

@@ -1,4 +1,4 @@
-//! What all providers over HTTP share: endpoint, retries, timeouts, bounds, and keeping secrets out of errors.
+//! What all providers over HTTP share: endpoint, timeouts, bounds, and keeping secrets out of errors.
 
 mod events;
 mod secrets;
@@ -17,19 +17,17 @@ use url::Url;
 use events::HttpEvents;
 
 use super::cloudflare::{CloudflareRoute, UniversalEndpoint};
-use super::embeddings::EmbeddingFormat;
 use super::json_answer::{CodeFence, JsonStream, NOT_JSON, extract_json};
 use super::keys::KeyRing;
 use super::wire::{Mode, Wire};
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::provider::{allows_retry, deadline_after, within};
+use gateway_model::provider::{deadline_after, within};
 use gateway_model::{
-    Answer, ChatRequest, EmbedCall, EventSource, Feature, KeyState, Provider, ProviderCall, RetryGate,
-    UniversalCall, Vectors, commit,
+    Answer, ChatRequest, EmbedCall, Feature, KeyState, OpenedStream, Provider, ProviderCall, RetryPolicy,
+    UniversalCall, Vectors,
 };
 use gateway_transport::body::{BodyLimit, read_error, read_whole};
-use gateway_transport::retry::retry_after;
-use gateway_transport::{Endpoint, HttpClient, Response, RetryPolicy};
+use gateway_transport::{Endpoint, HttpClient, Response, retry_after};
 
 pub(super) use secrets::{SECRET_LENGTH, Secrets};
 
@@ -149,43 +147,18 @@ impl HttpProvider {
         &self,
         endpoint: &Endpoint,
         model: &str,
-        (timeout, deadline): (Option<Duration>, Option<Instant>),
-        gate: Option<&Arc<dyn RetryGate>>,
+        deadline: Option<Instant>,
         body: Bytes,
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, Failure> {
         let shared = &self.shared;
-        let attempt = || {
-            let deadline = deadline_after(timeout.or(Some(shared.timeout)), deadline);
-            within(&shared.name, deadline, async {
-                let response = self.send(endpoint, body.clone(), model).await?;
-                let status = response.status.as_u16();
-                let body = read_whole(&shared.name, response, shared.limit).await?;
-                Ok(read(&body).map_err(|problem| self.unusable(status, &body, problem, &read))?)
-            })
-        };
-        self.retry.run(deadline, |error, wait| allows_retry(gate, error, wait), attempt).await
-    }
-
-    async fn embed_some(
-        &self,
-        format: &dyn EmbeddingFormat,
-        call: &EmbedCall,
-        inputs: &[String],
-    ) -> Result<Vectors, Failure> {
-        let mut body = format.body(call, inputs);
-        body.extend(self.own_options(call.provider_options.as_ref()).cloned().unwrap_or_default());
-        let body = serde_json::to_vec(&body).map_err(GatewayError::unwritable)?;
-        let endpoint = self.below_base(&format.path(&call.model))?;
-        let read = |body: &[u8]| {
-            let answer = format.vectors(body)?;
-            match answer.vectors.len() {
-                given if given == inputs.len() => Ok(answer),
-                given => Err(format!("the answer has {given} vectors for {} texts", inputs.len())),
-            }
-        };
-        let bounds = (call.timeout, call.deadline);
-        self.ask(&endpoint, &call.model, bounds, call.gate.as_ref(), body.into(), read).await
+        within(&shared.name, deadline, async {
+            let response = self.send(endpoint, body, model).await?;
+            let status = response.status.as_u16();
+            let body = read_whole(&shared.name, response, shared.limit).await?;
+            Ok(read(&body).map_err(|problem| self.unusable(status, &body, problem, &read))?)
+        })
+        .await
     }
 
     /// The error for an answer that cannot be read. Its message quotes the body, cut: secrets go before the cut.
@@ -198,20 +171,6 @@ impl HttpProvider {
     ) -> GatewayError {
         let clean = self.shared.secrets.redact(String::from_utf8_lossy(body).into_owned());
         self.shared.refused(status, read(clean.as_bytes()).err().unwrap_or(problem))
-    }
-
-    async fn attempt_chat(
-        &self,
-        call: &ProviderCall,
-        endpoint: &Endpoint,
-        body: Bytes,
-    ) -> Result<Answer, Failure> {
-        let shared = &self.shared;
-        within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
-            let response = self.send(endpoint, body, &call.model).await?;
-            self.read_chat(call, response).await
-        })
-        .await
     }
 
     pub(super) async fn read_chat(&self, call: &ProviderCall, response: Response) -> Result<Answer, Failure> {
@@ -233,41 +192,22 @@ impl HttpProvider {
         Ok(answer)
     }
 
-    async fn attempt_stream(
-        &self,
-        call: &ProviderCall,
-        endpoint: &Endpoint,
-        body: Bytes,
-    ) -> Result<Box<dyn EventSource>, Failure> {
-        let shared = &self.shared;
-        let response = within(&shared.name, call.attempt_deadline(Some(shared.timeout)), async {
-            Ok(self.send(endpoint, body, &call.model).await?)
-        })
-        .await?;
-        self.open(call, response).await
-    }
-
-    pub(super) async fn open(
-        &self,
-        call: &ProviderCall,
-        response: Response,
-    ) -> Result<Box<dyn EventSource>, Failure> {
+    /// The events of an answer that has begun to arrive.
+    pub(super) fn opened(&self, call: &ProviderCall, response: Response) -> OpenedStream {
         let shared = &self.shared;
         let status = response.status.as_u16();
         let wait = call.timeout.unwrap_or(shared.timeout);
         let events = HttpEvents::new(shared.clone(), &*self.wire, response, wait, call.deadline);
-        let events = Box::new(events);
         if call.request.response_format.is_none() || self.wire.supports_json_mode(call, Mode::Stream) {
-            return commit(events).await;
+            return OpenedStream::new(events);
         }
-        commit(Box::new(JsonStream {
-            source: events,
+        OpenedStream::new(JsonStream {
+            source: Box::new(events),
             provider: shared.name.clone(),
             status,
             fence: CodeFence::default(),
             calls: false,
-        }))
-        .await
+        })
     }
 }
 
@@ -280,31 +220,31 @@ impl Provider for HttpProvider {
         self.family
     }
 
+    fn retry_policy(&self) -> RetryPolicy {
+        self.retry
+    }
+
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             let body = self.body(call, Mode::Full)?;
             let endpoint = self.endpoint(call, Mode::Full)?;
-            self.retry
-                .run(
-                    call.deadline,
-                    |error, wait| allows_retry(call.gate.as_ref(), error, wait),
-                    || self.attempt_chat(call, &endpoint, body.clone()),
-                )
-                .await
+            within(self.name(), call.attempt_deadline(Some(self.shared.timeout)), async {
+                let response = self.send(&endpoint, body, &call.model).await?;
+                self.read_chat(call, response).await
+            })
+            .await
         })
     }
 
-    fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
+    fn open_stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<OpenedStream, Failure>> {
         Box::pin(async move {
             let body = self.body(call, Mode::Stream)?;
             let endpoint = self.endpoint(call, Mode::Stream)?;
-            self.retry
-                .run(
-                    call.deadline,
-                    |error, wait| allows_retry(call.gate.as_ref(), error, wait),
-                    || self.attempt_stream(call, &endpoint, body.clone()),
-                )
-                .await
+            let response = within(self.name(), call.attempt_deadline(Some(self.shared.timeout)), async {
+                Ok(self.send(&endpoint, body, &call.model).await?)
+            })
+            .await?;
+            Ok(self.opened(call, response))
         })
     }
 
@@ -320,28 +260,37 @@ impl Provider for HttpProvider {
     fn embed<'a>(&'a self, call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
         Box::pin(async move {
             let format = self.wire.embeddings().ok_or_else(|| Feature::Embeddings.refused_by(self.name()))?;
-            let mut all = Vectors { input_tokens: Some(0), ..Vectors::default() };
-            for inputs in call.inputs.chunks(format.max_inputs().max(1)) {
-                let some = self.embed_some(format, call, inputs).await?;
-                all.vectors.extend(some.vectors);
-                // A count that is missing once cannot be told of the whole.
-                all.input_tokens = all.input_tokens.zip(some.input_tokens).map(|(sum, more)| sum + more);
-                all.model = some.model;
+            let mut body = format.body(call, &call.inputs);
+            body.extend(self.own_options(call.provider_options.as_ref()).cloned().unwrap_or_default());
+            let body = serde_json::to_vec(&body).map_err(GatewayError::unwritable)?;
+            let endpoint = self.below_base(&format.path(&call.model))?;
+            let read = |body: &[u8]| {
+                let answer = format.vectors(body)?;
+                match answer.vectors.len() {
+                    given if given == call.inputs.len() => Ok(answer),
+                    given => Err(format!("the answer has {given} vectors for {} texts", call.inputs.len())),
+                }
+            };
+            let deadline = deadline_after(call.timeout.or(Some(self.shared.timeout)), call.deadline);
+            let mut answer = self.ask(&endpoint, &call.model, deadline, body.into(), read).await?;
+            if answer.model.is_empty() {
+                answer.model.clone_from(&call.model);
             }
-            if all.model.is_empty() {
-                all.model.clone_from(&call.model);
-            }
-            Ok(all)
+            Ok(answer)
         })
+    }
+
+    fn max_embed_inputs(&self) -> usize {
+        self.wire.embeddings().map_or(usize::MAX, |format| format.max_inputs().max(1))
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Option<Vec<String>>, Failure>> {
         Box::pin(async move {
             let Some(path) = self.wire.models_path() else { return Ok(None) };
             let endpoint = self.below_base(&path)?.read();
-            self.ask(&endpoint, "", (None, None), None, Bytes::new(), |body| self.wire.models(body))
-                .await
-                .map(Some)
+            let deadline = deadline_after(Some(self.shared.timeout), None);
+            let read = |body: &[u8]| self.wire.models(body);
+            self.ask(&endpoint, "", deadline, Bytes::new(), read).await.map(Some)
         })
     }
 

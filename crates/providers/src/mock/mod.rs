@@ -26,13 +26,12 @@ use tokio::time::{Instant, sleep};
 
 use gateway_model::config::ProviderConfig;
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::provider::{allows_retry, deadline_after, within};
+use gateway_model::provider::{deadline_after, within};
 use gateway_model::{Answer, FinishReason, StreamEvent, TextChunk};
 use gateway_model::{EmbedCall, Vectors};
-use gateway_model::{EventSource, commit};
-use gateway_model::{Provider, ProviderCall};
+use gateway_model::{EventSource, OpenedStream};
+use gateway_model::{Provider, ProviderCall, RetryPolicy};
 use gateway_pricing::tokens;
-use gateway_transport::RetryPolicy;
 
 use crate::build::{Builder, FamilyDefaults};
 use crate::family::{EntryRule, Family};
@@ -146,67 +145,56 @@ impl Provider for MockProvider {
         "mock"
     }
 
-    fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
-        Box::pin(self.retry.run(
-            call.deadline,
-            |error, wait| allows_retry(call.gate.as_ref(), error, wait),
-            move || async move {
-                let fault = fault(&call.model);
-                self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
-                if matches!(fault, Some(Fault::MidStreamError | Fault::Cut)) {
-                    return Err(
-                        GatewayError::provider_response(&self.name, 500, "mock fails half-way").into()
-                    );
-                }
-                let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
-                Ok(Answer {
-                    content: reply.pieces.concat(),
-                    model: reply.model,
-                    finish_reason: Some(reply.finish.to_owned()),
-                    tool_calls: reply.calls,
-                    reasoning: reply.reasoning,
-                    usage: Some(reply.usage),
-                    ..Answer::default()
-                })
-            },
-        ))
+    fn retry_policy(&self) -> RetryPolicy {
+        self.retry
     }
 
-    fn stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Box<dyn EventSource>, Failure>> {
-        Box::pin(self.retry.run(
-            call.deadline,
-            |error, wait| allows_retry(call.gate.as_ref(), error, wait),
-            move || async move {
-                let fault = fault(&call.model);
-                self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
-                let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
-                let fails_at = matches!(fault, Some(Fault::MidStreamError | Fault::Cut))
-                    .then(|| reply.pieces.len().div_ceil(2));
-                let cut = matches!(fault, Some(Fault::Cut));
-                commit(Box::new(MockEvents {
-                    name: self.name.clone(),
-                    delay: self.delay,
-                    reply,
-                    sent: 0,
-                    fails_at,
-                    cut,
-                }))
-                .await
-            },
-        ))
+    fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(async move {
+            let fault = fault(&call.model);
+            self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
+            if matches!(fault, Some(Fault::MidStreamError | Fault::Cut)) {
+                return Err(GatewayError::provider_response(&self.name, 500, "mock fails half-way").into());
+            }
+            let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
+            Ok(Answer {
+                content: reply.pieces.concat(),
+                model: reply.model,
+                finish_reason: Some(reply.finish.to_owned()),
+                tool_calls: reply.calls,
+                reasoning: reply.reasoning,
+                usage: Some(reply.usage),
+                ..Answer::default()
+            })
+        })
+    }
+
+    fn open_stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<OpenedStream, Failure>> {
+        Box::pin(async move {
+            let fault = fault(&call.model);
+            self.fail_early(fault.as_ref(), call.attempt_deadline(Some(self.timeout))).await?;
+            let reply = self.reply(call, matches!(fault, Some(Fault::Empty))).await?;
+            let fails_at = matches!(fault, Some(Fault::MidStreamError | Fault::Cut))
+                .then(|| reply.pieces.len().div_ceil(2));
+            let cut = matches!(fault, Some(Fault::Cut));
+            Ok(OpenedStream::new(MockEvents {
+                name: self.name.clone(),
+                delay: self.delay,
+                reply,
+                sent: 0,
+                fails_at,
+                cut,
+            }))
+        })
     }
 
     fn embed<'a>(&'a self, call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
-        Box::pin(self.retry.run(
-            call.deadline,
-            |error, wait| allows_retry(call.gate.as_ref(), error, wait),
-            move || async move {
-                let deadline = deadline_after(call.timeout.or(Some(self.timeout)), call.deadline);
-                self.fail_early(fault(&call.model).as_ref(), deadline).await?;
-                let call = call.clone();
-                blocking(move || vectors(&call)).await
-            },
-        ))
+        Box::pin(async move {
+            let deadline = deadline_after(call.timeout.or(Some(self.timeout)), call.deadline);
+            self.fail_early(fault(&call.model).as_ref(), deadline).await?;
+            let call = call.clone();
+            blocking(move || vectors(&call)).await
+        })
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Option<Vec<String>>, Failure>> {

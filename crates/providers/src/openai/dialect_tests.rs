@@ -29,7 +29,6 @@ fn whole(family: &str, request: &Value, mode: Mode) -> Value {
         model: "m".to_owned(),
         timeout: None,
         deadline: None,
-        gate: None,
     };
     serde_json::from_slice(&wire(family).body(&call, mode).unwrap()).unwrap()
 }

@@ -46,7 +46,6 @@ async fn responses_refuse_audio_in_either_form() {
             max_tokens: None,
             timeout: None,
             deadline: None,
-            gate: None,
         };
         let failure = provider.chat(&call).await.unwrap_err();
         assert_eq!(failure.kind(), Some(ErrorKind::InvalidRequest), "{failure}");

@@ -222,7 +222,6 @@ mod tests {
             model: model.to_owned(),
             timeout: None,
             deadline: None,
-            gate: None,
         };
         ResponsesWire { chat: OpenAiWire::new(dialect), user: dialect.user }.fields(&call, Mode::Full)
     }

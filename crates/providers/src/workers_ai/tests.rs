@@ -15,7 +15,6 @@ fn body(request: &Value, mode: Mode) -> Value {
         model: "@cf/meta/llama-3.1-8b-instruct".to_owned(),
         timeout: None,
         deadline: None,
-        gate: None,
     };
     serde_json::from_slice(&Wire::body(&WorkersAiWire, &call, mode).unwrap()).unwrap()
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_engine::routing::direct;
+use gateway_engine::routing::operation::{Chat, Embed};
 use gateway_model::ChatRequest;
 use gateway_model::config::ProviderConfig;
-use gateway_model::{EmbedCall, Provider, ProviderCall};
+use gateway_model::{Provider, ProviderCall};
 use serde_json::{Value, json};
 
 use super::provider;
@@ -65,9 +67,8 @@ async fn each_attempt_is_signed_anew() {
         max_tokens: None,
         timeout: None,
         deadline: None,
-        gate: None,
     };
-    assert_eq!(provider.chat(&call).await.unwrap().content, "Hello!");
+    assert_eq!(direct::send(&Chat, &*provider, &call).await.unwrap().content, "Hello!");
     let (first, second) = (signature(&replay.seen().await), signature(&replay.seen().await));
     assert!(first.0 < second.0, "{first:?} {second:?}");
     assert_ne!(first.1, second.1);
@@ -80,15 +81,20 @@ async fn each_text_is_embedded_with_a_request_of_its_own() {
     replay.deliver(reply(200, &json!({"embedding": [0.5, -0.25], "inputTextTokenCount": 3})));
     replay.deliver(reply(200, &json!({"embedding": [1.0, 0.0], "inputTextTokenCount": 4})));
     let options = json!({"bedrock": {"normalize": false}, "openai": {"x": 1}});
-    let call = EmbedCall {
-        inputs: ["one".to_owned(), "two".to_owned()].into(),
-        model: MODEL.to_owned(),
-        dimensions: Some(256),
+    let request = ChatRequest {
         user_id: Some("u-1".to_owned()),
         provider_options: options.as_object().cloned(),
-        ..EmbedCall::default()
+        ..ChatRequest::default()
     };
-    let answer = provider.embed(&call).await.unwrap();
+    let call = ProviderCall {
+        request: Arc::new(request),
+        model: MODEL.to_owned(),
+        max_tokens: None,
+        timeout: None,
+        deadline: None,
+    };
+    let texts = Embed { inputs: ["one".to_owned(), "two".to_owned()].into(), dimensions: Some(256) };
+    let answer = direct::send(&texts, &*provider, &call).await.unwrap();
     assert_eq!(answer.vectors, [[0.5, -0.25], [1.0, 0.0]]);
     assert_eq!((answer.model.as_str(), answer.input_tokens), (MODEL, Some(7)));
     for text in ["one", "two"] {

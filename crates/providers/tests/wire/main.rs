@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gateway_engine::gateway::{CallContext, Gateway};
+use gateway_engine::routing::direct;
+use gateway_engine::routing::operation::{Chat, Stream};
 use gateway_engine::routing::{ProviderEntry, Providers};
 use gateway_engine::usage::Observer;
 use gateway_model::config::{BudgetPolicy, ProviderConfig, RouteRule};
@@ -58,7 +60,6 @@ fn call(scenario: &Scenario) -> ProviderCall {
         max_tokens,
         timeout: None,
         deadline: None,
-        gate: None,
     }
 }
 
@@ -101,12 +102,12 @@ async fn run(scenario: &Scenario, provider: &dyn Provider) -> Outcome {
     let call = call(scenario);
     let status = scenario.head.status;
     if scenario.streams() {
-        match provider.stream(&call).await {
-            Ok(source) => read_all(source, status).await,
+        match direct::send(&Stream, provider, &call).await {
+            Ok(source) => read_all(Box::new(source), status).await,
             Err(failure) => Outcome::Error(scenario::error(&failure, status)),
         }
     } else {
-        match provider.chat(&call).await {
+        match direct::send(&Chat, provider, &call).await {
             Ok(answer) => Outcome::Answer(scenario::answer(&answer)),
             Err(failure) => Outcome::Error(scenario::error(&failure, status)),
         }

@@ -72,9 +72,9 @@ impl TargetHealth {
 }
 
 impl Attempt {
-    /// Runs it beside others; `None`: it runs alone.
-    pub fn enter_race(&mut self, race: Option<Arc<HedgeRace>>) {
-        self.race = race;
+    /// Lets it lose to another attempt of the same call.
+    pub fn enter_race(&mut self, race: Arc<HedgeRace>) {
+        self.race = Some(race);
     }
 
     /// The request is sent now: time in our own queue is not the target's latency.
@@ -264,7 +264,7 @@ mod tests {
         let race = Arc::new(HedgeRace::default());
         let hedged = || {
             let mut attempt = begin(&target);
-            attempt.enter_race(Some(race.clone()));
+            attempt.enter_race(race.clone());
             attempt
         };
         drop(hedged());

@@ -13,7 +13,6 @@ fn call(model: &str, request: &Value) -> ProviderCall {
         model: model.to_owned(),
         timeout: None,
         deadline: None,
-        gate: None,
     }
 }
 

@@ -1,28 +1,40 @@
 //! Tries again: how often, after how long, and never past the call's deadline.
 
-use std::future::Future;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use http::header::{HeaderMap, RETRY_AFTER};
 use rand::Rng;
 use tokio::time::Instant;
 
-use gateway_model::config::{Jitter, RetryConfig};
-use gateway_model::error::{ErrorKind, Failure, GatewayError};
+use crate::config::{Jitter, RetryConfig};
+use crate::error::{ErrorKind, Failure, GatewayError};
 
+/// How a provider's failed requests are repeated: an entry's `retry`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
+    /// The first try included.
     pub max_attempts: u32,
-    /// Before the second attempt; doubled for each one after.
+    /// Before the second try; doubled for each one after.
     pub backoff: Duration,
-    /// A longer `Retry-After` ends the attempts.
+    /// A longer `Retry-After` ends the tries.
     pub max_retry_after: Duration,
     pub jitter: Jitter,
 }
 
+impl Default for RetryPolicy {
+    /// One try.
+    fn default() -> Self {
+        RetryConfig::default().into()
+    }
+}
+
 impl From<Option<RetryConfig>> for RetryPolicy {
     fn from(config: Option<RetryConfig>) -> Self {
-        let config = config.unwrap_or_default();
+        config.unwrap_or_default().into()
+    }
+}
+
+impl From<RetryConfig> for RetryPolicy {
+    fn from(config: RetryConfig) -> Self {
         Self {
             max_attempts: config.max_attempts.unwrap_or(1).max(1),
             backoff: Duration::from_millis(config.backoff_ms.unwrap_or(500)),
@@ -32,37 +44,45 @@ impl From<Option<RetryConfig>> for RetryPolicy {
     }
 }
 
-impl RetryPolicy {
-    /// Runs `attempt` until it succeeds, fails for good, or the next wait would pass `deadline`. `allows` is asked
-    /// before each further one, and told how long until then.
-    pub async fn run<T, F>(
-        &self,
-        deadline: Option<Instant>,
-        allows: impl Fn(&GatewayError, Duration) -> bool,
-        mut attempt: impl FnMut() -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let mut made = 0;
-        loop {
-            let error = match attempt().await {
-                Err(Failure::Gateway(error)) => error,
-                done => return done,
-            };
-            made += 1;
-            let Some(wait) = self.wait_after(&error, made) else { return Err(Failure::Gateway(error)) };
-            let late = deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
-            if late || !allows(&error, wait) {
-                return Err(Failure::Gateway(error));
-            }
-            tokio::time::sleep(wait).await;
+/// Sends until one try succeeds, fails for good, or the next wait would pass `deadline`. Asks `may_retry` before each
+/// further try, and tells it how long until then.
+///
+/// # Errors
+/// The last try's failure.
+pub async fn retry<T, F>(
+    policy: RetryPolicy,
+    deadline: Option<Instant>,
+    mut may_retry: impl FnMut(&Failure, Duration) -> bool,
+    mut send: impl FnMut() -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut made = 0;
+    loop {
+        let failure = match send().await {
+            Ok(output) => return Ok(output),
+            Err(failure) => failure,
+        };
+        made += 1;
+        let Some(wait) = policy.wait_after(&failure, made) else { return Err(failure) };
+        let is_late = deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
+        if is_late || !may_retry(&failure, wait) {
+            return Err(failure);
         }
+        // Boxed: the future of a call that is not repeated stays small.
+        Box::pin(tokio::time::sleep(wait)).await;
     }
+}
 
-    /// How long to wait after the failure of attempt number `made`; `None`: give up.
-    fn wait_after(&self, error: &GatewayError, made: u32) -> Option<Duration> {
-        if made >= self.max_attempts || !is_transient(error) {
+impl RetryPolicy {
+    /// How long to wait after the failure of try number `made`; `None`: give up.
+    fn wait_after(&self, failure: &Failure, made: u32) -> Option<Duration> {
+        if made >= self.max_attempts {
+            return None;
+        }
+        let Failure::Gateway(error) = failure else { return None };
+        if !is_transient(error) {
             return None;
         }
         match error.retry_after {
@@ -89,24 +109,8 @@ fn is_transient(error: &GatewayError) -> bool {
     }
 }
 
-/// The wait an answer asks for: `retry-after-ms`, else `Retry-After` in seconds or as a date (RFC 9110 §10.2.3).
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |value: &http::header::HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
-    let number = |text: &str| text.parse::<f64>().ok().filter(|number| *number >= 0.0);
-    if let Some(ms) = headers.get("retry-after-ms").and_then(text).as_deref().and_then(number) {
-        return Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX));
-    }
-    let value = headers.get(RETRY_AFTER).and_then(text)?;
-    match number(&value) {
-        Some(seconds) => Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
-        None => Some(httpdate::parse_http_date(&value).ok()?.duration_since(now).unwrap_or_default()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use super::*;
 
     fn policy(max_attempts: u32) -> RetryPolicy {
@@ -125,17 +129,12 @@ mod tests {
     ) -> (u32, Duration) {
         let started = Instant::now();
         let mut made = 0;
-        let result: Result<(), _> = policy
-            .run(
-                deadline,
-                |_, _| true,
-                || {
-                    made += 1;
-                    let error = error.clone();
-                    async { Err(error.into()) }
-                },
-            )
-            .await;
+        let send = || {
+            made += 1;
+            let error = error.clone();
+            async { Err(error.into()) }
+        };
+        let result: Result<(), _> = retry(policy, deadline, |_, _| true, send).await;
         assert!(result.is_err());
         (made, started.elapsed())
     }
@@ -186,23 +185,5 @@ mod tests {
     async fn no_wait_passes_the_deadline() {
         let deadline = Instant::now() + Duration::from_millis(100);
         assert_eq!(attempts(policy(5), Some(deadline), GatewayError::provider_timeout("p")).await.0, 1);
-    }
-
-    #[test]
-    fn retry_after_is_read_in_each_of_its_forms() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let read = |name: &'static str, value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, value.parse().unwrap());
-            retry_after(&headers, now)
-        };
-        assert_eq!(read("retry-after", "3"), Some(Duration::from_secs(3)));
-        assert_eq!(read("retry-after", "0.5"), Some(Duration::from_millis(500)));
-        assert_eq!(read("retry-after-ms", "250"), Some(Duration::from_millis(250)));
-        assert_eq!(read("retry-after", "Tue, 14 Nov 2023 22:13:30 GMT"), Some(Duration::from_secs(10)));
-        assert_eq!(read("retry-after", "Tue, 14 Nov 2023 22:13:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(read("retry-after", "99999999999999999999"), Some(Duration::MAX));
-        assert_eq!(read("retry-after", "soon"), None);
-        assert_eq!(read("retry-after", "-1"), None);
     }
 }

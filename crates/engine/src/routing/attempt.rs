@@ -1,0 +1,139 @@
+//! One attempt: breaker → limits of the entry → send → record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::call::CallOptions;
+use super::candidates::{Candidate, Source};
+use super::health::{Attempt, Blame, blame};
+use super::operation::{InFlightGuard, Operation, Output, RetryPermit};
+use super::retry_budget::RetryToken;
+use super::routed::Routed;
+use gateway_model::Provider;
+use gateway_model::error::{ErrorKind, Failure, GatewayError};
+
+/// What an operation's answer is to its caller.
+pub(super) type Held<O> = <<O as Operation>::Output as Output>::Held;
+
+/// How an attempt went.
+pub(super) enum Attempted<T> {
+    Answered(Routed<T>),
+    Failed(FailedAttempt),
+    /// Its provider has sent nothing: a breaker or a limit of our own refused it, or the provider cannot write the
+    /// request in its format. It adds nothing to the traffic.
+    NotSent(FailedAttempt),
+}
+
+#[derive(Clone)]
+pub(super) struct FailedAttempt {
+    pub failure: Failure,
+    pub source: Source,
+}
+
+impl FailedAttempt {
+    /// Whether no other candidate is to be asked after this.
+    pub fn ends_call(&self, options: &CallOptions) -> bool {
+        options.is_late() || (self.source == Source::Pool && blame(&self.failure) == Blame::Caller)
+    }
+}
+
+/// Asks one candidate. `token` pays for the attempt, and is refunded where nothing is sent.
+pub(super) async fn attempt<O: Operation>(
+    candidate: Candidate,
+    token: RetryToken<'_>,
+    options: &CallOptions,
+    operation: &O,
+) -> Attempted<Held<O>> {
+    let Candidate { name, entry, model, timeout, guard, target, source, position, race } = candidate;
+    let provider = &entry.provider;
+    let started = Instant::now();
+    let not_sent = |failure: Failure| {
+        options.attempts.failed(provider.name(), &model, failure.log_code(), started);
+        Attempted::NotSent(FailedAttempt { failure, source })
+    };
+    let mut health = match target.begin(guard) {
+        Ok(health) => health,
+        Err(wait) => return not_sent(breaker_open(provider.name(), wait)),
+    };
+    let mut queued = Duration::ZERO;
+    let mut permit = None;
+    if !entry.limits.is_empty() {
+        let tokens = |most| options.estimator.tokens(&model, most);
+        match entry.limits.admit(provider.name(), tokens, options.deadline).await {
+            Ok(admitted) => permit = admitted,
+            Err(error) => return not_sent(error.into()),
+        }
+        health.restart_clock();
+        queued = started.elapsed();
+    }
+    let token = token.spend();
+    if let Some(race) = race {
+        race.mark_sent();
+        health.enter_race(race);
+    }
+    let call = options.provider_call(model, timeout);
+    let mut tries = Tries { health, recorded: false, since: started, options, provider, model: &call.model };
+    let result = operation.send(&**provider, &call, &mut tries).await;
+    let Tries { mut health, recorded, since, .. } = tries;
+    match result {
+        Ok(output) => {
+            health.answered();
+            options.attempts.answered(provider.name(), &call.model, since);
+            let output = output.hold(InFlightGuard { attempt: health, _permit: permit });
+            let routed = Routed::new(output, name, provider.clone(), call.model);
+            Attempted::Answered(Routed { fallback_triggered: position > 0, ..routed })
+        }
+        Err(failure) => {
+            // A call that has spent its time in our own queue says nothing about how slow the target is.
+            let is_late_by_queue = options.is_late() && queued > started.elapsed() / 2;
+            if !recorded && !is_late_by_queue {
+                health.failed(&failure);
+            }
+            options.attempts.failed(provider.name(), &call.model, failure.log_code(), since);
+            if is_refused_before_sending(&failure) {
+                drop(token.unspend());
+                return Attempted::NotSent(FailedAttempt { failure, source });
+            }
+            Attempted::Failed(FailedAttempt { failure, source })
+        }
+    }
+}
+
+fn breaker_open(provider: &str, wait: Duration) -> Failure {
+    let why = "its breaker is open after repeated failures";
+    GatewayError::provider_unavailable(provider, why, Some(wait)).with_provider(provider).into()
+}
+
+/// The provider itself cannot put the request into its format.
+fn is_refused_before_sending(failure: &Failure) -> bool {
+    matches!(failure, Failure::Gateway(error) if error.kind == ErrorKind::InvalidRequest)
+}
+
+/// The tries of an attempt: each but the last is recorded when the next one may be sent.
+struct Tries<'a> {
+    health: Attempt,
+    /// The last try's failure has been recorded in `health`.
+    recorded: bool,
+    /// When the current try began, or will.
+    since: Instant,
+    options: &'a CallOptions,
+    provider: &'a Arc<dyn Provider>,
+    model: &'a str,
+}
+
+impl RetryPermit for Tries<'_> {
+    /// Asks the retry budget, then the breaker.
+    fn may_retry(&mut self, failure: &Failure, wait: Duration) -> bool {
+        let Some(token) = self.options.withdraw_retry() else { return false };
+        if self.health.retry(failure, wait).is_err() {
+            self.recorded = true;
+            return false;
+        }
+        token.spend();
+        self.options.attempts.failed(self.provider.name(), self.model, failure.log_code(), self.since);
+        self.since = Instant::now() + wait;
+        true
+    }
+}
