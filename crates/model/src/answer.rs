@@ -1,4 +1,4 @@
-//! A whole answer: as a provider gives it, and as the caller gets it.
+//! A whole answer, as a provider gives it.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::event::{FinishReason, StreamEvent};
 use super::tools::{ToolCall, ToolCallAssembly};
 use super::usage::{TokenUsage, UsageSource};
 
-/// What a provider answered to one attempt. What is serialised of it is what the caller gets beside [`CallFigures`].
+/// What a provider answered to one attempt. It serialises as what a response has in addition to [`CallFigures`].
 ///
 /// [`CallFigures`]: super::outcome::CallFigures
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -124,7 +124,7 @@ pub fn output_text<'a>(content: &'a str, reasoning: &str, calls: &[ToolCall]) ->
     Cow::Owned(texts.join("\n"))
 }
 
-/// One attempt, as an answer's `attempts` tell of it.
+/// One attempt, as in an answer's `attempts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptRecord {

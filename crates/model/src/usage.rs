@@ -1,4 +1,4 @@
-//! Tokens of one call, and the record that is written of it.
+//! The tokens of one call, and its entry in the usage log.
 
 use serde::Serialize;
 

@@ -74,7 +74,7 @@ mod tests {
     use gateway_model::ToolCall;
 
     #[test]
-    fn only_answers_that_ended_well_are_kept() {
+    fn only_answers_that_ended_well_are_cached() {
         let cached = |content: &str, calls: usize, word: Option<&str>| {
             let answer = Answer {
                 content: content.to_owned(),

@@ -1,4 +1,4 @@
-//! Identical calls: which calls are the same ([`CacheKey`]), answers kept for them ([`AnswerCache`]), and calls in
+//! Identical calls: which calls are the same ([`CacheKey`]), cached answers ([`AnswerCache`]), and calls in
 //! flight that are shared by all who make them ([`Flights`]).
 
 mod digest;

@@ -78,7 +78,7 @@ mod tests {
         }
     }
 
-    /// What the caller of a stream is told at its end.
+    /// What the caller of a stream gets at its end.
     fn streamed(events: Vec<StreamEvent>) -> GatewayResponse {
         let entry = json!({ "name": "p", "provider": "mock", "auth": { "type": "none" } });
         let provider = Arc::new(MockProvider::new(&serde_json::from_value(entry).unwrap()));

@@ -1,4 +1,4 @@
-//! Answers, kept in memory for a while.
+//! Cached answers, in memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ const DEFAULT_ENTRIES: u64 = 10_000;
 /// Bytes that all answers together may take.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Answers by their key, bounded in number, in bytes (64 MiB) and in time. Where there is no room for all, those that are
-/// asked for most often stay.
+/// Answers by their key, bounded in number, in bytes (64 MiB) and in time. When it is full, the most requested answers
+/// stay.
 pub struct AnswerCache {
     answers: Cache<CacheKey, Kept>,
     ttl: Duration,
@@ -79,7 +79,7 @@ impl AnswerCache {
         }
     }
 
-    /// Answers that are kept, about: some of them may be about to go.
+    /// The number of cached answers, approximately: some of them may have expired.
     pub fn len(&self) -> u64 {
         self.answers.entry_count()
     }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_goes_after_its_time_which_may_be_its_own() {
+    fn an_answer_expires_after_its_own_ttl_or_the_default_one() {
         let cache = cache(Some(50), None);
         cache.put(key(1), answer("default"), None);
         cache.put(key(2), answer("long"), Some(Duration::MAX));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_kept_is_not() {
+    fn answers_that_may_not_be_cached_are_not() {
         let cache = cache(None, None);
         cache.put(key(1), answer(""), None);
         assert!(cache.get(&key(1)).is_none() && cache.is_empty());

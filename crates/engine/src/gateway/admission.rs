@@ -31,7 +31,7 @@ pub(super) struct Admitted {
 }
 
 impl Gateway {
-    /// Adds what the rule says of how its targets are asked.
+    /// Adds the rule's pool and hedge.
     pub(super) fn complete(&self, decision: Decision) -> Decision {
         let hedge = self.router.rule(decision.rule).hedge.map(Hedge::from);
         Decision { pool: self.pools.get(decision.rule).cloned().flatten(), hedge, ..decision }

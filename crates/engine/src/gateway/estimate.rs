@@ -1,4 +1,4 @@
-//! What a call may use, told before it runs; and what it used, when its provider does not say.
+//! Estimates what a call may use before it runs, and counts what it used where its provider does not report it.
 
 use std::sync::{Arc, OnceLock};
 

@@ -31,7 +31,7 @@ impl Gateway {
     }
 }
 
-/// Asks a service for its models now and then: what answers that can be asked for more.
+/// Requests the list of models at each interval: a service that answers it is healthy.
 async fn check(gateway: Weak<Gateway>, entry: String, interval: Duration) {
     loop {
         tokio::time::sleep(interval).await;
@@ -40,7 +40,7 @@ async fn check(gateway: Weak<Gateway>, entry: String, interval: Duration) {
             return;
         };
         match tokio::time::timeout(PATIENCE.min(interval), list_models(&*loaded.provider)).await {
-            // It has no list that could be asked for.
+            // It has no list of models.
             Ok(Ok(None)) => return,
             Ok(Ok(Some(_))) => loaded.health.record_check(Outcome::Succeeded),
             Ok(Err(_)) | Err(_) => loaded.health.record_check(Outcome::Failed),

@@ -29,7 +29,7 @@ pub struct ListedModel {
 pub(super) struct ModelLists(Mutex<HashMap<String, (Instant, Vec<String>)>>);
 
 impl ModelLists {
-    fn kept(&self) -> MutexGuard<'_, HashMap<String, (Instant, Vec<String>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Instant, Vec<String>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -50,7 +50,7 @@ impl Gateway {
     }
 
     async fn service_models(&self, entry: &str, loaded: &ProviderEntry, refresh: bool) -> Vec<String> {
-        if let Some((since, ids)) = self.models.kept().get(entry)
+        if let Some((since, ids)) = self.models.lock().get(entry)
             && !refresh
             && since.elapsed() < KEPT
         {
@@ -58,7 +58,7 @@ impl Gateway {
         }
         match tokio::time::timeout(PATIENCE, list_models(&*loaded.provider)).await {
             Ok(Ok(Some(ids))) => {
-                self.models.kept().insert(entry.to_owned(), (Instant::now(), ids.clone()));
+                self.models.lock().insert(entry.to_owned(), (Instant::now(), ids.clone()));
                 ids
             }
             _ => Vec::new(),

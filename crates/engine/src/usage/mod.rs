@@ -1,4 +1,4 @@
-//! The record of each call: who is told, and exactly once.
+//! The record of each call: logged exactly once.
 
 mod record;
 
@@ -6,7 +6,7 @@ use gateway_model::UsageLog;
 
 pub use record::{CallRecord, Start, latency_ms};
 
-/// Hears of a call what is meant for its caller's log.
+/// Receives what a call's caller may log.
 pub trait Observer: Send + Sync {
     /// The call's one entry in the usage log.
     fn usage(&self, entry: UsageLog);

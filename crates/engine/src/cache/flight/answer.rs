@@ -1,4 +1,4 @@
-//! Flights of whole answers.
+//! Single flight of whole answers.
 
 use std::sync::Arc;
 
@@ -36,8 +36,8 @@ impl Completion for SharedAnswer {
 }
 
 impl Leader<SharedAnswer> {
-    /// Does the work for all who have joined and will join until it is done. An answer that is to be cached is best put
-    /// there by the work itself: then there is no moment at which it is in neither place.
+    /// Does the work for all calls that join until it is done. An answer that is to be cached is written by the work itself,
+    /// so that it is never in neither the cache nor a flight.
     pub fn run(self, work: impl Future<Output = Ended> + Send + 'static) -> Follower<SharedAnswer> {
         self.spawn(|mut flight_end| async move {
             let outcome = work.await;
@@ -48,7 +48,7 @@ impl Leader<SharedAnswer> {
 }
 
 impl Follower<SharedAnswer> {
-    /// Waits for the answer. A wait that is given up leaves the flight.
+    /// Waits for the answer. Dropping the wait leaves the flight.
     ///
     /// # Errors
     /// The failure of the work, the same for all; `internal` if it panicked, `aborted` if its leader gave it up.

@@ -1,6 +1,6 @@
 //! Single flight: identical calls that are made while the first of them runs wait for its answer, and nothing else is
-//! sent. The work runs in a task of its own and belongs to all who wait for it: whoever leaves, the first one too,
-//! leaves the others to it, and when all have left it is dropped.
+//! sent. The work runs in a task of its own and belongs to all waiters: any of them, the leader too, may leave it to the
+//! others; when all have left, it is dropped.
 
 mod answer;
 mod stream;
@@ -17,7 +17,7 @@ use gateway_model::error::{Failure, GatewayError};
 pub use answer::{AnswerFlights, SharedAnswer};
 pub use stream::{FlightStream, SharedStream, StreamFlights};
 
-/// What those who share a flight look at.
+/// The shared result of a flight, which its waiters read.
 pub trait Completion: Default + Send + Sync + 'static {
     /// Ends the flight for all, unless it has ended.
     fn fail(&self, failure: Failure);
@@ -34,7 +34,7 @@ struct Table<S> {
 
 struct Flight<S> {
     shared: Arc<S>,
-    /// Callers that want its end.
+    /// Calls that wait for its result.
     waiters: usize,
     /// `None`: its leader has not begun.
     task: Option<AbortHandle>,
@@ -42,18 +42,18 @@ struct Flight<S> {
 
 /// A caller's part in a flight.
 pub enum Joined<S: Completion> {
-    /// Nobody does this yet: the caller is to do it.
+    /// No identical call is in flight: this one does the work.
     Leader(Leader<S>),
     Follower(Follower<S>),
 }
 
-/// The duty to do the work. Dropping it fails all who have joined since.
+/// The duty to do the work. Dropping it fails all followers.
 pub struct Leader<S: Completion> {
     waiter: Waiter<S>,
     flight_end: FlightEnd<S>,
 }
 
-/// A share in what the work gives. Dropping it leaves the flight.
+/// A share in the result. Dropping it leaves the flight.
 pub struct Follower<S: Completion> {
     waiter: Waiter<S>,
 }
@@ -119,7 +119,7 @@ impl<S: Completion> Leader<S> {
 }
 
 impl<S> Table<S> {
-    /// Nothing under the lock runs code of others, so that what a panic left behind is whole.
+    /// Nothing under the lock runs foreign code, so that a panic leaves the table consistent.
     fn lock(&self) -> MutexGuard<'_, HashMap<CacheKey, Flight<S>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,7 +140,7 @@ impl<S> Table<S> {
 
 type OccupiedFlight<'a, S> = std::collections::hash_map::OccupiedEntry<'a, CacheKey, Flight<S>>;
 
-/// A caller is counted while it has one.
+/// Counts a call as waiting, while it lives.
 struct Waiter<S> {
     table: Arc<Table<S>>,
     key: CacheKey,
@@ -168,7 +168,7 @@ struct FlightEnd<S: Completion> {
 }
 
 impl<S: Completion> FlightEnd<S> {
-    /// Frees the key: who comes now begins anew. What the flight came to is told afterwards.
+    /// Frees the key: the next call begins a new flight. Waiters get the result afterwards.
     fn free(&mut self) {
         self.is_free = true;
         // Dropped outside of the lock.
@@ -181,9 +181,9 @@ impl<S: Completion> Drop for FlightEnd<S> {
         if !self.is_free {
             self.free();
             let error = if std::thread::panicking() {
-                GatewayError::internal("the call that was shared panicked")
+                GatewayError::internal("the upstream call that this request shared (dedupe) panicked")
             } else {
-                GatewayError::aborted("the call that it shared was given up")
+                GatewayError::aborted("the upstream call that this request shared (dedupe) was cancelled")
             };
             self.shared.fail(error.into());
         }

@@ -1,4 +1,4 @@
-//! Flights of streams: what comes is written into a log that each caller reads at its own pace, from the beginning.
+//! Single flight of streams: events are written into a log that each call reads at its own pace, from the beginning.
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -43,8 +43,8 @@ impl<H: Clone + Send + Sync + 'static> Completion for SharedStream<H> {
 }
 
 impl<H: Clone + Send + Sync + 'static> Leader<SharedStream<H>> {
-    /// Opens the stream for all who have joined and will join until it ends, and reads it as they ask for it. The
-    /// source is dropped before its end is told to anyone, and at once when all have left.
+    /// Opens the stream for all calls that join until it ends, and reads it as they read. The source is dropped before
+    /// any of them sees the end, and at once when all have left.
     pub fn run<W>(self, open: W) -> Follower<SharedStream<H>>
     where
         W: Future<Output = Result<(H, Box<dyn EventSource>), Failure>> + Send + 'static,
@@ -92,7 +92,7 @@ async fn write<H: Clone + Send + Sync + 'static>(
 }
 
 impl<H: Clone + Send + Sync + 'static> Follower<SharedStream<H>> {
-    /// Waits until the stream is open. A wait that is given up leaves the flight.
+    /// Waits until the stream is open. Dropping the wait leaves the flight.
     ///
     /// # Errors
     /// The stream did not open, for the same reason for all; `internal` if opening it panicked, `aborted` if its leader
@@ -145,7 +145,7 @@ impl<H: Clone + Send + Sync + 'static> EventSource for FlightStream<H> {
     }
 }
 
-/// Not met with: who waits for an end holds what tells of it.
+/// Cannot happen: a waiter holds the sender of the log.
 fn endless() -> Failure {
-    GatewayError::internal("a shared call has no end").into()
+    GatewayError::internal("bug: shared call finished without a result").into()
 }
