@@ -1,4 +1,4 @@
-//! JSON as JavaScript writes it: half a surrogate pair may stand there as an escape of its own, which is no text in UTF-8.
+//! JSON as JavaScript writes it: it may escape half of a surrogate pair, which UTF-8 cannot represent.
 
 use memchr::memchr;
 use serde::Deserialize;
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_pair_is_replaced() {
+    fn lone_surrogates_are_replaced() {
         assert_eq!(replace_lone(r#""a\ud83d""#).as_deref(), Some(r#""a\ufffd""#));
         assert_eq!(replace_lone(r#""\uDE00b\n""#).as_deref(), Some(r#""\ufffdb\n""#));
         assert_eq!(replace_lone(r#""\ud83d\ud83d\ude00""#).as_deref(), Some(r#""\ufffd\ud83d\ude00""#));
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_pairs_and_escaped_backslashes_are_left() {
+    fn surrogate_pairs_and_escaped_backslashes_are_kept() {
         for whole in
             [r#""\ud83d\ude00""#, r#""\\ud83d""#, r#""\\\\ud83d""#, r#""a\n\"b""#, "\"é\"", "\"\\", "\"\\é\""]
         {

@@ -1,4 +1,4 @@
-//! One message of a conversation. OpenAI's wire form and ours are both understood.
+//! One message of a conversation. It can be read from OpenAI's wire format and from ours.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::tools::ToolCall;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     System,
-    /// OpenAI's newer word for instructions of the application.
+    /// OpenAI's newer role for instructions of the application.
     Developer,
     User,
     Assistant,
@@ -58,7 +58,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message that is a role and a text, nothing more.
+    /// A message of a role and a text only.
     pub fn plain(role: Role, text: impl Into<String>) -> Self {
         Self {
             role,
@@ -71,7 +71,7 @@ impl Message {
         }
     }
 
-    /// The text of a message that is nothing more than a role and a text.
+    /// The text, if the message has only a role and a text.
     pub fn plain_text(&self) -> Option<&str> {
         match &self.content {
             Content::Text(text)
@@ -137,7 +137,7 @@ pub enum Part {
         data: String,
         mime_type: String,
     },
-    /// A part of OpenAI's wire that has no meaning of its own here; it goes out to OpenAI-like services as it is.
+    /// A part of OpenAI's wire format that this library does not interpret; OpenAI-like services get it unchanged.
     Other {
         kind: String,
     },
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn role_words_are_read_as_they_are_written() {
+    fn role_names_are_read_as_they_are_written() {
         for role in [Role::System, Role::Developer, Role::User, Role::Assistant, Role::Tool] {
             assert_eq!(Role::parse(role.as_str()), Some(role));
         }

@@ -1,4 +1,4 @@
-//! US dollars, exact: sums do not drift however many calls they are made of.
+//! US dollars, exact: sums do not drift, however many calls they add up.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
@@ -12,7 +12,7 @@ pub struct Usd(i128);
 impl Usd {
     pub const ZERO: Self = Self(0);
 
-    /// The nearest picodollar; what is not a number is zero.
+    /// The nearest picodollar; NaN is zero.
     #[allow(clippy::cast_possible_truncation)]
     pub fn from_dollars(dollars: f64) -> Self {
         Self((dollars * PICO).round() as i128)
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_zero() {
+    fn nan_is_zero() {
         assert!(Usd::from_dollars(f64::NAN).is_zero());
     }
 }

@@ -1,4 +1,4 @@
-//! Functions a model may call, and the form its answer is to have.
+//! Functions that a model may call, and the format its answer must have.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ pub struct Tool {
     pub description: Option<String>,
     /// JSON Schema of the arguments: an object.
     pub parameters: Map<String, Value>,
-    /// The arguments must follow the schema to the letter, where the provider can see to it.
+    /// The arguments must match the schema exactly, if the provider can enforce it.
     pub strict: Option<bool>,
 }
 
@@ -24,7 +24,7 @@ pub enum ToolChoice {
     Named(String),
 }
 
-/// The form of the answer's text, where it is not free.
+/// The required format of the answer's text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResponseFormat {
     /// Any JSON object.
@@ -43,25 +43,25 @@ pub struct ToolCall {
     pub name: String,
     /// JSON text, as the model wrote it.
     pub arguments: String,
-    /// The vendor's own mark on the call (Gemini's thought signature), which must come back with it unchanged.
+    /// The vendor's own data on the call (Gemini's thought signature), which must be sent back unchanged.
     pub signature: Option<String>,
 }
 
 impl ToolCall {
-    /// The arguments as an object; `None` where the text is no JSON object. No text at all means no arguments.
+    /// The arguments as an object; `None` where the text is no JSON object. Empty text means no arguments.
     pub fn parsed_arguments(&self) -> Option<Map<String, Value>> {
         let text = self.arguments.trim();
         if text.is_empty() { Some(Map::new()) } else { serde_json::from_str(text).ok() }
     }
 
-    /// The whole call as the one part that it streams in.
+    /// The complete call as a single streamed part.
     pub fn into_delta(self, index: u64) -> ToolCallDelta {
         let Self { id, name, arguments, signature } = self;
         ToolCallDelta { index: Some(index), id: Some(id), name: Some(name), arguments, signature }
     }
 }
 
-/// Part of a call, as it streams.
+/// A streamed part of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToolCallDelta {
     /// The upstream's number for the call within its answer; from any base, and not given by every service.
@@ -72,7 +72,7 @@ pub struct ToolCallDelta {
     pub signature: Option<String>,
 }
 
-/// Puts calls together from their parts, several at once.
+/// Assembles calls from their parts, several calls at once.
 #[derive(Debug, Clone, Default)]
 pub struct ToolCallAssembly {
     calls: Vec<(Option<u64>, ToolCall)>,
@@ -127,7 +127,7 @@ impl ToolCallAssembly {
     }
 }
 
-/// A call as the caller gets it: with its arguments parsed.
+/// A call as the user gets it: with its arguments parsed.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AnsweredCall<'a> {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_several_calls_may_be_mixed_and_counted_from_any_base() {
+    fn parts_of_several_calls_may_be_interleaved_and_numbered_from_any_base() {
         let parts = [
             delta(Some(7), "a", "f", ""),
             delta(Some(8), "b", "g", ""),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_its_own_begins_a_call_where_numbers_are_missing_or_all_alike() {
+    fn new_id_begins_a_call_where_indexes_are_missing_or_all_equal() {
         for index in [None, Some(0)] {
             let parts = [
                 delta(index, "a", "f", "{"),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_without_an_id_gets_one() {
+    fn call_without_an_id_gets_one() {
         assert_eq!(assembled([delta(Some(0), "", "f", "")]), calls(&[("call_0", "f", "")]));
     }
 

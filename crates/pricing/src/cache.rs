@@ -7,10 +7,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::rates::Rates;
 use super::{ModelPricing, catalogue, own};
 
-/// Model names are the callers' input: the cache is emptied when it has so many.
+/// Model names are user input: the cache is cleared when it holds this many.
 const MAX_RESOLVED: usize = 1_024;
 
-/// Bytes. No model has a longer name; one that has is not looked for in the catalogue, and not kept.
+/// Bytes. No model has a longer name: longer ones are not looked up in the catalogue, and not cached.
 const MAX_NAME: usize = 256;
 
 /// Seconds. Some prices change at a date or with the time of day, all of them on the quarter of an hour (UTC).
@@ -27,7 +27,7 @@ pub(super) struct State {
     resolved_count: usize,
 }
 
-/// Prices are the same while this is.
+/// Equal editions mean equal prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edition {
     registrations: u64,
@@ -41,7 +41,7 @@ pub(super) fn edition() -> Edition {
 
 #[derive(Clone)]
 struct Resolved {
-    /// `None`: nobody knows the model.
+    /// `None`: the model is unknown.
     rates: Option<Rates>,
     /// The period of [`VALIDITY`] they hold in; `None`: always, but the catalogue was not asked for the rates of cached
     /// tokens.
@@ -100,7 +100,7 @@ pub(super) fn own_pricing(model: &str) -> Option<ModelPricing> {
     STATE.read().unwrap_or_else(PoisonError::into_inner).own_pricing(model)
 }
 
-/// What `read` makes of the model's rates; `None` when nobody knows the model. `cached`: the rates of cached tokens
+/// What `read` makes of the model's rates; `None` if the model is unknown. `cached`: the rates of cached tokens
 /// matter.
 pub(super) fn with_rates<T>(
     family: &str,

@@ -1,7 +1,7 @@
 //! Rates from the genai-prices catalogue.
 //!
 //! The crate prices single calls and keeps its rates to itself, and finding a model in it takes many comparisons.
-//! So a model is asked about a few made-up calls, once, and its rates are read off the answers.
+//! So each model's rates are worked out once, from the prices of a few made-up calls.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use super::rates::{Atto, Rates, Tier, atto};
 /// Longer prompts than this have no tier of their own.
 const LONGEST_PROMPT: u64 = 1 << 24;
 
-/// Servers one runs oneself: what a model costs at a vendor says nothing about them.
+/// Self-hosted servers: a vendor's price for the model says nothing about them.
 const LOCAL_FAMILIES: [&str; 18] = [
     "mock",
     "docker-model-runner",
@@ -34,7 +34,7 @@ const LOCAL_FAMILIES: [&str; 18] = [
     "local",
 ];
 
-/// Families that the catalogue knows by another name.
+/// Families that have another name in the catalogue.
 const VENDOR_NAMES: [(&str, &str); 5] = [
     ("bedrock", "aws"),
     ("gemini", "google"),
@@ -43,7 +43,7 @@ const VENDOR_NAMES: [(&str, &str); 5] = [
     ("zhipu", "zhipuai"),
 ];
 
-/// Makers that the catalogue knows by what OpenRouter sells of theirs, at their prices, under these names.
+/// Vendors that the catalogue lists only as models of OpenRouter, at the vendor's prices, under these names.
 const RESOLD: [(&str, &str); 7] = [
     ("inception", "inception"),
     ("morph", "morph"),
@@ -93,9 +93,9 @@ fn at_vendor(vendor: &str, model: &str, at: SystemTime) -> Option<Rates> {
     Quote { vendor: Some(vendor), model, at }.rates()
 }
 
-/// Asks the catalogue about one model.
+/// Looks up one model in the catalogue.
 struct Quote<'a> {
-    /// `None`: whoever the name points to.
+    /// `None`: the vendor that the name implies.
     vendor: Option<&'a str>,
     model: &'a str,
     at: SystemTime,
@@ -128,7 +128,7 @@ impl Quote<'_> {
         Some(Rates { request, base, long_prompts: long_prompts.into() })
     }
 
-    /// The rates for prompts of so many tokens.
+    /// The rates for prompts of this many tokens.
     #[allow(clippy::cast_precision_loss)]
     fn tier(&self, prompt: u64) -> Option<Tier> {
         let tokens = prompt as f64;

@@ -1,9 +1,9 @@
 //! What calls cost, and how many tokens a text has.
 //!
 //! A model's price is, in this order: the one registered by the program, the built-in table's (`own`), the
-//! genai-prices catalogue's (`catalogue`). Resolved rates are kept (`cache`), unknown names included, so that
-//! pricing a call is a look-up and a few multiplications (`rates`). Who compares many models for each call keeps the rates
-//! himself (`quote`).
+//! genai-prices catalogue's (`catalogue`). Resolved rates are cached (`cache`), unknown names included, so that
+//! pricing a call is a look-up and a few multiplications (`rates`). If you compare many models for each call, keep their
+//! rates yourself (`quote`).
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ pub struct ModelPricing {
     pub output_per_1k_tokens: f64,
 }
 
-/// The price of a model; `None` when nobody knows it.
+/// The price of a model; `None` if it is unknown.
 ///
 /// The catalogue's price is its base rate: what very long prompts cost more is left out. OpenRouter's form of a
 /// name (`openai/gpt-4o`) is understood.
@@ -37,9 +37,9 @@ pub fn model_pricing(model: &str) -> Option<ModelPricing> {
     cache::own_pricing(model).or_else(|| cache::with_rates("", model, false, |rates| rates.base_pricing()))
 }
 
-/// Sets the price of exactly this name, for the whole process; it goes before every other source.
+/// Sets the price of exactly this name, for the whole process; it takes precedence over every other source.
 ///
-/// Prices finer than 10⁻¹⁵ dollars are rounded; what is not a number is 0.
+/// Prices finer than 10⁻¹⁵ dollars are rounded; NaN is 0.
 pub fn register_model_pricing(model: &str, pricing: ModelPricing) {
     cache::register(model, pricing);
 }

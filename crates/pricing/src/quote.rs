@@ -1,4 +1,4 @@
-//! What a call would cost at each of many models, for those who choose among them: told without a look-up.
+//! Estimates what a call would cost at each of many models, for strategies that compare them: no look-up for each call.
 
 use super::cache::{self, Edition};
 use super::catalogue;
@@ -10,7 +10,7 @@ pub fn edition() -> Edition {
     cache::edition()
 }
 
-/// A model's rates, kept for estimates. Good to the last digits of a float: bills are made by [`super::cost`].
+/// A model's rates, kept for estimates. Exact to the last digits of a float; bills use [`super::cost`].
 #[derive(Debug, Clone, Default)]
 pub struct Quote {
     /// In attodollars, as all rates here: as floats these have no fractions, so that sums of them are exact.
@@ -27,10 +27,10 @@ struct Rate {
 }
 
 impl Quote {
-    /// `None`: nobody knows what a call costs. `family` and `model` are those of [`super::cost`].
+    /// `None`: the model has no known price. `family` and `model` are those of [`super::cost`].
     pub fn of(family: &str, model: &str) -> Option<Self> {
         let known = cache::with_rates(family, model, false, |rates| Self::from(rates));
-        // A server of one's own costs nothing.
+        // A self-hosted server costs nothing.
         known.or_else(|| catalogue::is_local(family).then(Self::default))
     }
 

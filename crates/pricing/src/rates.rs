@@ -10,19 +10,19 @@ pub(super) const ATTO_PER_DOLLAR: f64 = 1e18;
 const ATTO_PER_PICO: Atto = 1_000_000;
 const PICO_PER_DOLLAR: Atto = 1_000_000_000_000;
 
-/// More than any call has: what is above costs nothing more.
+/// More than any call has. Tokens beyond this number cost nothing.
 const MAX_TOKENS: u64 = 1 << 44;
 /// A million dollars per token.
 const MAX_RATE: Atto = 1 << 80;
 
-/// Prices that hold for prompts of some length.
+/// Prices for prompts of some length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tier {
     pub input: Atto,
     pub output: Atto,
     pub cache_read: Atto,
     pub cache_write: Atto,
-    /// Writing what the cache keeps for an hour.
+    /// Cache writes that are kept for an hour.
     pub cache_write_1h: Atto,
 }
 
@@ -84,7 +84,7 @@ impl Rates {
     }
 }
 
-/// The nearest attodollar; what is not a number is 0.
+/// The nearest attodollar; NaN is 0.
 #[allow(clippy::cast_possible_truncation)]
 pub(super) fn atto(dollars: f64) -> Atto {
     ((dollars * ATTO_PER_DOLLAR).round() as Atto).clamp(-MAX_RATE, MAX_RATE)

@@ -21,7 +21,7 @@ fn usage(input: u64, cache_read: u64, cache_write: u64, output: u64) -> TokenUsa
 }
 
 #[test]
-fn the_whole_table() {
+fn built_in_table_has_the_documented_prices() {
     for (model, input, output) in [
         ("gpt-4o", 0.0025, 0.01),
         ("gpt-4o-mini", 0.00015, 0.0006),
@@ -61,14 +61,14 @@ fn costs_are_exact_decimals() {
 }
 
 #[test]
-fn javascript_names() {
+fn pricing_is_serialized_with_javascript_field_names() {
     let json = serde_json::to_value(pricing(1.0, 2.0)).unwrap();
     assert_eq!(json, serde_json::json!({ "inputPer1kTokens": 1.0, "outputPer1kTokens": 2.0 }));
     assert_eq!(serde_json::from_value::<ModelPricing>(json).unwrap(), pricing(1.0, 2.0));
 }
 
 #[test]
-fn a_model_that_nobody_knows_is_free() {
+fn unknown_model_costs_nothing() {
     let families = [
         "",
         "mock",
@@ -136,7 +136,7 @@ fn a_model_that_nobody_knows_is_free() {
 }
 
 #[test]
-fn local_servers_are_not_vendors() {
+fn local_servers_have_no_vendor_prices() {
     for family in ["mock", "ollama", "vllm", "lmstudio"] {
         for model in ["deepseek-r1", "gpt-4o-2024-08-06", "claude-sonnet-4-5", "gemini-2.5-pro"] {
             assert!(cost(family, model, &TokenUsage::new(1_000, 1_000)).is_zero(), "{family} {model}");
@@ -145,7 +145,7 @@ fn local_servers_are_not_vendors() {
 }
 
 #[test]
-fn names_of_other_forms() {
+fn other_forms_of_a_model_name_are_resolved() {
     let gpt_4o = dollars(0.0125);
     for (family, model) in [
         ("openai", "gpt-4o-2024-08-06"),
@@ -186,7 +186,7 @@ fn models_on_bedrock_cost_what_aws_charges() {
 
 /// gpt-4o: 2.5 dollars per million tokens, cached ones 1.25, and 10 for output; writes cost nothing extra.
 #[test]
-fn cached_tokens_of_a_model_in_the_table() {
+fn cached_tokens_of_a_built_in_model_keep_the_catalogues_ratio() {
     let expected = (600.0 * 2.5 + 400.0 * 1.25 + 100.0 * 10.0) / 1e6;
     assert_eq!(cost("openai", "gpt-4o", &usage(1_000, 400, 0, 100)), dollars(expected));
     assert_eq!(cost("openai", "gpt-4o", &usage(1_000, 400, 200, 100)), dollars(expected));
@@ -198,7 +198,7 @@ fn cached_tokens_of_a_model_in_the_table() {
 
 /// claude-sonnet-4: 3 dollars per million tokens, reads 0.3, writes 3.75, output 15.
 #[test]
-fn cached_tokens_of_claude() {
+fn cached_tokens_of_claude_have_their_own_rates() {
     let expected = dollars((100.0 * 3.0 + 700.0 * 0.3 + 200.0 * 3.75 + 50.0 * 15.0) / 1e6);
     for model in ["claude-sonnet-4-20250514", "claude-3-7-sonnet-20250219", "claude-3.5-sonnet"] {
         assert_eq!(cost("anthropic", model, &usage(1_000, 700, 200, 50)), expected, "{model}");
@@ -206,7 +206,7 @@ fn cached_tokens_of_claude() {
 }
 
 #[test]
-fn more_cached_tokens_than_input_are_cut() {
+fn cached_tokens_beyond_the_input_are_ignored() {
     assert_eq!(cost("openai", "gpt-4o", &usage(1_000, 5_000, 5_000, 0)), dollars(0.00125));
     assert_eq!(
         cost("anthropic", "claude-sonnet-4-20250514", &usage(1_000, 600, u64::MAX, 0)),
@@ -227,7 +227,7 @@ fn long_prompts_have_their_own_rates() {
 }
 
 #[test]
-fn registered_prices_go_first() {
+fn registered_prices_take_precedence() {
     let model = "registered-unknown";
     assert_eq!(model_pricing(model), None);
     assert!(estimate_cost(model, 1_000, 0).is_zero());
@@ -265,7 +265,7 @@ fn registered_prices_replace_the_tables() {
 }
 
 #[test]
-fn a_registration_counts_at_once_for_every_thread() {
+fn registered_price_applies_immediately_on_every_thread() {
     let model = "registered-while-used";
     let price = Mutex::new(1.0);
     register_model_pricing(model, pricing(1.0, 0.0));
@@ -292,7 +292,7 @@ fn a_registration_counts_at_once_for_every_thread() {
 }
 
 #[test]
-fn made_up_names_do_not_fill_the_memory() {
+fn made_up_model_names_do_not_fill_the_cache() {
     for i in 0..cache::max_resolved() * 2 {
         assert!(cost("mock", &format!("made-up-{i}"), &TokenUsage::new(1, 1)).is_zero());
         assert!(cache::resolved_count() <= cache::max_resolved());
@@ -301,7 +301,7 @@ fn made_up_names_do_not_fill_the_memory() {
 }
 
 #[test]
-fn gemini_is_googles() {
+fn family_gemini_has_googles_prices() {
     let prompt = usage(1_000_000, 400_000, 0, 100_000);
     for model in ["gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-4-argon", "gemini-2.5-flash"] {
         let at_google = cost("google", model, &prompt);
@@ -318,7 +318,7 @@ fn gemini_is_googles() {
 
 /// The rates read off the catalogue's answers give the same sums as the catalogue itself.
 #[test]
-fn the_catalogues_own_sums() {
+fn costs_equal_the_catalogues_own() {
     let calculator = Calculator::bundled();
     let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000);
     let mut compared = 0;
@@ -361,7 +361,7 @@ fn the_catalogues_own_sums() {
 }
 
 #[test]
-fn what_the_cache_keeps_for_an_hour_costs_more_to_write() {
+fn one_hour_cache_writes_cost_more() {
     let written = |tokens: u64, hour: Option<u64>| TokenUsage {
         cache_write: Some(tokens),
         cache_write_1h: hour,

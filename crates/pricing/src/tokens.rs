@@ -1,4 +1,4 @@
-//! How many tokens a text has.
+//! Counts the tokens of a text.
 //!
 //! Counted with the vendor's own vocabulary where it is public (OpenAI, DeepSeek, Qwen, Mistral, GLM) and may be given out
 //! without conditions. Where it is not, an estimate: the count of OpenAI's o200k_base times a factor, rounded up:
@@ -78,7 +78,7 @@ pub fn count_texts(model: &str, texts: &[String]) -> u64 {
     Tokenizer::of(model).count_texts(texts, &Counted::default())
 }
 
-/// What one prompt was counted at already. Models that share a vocabulary share its count.
+/// Cached counts of one prompt. Models that share a vocabulary share its count.
 #[derive(Debug, Default)]
 pub struct Counted(Mutex<Vec<(&'static str, u64)>>);
 
@@ -94,12 +94,12 @@ impl Counted {
     }
 }
 
-/// No fewer than [`count_texts`] gives for any model, without counting.
+/// At least what [`count_texts`] gives for any model, without counting.
 pub fn texts_upper_bound(texts: &[String]) -> u64 {
     scale(texts.iter().map(|text| text.len() as u64).sum(), HIGHEST_FACTOR)
 }
 
-/// No fewer than [`count_prompt`] gives for any model, without counting: no vocabulary makes more tokens of a text than
+/// At least what [`count_prompt`] gives for any model, without counting: no vocabulary makes more tokens of a text than
 /// it has bytes.
 pub fn prompt_upper_bound(messages: &[Message], tools: &[Tool]) -> u64 {
     let bytes = texts(messages).map(|text| text.len() as u64).sum::<u64>();
@@ -107,7 +107,7 @@ pub fn prompt_upper_bound(messages: &[Message], tools: &[Tool]) -> u64 {
     scale(bytes.saturating_add(tools), HIGHEST_FACTOR).saturating_add(overhead(messages))
 }
 
-/// How a model's tokens are counted.
+/// How to count a model's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tokenizer {
     encoding: &'static str,
@@ -132,7 +132,7 @@ impl Tokenizer {
         }
     }
 
-    /// [`count_prompt`] of the prompt that `counted` is kept for.
+    /// [`count_prompt`] of the prompt that `counted` belongs to.
     pub fn count_prompt(self, messages: &[Message], tools: &[Tool], counted: &Counted) -> u64 {
         let tokens = counted.get(self.encoding, || {
             let tools = tools.iter().map(|tool| self.count(&tool_text(tool))).sum::<u64>();
@@ -141,7 +141,7 @@ impl Tokenizer {
         scale(tokens, self.factor).saturating_add(overhead(messages))
     }
 
-    /// [`count_texts`] of the texts that `counted` is kept for.
+    /// [`count_texts`] of the texts that `counted` belongs to.
     pub fn count_texts(self, texts: &[String], counted: &Counted) -> u64 {
         let tokens = counted.get(self.encoding, || texts.iter().map(|text| self.count(text)).sum());
         scale(tokens, self.factor)
@@ -186,7 +186,7 @@ fn encoding(model: &str) -> Option<&'static str> {
         .or_else(|| model.contains("stral").then_some("mistral_v3"))
 }
 
-/// Whether the rest of a Claude model's name (`-3-5-sonnet-20241022`, `-opus-4-7`) says so, or no version at all.
+/// Whether the rest of a Claude model's name (`-3-5-sonnet-20241022`, `-opus-4-7`) has such a version, or none at all.
 fn has_newer_tokenizer(name: &str) -> bool {
     // Longer numbers are dates.
     let number = |word: &str| if word.len() <= 2 { word.parse::<u32>().ok() } else { None };
@@ -196,7 +196,7 @@ fn has_newer_tokenizer(name: &str) -> bool {
     (major, words.next().and_then(number).unwrap_or(0)) >= NEWER_CLAUDE_VERSION
 }
 
-/// All texts of a conversation that are counted.
+/// The texts of a conversation that count as tokens.
 fn texts(messages: &[Message]) -> impl Iterator<Item = &str> {
     messages.iter().flat_map(|message| {
         let (text, parts) = match &message.content {
@@ -219,7 +219,7 @@ fn tool_text(tool: &Tool) -> String {
     format!("{} {} {schema}", tool.name, tool.description.as_deref().unwrap_or_default())
 }
 
-/// What is counted besides text.
+/// Tokens for everything but text.
 fn overhead(messages: &[Message]) -> u64 {
     let attachments = |message: &Message| match &message.content {
         Content::Parts(parts) => {

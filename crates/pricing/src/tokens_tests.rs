@@ -36,7 +36,7 @@ fn text(text: &str) -> Message {
 }
 
 #[test]
-fn well_known_strings() {
+fn well_known_strings_have_the_published_counts() {
     for model in ["gpt-4o", "gpt-4", "gpt-3.5-turbo", "mock"] {
         assert_eq!(count_text(model, "hello world"), 2, "{model}");
         assert_eq!(count_text(model, ""), 0);
@@ -63,7 +63,7 @@ fn other_vendors_are_estimated_upwards() {
 }
 
 #[test]
-fn every_vocabulary_that_a_model_has_is_there_or_estimated() {
+fn every_vocabulary_is_included_or_estimated() {
     for model in MODELS {
         let Tokenizer { encoding, .. } = Tokenizer::of(model);
         assert!(vocabulary(encoding).is_some(), "{model}: {encoding}");
@@ -71,7 +71,7 @@ fn every_vocabulary_that_a_model_has_is_there_or_estimated() {
 }
 
 #[test]
-fn claude_versions() {
+fn claude_versions_have_their_factor() {
     for old in [
         "claude-2",
         "claude-v1",
@@ -99,7 +99,7 @@ fn claude_versions() {
 }
 
 #[test]
-fn names_find_their_encoding() {
+fn model_names_map_to_their_encoding() {
     for (model, encoding) in [
         ("openai/gpt-4o", "o200k_base"),
         ("GPT-4-turbo", "cl100k_base"),
@@ -149,7 +149,7 @@ fn models_without_their_vocabulary_are_estimated_on_the_safe_side() {
 }
 
 #[test]
-fn every_encoding_named_here_is_there() {
+fn every_named_encoding_exists() {
     for model in MODELS {
         let encoding = Tokenizer::of(model).encoding;
         assert!(tiktoken::get_encoding(encoding).is_some(), "{model}: {encoding}");
@@ -164,7 +164,7 @@ fn special_tokens_are_text() {
 }
 
 #[test]
-fn a_prompt_is_its_texts_and_its_frames() {
+fn prompt_count_is_its_texts_and_their_overhead() {
     assert_eq!(count_prompt("gpt-4o", &[], &[]), 3);
     assert_eq!(count_prompt("gpt-4o", &[text("hello world"), text("hello world")], &[]), 2 * (2 + 3) + 3);
 
@@ -184,7 +184,7 @@ fn a_prompt_is_its_texts_and_its_frames() {
 }
 
 #[test]
-fn pieces_add_up() {
+fn counts_of_pieces_add_up() {
     let words = "Ünder the  bridge,\n\n\tthere's  a 12345 fn(x) -> y; 日本語 の 文章 🙂 🙂 съешь ещё !!! \u{a0} \u{3000} x ";
     let text = words.repeat(200);
     assert!(text.len() > 5 * PIECE);
@@ -197,7 +197,7 @@ fn pieces_add_up() {
 
 /// What would take hours if time grew with the square of the length.
 #[test]
-fn long_unbroken_texts_take_no_time() {
+fn long_unbroken_texts_take_linear_time() {
     const MEGABYTE: usize = 1 << 20;
     let han: String =
         (0..MEGABYTE as u32 / 3).filter_map(|i| char::from_u32(0x4e00 + i * 7919 % 20_000)).collect();

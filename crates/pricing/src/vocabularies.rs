@@ -1,5 +1,5 @@
-//! The vocabularies that are part of the program, loaded when first needed: those whose licence asks for its notice and
-//! for no more (MIT, Apache 2.0; `THIRD-PARTY-NOTICES.txt` holds them). DeepSeek's is the one of V3, which V3-0324 and
+//! The vocabularies that are part of the program, loaded on first use: those whose licence asks for its notice and for no
+//! more (MIT, Apache 2.0; `THIRD-PARTY-NOTICES.txt` holds them). DeepSeek's is the one of V3, which V3-0324 and
 //! V4 give out under MIT.
 //!
 //! Left out are Llama's (its licence asks every product that has it to show "Built with Meta Llama 3") and Kimi's (the same

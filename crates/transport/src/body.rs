@@ -1,4 +1,4 @@
-//! Reads answers: whole ones up to a bound, streams as far as they have arrived.
+//! Reads response bodies: complete ones up to a limit, streamed ones as bytes arrive.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -9,12 +9,12 @@ use http::header::CONTENT_LENGTH;
 use super::client::{Lost, Response, describe};
 use gateway_model::error::GatewayError;
 
-/// What [`ChunkReader::read`] gathers at most before it hands bytes on.
+/// Bytes that [`ChunkReader::read`] gathers at most before it feeds them on.
 const READ_AHEAD: usize = 64 * 1024;
 /// Enough of an error's body to quote and to redact from.
 const ERROR_BODY: usize = 16 * 1024;
 
-/// The body's limit, and whose it is.
+/// The limit of a body, and the setting it comes from.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimit {
     /// Bytes.
@@ -38,7 +38,7 @@ fn lost(provider: &str, lost: &Lost) -> GatewayError {
     GatewayError::provider_network(provider, &describe(lost))
 }
 
-/// The whole body; longer ones are refused while reading.
+/// The complete body. Longer ones are refused while reading.
 pub async fn read_whole(
     provider: &str,
     mut response: Response,
@@ -65,7 +65,7 @@ pub async fn read_whole(
     if body.len() as u64 > limit.max { Err(limit.exceeded(provider, status)) } else { Ok(body) }
 }
 
-/// The beginning of an error's body, as text. What cannot be read is left out: the status says enough.
+/// The beginning of an error's body, as text. Empty if it cannot be read: the status says enough.
 pub async fn read_error(mut response: Response) -> String {
     let mut body = Vec::new();
     while body.len() < ERROR_BODY {
@@ -94,7 +94,7 @@ impl ChunkReader {
         self.read
     }
 
-    /// Waits for bytes, then feeds all that has arrived; false at the end of the body.
+    /// Waits for bytes, then feeds all that have arrived. False at the end of the body.
     pub async fn read(&mut self, provider: &str, mut feed: impl FnMut(&[u8])) -> Result<bool, GatewayError> {
         let mut gathered = 0;
         poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! Servers that show a certificate which is itself trusted, as self-signed ones do.
+//! Accepts servers whose own certificate is trusted, such as self-signed ones.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl ServerCertVerifier for TrustingVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // Found after signature and validity have been checked; the name is left to check.
+            // Raised after signature and validity were checked; the name remains to be checked.
             Err(Error::InvalidCertificate(CertificateError::Other(other)))
                 if other.to_string().contains("CaUsedAsEndEntity")
                     && self.trusted.iter().any(|one| one == end_entity) =>

@@ -1,4 +1,4 @@
-//! The HTTP client of one provider: sends a body, follows safe redirects, names what went wrong.
+//! The HTTP client: sends a body, follows safe redirects, describes what went wrong.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -20,7 +20,7 @@ use super::pool::Pool;
 use gateway_model::error::GatewayError;
 
 const MAX_REDIRECTS: usize = 5;
-/// Dead pooled connections that one request may meet.
+/// Dead pooled connections that one request may run into.
 const MAX_LOST: usize = 64;
 
 /// Where requests go and with which headers; built once for each provider where the address does not depend on the call.
@@ -29,20 +29,20 @@ pub struct Endpoint {
     url: Url,
     method: Method,
     address: Uri,
-    /// Of the address, what a server is asked for.
+    /// Path and query of the address.
     path: Uri,
-    /// Scheme, host and port: whose connections may be used.
+    /// Scheme, host and port: connections of the same origin can be reused.
     origin: Arc<str>,
     headers: HeaderMap,
 }
 
 impl Endpoint {
-    /// `None`: the URL is not one that can be asked over HTTP.
+    /// `None`: not an HTTP URL.
     pub fn new(url: Url, mut headers: HeaderMap) -> Option<Self> {
         if !matches!(url.scheme(), "http" | "https") {
             return None;
         }
-        // The URL's own user, password and fragment are not for the wire.
+        // User, password and fragment of the URL are not sent.
         let address: Uri = url[..url::Position::AfterQuery].parse().ok()?;
         let path = Uri::from(address.path_and_query()?.clone());
         let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
@@ -61,7 +61,7 @@ impl Endpoint {
         Self::new(Url::parse(&format!("{base}{path}")).ok()?, self.headers.clone())
     }
 
-    /// The same place, read instead of posted to.
+    /// The same address with GET instead of POST.
     pub fn read(self) -> Self {
         Self { method: Method::GET, ..self }
     }
@@ -98,13 +98,13 @@ impl Endpoint {
     }
 }
 
-/// Why nothing, or only a part, came back.
+/// Why no response, or only a part of one, arrived.
 pub(super) enum Lost {
     Connecting(Box<dyn Error + Send + Sync>),
     Asking(hyper::Error),
 }
 
-/// HTTP/1.1 only: an answer that is left closes its connection and nothing else.
+/// HTTP/1.1 only: abandoning a response closes its connection and affects no other call.
 #[derive(Clone)]
 pub struct HttpClient {
     connector: Connector,
@@ -116,7 +116,7 @@ impl HttpClient {
         Ok(Self { connector: Connector::new(network)?, pool: Arc::default() })
     }
 
-    /// Sends `body` and returns the answer's head. A request lost on a pooled connection is sent again, until one
+    /// Sends `body` and returns the response's head. A request lost on a pooled connection is sent again, until one
     /// was sent on a connection of its own.
     pub async fn request(
         &self,
@@ -147,7 +147,7 @@ impl HttpClient {
                 Err(mut failed) => {
                     request = match failed.take_message() {
                         Some(unsent) => unsent,
-                        // Idle connections die together: no other one is tried.
+                        // Idle connections die together: the next attempt opens a new one.
                         None if lost_before_answer(failed.error()) => {
                             request = self.message(endpoint, body);
                             break;
@@ -199,8 +199,8 @@ impl HttpClient {
     }
 }
 
-/// An answer whose body is still to be read. Read to its end, it gives its connection back; dropped before, it
-/// closes it.
+/// A response whose body is still to be read. Reading it to its end returns the connection to the pool; dropping it
+/// before closes the connection.
 pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -242,7 +242,7 @@ fn lost_before_answer(error: &hyper::Error) -> bool {
         })
 }
 
-/// The error, then what caused it, down to the root.
+/// The error and its causes, down to the root.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     fn source<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
         (**error).source()
@@ -254,7 +254,7 @@ fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Optio
     causes(error).find_map(|error| error.downcast_ref())
 }
 
-/// What happened, in words, without the URL: it may hold a key.
+/// Describes what happened, without the URL: it may hold a key.
 pub(super) fn describe(lost: &Lost) -> String {
     let (what, error): (_, &(dyn Error + 'static)) = match lost {
         Lost::Connecting(error) => ("connecting failed: ", &**error),

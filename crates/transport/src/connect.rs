@@ -1,4 +1,4 @@
-//! Opens connections to where an address points: directly or through a proxy, with TLS or without.
+//! Opens connections to an address: directly or through a proxy, with or without TLS.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use tower_service::Service;
 
 use super::network::NetworkSettings;
 
-/// An answer may be long in coming: routers on the way forget a connection that is silent for minutes.
+/// Responses can take minutes, and routers on the way drop connections that are silent for so long.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A connected socket, whatever lies between.
+/// A connected socket: plain, with TLS or through a proxy.
 pub(super) trait Io: hyper::rt::Read + hyper::rt::Write + Send + Unpin {}
 
 impl<T: hyper::rt::Read + hyper::rt::Write + Send + Unpin> Io for T {}
 
 pub(super) type ConnectError = Box<dyn Error + Send + Sync>;
 
-/// How a proxy wants its requests.
+/// What the request line has to name.
 pub(super) enum Via {
     /// The server itself, or a tunnel to it: the path alone.
     Server,
-    /// A proxy that reads the request: the whole address, and what admits us.
+    /// A proxy that reads the request: the full address, and the proxy's credentials.
     Proxy(Option<HeaderValue>),
 }
 

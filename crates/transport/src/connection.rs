@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection, driven by whoever reads from it.
+//! One HTTP/1.1 connection, driven by its reader.
 //!
 //! The usual way gives each connection a task of its own, which hands every piece of a body to the reader's task. Here
 //! the reader polls the connection itself: no task is woken for a piece, and dropping the reader closes the socket.
@@ -28,19 +28,19 @@ impl Connection {
         Ok(Self { sender, driver })
     }
 
-    /// Whether it can take another request; finds out that the server has closed it meanwhile.
+    /// Whether it can take another request; notices if the server has closed it.
     pub fn is_ready(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop())).is_pending() && self.sender.is_ready()
     }
 
-    /// Sends `request` and waits for the answer's head.
+    /// Sends `request` and waits for the response's head.
     pub async fn send(
         &mut self,
         request: Request,
     ) -> Result<http::Response<Incoming>, TrySendError<Request>> {
         let mut answer = pin!(self.sender.try_send_request(request));
         poll_fn(|context| {
-            // What ends the connection is told to the answer's future.
+            // Errors of the connection reach the response's future.
             let _ = Pin::new(&mut self.driver).poll(context);
             answer.as_mut().poll(context)
         })
@@ -52,7 +52,7 @@ impl Connection {
     }
 }
 
-/// The next piece of `body`, which comes over `connection`; `None` at its end.
+/// The next chunk of `body`, which arrives over `connection`; `None` at its end.
 pub(super) fn poll_piece(
     connection: &mut Connection,
     mut body: &mut Incoming,
@@ -70,7 +70,7 @@ pub(super) fn poll_piece(
             Poll::Ready(end) => return Poll::Ready(end.and_then(Result::err).map(Err)),
             Poll::Pending if waits => return Poll::Pending,
             Poll::Pending => {
-                // What ends the connection is told to the body.
+                // Errors of the connection reach the body.
                 let _ = connection.drive(context);
                 waits = true;
             }

@@ -15,17 +15,17 @@ const PRELUDE: usize = 12;
 /// The type of an event that reports an error without a type of its own; its data is `{"message": …}`.
 pub const ERROR: &str = "error";
 
-/// Turns the bytes of such a stream into events: the type of each, and its payload as text.
+/// Turns the bytes of such a stream into events: type, and payload as text.
 pub struct EventStreamReader {
     max_event_bytes: usize,
     decoder: MessageFrameDecoder,
-    /// Bytes of the frame under way.
+    /// Bytes of the incomplete frame.
     kept: BytesMut,
-    /// The frame under way has a good prelude.
+    /// The incomplete frame has a valid prelude.
     checked: bool,
-    /// No frame has come yet.
+    /// No frame has arrived yet.
     fresh: bool,
-    /// The body is text, an error page say: it has no events, and whoever reads it can tell by that.
+    /// The body is text, such as an error page: it gives no events, by which the caller can tell.
     is_text: bool,
     #[cfg(test)]
     work: usize,
@@ -50,7 +50,7 @@ impl EventStreamReader {
     /// exception's, and the payload. Takes time in proportion to `bytes`, however a frame is split.
     ///
     /// # Errors
-    /// A frame is damaged, or longer than the reader allows; the reader is of no further use then.
+    /// A frame is damaged, or longer than the reader allows; do not use the reader after that.
     pub fn feed(&mut self, bytes: &[u8], mut on_event: impl FnMut(Option<&str>, &str)) -> Result<(), String> {
         if self.is_text {
             return Ok(());
@@ -78,7 +78,7 @@ impl EventStreamReader {
         Ok(())
     }
 
-    /// Whether a frame begins with the bytes kept, as far as its prelude tells.
+    /// Whether the buffered bytes can begin a frame, as far as its prelude tells.
     fn check_prelude(&mut self) -> Result<bool, String> {
         // A frame's first byte is that of a length below 2²⁵; text begins with no such character.
         if self.fresh && self.kept.first().is_some_and(|first| *first >= b'\t') {

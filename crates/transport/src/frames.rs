@@ -1,9 +1,9 @@
-//! A streamed body as events, however the service frames them.
+//! A streamed body as events, in either framing.
 
 use super::event_stream::EventStreamReader;
 use super::sse::{EventTooLarge, SseReader};
 
-/// Turns the bytes of a body into events: a type, where the service names it, and data.
+/// Turns the bytes of a body into events: a type, if the service gives one, and data.
 pub enum Frames {
     ServerSentEvents(SseReader),
     /// The binary frames of AWS.
@@ -14,7 +14,7 @@ impl Frames {
     /// Feeds the next bytes and calls `on_event` for each event that they complete.
     ///
     /// # Errors
-    /// The bytes are no events, or one event is too long; the reader is of no further use then.
+    /// The bytes are not events, or one event is too long; do not use the reader after that.
     pub fn feed(&mut self, bytes: &[u8], mut on_event: impl FnMut(Option<&str>, &str)) -> Result<(), String> {
         match self {
             Self::ServerSentEvents(reader) => {
@@ -24,11 +24,11 @@ impl Frames {
         }
     }
 
-    /// The body has ended: hands on what it ended with.
+    /// Ends the body: calls `on_event` for an event that has no proper end.
     pub fn finish(&mut self, mut on_event: impl FnMut(Option<&str>, &str)) {
         match self {
             Self::ServerSentEvents(reader) => reader.finish(|event| on_event(event.event, event.data)),
-            // A frame that is not whole is none.
+            // An incomplete frame is dropped.
             Self::EventStream(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! HTTP to the upstream: one client, deadlines, and the reader of event streams.
+//! HTTP to upstreams: the client, deadlines, and readers of event streams.
 
 pub mod body;
 mod certificates;

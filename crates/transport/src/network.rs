@@ -19,7 +19,7 @@ pub struct NetworkSettings {
     pub http_proxy: Option<String>,
     /// `NO_PROXY`: hosts reached without one, comma-separated.
     pub no_proxy: Option<String>,
-    /// `NODE_EXTRA_CA_CERTS`: a PEM file of authorities trusted beside Mozilla's.
+    /// `NODE_EXTRA_CA_CERTS`: a PEM file of authorities trusted in addition to Mozilla's.
     pub extra_ca_file: Option<String>,
 }
 
@@ -47,10 +47,10 @@ impl NetworkSettings {
         }
     }
 
-    /// Which proxy an address wants; `None`: none ever. An unusable proxy address is an error that does not quote it
+    /// Which proxy an address needs; `None`: no address needs one. An unusable proxy address is an error that does not quote it
     /// (it may hold a password).
     pub(super) fn proxies(&self) -> Result<Option<Matcher>, String> {
-        // The matcher's own `*` is for names and leaves addresses out.
+        // The matcher's own `*` covers host names but not IP addresses.
         if self.no_proxy.as_deref().is_some_and(|list| list.split(',').any(|host| host.trim() == "*")) {
             return Ok(None);
         }
@@ -73,8 +73,8 @@ impl NetworkSettings {
         Ok(Some(Matcher::builder().https(https).http(http).no(exempt).build()))
     }
 
-    /// Mozilla's authorities, as Node trusts them, and those of the extra file. Like Node, a file that cannot be
-    /// read is passed over.
+    /// Mozilla's authorities, as Node trusts them, and those of the extra file. As in Node, a file that cannot be
+    /// read is ignored.
     pub(super) fn tls(&self) -> Result<ClientConfig, String> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let file = self.extra_ca_file.as_ref().and_then(|path| CertificateDer::pem_file_iter(path).ok());
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_proxy_address_is_not_quoted() {
+    fn unusable_proxy_address_is_not_quoted() {
         let settings =
             NetworkSettings { https_proxy: Some("http://user:hunter2@[".into()), ..Default::default() };
         let error = settings.proxies().err();

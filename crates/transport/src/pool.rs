@@ -1,4 +1,4 @@
-//! Connections that wait for their next request.
+//! Idle connections, kept for the next request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 
-/// Below the keep-alive of the usual servers (Node: 5 s), so that few pooled connections are found dead.
+/// Shorter than the keep-alive of common servers (Node: 5 s), so that few pooled connections turn out dead.
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
 struct Idle {
@@ -18,7 +18,7 @@ struct Idle {
 struct Connections {
     /// By origin, the longest idle first.
     idle: HashMap<Arc<str>, Vec<Idle>>,
-    /// A task closes what has been idle for too long.
+    /// A task that closes idle connections is running.
     swept: bool,
 }
 
@@ -26,18 +26,18 @@ struct Connections {
 pub(super) struct Pool(Mutex<Connections>);
 
 impl Pool {
-    /// The connection that was used last, if it is still good.
+    /// The most recently used connection, if it still works.
     pub fn take(&self, origin: &str) -> Option<Connection> {
         loop {
             let mut idle = self.lock().idle.get_mut(origin)?.pop()?;
-            // Outside of the lock: it may close a socket.
+            // Outside the lock: it may close a socket.
             if idle.since.elapsed() < IDLE_LIMIT && idle.connection.is_ready() {
                 return Some(idle.connection);
             }
         }
     }
 
-    /// Keeps a connection whose answer has been read to its end, if it can take another request.
+    /// Keeps a connection whose response was read to its end, if it can take another request.
     pub fn give_back(self: &Arc<Self>, origin: &Arc<str>, mut connection: Connection) {
         if !connection.is_ready() {
             return;
@@ -58,7 +58,7 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes what has been idle for too long; false once nothing is left.
+    /// Closes connections that were idle for too long. False once none is left.
     fn close_old(&self) -> bool {
         let mut old = Vec::new();
         let mut connections = self.lock();

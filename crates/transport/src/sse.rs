@@ -1,7 +1,7 @@
 //! Reads server-sent events by the rules of the [WHATWG standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation).
 //!
-//! Bytes may arrive in any pieces. An event that lies wholly inside one piece and has one data line is handed on
-//! without being copied; what is split is kept until its end has come.
+//! Bytes may arrive in chunks of any size. An event that lies in one chunk and has one data line is passed on without a
+//! copy; split ones are buffered until they are complete.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ pub struct SseEvent<'a> {
     pub data: &'a str,
 }
 
-/// One event was longer than its reader allows.
+/// One event was longer than the reader allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event of the stream is longer than {max_event_bytes} bytes")]
 pub struct EventTooLarge {
@@ -33,14 +33,14 @@ pub struct SseReader {
     bom_seen: usize,
     /// The last line ended with a CR at the end of a piece: an LF at the start of the next one belongs to it.
     skip_line_feed: bool,
-    /// The start of a line whose end has not come.
+    /// The start of an incomplete line.
     line: Vec<u8>,
     pending: Pending,
     #[cfg(test)]
     work: usize,
 }
 
-/// The lines of an event that came in earlier pieces.
+/// The lines of an event that arrived in earlier chunks.
 #[derive(Debug, Default)]
 struct Pending {
     event: Vec<u8>,
@@ -49,7 +49,7 @@ struct Pending {
     has_data: bool,
 }
 
-/// The lines of an event that lie in the piece at hand.
+/// The lines of an event in the current chunk.
 #[derive(Default)]
 struct Borrowed<'a> {
     event: Option<&'a [u8]>,
@@ -63,7 +63,7 @@ enum Field<'a> {
 }
 
 impl SseReader {
-    /// `max_event_bytes` bounds what is kept of one event: its type, its data and the line at hand.
+    /// `max_event_bytes` bounds the buffer for one event: its type, its data and the current line.
     pub fn new(max_event_bytes: usize) -> Self {
         Self {
             max_event_bytes,
@@ -80,7 +80,7 @@ impl SseReader {
     /// `bytes`, however an event is split. Bytes that are not UTF-8 become replacement characters.
     ///
     /// # Errors
-    /// One event is longer than the reader allows; the reader is of no further use then.
+    /// One event is longer than the reader allows; do not use the reader after that.
     pub fn feed(
         &mut self,
         bytes: &[u8],
@@ -127,14 +127,14 @@ impl SseReader {
     }
 
     /// Ends the stream. The standard drops an event without its closing blank line, but some services close the
-    /// connection without one, or even without the last line's end: what there is is yielded here. Whether a line was
-    /// cut shows in its data.
+    /// connection without one, or even without the last line's end: this yields what there is. Whether a line was
+    /// cut off shows in its data.
     pub fn finish(&mut self, mut on_event: impl FnMut(SseEvent<'_>)) {
         self.keep_line();
         self.pending.dispatch(Borrowed::default(), &mut on_event);
     }
 
-    /// A line that is complete becomes part of its event.
+    /// Adds a complete line to its event.
     fn keep_line(&mut self) {
         match field(&self.line) {
             Field::Data(value) => self.pending.keep_data(Some(value)),

@@ -1,4 +1,4 @@
-//! The fields of one entry, and what may be wrong with each.
+//! Checks of the fields of one entry.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! Configuration as a caller writes it: checked field by field, then read into its types.
+//! Configuration as users write it: checked field by field, then read into its types.
 
 mod fields;
 mod read;
@@ -21,7 +21,7 @@ pub struct ValidationError {
     pub message: String,
 }
 
-/// Whether a family knows its models and the variable of its key, so that an entry may leave them out.
+/// Whether a family has default models and a default variable for its key, so that an entry may omit them.
 pub type HasDefaults<'a> = &'a dyn Fn(&str) -> bool;
 
 /// Checks `{providers, routes: {rules, fallbackChains?}, budgets}`.

@@ -8,7 +8,7 @@ use super::fields::{AN_ARRAY, AN_OBJECT, fault, must_be_one_of};
 use crate::routing::pool::strategy_names;
 use gateway_model::config::{GatewayConfig, ProviderConfig, RouteRule};
 
-/// What can be read of a configuration; the rest is in `faults`.
+/// The entries that can be read; what is wrong with the others goes to `faults`.
 pub fn config(raw: &Value, faults: &mut Vec<ValidationError>) -> GatewayConfig {
     let optional = |key| raw.get(key).filter(|list| !list.is_null());
     GatewayConfig {
@@ -81,7 +81,7 @@ fn one<T: DeserializeOwned>(path: &str, value: &Value, faults: &mut Vec<Validati
     }
 }
 
-/// Where in an entry something is wrong, and what. Serde's own words quote the value, which may be a secret.
+/// Path in the entry, and message. Serde's own messages quote the value, which may be a secret.
 fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
     let mut path: String = error.path().iter().map(segment).collect();
     let words = error.inner().to_string();

@@ -1,4 +1,4 @@
-//! Names that one part of a configuration uses of another.
+//! Checks names by which one part of a configuration refers to another.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::ValidationError;
 use super::fields::fault;
 
-/// Checks that the members of pools name entries. A rule's single target may name one that is not there, as in the
-/// original: it is then not found.
+/// Checks that the members of pools name entries. A rule's single target may name an entry that does not exist, as
+/// in ai-gateway-lite: calls then find no provider.
 ///
 /// `name` is what the list of rules is called in paths; `providers` may be the object form of its file.
 pub fn check(

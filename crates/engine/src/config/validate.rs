@@ -1,4 +1,4 @@
-//! The checks of a configuration. What the messages say, callers may show; paths and wording are part of the API.
+//! The checks of a configuration. Users see the messages: paths and wording are part of the API.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use gateway_model::config::{
     NOT_AS_THE_OLD_NAME, ScopeKind, is_hash_key, words,
 };
 
-/// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; none when it can be used.
+/// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; empty if there is none.
 pub fn validate(raw: &Value, has_defaults: HasDefaults<'_>) -> Vec<ValidationError> {
     let mut faults = Vec::new();
     providers_file(raw.get("providers"), has_defaults, &mut faults);
@@ -32,7 +32,7 @@ pub fn validate(raw: &Value, has_defaults: HasDefaults<'_>) -> Vec<ValidationErr
     faults
 }
 
-/// A list of entries, or an object that holds the list and what all its entries share.
+/// A list of entries, or an object with the list and the settings that all its entries share.
 fn providers_file(raw: Option<&Value>, has_defaults: HasDefaults<'_>, faults: &mut Vec<ValidationError>) {
     let provider = |entry: &mut Fields<'_, '_>| provider(entry, has_defaults);
     match raw.and_then(Value::as_object) {
@@ -104,14 +104,14 @@ fn provider(entry: &mut Fields<'_, '_>, has_defaults: HasDefaults<'_>) {
     }
 }
 
-/// `has_defaults`: the family knows the variable of its key.
+/// `has_defaults`: the family has a default variable for its key.
 fn provider_auth(auth: &mut Fields<'_, '_>, has_defaults: bool) {
     auth.one_of("type", words::<AuthType>());
     let kind = auth.get("type");
     if auth.get("envVars").is_some() {
         auth.strings("envVars");
     } else if has_defaults && auth.get("envVar").is_none() {
-        // The usual one is meant.
+        // The family's default is meant.
     } else if kind.and_then(Value::as_str) != Some("none") {
         let kind = kind.map_or(Cow::Borrowed("undefined"), as_javascript_prints);
         auth.required_string_or("envVar", &format!("required when auth.type is \"{kind}\""));

@@ -24,7 +24,7 @@ pub struct BudgetPolicy {
 pub struct BudgetScope {
     #[serde(rename = "type")]
     pub kind: ScopeKind,
-    /// Limits the policy to one value; without it each value has a count of its own.
+    /// Limits the policy to one value; without it each value is counted separately.
     pub key: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub enum ScopeKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BudgetWindow {
-    /// One call: checked against its estimate before anything is sent.
+    /// A single call: its estimate is checked before anything is sent.
     Request,
     Hour,
     Day,
@@ -76,7 +76,7 @@ pub struct BudgetLimits {
     /// US dollars.
     #[serde(default, deserialize_with = "number")]
     pub max_cost_usd: Option<f64>,
-    /// Fraction of a limit (0 to 1) from which on the policy warns.
+    /// Fraction of a limit (0 to 1) from which the policy warns.
     #[serde(default, deserialize_with = "number")]
     pub warn_at: Option<f64>,
 }
@@ -86,8 +86,8 @@ pub struct BudgetLimits {
 pub enum Enforcement {
     /// Warns only.
     Soft,
-    /// Refuses calls once the limit is passed.
+    /// Refuses calls once the limit is exceeded.
     Hard,
-    /// Refuses a call that could pass the limit.
+    /// Refuses a call that could exceed the limit.
     Strict,
 }

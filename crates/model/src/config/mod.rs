@@ -1,4 +1,4 @@
-//! Configuration as it is used: what the files hold, once checked.
+//! Configuration as the gateway uses it.
 
 mod budget;
 mod provider;

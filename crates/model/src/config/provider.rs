@@ -35,27 +35,27 @@ pub struct ProviderConfig {
     /// Bytes; longer answers are refused while reading. 32 MiB by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub max_response_bytes: Option<u64>,
-    /// Milliseconds after which a stream that nobody reads is closed. Five minutes by default.
+    /// Milliseconds after which a stream that is not read is closed. Five minutes by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub stream_idle_ms: Option<u64>,
-    /// What only one family understands.
+    /// Settings of single families.
     #[serde(default, deserialize_with = "null_as_default")]
     pub options: ProviderOptions,
     /// Sends the entry's calls through Cloudflare AI Gateway; an explicit `baseUrl` wins.
     #[serde(default)]
     pub cloudflare_gateway: Option<CloudflareGateway>,
-    /// Its share of a pool's traffic beside the others'; 1 by default.
+    /// Its share of a pool's traffic relative to the others'; 1 by default.
     #[serde(default, deserialize_with = "weight")]
     pub weight: Option<f64>,
     /// In pools of strategy `priority`: lower numbers come first; 0 by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub priority: Option<u64>,
-    /// Calls at once; further ones wait in turn. No bound by default.
+    /// Concurrent calls; further ones wait in turn. No limit by default.
     #[serde(default, deserialize_with = "count")]
     pub max_concurrency: Option<u64>,
     #[serde(default, deserialize_with = "null_as_default")]
     pub rate_limit: RateLimit,
-    /// Set: the breaker guards every call. Pools guard their targets in any case.
+    /// If set, a circuit breaker applies to every call. Targets of pools always have one.
     #[serde(default)]
     pub breaker: Option<BreakerConfig>,
     #[serde(default)]
@@ -105,7 +105,7 @@ impl TryFrom<BreakerFields> for BreakerConfig {
     }
 }
 
-/// Looks after a provider while nobody calls it.
+/// Active health checks, made even while no calls are made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthCheck {
@@ -147,7 +147,7 @@ pub struct ProviderOptions {
     pub account_id: Option<String>,
 }
 
-/// Where Cloudflare AI Gateway stands in for the vendor's own address.
+/// A Cloudflare AI Gateway to use in place of the vendor's own address.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CloudflareGateway {
@@ -156,10 +156,10 @@ pub struct CloudflareGateway {
     /// The environment variable of the token of an authenticated gateway.
     #[serde(default, deserialize_with = "filled")]
     pub token_env_var: Option<String>,
-    /// Seconds that answers are kept in its cache.
+    /// Seconds that its cache keeps answers.
     #[serde(default, deserialize_with = "whole_number")]
     pub cache_ttl: Option<u64>,
-    /// Its cache is passed by.
+    /// Bypasses its cache.
     #[serde(default, deserialize_with = "null_as_default")]
     pub skip_cache: bool,
     /// The address before the account, where it is not Cloudflare's own.
@@ -183,14 +183,14 @@ pub struct RetryConfig {
     pub jitter: Jitter,
 }
 
-/// How waits between attempts are spread.
+/// How waits between attempts are randomized.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Jitter {
-    /// By 15 % up or down, as the original does.
+    /// By 15 % up or down, as ai-gateway-lite does.
     #[default]
     Small,
-    /// Anything from no wait to the whole.
+    /// Anything from no wait to the full wait.
     Full,
 }
 
@@ -204,7 +204,7 @@ pub enum AuthType {
     CustomHeader,
 }
 
-/// Where the key of a provider is found. Families of a program's own need none of it.
+/// Where to find a provider's key. Custom providers need none of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthConfig {
@@ -212,15 +212,15 @@ pub struct AuthConfig {
     pub kind: AuthType,
     /// The environment variable of the key.
     pub env_var: Option<String>,
-    /// In its place: those of several keys, which take turns.
+    /// In its place: the variables of several keys, which take turns.
     #[serde(default, deserialize_with = "null_as_default")]
     pub env_vars: Vec<String>,
     pub header_name: Option<String>,
 }
 
 impl AuthConfig {
-    /// The environment variables that the keys come from, each once; none for an entry that sends no key or does not
-    /// say where it is.
+    /// The environment variables of the keys, without duplicates; empty for an entry that sends no key or does not say
+    /// where it is.
     pub fn variables(&self) -> Vec<&str> {
         let named = match &*self.env_vars {
             _ if self.kind == AuthType::None => &[],

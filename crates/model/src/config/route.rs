@@ -27,22 +27,22 @@ pub struct RouteRule {
     pub hedge: Option<HedgeConfig>,
 }
 
-/// Asks a second target where the first one takes long.
+/// Sends a second attempt to another target if the first one takes long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HedgeConfig {
     pub after_ms: HedgeDelay,
-    /// Further targets that are asked; 1 by default.
+    /// Further targets to try; 1 by default.
     #[serde(default, deserialize_with = "small_count")]
     pub max_extra: Option<u32>,
 }
 
-/// How long a target is waited for before another is asked, too.
+/// How long to wait for a target before another one is tried in parallel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HedgeDelay {
     /// Milliseconds.
     Fixed(u64),
-    /// The time within which 95 % of the target's answers begin; hedges nothing until that is known.
+    /// The time within which 95 % of the target's answers begin. Until that is known, calls are not hedged.
     P95,
 }
 
@@ -77,12 +77,12 @@ pub struct RouteTarget {
     /// Empty for a pool.
     pub provider: String,
     pub model: Option<String>,
-    /// Goes on where the target, or the whole pool, has failed.
+    /// Takes over if the target, or the whole pool, has failed.
     pub fallback_chain: Option<String>,
     pub pool: Option<PoolConfig>,
 }
 
-/// Several targets, of which a strategy picks.
+/// Several targets, from which a strategy picks.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PoolConfig {
     pub members: Vec<PoolMember>,
@@ -91,11 +91,11 @@ pub struct PoolConfig {
     pub hash_key: Option<String>,
     /// For `hybrid`.
     pub weights: HybridWeights,
-    /// Targets that one call may be tried at; all of them by default.
+    /// Targets that one call may try; all of them by default.
     pub max_attempts: Option<u32>,
 }
 
-/// A target as it is written.
+/// A target as configurations write it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TargetFields {
@@ -144,7 +144,7 @@ fn hash_key<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Er
 
 pub const A_HASH_KEY: &str = "must be one of: userId, userTier, feature, taskType, model, metadata.NAME";
 
-/// Whether calls can be hashed by it.
+/// Whether `consistent_hash` can choose by this field.
 pub fn is_hash_key(key: &str) -> bool {
     ["userId", "userTier", "feature", "taskType", "model"].contains(&key)
         || key.strip_prefix("metadata.").is_some_and(|name| !name.is_empty())
@@ -155,7 +155,7 @@ pub struct PoolMember {
     pub provider: String,
     /// By default the request's model where the provider lists it, else the provider's own.
     pub model: Option<String>,
-    /// In place of the entry's.
+    /// In place of the entry's weight.
     #[serde(default, deserialize_with = "weight")]
     pub weight: Option<f64>,
 }
@@ -187,7 +187,7 @@ impl From<&str> for StrategyName {
     }
 }
 
-/// How much each matters to `hybrid`, beside the others.
+/// What each figure weighs in `hybrid`, relative to the others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(try_from = "WeightFields")]
 pub struct HybridWeights {
@@ -197,7 +197,7 @@ pub struct HybridWeights {
     pub quality: Option<f64>,
 }
 
-/// The weights as they are written.
+/// The weights as configurations write them.
 #[derive(Deserialize)]
 struct WeightFields {
     #[serde(default, deserialize_with = "amount")]
@@ -223,10 +223,10 @@ impl TryFrom<WeightFields> for HybridWeights {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteConstraints {
-    /// US dollars: the rule is passed over when the estimate is higher.
+    /// US dollars: the rule is skipped if the estimate is higher.
     #[serde(default, deserialize_with = "number")]
     pub max_cost_usd: Option<f64>,
-    /// The rule is passed over when the prompt is longer.
+    /// Tokens: the rule is skipped if the prompt is longer.
     #[serde(default, deserialize_with = "whole_number")]
     pub max_input_tokens: Option<u64>,
     /// Milliseconds for the whole call, retries and fallbacks included.
@@ -242,11 +242,11 @@ pub struct FallbackChain {
     pub steps: Vec<FallbackStep>,
     #[serde(default, deserialize_with = "null_as_default")]
     pub execution: ChainExecution,
-    /// Answers in the providers' place when all steps have failed.
+    /// The answer if all steps have failed.
     pub degraded_reply: Option<String>,
 }
 
-/// Who goes down a chain.
+/// Who runs the steps of a chain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChainExecution {
@@ -262,7 +262,7 @@ pub enum ChainExecution {
 pub struct FallbackStep {
     pub provider: String,
     pub model: Option<String>,
-    /// Failures of the step before that lead here; empty: any.
+    /// Failures of the previous step that lead here; empty: any.
     #[serde(default, deserialize_with = "null_as_default")]
     pub when: Vec<FallbackTrigger>,
     /// Milliseconds, in place of the provider's own timeout.
@@ -277,7 +277,7 @@ pub enum FallbackTrigger {
     RateLimit,
     ProviderError,
     BudgetExceeded,
-    /// Never raised by a failure; so is any word that is not known.
+    /// Never raised by a failure. Unknown words are read as this.
     #[serde(other)]
     Manual,
 }

@@ -1,4 +1,4 @@
-//! What holds for the whole gateway: `gateway.settings.json`.
+//! Settings of the whole gateway: `gateway.settings.json`.
 
 use std::collections::BTreeMap;
 
@@ -15,32 +15,32 @@ pub struct Settings {
     /// Identical calls in flight share one upstream call.
     #[serde(default, deserialize_with = "null_as_default")]
     pub dedupe: bool,
-    /// For each user (`userId`; without one, all calls together).
+    /// For each user (`userId`; all calls without one count together).
     #[serde(default, deserialize_with = "null_as_default")]
     pub limits: RateLimit,
     #[serde(default, deserialize_with = "null_as_default")]
     pub retry_budget: RetryBudget,
-    /// How good a model is, 0 to 1, for pools of strategy `hybrid`; 0.5 where it is not told.
+    /// How good a model is, 0 to 1, for pools of strategy `hybrid`; 0.5 for models that are not listed.
     #[serde(default, deserialize_with = "fractions")]
     pub quality: BTreeMap<String, f64>,
 }
 
-/// Answers that are kept for identical calls.
+/// Cached answers for identical calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheSettings {
-    /// Off by default; a request's own `cache` comes first.
+    /// Off by default; a request's own `cache` takes precedence.
     #[serde(default, deserialize_with = "null_as_default")]
     pub enabled: bool,
-    /// Milliseconds that an answer is kept; 300,000 by default.
+    /// Milliseconds that an answer stays cached; 300,000 by default.
     #[serde(default, deserialize_with = "count")]
     pub ttl_ms: Option<u64>,
-    /// Answers that are kept; 10,000 by default.
+    /// Cached answers at most; 10,000 by default.
     #[serde(default, deserialize_with = "count")]
     pub max_entries: Option<u64>,
 }
 
-/// What is let through in a minute; absent means no limit.
+/// Token buckets, refilled over a minute; absent means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimit {
@@ -50,14 +50,14 @@ pub struct RateLimit {
     pub tokens_per_minute: Option<u64>,
 }
 
-/// How much further attempts (at other targets of a pool, again at the same one, hedges) may add to the traffic.
+/// How much retries (at other targets of a pool or at the same one) and hedges may add to the traffic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryBudget {
-    /// Further attempts for each call; 0.15 by default.
+    /// Further attempts earned by each call; 0.15 by default.
     #[serde(default, deserialize_with = "amount")]
     pub ratio: Option<f64>,
-    /// Further attempts that are there to begin with; 30 by default.
+    /// Further attempts available at the start; 30 by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub reserve: Option<u64>,
 }

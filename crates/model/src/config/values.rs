@@ -1,4 +1,4 @@
-//! How single values are read: as JavaScript would take them.
+//! Reads single values the way JavaScript would take them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,7 +61,7 @@ pub(super) fn number_or_zero<'de, D: Deserializer<'de>>(input: D) -> Result<f64,
     number(input).map(Option::unwrap_or_default)
 }
 
-/// `1e21` and `2.5` are whole enough, what is below zero is not.
+/// Truncates fractions and accepts `1e21`; refuses negative numbers.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 pub(super) fn whole_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     match number(input)? {
@@ -70,7 +70,7 @@ pub(super) fn whole_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option
     }
 }
 
-/// What there must be one of: places, attempts, requests.
+/// A whole number of 1 or more, such as attempts or requests.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 pub(super) fn count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     match number(input)? {
@@ -120,7 +120,7 @@ pub(super) fn filled<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Strin
     Ok(Option::deserialize(input)?.filter(|text: &String| !text.is_empty()))
 }
 
-/// Only `false` itself switches something off.
+/// Only `false` itself switches a feature off.
 pub(super) fn unless_false<'de, D: Deserializer<'de>>(input: D) -> Result<Option<bool>, D::Error> {
     Ok(Option::<Value>::deserialize(input)?.map(|value| value != Value::Bool(false)))
 }

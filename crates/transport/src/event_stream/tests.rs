@@ -47,14 +47,14 @@ fn owned(name: &str, data: &str) -> Owned {
 
 /// Of the specification's examples, the one without headers and payload.
 #[test]
-fn the_smallest_frame_is_an_event_without_a_type() {
+fn smallest_frame_is_an_event_without_a_type() {
     let bytes = [0, 0, 0, 0x10, 0, 0, 0, 0, 0x05, 0xc2, 0x48, 0xeb, 0x7d, 0x98, 0xc8, 0xff];
     assert_eq!(frame(&[], b""), bytes);
     assert_eq!(read([&bytes[..]]), (vec![(None, String::new())], Ok(())));
 }
 
 #[test]
-fn exceptions_and_errors_are_events_of_their_own_types() {
+fn exceptions_and_errors_are_events_with_their_own_types() {
     let exception = frame(
         &[(":exception-type", "throttlingException"), (":message-type", "exception")],
         b"{\"message\":\"m\"}",
@@ -75,7 +75,7 @@ fn exceptions_and_errors_are_events_of_their_own_types() {
 }
 
 #[test]
-fn a_damaged_frame_is_an_error_and_what_came_before_is_kept() {
+fn damaged_frame_is_an_error_and_earlier_events_are_kept() {
     let good = event("a", "{}");
     for place in 0..good.len() {
         let mut bytes = [good.clone(), good.clone()].concat();
@@ -87,7 +87,7 @@ fn a_damaged_frame_is_an_error_and_what_came_before_is_kept() {
 }
 
 #[test]
-fn headers_that_lie_about_their_length_are_damage() {
+fn wrong_header_lengths_are_damage() {
     // The checksums are right, the headers are not.
     for head in [&b"\x05"[..], b"\x05ab\x07\x00", b"\x01a\x07\xff\xff", b"\x01a\x63", b"\x02\xff\xfe\x00"] {
         let mut bytes = u32::try_from(16 + head.len()).unwrap().to_be_bytes().to_vec();
@@ -107,7 +107,7 @@ fn headers_that_lie_about_their_length_are_damage() {
 }
 
 #[test]
-fn the_bound_is_on_one_frame_and_known_from_its_length() {
+fn frame_limit_is_checked_by_the_frames_length() {
     let fits = event("a", &"x".repeat(4096 - 16 - 71));
     assert_eq!(fits.len(), 4096);
     assert_eq!(read([&[fits.clone(), fits].concat()[..]]).0.len(), 2);
@@ -117,14 +117,14 @@ fn the_bound_is_on_one_frame_and_known_from_its_length() {
 }
 
 #[test]
-fn a_body_that_is_text_has_no_events() {
+fn text_body_has_no_events() {
     for text in ["{\"message\":\"m\"}", "<html>", "\n\n{}", "data: a\n\n"] {
         assert_eq!(read(text.as_bytes().chunks(1)), (Vec::new(), Ok(())), "{text}");
     }
 }
 
 #[test]
-fn a_long_frame_takes_linear_time_however_it_is_split() {
+fn long_frame_takes_linear_time_however_it_is_split() {
     let stream = event("a", &"x".repeat(4 << 20));
     for pieces in [1, 1024, 65_536] {
         let mut reader = EventStreamReader::new(16 << 20);

@@ -59,7 +59,7 @@ fn each_line_end_of_the_standard_ends_a_line() {
 }
 
 #[test]
-fn a_line_end_split_between_pieces_is_one() {
+fn line_end_split_between_chunks_is_one() {
     let pieces: [&[u8]; 6] = [b"data: a\r", b"\ndata: b\r", b"", b"\n\r", b"\ndata: c\r", b"\r"];
     let events: Vec<_> = read(pieces, false).into_iter().map(|(_, data)| data).collect();
     assert_eq!(events, ["a\nb", "c"]);
@@ -83,7 +83,7 @@ fn comments_and_other_fields_are_ignored() {
 }
 
 #[test]
-fn an_event_has_the_last_type_it_is_given() {
+fn last_type_of_an_event_wins() {
     let stream =
         b"event: a\nevent: b\ndata: 1\n\ndata: 2\n\nevent: c\nevent\ndata: 3\n\nevent: d\n\ndata: 4\n\n";
     let types: Vec<_> = read([&stream[..]], false).into_iter().map(|(event, _)| event).collect();
@@ -91,7 +91,7 @@ fn an_event_has_the_last_type_it_is_given() {
 }
 
 #[test]
-fn an_event_without_its_blank_line_comes_at_the_end() {
+fn event_without_its_blank_line_is_yielded_at_the_end() {
     assert_eq!(data("data: a\n"), [""; 0]);
     assert_eq!(read([&b"event: e\ndata: a\n"[..]], true), [(Some("e".to_owned()), "a".to_owned())]);
     assert_eq!(read([&b"data: a\ndata: [DONE]"[..]], true), [(None, "a\n[DONE]".to_owned())]);
@@ -100,12 +100,12 @@ fn an_event_without_its_blank_line_comes_at_the_end() {
 }
 
 #[test]
-fn bytes_that_are_not_text_are_replaced() {
+fn invalid_utf8_is_replaced() {
     assert_eq!(read([&b"data: a\xFF"[..], b"b\n\n"], false), [(None, "a\u{fffd}b".to_owned())]);
 }
 
 #[test]
-fn an_event_inside_one_piece_is_not_copied() {
+fn event_inside_one_chunk_is_not_copied() {
     let stream = b": x\nevent: delta\ndata: {\"a\":1}\n\n";
     let mut reader = SseReader::new(100);
     let mut calls = 0;
@@ -122,7 +122,7 @@ fn an_event_inside_one_piece_is_not_copied() {
 }
 
 #[test]
-fn a_long_line_takes_linear_time_however_it_is_split() {
+fn long_line_takes_linear_time_however_it_is_split() {
     let stream = format!("data: {}\n\n", "x".repeat(8 << 20));
     for pieces in [1, 1024, 65_536] {
         let mut reader = SseReader::new(16 << 20);
@@ -136,7 +136,7 @@ fn a_long_line_takes_linear_time_however_it_is_split() {
 }
 
 #[test]
-fn the_bound_is_on_one_event_whatever_the_split() {
+fn event_limit_holds_however_the_event_is_split() {
     let fits = b"event: abc\ndata: 4567\n\n: note\n: note\n: note\n: note\n\ndata: 4567890\n\n";
     let one_line = b"data: 45678901\n\n";
     let endless = b"data: 456789012345";

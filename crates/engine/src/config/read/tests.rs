@@ -56,7 +56,7 @@ fn every_field_is_read() {
 }
 
 #[test]
-fn what_can_be_left_out_may_be_absent_or_null() {
+fn optional_fields_may_be_absent_or_null() {
     let config = parse(&json!({
         "providers": [{ "name": "p", "provider": "mine" }, {
             "name": "q", "provider": "mine", "baseUrl": "", "enabled": null, "models": null, "timeoutMs": null,
@@ -74,7 +74,7 @@ fn what_can_be_left_out_may_be_absent_or_null() {
 }
 
 #[test]
-fn what_javascript_takes_is_taken() {
+fn values_are_read_as_javascript_takes_them() {
     let config = parse(&json!({
         "providers": [{
             "name": "p", "provider": "openai", "enabled": 0, "timeoutMs": " 5000 ", "headers": { "A": 1, "B": true, "C": null },
@@ -95,7 +95,7 @@ fn what_javascript_takes_is_taken() {
 }
 
 #[test]
-fn what_cannot_be_used_is_told_with_its_path() {
+fn faults_are_reported_with_their_path() {
     assert_eq!(faults(&json!(null)), ["providers: must be an array", "routes: must be an array"]);
     let raw = json!({ "providers": [], "routes": { "rules": [] }, "fallbackChains": {}, "budgets": "b" });
     let lists = ["routes", "fallbackChains", "budgets"].map(|name| format!("{name}: must be an array"));
@@ -137,7 +137,7 @@ fn what_cannot_be_used_is_told_with_its_path() {
 }
 
 #[test]
-fn a_value_is_never_repeated() {
+fn values_are_never_quoted() {
     for provider in [
         json!({ "name": "b", "provider": "openai", "auth": "sk, expected-secret" }),
         json!({ "name": "b", "provider": "openai", "auth": { "type": "sk-secret" } }),

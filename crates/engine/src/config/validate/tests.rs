@@ -39,7 +39,7 @@ fn without(place: &str) -> Vec<String> {
 const NONE: [&str; 0] = [];
 
 #[test]
-fn what_can_be_used_has_no_faults() {
+fn valid_configurations_have_no_faults() {
     assert_eq!(faults(&usable()), NONE);
     assert_eq!(faults(&json!({ "providers": [], "routes": { "rules": [] }, "budgets": [] })), NONE);
     check(&usable(), &gateway_providers::has_defaults).unwrap();
@@ -116,7 +116,7 @@ fn models_are_strings() {
 }
 
 #[test]
-fn a_variable_is_needed_unless_the_type_is_none() {
+fn env_var_is_required_unless_the_auth_type_is_none() {
     let auth = |auth: Value| with("/providers/0/auth", auth);
     assert_eq!(auth(json!("k")), ["providers[0].auth: required object with 'type' field"]);
     assert_eq!(auth(json!({ "type": "none" })), NONE);
@@ -145,7 +145,7 @@ fn a_variable_is_needed_unless_the_type_is_none() {
 }
 
 #[test]
-fn several_variables_stand_in_for_one() {
+fn env_vars_replace_env_var() {
     let auth = |vars: Value| with("/providers/0/auth", json!({ "type": "apiKey", "envVars": vars }));
     assert_eq!(auth(json!(["A", "B"])), NONE);
     for vars in [json!([]), json!("A"), json!([1])] {
@@ -155,7 +155,7 @@ fn several_variables_stand_in_for_one() {
 }
 
 #[test]
-fn a_key_in_the_configuration_is_refused_and_not_repeated() {
+fn key_in_the_configuration_is_refused_and_not_quoted() {
     let faults = with("/providers/0/auth/value", json!("sk-secret"));
     assert_eq!(
         faults,
@@ -222,7 +222,7 @@ fn optional_fields_may_be_null() {
 }
 
 #[test]
-fn optional_fields_of_the_wrong_type_are_told() {
+fn optional_fields_of_the_wrong_type_are_reported() {
     let amount = "must be a number of 0 or more";
     let flag = "must be a boolean";
     let text = "must be a string";
@@ -267,7 +267,7 @@ fn optional_fields_of_the_wrong_type_are_told() {
 }
 
 #[test]
-fn a_base_url_is_http() {
+fn base_url_must_be_http() {
     for url in ["http://localhost:11434/v1", "HTTPS://x", " https://x/y/ ", ""] {
         assert_eq!(with("/providers/0/baseUrl", json!(url)), NONE, "{url}");
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_fewest_calls_for_each_unit_of_weight_win() {
+fn least_busy_picks_the_fewest_calls_per_weight() {
     let bench = Bench::new("least_busy", &by_weight(&[1.0, 4.0, 1.0]));
     let set = |calls: [usize; 3]| {
         for (state, calls) in bench.states.iter().zip(calls) {
@@ -20,7 +20,7 @@ fn the_fewest_calls_for_each_unit_of_weight_win() {
 }
 
 #[test]
-fn equals_are_picked_at_random_by_weight() {
+fn least_busy_picks_among_equals_by_weight() {
     random::seed(6);
     let bench = Bench::new("least_busy", &by_weight(&[1.0, 1.0, 2.0]));
     assert_shares(&bench.counts(20_000), &[1.0, 1.0, 2.0], 0.01);
@@ -28,7 +28,7 @@ fn equals_are_picked_at_random_by_weight() {
 
 /// Calls that begin at a steady rate and end after their target's time; the picks follow the targets' speed.
 #[test]
-fn calls_under_way_stay_level() {
+fn least_busy_keeps_calls_per_weight_level() {
     random::seed(7);
     let times = [10, 30, 30];
     let weights = [1.0, 1.0, 2.0];

@@ -17,7 +17,7 @@ fn choices(bench: &Bench) -> Vec<usize> {
 }
 
 #[test]
-fn a_target_that_leaves_moves_its_own_keys_alone() {
+fn unavailable_target_moves_only_its_own_keys() {
     for targets in [5, 10, 50] {
         let bench = Bench::new("consistent_hash", &by_weight(&vec![1.0; targets]));
         let before = choices(&bench);
@@ -35,7 +35,7 @@ fn a_target_that_leaves_moves_its_own_keys_alone() {
 }
 
 #[test]
-fn a_pool_that_is_smaller_or_in_another_order_agrees() {
+fn smaller_or_reordered_pools_choose_the_same_targets() {
     let all = Bench::new("consistent_hash", &by_weight(&[1.0; 5]));
     let mut targets = Bench::new("consistent_hash", &by_weight(&[1.0; 5])).pool.targets;
     targets.reverse();
@@ -51,7 +51,7 @@ fn a_pool_that_is_smaller_or_in_another_order_agrees() {
 
 #[test]
 #[allow(clippy::cast_precision_loss)]
-fn keys_are_shared_by_weight() {
+fn keys_are_distributed_by_weight() {
     // So many that chance alone is far within the 5 %.
     const MANY: usize = 5 * KEYS;
     for weights in [vec![1.0; 10], vec![5.0, 3.0, 2.0], vec![0.1, 0.1, 0.2], vec![1.0, 9.0]] {
@@ -66,7 +66,7 @@ fn keys_are_shared_by_weight() {
 }
 
 #[test]
-fn a_target_that_is_written_twice_has_two_shares() {
+fn target_listed_twice_has_two_shares() {
     let states: Vec<Arc<Hand>> = (0..3).map(|_| Arc::default()).collect();
     let targets = states.iter().zip(["a", "a", "b"]).map(|(state, entry)| Target {
         name: TargetName::new(entry, ""),
@@ -84,7 +84,7 @@ fn a_target_that_is_written_twice_has_two_shares() {
 /// The choice is the same in every process, on every machine and in every version: a change here sends the users of a
 /// fleet elsewhere while it is updated.
 #[test]
-fn choices_do_not_change_with_versions() {
+fn choices_are_the_same_in_every_version() {
     let bench = Bench::new("consistent_hash", &by_weight(&[1.0, 2.0, 3.0, 1.0, 1.0]));
     let keys = ["ada", "grace", "user-42", "用户", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"];
     let picked: Vec<_> = keys.iter().filter_map(|key| bench.pool.pick(&hashed(key), &[])).collect();
@@ -92,7 +92,7 @@ fn choices_do_not_change_with_versions() {
 }
 
 #[test]
-fn second_choices_are_as_firm_as_the_first() {
+fn second_choices_are_stable() {
     let bench = Bench::new("consistent_hash", &by_weight(&[1.0; 5]));
     let mut seconds = vec![0; 5];
     for key in keys().take(5_000) {
@@ -115,7 +115,7 @@ fn second_choices_are_as_firm_as_the_first() {
 }
 
 #[test]
-fn a_call_without_a_value_is_picked_by_weight() {
+fn call_without_a_hash_value_is_picked_by_weight() {
     random::seed(5);
     let weights = [3.0, 2.0, 1.0];
     let bench = Bench::new("consistent_hash", &by_weight(&weights));

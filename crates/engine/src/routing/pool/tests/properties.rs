@@ -55,7 +55,7 @@ proptest! {
     }
 
     #[test]
-    fn scores_tell_who_is_next_and_change_nothing(
+    fn scores_predict_the_next_pick_and_change_nothing(
         targets in proptest::collection::vec(any_target(), 1..12),
         key in "[a-z]{1,8}",
     ) {
@@ -84,7 +84,7 @@ proptest! {
 }
 
 #[test]
-fn scores_of_chance_are_lower_for_greater_chances() {
+fn scores_are_lower_for_greater_chances() {
     let spec = |priority, weight| Spec { priority, weight, ..Spec::default() };
     let specs = [spec(1, 1.0), spec(0, 1.0), spec(0, 3.0), spec(2, 4.0)];
     let scores = |strategy| {
@@ -98,7 +98,7 @@ fn scores_of_chance_are_lower_for_greater_chances() {
 }
 
 #[test]
-fn nobody_is_left() {
+fn pool_without_candidates_picks_none() {
     for strategy in strategy_names() {
         assert_eq!(Bench::new(strategy, &[]).pick(), None);
         let bench = Bench::new(strategy, &[Spec::default(); 2]);
@@ -110,7 +110,7 @@ fn nobody_is_left() {
 }
 
 #[test]
-fn all_threads_may_pick_at_once() {
+fn threads_may_pick_concurrently() {
     for strategy in strategy_names() {
         let bench = Bench::new(strategy, &by_weight(&[3.0, 2.0, 1.0]));
         bench.states[2].available(false);

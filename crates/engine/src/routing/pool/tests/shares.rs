@@ -18,7 +18,7 @@ fn weighted_follows_the_weights() {
 }
 
 #[test]
-fn weighted_shares_out_what_an_absent_target_leaves() {
+fn weighted_distributes_the_share_of_an_unavailable_target() {
     random::seed(1);
     let bench = Bench::new("weighted", &by_weight(&[3.0, 2.0, 1.0]));
     bench.states[1].available(false);
@@ -26,7 +26,7 @@ fn weighted_shares_out_what_an_absent_target_leaves() {
 }
 
 #[test]
-fn priority_asks_the_best_group_by_weight_and_then_the_next() {
+fn priority_picks_from_the_best_group_by_weight_then_the_next() {
     random::seed(2);
     let spec = |priority, weight| Spec { priority, weight, ..Spec::default() };
     let bench = Bench::new("priority", &[spec(5, 9.0), spec(0, 3.0), spec(1, 1.0), spec(0, 1.0)]);
@@ -39,7 +39,7 @@ fn priority_asks_the_best_group_by_weight_and_then_the_next() {
 }
 
 #[test]
-fn a_weight_that_is_none_is_a_very_small_one() {
+fn weights_are_clamped() {
     let weights = [0.0, -3.0, f64::NAN, f64::INFINITY, 1.0];
     let bench = Bench::new("weighted", &by_weight(&weights));
     let weights: Vec<f64> = bench.pool.targets.iter().map(|target| target.weight).collect();
@@ -70,7 +70,7 @@ fn round_robin_is_exact() {
 }
 
 #[test]
-fn round_robin_neither_bursts_nor_starves_after_an_absence() {
+fn round_robin_neither_bursts_nor_starves_after_unavailability() {
     for away in 1..40 {
         let bench = Bench::new("round_robin", &by_weight(&[2.0, 1.0, 1.0]));
         bench.counts(away % 4);
@@ -91,7 +91,7 @@ fn round_robin_neither_bursts_nor_starves_after_an_absence() {
 }
 
 #[test]
-fn round_robin_shares_what_there_is_with_a_target_that_flaps() {
+fn round_robin_shares_available_picks_with_a_flapping_target() {
     let bench = Bench::new("round_robin", &by_weight(&[1.0, 1.0]));
     let mut counts = [0; 2];
     for turn in 0..1000 {
@@ -103,7 +103,7 @@ fn round_robin_shares_what_there_is_with_a_target_that_flaps() {
 }
 
 #[test]
-fn round_robin_keeps_its_shares_under_threads() {
+fn round_robin_keeps_exact_shares_across_threads() {
     let bench = Bench::new("round_robin", &by_weight(&[5.0, 3.0, 2.0]));
     let counts: Vec<Vec<usize>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| bench.counts(2_500))).collect();
@@ -114,7 +114,7 @@ fn round_robin_keeps_its_shares_under_threads() {
 }
 
 #[test]
-fn cost_takes_the_cheapest_and_equals_by_weight() {
+fn cost_picks_the_cheapest_and_among_equals_by_weight() {
     random::seed(4);
     let bench = Bench::new("cost", &by_weight(&[1.0, 3.0, 1.0, 1.0]));
     let dollars = [0.02, 0.01, 0.01, f64::NAN];

@@ -36,17 +36,17 @@ fn notices_a_swap(make: impl Fn() -> Bench) {
 }
 
 #[test]
-fn latency_finds_the_faster_and_notices_changes() {
+fn latency_finds_the_fastest_target_and_notices_changes() {
     notices_a_swap(|| Bench::new("latency", &[Spec::default(); 2]));
 }
 
 #[test]
-fn hybrid_notices_changes_too() {
+fn hybrid_notices_latency_changes() {
     notices_a_swap(|| Bench::new("hybrid", &[Spec::default(); 2]));
 }
 
 #[test]
-fn every_target_is_explored_in_turn() {
+fn latency_explores_every_target_in_turn() {
     random::seed(8);
     let bench = Bench::new("latency", &[Spec::default(); 5]);
     for (state, ms) in bench.states.iter().zip([1.0, 2.0, 3.0, 4.0, 5.0]) {
@@ -125,7 +125,7 @@ fn hybrid_with_one_weight_is_the_strategy_of_that_name() {
 }
 
 #[test]
-fn hybrid_weighs_what_it_is_told_to() {
+fn hybrid_applies_its_weights() {
     let spec = |quality| Spec { quality, ..Spec::default() };
     let dollars = [0.10, 0.01, 0.055];
     let input = PickInput { hash: None, costs: &dollars };
@@ -149,7 +149,7 @@ fn hybrid_weighs_what_it_is_told_to() {
 }
 
 #[test]
-fn costs_are_compared_where_they_have_a_weight() {
+fn costs_are_compared_only_if_they_have_a_weight() {
     let compares = |bench: &Bench| bench.pool.compares_costs();
     let hybrid = |weight| Bench::hybrid("hybrid", alone(weight), &[Spec::default(); 3]);
     assert!(compares(&hybrid("cost")));
