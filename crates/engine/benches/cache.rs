@@ -1,4 +1,4 @@
-//! What the cache costs a call: its key, a look-up, an answer put away.
+//! What the cache costs a call: computing its key, a look-up, storing an answer.
 
 #![allow(clippy::unwrap_used)]
 

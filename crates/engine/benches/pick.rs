@@ -1,6 +1,6 @@
-//! What a pick costs: `cargo bench --bench pick`. Each strategy among 3 and among 200 targets, all of them available, as a
-//! call asks them: real providers with breakers, measured latencies and listed prices. `cost` and `hybrid` work out what
-//! the call would cost at each target; counting the prompt's tokens, which a call does once, is not part of it.
+//! What a pick costs: `cargo bench -p gateway-engine --bench pick`. Each strategy among 3 and among 200 available targets,
+//! set up as in a call: real providers with circuit breakers, measured latencies and listed prices. `cost` and `hybrid`
+//! work out what the call would cost at each target; counting the prompt's tokens, which a call does once, is excluded.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use gateway_engine::config;
 use gateway_engine::gateway::PromptEstimate;
+use gateway_engine::routing::pool::strategy_names;
 use gateway_engine::routing::{CallOptions, ProviderEntry, RoutePool};
 use gateway_model::config::{ProviderConfig, Settings};
 use gateway_model::{ChatRequest, Message, Role};
@@ -67,9 +68,7 @@ fn call_options() -> CallOptions {
 }
 
 fn pick(criterion: &mut Criterion) {
-    let strategies =
-        ["priority", "weighted", "round_robin", "least_busy", "consistent_hash", "cost", "latency", "hybrid"];
-    for strategy in strategies {
+    for strategy in strategy_names() {
         let mut group = criterion.benchmark_group(strategy);
         for targets in [3, 200] {
             let (pool, options, tried) = (pool(strategy, targets), call_options(), vec![false; targets]);
