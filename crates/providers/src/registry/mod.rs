@@ -3,16 +3,24 @@
 use std::sync::Arc;
 
 use super::build::{BuildError, Builder, ProviderEnv};
+use super::catalogue;
 use super::family::{EntryRule, Family};
-use super::{anthropic, bedrock, catalogue, gemini, mock, workers_ai};
 use gateway_model::Provider;
 use gateway_model::config::ProviderConfig;
 
-/// Every family there is. A wire format of its own is registered with one line; the catalogue's rows need none.
+/// The wire formats that describe a family of their own, one line each. Families that speak OpenAI's format are rows of the
+/// catalogue.
+const FORMATS: &[fn() -> Family] = &[
+    crate::anthropic::describe,
+    crate::bedrock::describe,
+    crate::gemini::describe,
+    crate::mock::describe,
+    crate::workers_ai::describe,
+];
+
+/// Every family there is.
 pub fn describe_families() -> impl Iterator<Item = Family> {
-    [anthropic::describe(), bedrock::describe(), gemini::describe(), mock::describe(), workers_ai::describe()]
-        .into_iter()
-        .chain(catalogue::describe_services())
+    FORMATS.iter().map(|describe| describe()).chain(catalogue::describe_services())
 }
 
 /// The names of all families.

@@ -72,7 +72,10 @@ fn an_entry_may_leave_out_what_its_family_knows() {
     let bare = json!({"name": "g", "provider": "gemini", "models": [], "auth": {"type": "apiKey"}});
     assert_eq!(
         completed(bare),
-        (gemini::describe().models.iter().map(|&model| model.to_owned()).collect(), key("GEMINI_API_KEY"))
+        (
+            crate::gemini::describe().models.iter().map(|&model| model.to_owned()).collect(),
+            key("GEMINI_API_KEY")
+        )
     );
     let own = json!({"name": "g", "provider": "gemini", "models": ["gemini-3.5-flash-lite"],
         "auth": {"type": "bearer", "envVar": "TOKEN"}});
@@ -190,7 +193,10 @@ mod consistency {
         let registered = read("src/registry/mod.rs");
         for folder in folders_with("\npub fn describe() -> Family {") {
             let module = folder.file_name().unwrap().to_string_lossy().into_owned();
-            assert!(registered.contains(&format!("{module}::describe()")), "{module} is not registered");
+            assert!(
+                registered.contains(&format!("crate::{module}::describe,")),
+                "{module} is not registered"
+            );
         }
     }
 
