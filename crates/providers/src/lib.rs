@@ -16,6 +16,7 @@ mod keys;
 mod lenient;
 mod mock;
 mod openai;
+mod provider;
 mod registry;
 mod responses;
 mod wire;

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::HttpProvider;
 use super::cloudflare::CloudflareRoute;
-use super::http::{ChatEndpoint, SECRET_LENGTH, Secrets, Shared};
+use super::http::{ChatEndpoint, ProviderContext, SECRET_LENGTH, Secrets};
 use super::keys::{Key, KeyRing};
 use super::wire::{ChatPath, Wire};
 use gateway_model::config::{AuthType, ProviderConfig};
@@ -125,7 +125,7 @@ impl Builder<'_> {
         let own_headers =
             config.headers.values().filter(|value| value.trim().len() >= SECRET_LENGTH).cloned();
         Ok(Arc::new(HttpProvider {
-            shared: Arc::new(Shared {
+            context: Arc::new(ProviderContext {
                 name: config.name.clone(),
                 timeout: Duration::from_millis(config.timeout_ms.unwrap_or(self.defaults.timeout_ms)),
                 limit: config.max_response_bytes.map_or_else(BodyLimit::default, |max| BodyLimit { max }),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::Shared;
+use super::ProviderContext;
 use crate::lenient::find_reported_failure;
 use crate::wire::{StreamDecoder, Wire};
 use gateway_model::EventSource;
@@ -21,7 +21,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 /// Events of one streamed answer.
 pub(super) struct HttpEvents {
-    shared: Arc<Shared>,
+    context: Arc<ProviderContext>,
     status: u16,
     /// `None` once the body has ended.
     body: Option<ChunkReader>,
@@ -45,7 +45,7 @@ const QUOTED_START: usize = 4096;
 impl HttpEvents {
     /// The events of `response`; `wait` is how long each next byte may take.
     pub fn new(
-        shared: Arc<Shared>,
+        context: Arc<ProviderContext>,
         wire: &dyn Wire,
         response: Response,
         wait: Duration,
@@ -54,11 +54,11 @@ impl HttpEvents {
         Self {
             status: response.status.as_u16(),
             body: Some(ChunkReader::new(response)),
-            frames: wire.frames(usize::try_from(shared.limit.max).unwrap_or(usize::MAX)),
+            frames: wire.frames(usize::try_from(context.limit.max).unwrap_or(usize::MAX)),
             decoder: wire.decoder(),
             wait,
             deadline,
-            shared,
+            context,
             seen_bytes: Vec::new(),
             seen_event: false,
             ready: Vec::new(),
@@ -82,10 +82,10 @@ impl HttpEvents {
         }
         if let Some(problem) = self.failed.take() {
             self.body = None;
-            return Err(self.shared.refused(self.status, problem).into());
+            return Err(self.context.unacceptable(self.status, problem).into());
         }
-        if self.body.as_ref().is_some_and(|body| body.position() > self.shared.limit.max) {
-            return Err(self.shared.limit.exceeded(&self.shared.name, self.status).into());
+        if self.body.as_ref().is_some_and(|body| body.position() > self.context.limit.max) {
+            return Err(self.context.limit.exceeded(&self.context.name, self.status).into());
         }
         if !self.open {
             self.body = None;
@@ -93,7 +93,7 @@ impl HttpEvents {
         }
         if self.decoder.is_done() {
             if let Some(body) = self.body.take() {
-                drain(body, self.shared.clone());
+                drain(body, self.context.clone());
             }
             return Ok(false);
         }
@@ -110,8 +110,9 @@ impl HttpEvents {
 
     /// Reads into `ready`; false at the end of the body.
     async fn fill(&mut self) -> Result<bool, Failure> {
-        let Self { shared, body: Some(body), frames, decoder, ready, failed, seen_bytes, seen_event, .. } =
-            self
+        let Self {
+            context, body: Some(body), frames, decoder, ready, failed, seen_bytes, seen_event, ..
+        } = self
         else {
             return Ok(false);
         };
@@ -133,7 +134,7 @@ impl HttpEvents {
                 *failed = Some(problem);
             }
         };
-        within(&shared.name, deadline, async { Ok(body.read(&shared.name, feed).await?) }).await
+        within(&context.name, deadline, async { Ok(body.read(&context.name, feed).await?) }).await
     }
 
     fn end_of_body(&mut self, into: &mut Vec<StreamEvent>) -> Result<bool, Failure> {
@@ -149,10 +150,10 @@ impl HttpEvents {
             None if self.seen_event => "the stream ended before the answer was complete".to_owned(),
             None => {
                 let seen = String::from_utf8_lossy(&self.seen_bytes).into_owned();
-                not_a_stream(&self.shared.secrets.redact(seen))
+                not_a_stream(&self.context.secrets.redact(seen))
             }
         };
-        Err(self.shared.refused(self.status, problem).into())
+        Err(self.context.unacceptable(self.status, problem).into())
     }
 }
 
@@ -186,8 +187,8 @@ impl EventSource for HttpEvents {
 }
 
 /// Reads what follows the last event, off the answer's path: only an ended body gives its connection back.
-fn drain(mut body: ChunkReader, shared: Arc<Shared>) {
+fn drain(mut body: ChunkReader, context: Arc<ProviderContext>) {
     tokio::spawn(tokio::time::timeout(DRAIN, async move {
-        while let Ok(true) = body.read(&shared.name, |_| {}).await {}
+        while let Ok(true) = body.read(&context.name, |_| {}).await {}
     }));
 }

@@ -1,0 +1,111 @@
+//! Chat calls: their bodies, whole answers and streams.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::events::HttpEvents;
+use super::{ChatEndpoint, HttpProvider};
+use crate::json_answer::{CodeFence, JsonStream, NOT_JSON, extract_json};
+use crate::wire::Mode;
+use gateway_model::error::{Failure, GatewayError};
+use gateway_model::provider::within;
+use gateway_model::{Answer, ChatRequest, OpenedStream, ProviderCall};
+use gateway_transport::{Endpoint, Response};
+
+impl HttpProvider {
+    /// Sends a call and reads its answer.
+    pub(crate) async fn send_chat(&self, call: &ProviderCall) -> Result<Answer, Failure> {
+        let body = self.chat_body(call, Mode::Full)?;
+        let endpoint = self.chat_endpoint(call, Mode::Full)?;
+        within(&self.context.name, call.attempt_deadline(Some(self.context.timeout)), async {
+            let response = self.send(&endpoint, body, &call.model).await?;
+            self.read_chat(call, response).await
+        })
+        .await
+    }
+
+    /// Sends a call and opens the stream of its answer.
+    pub(crate) async fn send_streamed(&self, call: &ProviderCall) -> Result<OpenedStream, Failure> {
+        let body = self.chat_body(call, Mode::Stream)?;
+        let endpoint = self.chat_endpoint(call, Mode::Stream)?;
+        let deadline = call.attempt_deadline(Some(self.context.timeout));
+        let sent = async { Ok(self.send(&endpoint, body, &call.model).await?) };
+        let response = within(&self.context.name, deadline, sent).await?;
+        Ok(self.read_stream(call, response))
+    }
+
+    /// The error for a request that the format has no words for.
+    pub(crate) fn find_unsupported(&self, request: &ChatRequest) -> Option<GatewayError> {
+        let refused = request.features().find(|feature| !self.wire.supports(*feature))?;
+        Some(refused.refused_by(&self.context.name))
+    }
+
+    /// Writes the request's body. The caller's `providerOptions` for this family have the last word, field by field.
+    pub(crate) fn chat_body(&self, call: &ProviderCall, mode: Mode) -> Result<Bytes, GatewayError> {
+        if let Some(refusal) = self.find_unsupported(&call.request) {
+            return Err(refusal);
+        }
+        let body = self.wire.body(call, mode)?;
+        let Some(options) = self.own_options(call.request.provider_options.as_ref()) else {
+            return Ok(body.into());
+        };
+        let mut fields: Map<String, Value> =
+            serde_json::from_slice(&body).map_err(GatewayError::unwritable)?;
+        fields.extend(options.clone());
+        Ok(serde_json::to_vec(&fields).map_err(GatewayError::unwritable)?.into())
+    }
+
+    /// Where a call goes.
+    pub(crate) fn chat_endpoint(
+        &self,
+        call: &ProviderCall,
+        mode: Mode,
+    ) -> Result<Cow<'_, Endpoint>, GatewayError> {
+        match &self.chat {
+            ChatEndpoint::Fixed(endpoint) => Ok(Cow::Borrowed(&**endpoint)),
+            ChatEndpoint::PerCall(path) => self.below_base(&path(&call.model, mode)).map(Cow::Owned),
+        }
+    }
+
+    /// The longest that an attempt may take, or a stream wait for its next byte.
+    pub(crate) fn timeout_of(&self, call: &ProviderCall) -> Duration {
+        call.timeout.unwrap_or(self.context.timeout)
+    }
+
+    /// Reads a whole answer.
+    pub(crate) async fn read_chat(&self, call: &ProviderCall, response: Response) -> Result<Answer, Failure> {
+        let status = response.status.as_u16();
+        let mut answer = self.read_full(response, |body| self.wire.answer(body)).await?;
+        if answer.model.is_empty() {
+            answer.model.clone_from(&call.model);
+        }
+        if call.request.response_format.is_some()
+            && answer.tool_calls.is_empty()
+            && !self.wire.supports_json_mode(call, Mode::Full)
+        {
+            answer.content = extract_json(&answer.content)
+                .ok_or_else(|| self.context.unacceptable(status, NOT_JSON.to_owned()))?;
+        }
+        Ok(answer)
+    }
+
+    /// The events of an answer that has begun to arrive.
+    pub(crate) fn read_stream(&self, call: &ProviderCall, response: Response) -> OpenedStream {
+        let status = response.status.as_u16();
+        let wait = self.timeout_of(call);
+        let events = HttpEvents::new(self.context.clone(), &*self.wire, response, wait, call.deadline);
+        if call.request.response_format.is_none() || self.wire.supports_json_mode(call, Mode::Stream) {
+            return OpenedStream::new(events);
+        }
+        OpenedStream::new(JsonStream {
+            source: Box::new(events),
+            provider: self.context.name.clone(),
+            status,
+            fence: CodeFence::default(),
+            calls: false,
+        })
+    }
+}
