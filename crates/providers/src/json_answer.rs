@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_answers_lose_their_fence_and_nothing_else() {
+    fn extract_json_removes_only_the_code_fence() {
         for text in ["{\"a\":1}", " {\"a\":1}\n", "```json\n{\"a\":1}\n```", "```\n{\"a\":1}```\n"] {
             assert_eq!(extract_json(text).as_deref(), Some("{\"a\":1}"), "{text}");
         }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn text_without_a_fence_passes_unchanged() {
+    fn text_without_a_code_fence_passes_unchanged() {
         assert_eq!(stripped(&["{\"a\":", "\"`` ```\"}", "\n"]), "{\"a\":\"`` ```\"}\n");
         assert_eq!(stripped(&["``", "x"]), "``x");
         assert_eq!(stripped(&["```"]), "```");
@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_fence_is_found_wherever_it_is_cut(cuts in prop::collection::vec(0usize..40, 0..6)) {
+        fn code_fence_is_found_wherever_it_is_cut(cuts in prop::collection::vec(0usize..40, 0..6)) {
             let text = "```json\n{\"a\": \"`x` ```\", \"b\": 1}\n```\n";
             let mut places: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
             places.extend([0, text.len()]);

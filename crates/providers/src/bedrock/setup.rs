@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_region_is_the_entrys_or_the_environments() {
+    fn region_comes_from_the_entry_then_the_environment() {
         let both = [("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "eu-north-1")];
         let found = |options, variables: &[_]| region_of(options, variables).unwrap();
         assert_eq!(found(json!({ "region": "ap-south-1" }), &both), "ap-south-1");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn all_variables_of_an_entry_are_named() {
+    fn every_variable_that_an_entry_reads_is_listed() {
         let named = |auth, options| providers::variables("bedrock", &entry(auth, options)).join(" ");
         assert_eq!(
             named(json!({ "type": "apiKey", "envVar": "EU_ACCESS_KEY_ID" }), json!({})),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_key_variables_are_named() {
         let key = |name: &str| json!({ "type": "apiKey", "envVar": name });
         let pair = ["EU_ACCESS_KEY_ID", "EU_SECRET_ACCESS_KEY"];
         assert_eq!(problem(key("EU_ACCESS_KEY_ID"), &pair), None);

@@ -19,7 +19,7 @@ fn built(family: &str, options: &Value) -> Result<Arc<dyn Provider>, BuildError>
 }
 
 #[test]
-fn an_entry_chooses_among_the_apis_of_its_service() {
+fn options_api_chooses_chat_or_responses() {
     for family in ["openai", "azure", "openrouter"] {
         for api in ["chat", "responses"] {
             assert!(built(family, &json!({ "api": api })).is_ok(), "{family} {api}");
@@ -33,7 +33,7 @@ fn an_entry_chooses_among_the_apis_of_its_service() {
 }
 
 #[tokio::test]
-async fn responses_refuse_audio_in_either_form() {
+async fn responses_api_refuses_audio_in_either_form() {
     let provider = built("openai", &json!({"api": "responses"})).unwrap();
     for part in [
         json!({"type": "audio", "data": "AA==", "mimeType": "audio/mpeg"}),
@@ -53,7 +53,7 @@ async fn responses_refuse_audio_in_either_form() {
 }
 
 #[test]
-fn an_azure_entry_may_leave_out_where_its_key_is() {
+fn azure_entry_may_omit_its_key_variable() {
     let mut entry: ProviderConfig =
         serde_json::from_value(json!({"name": "p", "provider": "azure"})).unwrap();
     complete("azure", &mut entry);
@@ -61,7 +61,7 @@ fn an_azure_entry_may_leave_out_where_its_key_is() {
 }
 
 #[test]
-fn an_entry_may_leave_out_what_its_family_knows() {
+fn entry_may_omit_what_its_family_describes() {
     let completed = |entry: serde_json::Value| {
         let mut entry: ProviderConfig = serde_json::from_value(entry).unwrap();
         let family = entry.provider.clone();

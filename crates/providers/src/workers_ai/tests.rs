@@ -20,13 +20,13 @@ fn body(request: &Value, mode: Mode) -> Value {
 }
 
 #[test]
-fn names_of_models_stay_readable_in_the_path() {
+fn model_names_keep_slashes_and_at_signs_in_the_path() {
     assert_eq!(run_path("@cf/meta/llama-3.1-8b-instruct"), "/run/@cf/meta/llama-3.1-8b-instruct");
     assert_eq!(run_path("a?b#c/d e"), "/run/a%3Fb%23c/d%20e");
 }
 
 #[test]
-fn messages_are_put_in_the_form_that_is_taken() {
+fn developer_role_and_null_content_are_replaced() {
     let request = json!({"messages": [
         {"role": "developer", "content": "d"},
         {"role": "user", "content": "u"},
@@ -41,7 +41,7 @@ fn messages_are_put_in_the_form_that_is_taken() {
 }
 
 #[test]
-fn a_form_is_asked_for_in_a_field_or_where_that_does_not_stream_in_words() {
+fn response_format_is_a_field_or_words_when_streaming() {
     let request = json!({"messages": [{"role": "user", "content": "u"}],
         "responseFormat": {"jsonSchema": {"type": "object"}, "name": "n"}});
     let whole = body(&request, Mode::Full);
@@ -53,7 +53,7 @@ fn a_form_is_asked_for_in_a_field_or_where_that_does_not_stream_in_words() {
 }
 
 #[test]
-fn one_tool_that_must_be_called_is_the_only_one_offered() {
+fn named_tool_choice_offers_that_tool_alone() {
     let request = json!({"messages": [{"role": "user", "content": "u"}], "toolChoice": {"name": "g"},
         "tools": [{"name": "f", "parameters": {}}, {"name": "g", "parameters": {}}]});
     let sent = body(&request, Mode::Full);
@@ -79,7 +79,7 @@ fn vectors_and_models_are_read_out_of_the_envelope() {
 }
 
 #[test]
-fn an_entry_says_whose_account_it_is() {
+fn entry_needs_an_account_or_a_base_url() {
     let built = |options: Value| {
         let mut entry = json!({"name": "it", "provider": "workers-ai", "auth": {}});
         entry.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
