@@ -63,7 +63,11 @@ impl EntryLimits {
             })?;
         }
         let Some(concurrency) = &self.concurrency else { return Ok(None) };
-        match concurrency.acquire(deadline).await {
+        if let Some(permit) = concurrency.try_acquire() {
+            return Ok(Some(permit));
+        }
+        // Boxed: the future of a call that need not wait stays small.
+        match Box::pin(concurrency.acquire(deadline)).await {
             Ok(permit) => Ok(Some(permit)),
             Err(refused) => Err(without_place(name, concurrency.max(), refused)),
         }

@@ -26,7 +26,6 @@ pub(super) enum Attempted<T> {
     NotSent(FailedAttempt),
 }
 
-#[derive(Clone)]
 pub(super) struct FailedAttempt {
     pub failure: Failure,
     pub source: Source,

@@ -54,8 +54,8 @@ impl HedgedAttempt {
 }
 
 impl<O: Operation> Hedging<'_, '_, O> {
-    /// Asks `first`, and further candidates while no answer begins. Failed: the last attempt that was sent, once none is
-    /// running, or one that ends the call.
+    /// Asks `first`, and further candidates while no answer begins. Fails as the last attempt that was sent, once none is
+    /// running, or as one that ends the call. `NotSent`: none was sent; the turns of all but the last are given back.
     pub async fn run(self, mut first: Candidate, token: RetryToken<'_>) -> Attempted<Held<O>> {
         let Self { candidates, options, hedge, operation } = self;
         let source = first.source;
@@ -101,14 +101,14 @@ impl<O: Operation> Hedging<'_, '_, O> {
             if let Some(hedged) = attempts.get_mut(index) {
                 hedged.state = state;
             }
-            let failed = match attempted {
+            match attempted {
                 Attempted::Answered(routed) => {
                     return Attempted::Answered(won(routed, attempts, options, begun));
                 }
                 Attempted::Failed(failed) if failed.ends_call(options) => return Attempted::Failed(failed),
-                Attempted::Failed(failed) => {
-                    last_sent = Some(failed.clone());
-                    failed
+                Attempted::Failed(failed) => last_sent = Some(failed),
+                Attempted::NotSent(failed) if running.is_empty() && last_sent.is_none() => {
+                    return Attempted::NotSent(failed);
                 }
                 Attempted::NotSent(failed) => {
                     candidates.return_turn(failed.source);
@@ -116,11 +116,12 @@ impl<O: Operation> Hedging<'_, '_, O> {
                         // Another hedge takes its place at once.
                         next_at = Some(Instant::now());
                     }
-                    failed
                 }
-            };
-            if running.is_empty() {
-                return last_sent.map_or(Attempted::NotSent(failed), Attempted::Failed);
+            }
+            if running.is_empty()
+                && let Some(failed) = last_sent.take()
+            {
+                return Attempted::Failed(failed);
             }
         }
     }

@@ -107,7 +107,8 @@ impl Operation for Stream {
         permit: &mut dyn RetryPermit,
     ) -> Result<CommittedStream, Failure> {
         let may_retry = |failure: &Failure, wait| permit.may_retry(failure, wait);
-        let open = || begin_stream(provider.name(), provider.open_stream(call));
+        // Boxed: the first content may need a timer, which would make every call's future larger.
+        let open = || Box::pin(begin_stream(provider.name(), provider.open_stream(call)));
         retry(provider.retry_policy(), call.deadline, may_retry, open).await
     }
 }

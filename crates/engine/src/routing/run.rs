@@ -2,7 +2,7 @@
 
 use super::attempt::{Attempted, Held, attempt};
 use super::call::CallOptions;
-use super::candidates::{Candidate, Candidates, Source};
+use super::candidates::{Candidates, Source};
 use super::decision::Decision;
 use super::entry::Providers;
 use super::health::{Blame, blame};
@@ -36,7 +36,7 @@ pub async fn run<O: Operation>(
             continue;
         };
         let attempted = match candidates.hedge() {
-            None => ask_alone(candidate, token, &mut candidates, options, operation).await,
+            None => attempt(candidate, token, options, operation).await,
             Some(hedge) => {
                 let hedging = Hedging { candidates: &mut candidates, options, hedge, operation };
                 Box::pin(hedging.run(candidate, token)).await
@@ -48,7 +48,10 @@ pub async fn run<O: Operation>(
                 is_budgeted |= blame(&failed.failure) != Blame::Neutral;
                 failed
             }
-            Attempted::NotSent(failed) => failed,
+            Attempted::NotSent(failed) => {
+                candidates.return_turn(failed.source);
+                failed
+            }
         };
         if failed.ends_call(options) {
             return Err(failed.failure);
@@ -58,20 +61,6 @@ pub async fn run<O: Operation>(
     candidates
         .degraded(<O::Output as Output>::degraded)
         .ok_or_else(|| last.unwrap_or_else(|| candidates.nobody()))
-}
-
-async fn ask_alone<O: Operation>(
-    candidate: Candidate,
-    token: RetryToken<'_>,
-    candidates: &mut Candidates<'_>,
-    options: &CallOptions,
-    operation: &O,
-) -> Attempted<Held<O>> {
-    let attempted = attempt(candidate, token, options, operation).await;
-    if let Attempted::NotSent(failed) = &attempted {
-        candidates.return_turn(failed.source);
-    }
-    attempted
 }
 
 #[cfg(test)]

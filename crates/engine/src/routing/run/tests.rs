@@ -238,11 +238,16 @@ async fn not_sent_does_not_count_against_max_attempts() {
     // The limit keeps "a" back: "b" and "c" are the two attempts.
     assert_eq!(case.chat().await.ok().unwrap().entry, "c");
     assert_eq!((a.sent(), b.sent(), c.sent()), (1, 1, 1));
-    // All of them were sent or kept back: the pool tries no third one.
-    let d = Played::new("d", Play::Status(503));
-    let case = pool(&[(&b, json!({})), (&d, json!({})), (&c, json!({}))], json!({"maxAttempts": 2}));
-    assert!(case.chat().await.is_err());
-    assert_eq!((b.sent(), d.sent(), c.sent()), (2, 1, 1));
+    for hedge in [None, Some(Hedge { after: Some(Duration::from_secs(9)), max_extra: 2 })] {
+        let (b, c) = (Played::new("b", Play::Status(503)), Played::new("c", Play::Answer));
+        let limited = json!({"rateLimit": {"requestsPerMinute": 1}});
+        let mut case = pool(&[(&a, limited), (&b, json!({})), (&c, json!({}))], json!({"maxAttempts": 1}));
+        case.decision.hedge = hedge;
+        assert_eq!(case.chat().await.ok().unwrap().entry, "a");
+        // One turn comes back, and "b" takes it.
+        assert!(case.chat().await.is_err());
+        assert_eq!((b.sent(), c.sent()), (1, 0));
+    }
 }
 
 #[tokio::test(start_paused = true)]
