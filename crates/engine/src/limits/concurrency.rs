@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// At most so many calls at once. Further ones wait in a queue of limited length and are let in in the order they came.
+/// At most so many calls at once. Further ones wait in a bounded queue and get permits in the order they came.
 #[derive(Debug)]
 pub struct ConcurrencyLimit {
     max: usize,
     queue: usize,
-    /// Fair: a permit that is given back goes to the first that waits, not to whoever asks next.
+    /// Fair: a permit that is given back goes to the first in the queue, not to the next that asks.
     permits: Arc<Semaphore>,
-    /// Those that hold a permit and those that wait, together at most `max + queue`.
+    /// Calls that hold a permit or wait for one, together at most `max + queue`.
     inside: Arc<AtomicUsize>,
 }
 
@@ -26,10 +26,10 @@ pub enum Refused {
     Deadline,
 }
 
-/// A place among the calls at once; given back when it is dropped.
+/// Lets one call run; returned when it is dropped.
 #[derive(Debug)]
 pub struct Permit {
-    // In this order: a place is counted until it is free.
+    // In this order: a call is counted until its permit is free.
     _permit: OwnedSemaphorePermit,
     _entry: Entry,
 }
@@ -48,34 +48,34 @@ impl ConcurrencyLimit {
     /// Calls that wait, by default.
     pub const QUEUE: usize = 1_000;
 
-    /// `max`: calls at once, at least one; `queue`: calls that wait, beside them.
+    /// `max`: calls at once, at least one; `queue`: calls that wait, in addition.
     pub fn new(max: usize, queue: usize) -> Self {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
         Self { max, queue, permits: Arc::new(Semaphore::new(max)), inside: Arc::default() }
     }
 
-    /// A place at once, or in turn. Dropping the future leaves the queue.
+    /// A permit, at once or in turn. Dropping the future leaves the queue.
     pub async fn acquire(&self, deadline: Option<Instant>) -> Result<Permit, Refused> {
         let entry = self
             .enter(self.max.saturating_add(self.queue))
             .ok_or_else(|| Refused::QueueFull { waiting: self.waiting() })?;
         let in_time = |deadline: Instant| Instant::now() < deadline;
         let began_in_time = deadline.is_some_and(in_time);
-        let place = Arc::clone(&self.permits).acquire_owned();
-        let place = match deadline {
-            None => place.await,
-            Some(deadline) => timeout_at(deadline, place).await.map_err(|_| Refused::Deadline)?,
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = match deadline {
+            None => permit.await,
+            Some(deadline) => timeout_at(deadline, permit).await.map_err(|_| Refused::Deadline)?,
         };
         // The semaphore is never closed.
-        let permit = place.map_err(|_| Refused::Deadline)?;
-        // A place that was waited for and comes too late is the next one's.
+        let permit = permit.map_err(|_| Refused::Deadline)?;
+        // A permit that was waited for and comes too late is the next one's.
         if began_in_time && !deadline.is_some_and(in_time) {
             return Err(Refused::Deadline);
         }
         Ok(Permit { _permit: permit, _entry: entry })
     }
 
-    /// A place, if one is free and nobody waits for it.
+    /// A permit, if one is free and no call waits for it.
     pub fn try_acquire(&self) -> Option<Permit> {
         let entry = self.enter(self.max)?;
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;

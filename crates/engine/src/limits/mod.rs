@@ -1,9 +1,9 @@
-//! The gateway's own limits, for what the other side's would cost: a call that a vendor answers with 429 has taken its
-//! time, and an own model server that is asked too much at once answers all of it late.
+//! The gateway's own limits: refuse locally instead of paying for the vendor's 429 with time, and keep an own model server
+//! from getting so many calls at once that it answers all of them late.
 //!
-//! [`RateLimiter`] counts requests and tokens per minute and refuses at once: the call falls back, or its caller comes
-//! again after the wait that the error tells. [`ConcurrencyLimit`] bounds the calls at once and lets further ones wait,
-//! as a place comes free sooner than a minute is over.
+//! [`RateLimiter`] counts requests and tokens per minute and refuses at once: the call falls back, or its caller tries
+//! again after the wait in the error. [`ConcurrencyLimit`] bounds the calls at once and lets further ones wait, as a
+//! permit is returned long before a minute is over.
 
 mod concurrency;
 mod rate;
@@ -20,7 +20,7 @@ pub use rate::{Limit, Limited, RateLimiter};
 use gateway_model::config::{ProviderConfig, RateLimit};
 use gateway_model::error::{ErrorKind, GatewayError};
 
-/// What callers are told to wait where a queue is full; nobody knows how long the calls in it take.
+/// What the error says to wait where a queue is full: how long the calls in it take is not known.
 const FULL_QUEUE_RETRY: Duration = Duration::from_secs(1);
 
 /// The limits of one provider entry: `rateLimit` and `maxConcurrency`.
@@ -44,12 +44,12 @@ impl EntryLimits {
         self.rate.is_none() && self.concurrency.is_none()
     }
 
-    /// Counts a call to the entry `name`, then waits for its place. The permit is held while the call runs; `None` where
+    /// Counts a call to the entry `name`, then waits for a permit. The permit is held while the call runs; `None` where
     /// calls at once are not limited. `tokens`, asked for where they are limited, gets what may be taken in a minute: the
     /// most that a bound on the answer should count for, as the bound alone must not use up hours.
     ///
     /// Errors: `rate_limited` above the rate and when the queue is full; `provider_timeout` when the deadline comes
-    /// before the place does. `details.limit` names the setting. A call that gets no place has counted for the rate.
+    /// before a permit does. `details.limit` names the setting. A call that gets no permit has counted for the rate.
     pub async fn admit(
         &self,
         name: &str,
@@ -69,7 +69,7 @@ impl EntryLimits {
         // Boxed: the future of a call that need not wait stays small.
         match Box::pin(concurrency.acquire(deadline)).await {
             Ok(permit) => Ok(Some(permit)),
-            Err(refused) => Err(without_place(name, concurrency.max(), refused)),
+            Err(refused) => Err(no_permit(name, concurrency.max(), refused)),
         }
     }
 
@@ -112,7 +112,7 @@ fn over_rate(whose: &str, settings: &str, limited: Limited) -> GatewayError {
         .with_detail("limit", json!(setting))
 }
 
-fn without_place(name: &str, max: usize, refused: Refused) -> GatewayError {
+fn no_permit(name: &str, max: usize, refused: Refused) -> GatewayError {
     let error = match refused {
         Refused::QueueFull { waiting } => GatewayError::rate_limited(
             &format!("maxConcurrency ({max}) of provider \"{name}\" is used up and {waiting} calls wait"),

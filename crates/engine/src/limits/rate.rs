@@ -17,7 +17,7 @@ use gateway_model::config::RateLimit;
 /// Keys that are remembered at once.
 const MAX_KEYS: usize = 100_000;
 
-/// Fewer keys are not looked through for those at rest.
+/// With fewer keys, none are looked for whose buckets are full again.
 const FEW_KEYS: usize = 1_024;
 
 /// Nanoseconds.
@@ -124,7 +124,7 @@ impl Quotas {
     }
 
     /// Nanoseconds until both are full; 0 for buckets that are as good as new.
-    fn until_rest(&self, buckets: &Buckets, now: u64) -> u128 {
+    fn until_full(&self, buckets: &Buckets, now: u64) -> u128 {
         let until = |quota: Option<Quota>, full_at| {
             quota.map_or(0, |quota| quota.missing(full_at, now).div_ceil(quota.parts()))
         };
@@ -133,7 +133,7 @@ impl Quotas {
 }
 
 /// Lets calls through while they stay below a rate: each key for itself ([`Self::admit`]), and those without a key
-/// together ([`Self::admit_one`]). A full minute's worth may come at once, at the start and after a rest.
+/// together ([`Self::admit_one`]). A full minute's worth may come at once, at the start and after a pause.
 #[derive(Debug)]
 pub struct RateLimiter {
     quotas: Quotas,
@@ -199,7 +199,7 @@ fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 struct Keyed {
     buckets: HashMap<u128, Buckets>,
-    /// A further key finds those at rest dropped first.
+    /// At so many keys, those with full buckets are dropped before a further one is added.
     sweep_at: usize,
 }
 
@@ -211,14 +211,14 @@ impl Keyed {
         self.buckets.entry(key).or_default()
     }
 
-    /// Drops the keys at rest: new ones are no different. Where that leaves little room, those nearest to it go, too, as
-    /// they are forgiven least. The next sweep is far enough away for a call's share in it to stay small.
+    /// Drops the keys whose buckets are full: new ones are no different. Where that leaves little room, those nearest to it go
+    /// as well, as they are forgiven least. The next sweep is far enough away for a call's share in it to stay small.
     fn sweep(&mut self, quotas: &Quotas, now: u64) {
-        self.buckets.retain(|_, buckets| quotas.until_rest(buckets, now) > 0);
+        self.buckets.retain(|_, buckets| quotas.until_full(buckets, now) > 0);
         let surplus = self.buckets.len().saturating_sub(MAX_KEYS - MAX_KEYS / 10);
         if surplus > 0 {
             let mut waits: Vec<(u128, u128)> =
-                self.buckets.iter().map(|(key, buckets)| (quotas.until_rest(buckets, now), *key)).collect();
+                self.buckets.iter().map(|(key, buckets)| (quotas.until_full(buckets, now), *key)).collect();
             waits.select_nth_unstable(surplus - 1);
             for (_, key) in waits.iter().take(surplus) {
                 self.buckets.remove(key);

@@ -41,7 +41,7 @@ async fn above_the_rate_a_call_is_refused_with_its_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_waits_for_its_place_until_its_deadline() {
+async fn a_call_waits_for_a_permit_until_its_deadline() {
     let limits = limits(json!({ "maxConcurrency": 1 }));
     let permit = limits.admit("p", |_| 0, None).await.unwrap();
     assert!(permit.is_some());
@@ -55,7 +55,7 @@ async fn a_call_waits_for_its_place_until_its_deadline() {
     );
     assert_eq!(detail(&error, "limit"), "maxConcurrency");
     drop(permit);
-    assert!(limits.admit("p", |_| 0, Some(deadline)).await.unwrap().is_some(), "a free place takes no time");
+    assert!(limits.admit("p", |_| 0, Some(deadline)).await.unwrap().is_some(), "a free permit takes no time");
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn a_full_queue_refuses() {
 }
 
 #[tokio::test]
-async fn above_the_rate_a_call_takes_no_place() {
+async fn above_the_rate_a_call_takes_no_permit() {
     let limits = limits(json!({ "maxConcurrency": 5, "rateLimit": { "requestsPerMinute": 1 } }));
     let permit = limits.admit("p", |_| 0, None).await.unwrap();
     assert!(limits.admit("p", |_| 0, None).await.is_err());

@@ -32,12 +32,12 @@ async fn an_open_breaker_refuses_at_once() {
         assert!(wait > 0 && wait <= EVER);
     }
     assert_eq!((server.count(), rig.state("a")), (2, BreakerState::Open));
-    rig.is_quiet().await;
-    rig.logged(4);
+    rig.assert_idle().await;
+    rig.assert_one_entry_per_call(4);
 }
 
 #[tokio::test]
-async fn a_chain_goes_on_from_an_open_breaker() {
+async fn a_chain_falls_back_from_an_open_breaker() {
     let (a, b) = (Upstream::start(Play::Failing, 1).await, Upstream::start(Play::Healthy, 2).await);
     let breaker = json!({"breaker": {"failureThreshold": 2, "cooldownMs": EVER}});
     let entries = [entry("a", &a, breaker), entry("b", &b, json!({}))];
@@ -60,12 +60,12 @@ async fn the_breaker_is_asked_before_each_retry() {
         let (server, rig) = single(Play::Status(503, ""), fields).await;
         assert_eq!(rig.call(ask("hi"), stream).await.unwrap_err().upstream_status(), Some(503));
         assert_eq!((server.count(), rig.state("a")), (3, BreakerState::Open));
-        rig.is_quiet().await;
+        rig.assert_idle().await;
     }
 }
 
 #[tokio::test]
-async fn a_probe_that_is_given_up_makes_room_for_another() {
+async fn a_cancelled_probe_makes_room_for_another() {
     let breaker = json!({"breaker": {"failureThreshold": 1, "cooldownMs": 50, "halfOpenMaxRequests": 1}});
     let (server, rig) = single(Play::Failing, breaker).await;
     rig.call(ask("hi"), false).await.unwrap_err();
@@ -90,22 +90,22 @@ async fn a_probe_that_is_given_up_makes_room_for_another() {
     server.play(Play::Healthy);
     rig.call(ask("hi"), true).await.unwrap();
     assert_eq!((rig.state("a"), server.count()), (BreakerState::Closed, 4));
-    rig.is_quiet().await;
+    rig.assert_idle().await;
 }
 
 #[tokio::test]
-async fn a_target_that_breaks_off_its_streams_is_left_alone() {
+async fn streams_that_break_off_open_the_breaker() {
     let fields = json!({"timeoutMs": 100, "breaker": {"failureThreshold": 4, "cooldownMs": EVER}});
     let (server, rig) = single(Play::StallingLate, fields).await;
     let tally = rig.load(8, 8).await;
     assert_eq!(tally.failed, ["PROVIDER_TIMEOUT"; 8]);
     assert_eq!((server.count(), rig.state("a")), (8, BreakerState::Open));
-    rig.is_quiet().await;
-    rig.logged(8);
+    rig.assert_idle().await;
+    rig.assert_one_entry_per_call(8);
 }
 
 #[tokio::test]
-async fn checks_close_a_breaker_without_traffic() {
+async fn health_checks_close_a_breaker_without_traffic() {
     let fields = json!({
         "healthCheck": {"intervalMs": 50}, "breaker": {"failureThreshold": 1, "cooldownMs": EVER},
     });

@@ -49,8 +49,8 @@ async fn run(strategy: &str, play: Play, all: bool, threshold: usize) -> Run {
     let target = json!({"pool": pool, "strategy": strategy});
     let rig = Rig::new(&entries, target, json!({"budgets": wide_budget()}));
     let tally = rig.load(CALLS, AT_ONCE).await;
-    rig.is_quiet().await;
-    rig.logged(CALLS);
+    rig.assert_idle().await;
+    rig.assert_one_entry_per_call(CALLS);
     let run = Run { tally, servers };
     let counts: Vec<_> = run.servers.iter().map(Upstream::count).collect();
     println!(

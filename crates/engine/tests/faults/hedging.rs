@@ -1,4 +1,4 @@
-//! A slow target is overtaken by a second one; what it has cost is billed, and it is left.
+//! A slow target loses to a hedge: its connection is closed, and what it has cost is billed.
 
 use serde_json::{Value, json};
 
@@ -14,51 +14,48 @@ async fn rig(first: Play, hedge: Value) -> (Upstream, Upstream, Rig) {
 }
 
 #[tokio::test]
-async fn a_slow_target_is_overtaken_closed_and_billed() {
+async fn hedge_loser_is_closed_and_billed() {
     for stream in [false, true] {
         let (a, b, rig) = rig(Play::Held, json!({"afterMs": 20})).await;
         let answer = rig.call(ask("hedge this"), stream).await.unwrap();
         assert_eq!((&*answer.figures.provider, a.count(), b.count()), ("b", 1, 1));
         until(|| a.left() == 1).await;
-        rig.is_quiet().await;
-        rig.logged(1);
-        let (calls, overtaken) = rig.log.parted();
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(1);
+        let (calls, losers) = rig.log.calls_and_losers();
         assert_eq!((&*calls[0].figures.provider, calls[0].call.success), ("b", true));
-        assert_eq!(
-            (overtaken.len(), &*overtaken[0].figures.provider, overtaken[0].call.success),
-            (1, "a", false)
-        );
-        assert_eq!(overtaken[0].figures.request_id, calls[0].figures.request_id);
+        assert_eq!((losers.len(), &*losers[0].figures.provider, losers[0].call.success), (1, "a", false));
+        assert_eq!(losers[0].figures.request_id, calls[0].figures.request_id);
         assert!(
-            overtaken[0].figures.input_tokens > 0 && overtaken[0].figures.estimated_cost_usd > 0.0,
-            "{overtaken:?}"
+            losers[0].figures.input_tokens > 0 && losers[0].figures.estimated_cost_usd > 0.0,
+            "{losers:?}"
         );
-        assert_eq!(overtaken[0].figures.output_tokens, 0);
-        // Being overtaken is no failure.
+        assert_eq!(losers[0].figures.output_tokens, 0);
+        // Losing a hedge is no failure.
         assert_eq!(rig.health("a").error_rate, 0.0);
     }
 }
 
 #[tokio::test]
-async fn a_target_in_time_is_not_hedged() {
+async fn a_target_that_answers_in_time_is_not_hedged() {
     let (a, b, rig) = rig(Play::Healthy, json!({"afterMs": 15_000})).await;
     for number in 0..20 {
         rig.call(ask("quick"), number % 2 == 1).await.unwrap();
     }
     assert_eq!((a.count(), b.count()), (20, 0));
-    rig.logged(20);
+    rig.assert_one_entry_per_call(20);
 }
 
 #[tokio::test]
-async fn a_failure_before_its_time_goes_on_without_a_hedge() {
+async fn a_failure_before_the_hedge_delay_falls_back_without_a_hedge() {
     let (a, b, rig) = rig(Play::Failing, json!({"afterMs": 15_000})).await;
     let answer = rig.call(ask("fails"), false).await.unwrap();
     assert_eq!((&*answer.figures.provider, a.count(), b.count()), ("b", 1, 1));
-    assert!(rig.log.parted().1.is_empty());
+    assert!(rig.log.calls_and_losers().1.is_empty());
 }
 
 #[tokio::test]
-async fn the_usual_time_is_waited_for_once_it_is_known() {
+async fn the_p95_delay_is_used_once_it_is_known() {
     let (a, b, rig) = rig(Play::Slow, json!({"afterMs": "p95"})).await;
     // Fewer answers than tell of the slowest in twenty: whatever they take, nothing is hedged.
     for number in 0..19 {
@@ -70,12 +67,12 @@ async fn the_usual_time_is_waited_for_once_it_is_known() {
     let answer = rig.call(ask("hedge"), false).await.unwrap();
     assert_eq!((&*answer.figures.provider, a.count(), b.count()), ("b", 21, 1));
     until(|| a.left() == 1).await;
-    rig.is_quiet().await;
-    rig.logged(21);
+    rig.assert_idle().await;
+    rig.assert_one_entry_per_call(21);
 }
 
 #[tokio::test]
-async fn hedges_are_further_attempts_and_bounded_as_such() {
+async fn hedges_are_bounded_by_the_retry_budget() {
     let (a, b) = (Upstream::start(Play::Slow, 1).await, Upstream::start(Play::Healthy, 2).await);
     let entries = [entry("a", &a, json!({"priority": 0})), entry("b", &b, json!({"priority": 1}))];
     let target = json!({"pool": [{"provider": "a"}, {"provider": "b"}], "strategy": "priority"});
@@ -88,24 +85,24 @@ async fn hedges_are_further_attempts_and_bounded_as_such() {
 }
 
 #[tokio::test]
-async fn a_target_that_was_not_asked_yet_is_overtaken_for_nothing() {
+async fn hedge_loser_that_was_never_sent_is_not_billed() {
     let (a, b) = (Upstream::start(Play::Held, 1).await, Upstream::start(Play::Healthy, 2).await);
     let entries =
         [entry("a", &a, json!({"priority": 0, "maxConcurrency": 1})), entry("b", &b, json!({"priority": 1}))];
     let target = json!({"pool": [{"provider": "a"}, {"provider": "b"}], "strategy": "priority"});
     let rig = Rig::new(&entries, target, json!({"budgets": wide_budget(), "hedge": {"afterMs": 5}}));
-    let place = rig.place("a").await;
+    let permit = rig.permit("a").await;
     for stream in [false, true] {
         assert_eq!(&*rig.call(ask("waits"), stream).await.unwrap().figures.provider, "b");
     }
-    drop(place);
-    rig.is_quiet().await;
-    rig.logged(2);
-    assert_eq!((a.count(), b.count(), rig.log.parted().1.len()), (0, 2, 0));
+    drop(permit);
+    rig.assert_idle().await;
+    rig.assert_one_entry_per_call(2);
+    assert_eq!((a.count(), b.count(), rig.log.calls_and_losers().1.len()), (0, 2, 0));
 }
 
 #[tokio::test]
-async fn a_hedge_that_is_kept_back_makes_room_for_another() {
+async fn a_hedge_that_a_limit_refuses_makes_room_for_another() {
     let (a, b) = (Upstream::start(Play::Held, 1).await, Upstream::start(Play::Healthy, 2).await);
     let c = Upstream::start(Play::Healthy, 3).await;
     let entries = [
@@ -123,12 +120,12 @@ async fn a_hedge_that_is_kept_back_makes_room_for_another() {
         assert_eq!(&*answer.figures.provider, provider);
     }
     assert_eq!((a.count(), b.count(), c.count()), (3, 1, 2));
-    rig.is_quiet().await;
-    rig.logged(3);
+    rig.assert_idle().await;
+    rig.assert_one_entry_per_call(3);
 }
 
 #[tokio::test]
-async fn a_request_at_fault_ends_the_call_beside_one_that_is_slow() {
+async fn a_request_at_fault_ends_a_hedged_call() {
     let (a, b) = (Upstream::start(Play::Held, 1).await, Upstream::start(Play::Status(400, ""), 2).await);
     let c = Upstream::start(Play::Healthy, 3).await;
     let entries = [("a", &a), ("b", &b), ("c", &c)].map(|(name, server)| entry(name, server, json!({})));
@@ -151,7 +148,7 @@ async fn a_request_at_fault_ends_the_call_beside_one_that_is_slow() {
 }
 
 #[tokio::test]
-async fn a_probe_that_is_overtaken_is_not_made_again_at_once() {
+async fn hedge_loser_fails_its_half_open_probe() {
     let (a, b) = (Upstream::start(Play::Failing, 1).await, Upstream::start(Play::Healthy, 2).await);
     let breaker = json!({"failureThreshold": 1, "cooldownMs": 50});
     let entries =

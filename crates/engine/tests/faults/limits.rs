@@ -25,8 +25,8 @@ async fn no_more_calls_at_once_than_allowed_and_those_that_wait_come_in_their_or
             let came: Vec<usize> = server.asked().iter().map(|asked| asked.text.parse().unwrap()).collect();
             assert!(came.is_sorted(), "{came:?}");
         }
-        rig.is_quiet().await;
-        rig.logged(64);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(64);
     }
 }
 
@@ -48,7 +48,7 @@ async fn a_permit_is_held_as_long_as_a_stream_goes_on() {
     second.await.unwrap();
     until(|| server.left() == 1).await;
     assert_eq!(server.count(), 2);
-    rig.is_quiet().await;
+    rig.assert_idle().await;
 }
 
 fn is_limited(error: &gateway_model::GatewayError, limit: &str) {
@@ -74,8 +74,8 @@ async fn above_an_entrys_rate_nothing_is_sent() {
         is_limited(&rig.call(ask("hi"), stream).await.unwrap_err(), "rateLimit.requestsPerMinute");
     }
     assert_eq!(server.count(), 2);
-    rig.is_quiet().await;
-    rig.logged(4);
+    rig.assert_idle().await;
+    rig.assert_one_entry_per_call(4);
 }
 
 #[tokio::test]
@@ -94,12 +94,12 @@ async fn users_have_limits_of_their_own() {
         is_limited(&of(user).await.unwrap_err(), "limits.requestsPerMinute");
     }
     assert_eq!(server.count(), 6);
-    rig.is_quiet().await;
+    rig.assert_idle().await;
 }
 
 /// What was not sent is no attempt: it costs nothing of the retry budget, and nothing of `maxAttempts`.
 #[tokio::test]
-async fn a_pool_passes_a_limited_target_over() {
+async fn a_pool_skips_a_target_over_its_limit() {
     let (a, b) = (Upstream::start(Play::Healthy, 1).await, Upstream::start(Play::Healthy, 2).await);
     let entries = [
         entry("a", &a, json!({"rateLimit": {"requestsPerMinute": 1}, "priority": 0})),
@@ -114,7 +114,7 @@ async fn a_pool_passes_a_limited_target_over() {
     }
     assert_eq!((a.count(), b.count()), (1, 9));
     until(|| rig.health("a").in_flight == 0).await;
-    rig.logged(10);
+    rig.assert_one_entry_per_call(10);
 }
 
 #[tokio::test]
@@ -130,6 +130,6 @@ async fn time_spent_in_the_queue_is_not_the_targets_failure() {
     let answers = futures::future::join_all((0..40).map(hasty)).await;
     assert!(answers.iter().any(Result::is_ok) && answers.iter().any(Result::is_err));
     assert_eq!(rig.state("a"), gateway_engine::routing::health::BreakerState::Closed);
-    rig.is_quiet().await;
+    rig.assert_idle().await;
     rig.call(ask("later"), false).await.unwrap();
 }

@@ -46,8 +46,8 @@ async fn calls_in_flight_finish_and_what_is_known_stays() {
     for result in calls.join_all().await {
         result.unwrap();
     }
-    after.is_quiet().await;
-    after.logged(CALLS + 2);
+    after.assert_idle().await;
+    after.assert_one_entry_per_call(CALLS + 2);
     let spent = after.gateway.budgets().spent()[0].1;
     assert_eq!((spent.input_tokens, spent.output_tokens), (TOKENS.0 * CALLS as u64, TOKENS.1 * CALLS as u64));
 }
@@ -62,5 +62,5 @@ async fn another_service_under_the_same_name_begins_anew() {
     let rig = rig.reloaded(&config(&[entry("a", &well, breaker)], target));
     assert_eq!(rig.state("a"), BreakerState::Closed);
     rig.call(ask("hi"), true).await.unwrap();
-    rig.logged(2);
+    rig.assert_one_entry_per_call(2);
 }

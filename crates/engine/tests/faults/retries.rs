@@ -1,4 +1,4 @@
-//! Who is asked after a failure, and who is not.
+//! Which targets are asked after a failure.
 
 use gateway_engine::routing::health::BreakerState;
 use gateway_model::ErrorKind;
@@ -28,11 +28,11 @@ async fn without_a_retry_budget_there_is_no_second_attempt() {
         assert_eq!((error.kind, error.provider.as_deref()), (ErrorKind::ProviderResponse, Some("a")));
     }
     assert_eq!((a.count(), b.count()), (2, 0));
-    rig.logged(2);
+    rig.assert_one_entry_per_call(2);
 }
 
 #[tokio::test]
-async fn a_request_at_fault_ends_the_call_and_trips_nothing() {
+async fn a_request_at_fault_ends_the_call_and_opens_no_breaker() {
     for status in [400, 413, 422] {
         let (a, b, rig) = pool_of(Play::Status(status, ""), json!({})).await;
         for number in 0..12 {
@@ -40,14 +40,14 @@ async fn a_request_at_fault_ends_the_call_and_trips_nothing() {
             assert_eq!(error.upstream_status(), Some(u64::from(status)));
         }
         assert_eq!((a.count(), b.count(), rig.state("a")), (12, 0, BreakerState::Closed));
-        rig.is_quiet().await;
-        rig.logged(12);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(12);
     }
 }
 
 #[tokio::test]
-async fn a_model_that_is_not_there_is_asked_for_elsewhere_and_trips_nothing() {
-    // Nor does it cost any of the retry budget: nobody is in trouble.
+async fn a_missing_model_falls_back_and_opens_no_breaker() {
+    // It costs none of the retry budget either: a missing model says nothing about health.
     let settings = json!({"settings": {"retryBudget": {"ratio": 0, "reserve": 0}}});
     let (a, b, rig) = pool_of(Play::Status(404, ""), settings).await;
     for number in 0..12 {
@@ -57,7 +57,7 @@ async fn a_model_that_is_not_there_is_asked_for_elsewhere_and_trips_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_kept_back_is_not_paid_for() {
+async fn an_attempt_that_was_not_sent_costs_no_retry_budget() {
     let (a, b) = (Upstream::start(Play::Failing, 1).await, Upstream::start(Play::Healthy, 2).await);
     let c = Upstream::start(Play::Healthy, 3).await;
     let entries = [
@@ -81,7 +81,7 @@ async fn what_is_kept_back_is_not_paid_for() {
 }
 
 #[tokio::test]
-async fn when_all_have_failed_the_chains_own_reply_is_given() {
+async fn degraded_reply_answers_when_every_attempt_has_failed() {
     let chains = json!([{"name": "last", "steps": [{"provider": "b"}], "degradedReply": "Later, please."}]);
     let (a, b, rig) = pool_of(Play::Failing, json!({"fallbackChains": chains})).await;
     b.play(Play::Failing);
@@ -94,13 +94,13 @@ async fn when_all_have_failed_the_chains_own_reply_is_given() {
     }
     // Of the pool both, then the chain's step.
     assert_eq!((a.count(), b.count()), (2, 4));
-    rig.is_quiet().await;
-    rig.logged(2);
+    rig.assert_idle().await;
+    rig.assert_one_entry_per_call(2);
     assert!(rig.log.entries().iter().all(|entry| entry.figures.degraded && entry.call.success));
 }
 
 #[tokio::test]
-async fn the_chains_own_reply_costs_nothing_though_the_model_has_a_fee_for_each_request() {
+async fn degraded_reply_costs_nothing_even_with_a_fee_for_each_request() {
     let down = Upstream::start(Play::Failing, 1).await;
     let sonar = json!({"provider": "perplexity", "models": ["sonar"]});
     let chains = json!([{"name": "last", "steps": [{"provider": "a"}], "degradedReply": "Later, please."}]);
@@ -123,7 +123,7 @@ async fn the_chains_own_reply_costs_nothing_though_the_model_has_a_fee_for_each_
 }
 
 #[tokio::test]
-async fn a_key_that_is_refused_rests() {
+async fn a_refused_key_cools_down() {
     let server = Upstream::start(Play::Refusing("A-0123456789"), 1).await;
     let one = [entry("a", &server, json!({"auth": {"type": "apiKey", "envVars": ["A", "B"]}}))];
     let rig = Rig::new(&one, json!({"provider": "a"}), json!({}));
@@ -134,18 +134,18 @@ async fn a_key_that_is_refused_rests() {
     assert_eq!((with("sk-A-"), with("sk-B-")), (1, 6));
     let keys = rig.health("a").keys;
     assert_eq!(keys.iter().filter(|key| key.reason.is_some()).count(), 1);
-    rig.logged(6);
+    rig.assert_one_entry_per_call(6);
 }
 
 #[tokio::test]
-async fn a_limit_of_the_target_rests_it_for_as_long_as_it_says() {
+async fn a_rate_limit_starts_a_cooldown_as_long_as_it_says() {
     let (a, b, rig) = pool_of(Play::Status(429, "retry-after: 30\r\n"), json!({})).await;
     for number in 0..10 {
         rig.call(ask("hi"), number % 2 == 1).await.unwrap();
     }
     assert_eq!((a.count(), b.count(), rig.state("a")), (1, 10, BreakerState::Closed));
-    let rests = rig.health("a").targets[0].blocked_ms.unwrap();
-    assert!(rests > 0 && rests <= 30_000, "{rests}");
+    let cooldown = rig.health("a").targets[0].blocked_ms.unwrap();
+    assert!(cooldown > 0 && cooldown <= 30_000, "{cooldown}");
     // It comes back by itself.
     let (a, b, rig) = pool_of(Play::Status(429, "retry-after-ms: 50\r\n"), json!({})).await;
     rig.call(ask("hi"), false).await.unwrap();
@@ -155,9 +155,9 @@ async fn a_limit_of_the_target_rests_it_for_as_long_as_it_says() {
     assert_eq!((a.count(), b.count()), (2, 1));
 }
 
-/// What a breaker keeps back has cost nothing: it is left for the next target.
+/// The refunded token pays for the next target.
 #[tokio::test]
-async fn a_retry_that_the_breaker_refuses_is_not_paid_for() {
+async fn a_retry_that_the_breaker_refuses_costs_no_retry_budget() {
     for stream in [false, true] {
         let (a, b) =
             (Upstream::start(Play::Status(503, ""), 1).await, Upstream::start(Play::Healthy, 2).await);
@@ -173,7 +173,7 @@ async fn a_retry_that_the_breaker_refuses_is_not_paid_for() {
         let answer = rig.call(ask("hi"), stream).await.unwrap();
         let asked: Vec<_> = answer.figures.attempts.iter().map(|attempt| &*attempt.provider).collect();
         assert_eq!((asked, a.count(), b.count()), (vec!["a", "a", "b"], 2, 1));
-        rig.is_quiet().await;
-        rig.logged(1);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(1);
     }
 }

@@ -47,8 +47,8 @@ impl Log {
         self.0.lock().unwrap().clone()
     }
 
-    /// Entries of calls, and of attempts that were overtaken.
-    pub fn parted(&self) -> (Vec<UsageLog>, Vec<UsageLog>) {
+    /// Entries of calls, and of hedge losers.
+    pub fn calls_and_losers(&self) -> (Vec<UsageLog>, Vec<UsageLog>) {
         self.entries().into_iter().partition(|entry| entry.call.error_code.as_deref() != Some("HEDGE_LOST"))
     }
 }
@@ -191,8 +191,8 @@ impl Rig {
         self.health(name).state
     }
 
-    /// Takes one of an entry's places; held as long as what it gives.
-    pub async fn place(&self, name: &str) -> Permit {
+    /// Takes one of an entry's permits.
+    pub async fn permit(&self, name: &str) -> Permit {
         self.providers[name].limits.admit(name, |_| 0, None).await.unwrap().unwrap()
     }
 
@@ -217,14 +217,14 @@ impl Rig {
     }
 
     /// Nothing is held once all is over; tasks that were given up may take a moment to go.
-    pub async fn is_quiet(&self) {
+    pub async fn assert_idle(&self) {
         let quiet = until(|| self.held().is_none());
         assert!(tokio::time::timeout(LOST, quiet).await.is_ok(), "still held: {:?}", self.held());
     }
 
     /// Each call has one entry, and budgets have counted what the entries say.
-    pub fn logged(&self, calls: usize) {
-        let (entries, _) = self.log.parted();
+    pub fn assert_one_entry_per_call(&self, calls: usize) {
+        let (entries, _) = self.log.calls_and_losers();
         let ids: HashSet<_> = entries.iter().map(|entry| &entry.figures.request_id).collect();
         assert_eq!((entries.len(), ids.len()), (calls, calls), "entries and ids for {calls} calls");
         let all = self.log.entries();

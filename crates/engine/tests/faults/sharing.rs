@@ -37,8 +37,8 @@ async fn a_thousand_identical_calls_are_one() {
         let answers = join_all(calls).await;
         let free = answers.iter().filter(|answer| *answer.as_ref().unwrap()).count();
         assert_eq!((answers.len(), free, server.count()), (1_000, 999, 1));
-        rig.is_quiet().await;
-        rig.logged(1_000);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(1_000);
         let entries = rig.log.entries();
         let paid: Vec<_> = entries.iter().filter(|entry| entry.figures.total_tokens > 0).collect();
         assert_eq!(
@@ -62,8 +62,8 @@ async fn who_leaves_takes_nobody_along() {
             assert!(answer.unwrap(), "only the first one pays");
         }
         assert_eq!((server.count(), server.left()), (1, 0));
-        rig.is_quiet().await;
-        rig.logged(10);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(10);
         let entries = rig.log.entries();
         let (paid, gone) = (
             entries.iter().filter(|entry| entry.figures.total_tokens > 0).count(),
@@ -81,8 +81,8 @@ async fn when_all_have_left_the_upstream_is_closed() {
         until(|| server.waiting() == 1).await;
         drop(calls);
         until(|| server.left() == 1).await;
-        rig.is_quiet().await;
-        rig.logged(10);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(10);
         assert_eq!((server.count(), server.waiting()), (1, 0));
     }
 }
@@ -92,8 +92,8 @@ async fn who_leaves_before_anything_is_sent_is_logged_too() {
     for stream in [false, true] {
         let (server, rig) = rig(json!({"dedupe": true})).await;
         drop(waiting(&rig, 3, stream).await);
-        rig.is_quiet().await;
-        rig.logged(3);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(3);
         assert_eq!(server.count(), 0);
     }
 }
@@ -109,7 +109,7 @@ async fn a_refusal_is_everybodys_and_holds_nobody() {
             assert_eq!(rig.call(ask("the same"), stream).await.unwrap_err().code, "RATE_LIMITED");
         }
         assert_eq!(server.count(), 1);
-        rig.is_quiet().await;
+        rig.assert_idle().await;
     }
 }
 
@@ -132,8 +132,8 @@ async fn a_signal_takes_one_caller_away() {
             answer.unwrap();
         }
         assert_eq!((server.count(), server.left()), (1, 0));
-        rig.is_quiet().await;
-        rig.logged(4);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(4);
     }
 }
 
@@ -149,8 +149,8 @@ async fn a_failure_is_everybodys_and_is_not_kept() {
         server.play(Play::Healthy);
         rig.call(ask("the same"), stream).await.unwrap();
         assert_eq!(server.count(), 2);
-        rig.is_quiet().await;
-        rig.logged(21);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(21);
     }
 }
 
@@ -173,8 +173,8 @@ async fn tenants_share_neither_calls_nor_answers() {
         assert_eq!(join_all(users().map(of)).await, [true; 4]);
         assert!(!of(json!("three")).await);
         assert_eq!(server.count(), 4);
-        rig.is_quiet().await;
-        rig.logged(9);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(9);
     }
 }
 
@@ -190,7 +190,7 @@ async fn who_has_less_time_goes_alone_and_takes_nobody_along() {
         assert_eq!((error.kind, server.count()), (gateway_model::ErrorKind::ProviderTimeout, 2));
         server.release();
         assert!(join_all(calls).await.iter().all(Result::is_ok));
-        rig.is_quiet().await;
-        rig.logged(4);
+        rig.assert_idle().await;
+        rig.assert_one_entry_per_call(4);
     }
 }

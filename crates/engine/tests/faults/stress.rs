@@ -118,6 +118,6 @@ async fn nothing_is_lost_and_nothing_is_left() {
     );
     assert_eq!(answered + failed + cancelled + dropped, TASKS * CALLS);
     assert!(answered > TASKS * CALLS / 2, "{answered}");
-    rig.is_quiet().await;
-    rig.logged(TASKS * CALLS);
+    rig.assert_idle().await;
+    rig.assert_one_entry_per_call(TASKS * CALLS);
 }

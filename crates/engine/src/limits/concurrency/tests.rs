@@ -26,7 +26,7 @@ fn counts(limit: &ConcurrencyLimit) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn places_are_given_until_none_is_left_and_come_back() {
+async fn permits_run_out_and_are_returned() {
     let limit = ConcurrencyLimit::new(2, 0);
     let first = limit.acquire(None).await.unwrap();
     let second = limit.try_acquire().unwrap();
@@ -40,7 +40,7 @@ async fn places_are_given_until_none_is_left_and_come_back() {
 }
 
 #[tokio::test]
-async fn a_permit_may_go_elsewhere() {
+async fn a_permit_may_move_to_another_task() {
     let limit = ConcurrencyLimit::new(1, 1);
     let permit = limit.acquire(None).await.unwrap();
     let stream = tokio::spawn(async move {
@@ -54,7 +54,7 @@ async fn a_permit_may_go_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_queue_has_an_end() {
+async fn the_queue_is_bounded() {
     let limit = ConcurrencyLimit::new(1, 2);
     let held = limit.acquire(None).await.unwrap();
     let waiting = [queued(&limit), queued(&limit)];
@@ -66,17 +66,17 @@ async fn the_queue_has_an_end() {
 }
 
 #[tokio::test]
-async fn a_place_given_to_one_that_waits_makes_room_in_the_queue() {
+async fn a_permit_given_to_a_waiting_call_makes_room_in_the_queue() {
     let limit = ConcurrencyLimit::new(1, 1);
     let held = limit.acquire(None).await.unwrap();
     let mut second = queued(&limit);
     drop(held);
-    // The second has its place, though it does not know yet.
+    // The second has its permit, though it does not know yet.
     assert_eq!(counts(&limit), (1, 0));
     assert!(limit.try_acquire().is_none());
     let third = queued(&limit);
     assert_eq!(counts(&limit), (1, 1));
-    let Poll::Ready(Ok(permit)) = poll(&mut second) else { panic!("no place") };
+    let Poll::Ready(Ok(permit)) = poll(&mut second) else { panic!("no permit") };
     drop((third, permit));
     assert_eq!(counts(&limit), (0, 0));
 }
@@ -96,14 +96,14 @@ async fn the_deadline_ends_the_wait() {
 }
 
 #[tokio::test]
-async fn whoever_gives_up_leaves_the_queue_at_once_and_passes_its_turn_on() {
+async fn a_dropped_wait_leaves_the_queue_at_once_and_passes_its_permit_on() {
     let limit = ConcurrencyLimit::new(1, 3);
     let held = limit.acquire(None).await.unwrap();
     let (mut first, second, mut third) = (queued(&limit), queued(&limit), queued(&limit));
     drop(second);
     assert_eq!(counts(&limit), (1, 2));
     drop(held);
-    // Its place was given to the first already; dropped unseen, it goes to the third.
+    // Its permit was given to the first already; dropped unseen, it goes to the third.
     assert!(poll(&mut third).is_pending());
     drop(std::mem::replace(&mut first, Box::pin(std::future::pending())));
     assert!(matches!(poll(&mut third), Poll::Ready(Ok(_))));
@@ -112,7 +112,7 @@ async fn whoever_gives_up_leaves_the_queue_at_once_and_passes_its_turn_on() {
 }
 
 #[test]
-fn they_are_let_in_in_the_order_they_came() {
+fn permits_are_given_in_the_order_of_the_queue() {
     let limit = ConcurrencyLimit::new(3, 100);
     let mut held: Vec<Permit> = (0..3).map(|_| limit.try_acquire().unwrap()).collect();
     let mut waiting: Vec<(usize, Waiting)> = (0..100).map(|number| (number, queued(&limit))).collect();
@@ -201,7 +201,7 @@ fn micros(random: &mut SmallRng) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_crowd_never_gets_more_places_than_there_are_and_leaves_none_taken() {
+async fn concurrent_calls_never_get_more_permits_than_there_are_and_return_them_all() {
     for (max, queue) in [(1, 4), (5, 64), (16, 8)] {
         let limit = Arc::new(ConcurrencyLimit::new(max, queue));
         let crowd = crowd(Arc::clone(&limit), max, queue);
@@ -210,12 +210,12 @@ async fn a_crowd_never_gets_more_places_than_there_are_and_leaves_none_taken() {
         assert!(held > 0);
         assert_eq!(counts(&limit), (0, 0));
         let all: Vec<Permit> = (0..max).map_while(|_| limit.try_acquire()).collect();
-        assert_eq!(all.len(), max, "every place is free again");
+        assert_eq!(all.len(), max, "every permit is free again");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn without_deadlines_everybody_gets_a_place() {
+async fn without_deadlines_every_call_gets_a_permit() {
     let limit = Arc::new(ConcurrencyLimit::new(3, 64));
     let mut tasks = JoinSet::new();
     for _ in 0..64 {

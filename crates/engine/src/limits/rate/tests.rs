@@ -62,7 +62,7 @@ fn a_refused_request_takes_from_neither_bucket() {
 }
 
 #[test]
-fn the_longer_wait_is_told() {
+fn the_longer_wait_is_reported() {
     let limiter = limiter(Some(2), Some(60));
     let start = limiter.started;
     assert_eq!(limiter.admit_one_at(start, 60), Ok(()));
@@ -72,7 +72,7 @@ fn the_longer_wait_is_told() {
 }
 
 #[test]
-fn what_is_larger_than_the_quota_waits_for_a_full_bucket_and_is_paid_off() {
+fn a_request_larger_than_the_quota_waits_for_a_full_bucket_and_leaves_a_debt() {
     let limiter = limiter(None, Some(100));
     let start = limiter.started;
     assert_eq!(limiter.admit_one_at(start, 1), Ok(()));
@@ -112,7 +112,7 @@ fn each_key_has_its_own_quota() {
 }
 
 #[test]
-fn keys_at_rest_are_dropped() {
+fn keys_with_full_buckets_are_dropped() {
     let limiter = limiter(Some(60), None);
     let mut most = 0;
     // A key is at rest after a second; a thousand come in each.
@@ -140,7 +140,7 @@ fn keys_are_bounded_and_those_that_took_most_stay() {
 }
 
 #[test]
-fn threads_together_get_what_is_there_and_no_more() {
+fn threads_together_get_no_more_than_the_quota() {
     let limiter = limiter(Some(1_000), Some(7_000));
     let (one, keyed) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
