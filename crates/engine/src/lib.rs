@@ -1,8 +1,8 @@
 //! An AI gateway in process: who answers a request, what when that provider is down, what may it cost, what did it cost.
 //!
-//! The pipeline of one call, in [`gateway`]: the request is checked, [`routing`] picks a target, [`budget`] reserves
-//! what the call may use, [`providers`] answer over [`transport`] (retries inside, fallbacks around), the real usage
-//! is priced by [`pricing`], the reservation settled and the [`usage`] log written: once, however the call ends.
+//! The pipeline of one call, in [`gateway`]: the request is checked, [`routing`] picks a target, [`budget`] reserves what
+//! the call may use, [`routing`] asks the target's provider, repeats what fails and falls back to others, the real usage is
+//! priced, the reservation settled and the [`usage`] log written: once, however the call ends.
 
 pub mod budget;
 pub mod cache;
