@@ -105,3 +105,34 @@ fn unsafe_code_is_the_addons_alone() {
         assert!(!text.contains("unsafe"), "{} has unsafe code", file.display());
     }
 }
+
+/// The files of a folder that each of its files names in `use super::…`. Tests do not count.
+fn uses_of_siblings(dir: &Path) -> BTreeMap<String, Vec<String>> {
+    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let uses = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let used = code.split("super::").skip(1).filter_map(|rest| rest.split_once("::"));
+        (name(&path), used.map(|(used, _)| used.to_owned()).collect())
+    };
+    files.filter(|path| name(path) != "mod").map(uses).collect()
+}
+
+#[test]
+fn files_of_routing_use_only_those_below_them() {
+    for folder in ["routing", "routing/health"] {
+        let mut files = uses_of_siblings(&root().join("crates/engine/src").join(folder));
+        // Takes away what uses none of the others, until nothing is left: a circle would be.
+        while !files.is_empty() {
+            let lowest: Vec<String> = files
+                .iter()
+                .filter(|(name, uses)| uses.iter().all(|used| used == *name || !files.contains_key(used)))
+                .map(|(name, _)| name.clone())
+                .collect();
+            assert!(!lowest.is_empty(), "{folder}: a circle among {:?}", files.keys());
+            files.retain(|name, _| !lowest.contains(name));
+        }
+    }
+}

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::admission::scope_of;
 use super::{Gateway, PromptEstimate};
 use crate::routing::health::BreakerState;
-use crate::routing::{CallOptions, Decision, Excluded, ProviderEntry, step_model};
+use crate::routing::{CallOptions, Decision, Excluded, ProviderEntry};
 use gateway_model::ChatRequest;
 use gateway_model::config::StrategyName;
 use gateway_model::error::GatewayError;
@@ -161,7 +161,7 @@ impl Gateway {
         let steps = decision.chain.iter().flat_map(|chain| &chain.steps);
         steps
             .filter_map(|step| {
-                let model = step_model(step, decision, &options.request, &self.providers);
+                let model = decision.step_model(step, &options.request, &self.providers);
                 self.candidate(&step.provider, &model, Origin::Chain, None, options)
             })
             .collect()

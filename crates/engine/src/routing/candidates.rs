@@ -8,7 +8,6 @@ use super::call::CallOptions;
 use super::decision::{Decision, Hedge, not_loaded};
 use super::entry::{ProviderEntry, Providers};
 use super::health::{Guard, HedgeRace, TargetHealth};
-use super::model_choice::step_model;
 use super::route_pool::RoutePool;
 use super::routed::Routed;
 use super::trigger::trigger;
@@ -185,7 +184,7 @@ impl<'a> Candidates<'a> {
             steps = rest;
             self.after_pool = AfterPool::Chain(rest);
             if let Some(entry) = self.providers.get(&step.provider) {
-                let model = step_model(step, self.decision, &self.options.request, self.providers);
+                let model = self.decision.step_model(step, &self.options.request, self.providers);
                 let timeout = step.timeout_ms.map(Duration::from_millis);
                 return Some(self.unpooled(&step.provider, entry, model, timeout, Source::Chain));
             }

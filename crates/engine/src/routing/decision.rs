@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entry::Providers;
 use super::matcher::Excluded;
+use super::model_choice::step_model;
 use super::route_pool::RoutePool;
-use gateway_model::config::{FallbackChain, HedgeConfig, HedgeDelay};
+use gateway_model::ChatRequest;
+use gateway_model::config::{FallbackChain, FallbackStep, HedgeConfig, HedgeDelay};
 use gateway_model::error::{Failure, GatewayError};
 
 #[derive(Clone)]
@@ -20,6 +23,15 @@ pub struct Decision {
     pub hedge: Option<Hedge>,
     /// Rules before it that matched but whose constraints the estimate exceeds.
     pub excluded: Vec<Excluded>,
+}
+
+impl Decision {
+    /// The model that a step of the chain is asked for.
+    pub fn step_model(&self, step: &FallbackStep, request: &ChatRequest, providers: &Providers) -> String {
+        let entry = providers.get(&step.provider).map(|entry| &**entry);
+        let target = (&*self.provider, &*self.model);
+        step_model(step, entry, target, request.model.as_deref()).to_owned()
+    }
 }
 
 /// When a further target is asked while the first one takes long, and how many.

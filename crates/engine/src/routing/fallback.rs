@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::call::CallOptions;
 use super::decision::Decision;
 use super::entry::Providers;
-use super::model_choice::step_model;
 use super::operation::{Chat, Embed, Stream};
 use super::routed::Routed;
 use super::run::run;
@@ -79,7 +78,7 @@ fn universal(decision: &Decision, providers: &Providers, options: &CallOptions) 
     for step in &chain.steps {
         let Some(entry) = providers.get(&step.provider) else { continue };
         let provider = entry.provider.clone();
-        let model = step_model(step, decision, &options.request, providers);
+        let model = decision.step_model(step, &options.request, providers);
         let call = options.provider_call(model.clone(), step.timeout_ms.map(Duration::from_millis));
         routes.push(Routed {
             fallback_from: routes.first().map(|first| first.provider.name().to_owned()),

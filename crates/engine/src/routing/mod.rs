@@ -46,7 +46,6 @@ pub use decision::{Decision, Hedge, NoRoute};
 pub use entry::{ProviderEntry, Providers};
 pub use matcher::{Excluded, Matcher};
 pub use member::Member;
-pub use model_choice::step_model;
 pub use retry_budget::{RetryBudget, RetryToken, SpentToken};
 pub use route_pool::RoutePool;
 pub use routed::{HedgeLoser, Routed};

@@ -1,8 +1,6 @@
 //! Which model an entry is asked for.
 
-use super::decision::Decision;
-use super::entry::{ProviderEntry, Providers};
-use gateway_model::ChatRequest;
+use super::entry::ProviderEntry;
 use gateway_model::config::FallbackStep;
 
 /// The rule for all of them: the model that the target names for itself; else the one the call wants, where the entry
@@ -38,17 +36,16 @@ pub fn member_model<'a>(
     choose(own, asked, |asked| entry.lists(asked), Some(entry))
 }
 
-/// Of a chain's step. It wants the decision's model: the rule's own target takes it, and another entry where the request
-/// named a model that it lists.
-pub fn step_model(
-    step: &FallbackStep,
-    decision: &Decision,
-    request: &ChatRequest,
-    providers: &Providers,
-) -> String {
-    let entry = providers.get(&step.provider).map(|entry| &**entry);
-    let lists_asked =
-        || request.model.as_ref().is_some_and(|asked| entry.is_some_and(|entry| entry.lists(asked)));
-    let takes = |_: &str| step.provider == decision.provider || lists_asked();
-    choose(step.model.as_deref(), Some(&decision.model), takes, entry).unwrap_or_default().to_owned()
+/// Of a chain's step. It wants the model of the rule's target: that target's own entry takes it, and another one where the
+/// request named a model that it lists.
+pub fn step_model<'a>(
+    step: &'a FallbackStep,
+    entry: Option<&'a ProviderEntry>,
+    target: (&str, &'a str),
+    asked: Option<&str>,
+) -> &'a str {
+    let (target_entry, target_model) = target;
+    let lists_asked = || asked.is_some_and(|asked| entry.is_some_and(|entry| entry.lists(asked)));
+    let takes = |_: &str| step.provider == target_entry || lists_asked();
+    choose(step.model.as_deref(), Some(target_model), takes, entry).unwrap_or(target_model)
 }
