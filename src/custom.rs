@@ -93,7 +93,7 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn of(call: &'a ProviderCall, method: &'static str) -> Self {
-        Self { caller: call.request.caller, model: &call.model, max_tokens: call.max_tokens, method }
+        Self { caller: call.request.js_call_id, model: &call.model, max_tokens: call.max_tokens, method }
     }
 }
 
@@ -364,7 +364,7 @@ impl Provider for CustomProvider {
 
     fn embed<'a>(&'a self, call: &'a EmbedCall) -> BoxFuture<'a, Result<Vectors, Failure>> {
         Box::pin(async move {
-            let asked = Asked { caller: call.caller, model: &call.model, max_tokens: None, method: "embed" };
+            let asked = Asked { caller: call.js_call_id, model: &call.model, max_tokens: None, method: "embed" };
             let mut exchange = Exchange::begin(self, &asked)?;
             let deadline = deadline_after(call.timeout.or(self.timeout), call.deadline);
             let reply = within(&self.name, deadline, exchange.reply()).await?;

@@ -74,7 +74,7 @@ struct ListOptions {
 
 fn read_request(id: u32, request: &str) -> Result<ChatRequest, GatewayError> {
     match ChatRequest::from_json(request) {
-        Ok(request) => Ok(ChatRequest { caller: id, ..request }),
+        Ok(request) => Ok(ChatRequest { js_call_id: id, ..request }),
         Err(error) => Err(error.with_request_id(&new_request_id())),
     }
 }
@@ -159,7 +159,7 @@ impl NativeGateway {
             Box::pin(async move {
                 let read = EmbedRequest::from_json(&request);
                 let mut request = read.map_err(|error| error.with_request_id(&new_request_id()))?;
-                Arc::make_mut(&mut request.common).caller = id;
+                Arc::make_mut(&mut request.common).js_call_id = id;
                 let context = context(&calls, logger, observer.clone(), &open.cancel);
                 let response = gateway.embed(request, context).await?;
                 calls.outbox.send(&(message::ANSWER, id, &response, observer.take_log()));

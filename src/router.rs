@@ -154,7 +154,7 @@ impl NativeRouter {
 }
 
 fn call_options(id: u32, request: &str) -> Result<CallOptions, GatewayError> {
-    let request = ChatRequest { caller: id, ..ChatRequest::from_json(request)? };
+    let request = ChatRequest { js_call_id: id, ..ChatRequest::from_json(request)? };
     let request = Arc::new(request);
     Ok(CallOptions::new(request.clone(), Arc::new(PromptEstimate::new(request))))
 }

@@ -114,7 +114,7 @@ impl Provider for Scripted {
 
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
-            let script = &self.scripts[call.request.caller as usize];
+            let script = &self.scripts[call.request.js_call_id as usize];
             sleep(Duration::from_millis(script.pace)).await;
             let usage = fated(script.opening[self.step]).await?;
             Ok(Answer {
@@ -128,7 +128,7 @@ impl Provider for Scripted {
 
     fn open_stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<OpenedStream, Failure>> {
         Box::pin(async move {
-            let script = self.scripts[call.request.caller as usize].clone();
+            let script = self.scripts[call.request.js_call_id as usize].clone();
             sleep(Duration::from_millis(script.pace)).await;
             fated(script.opening[self.step]).await?;
             Ok(OpenedStream::new(ScriptedEvents { script, call: call.clone(), sent: 0 }))
@@ -213,7 +213,7 @@ fn request(index: usize, plan: &Plan) -> ChatRequest {
         "maxTokens": plan.max_tokens, "taskType": plan.chain.then_some("chain"),
     });
     ChatRequest {
-        caller: u32::try_from(index).unwrap(),
+        js_call_id: u32::try_from(index).unwrap(),
         ..ChatRequest::from_json(&request.to_string()).unwrap()
     }
 }

@@ -22,8 +22,8 @@ pub struct EmbedCall {
     pub timeout: Option<Duration>,
     /// Of the whole call.
     pub deadline: Option<Instant>,
-    /// The caller's own number for this call, by which a custom provider finds it again.
-    pub caller: u32,
+    /// The JavaScript call this belongs to, by which its custom providers are found. 0 in Rust.
+    pub js_call_id: u32,
 }
 
 /// What a provider answered: a vector for each text, in their order.

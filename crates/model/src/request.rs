@@ -58,8 +58,8 @@ pub struct ChatRequest {
     pub timeout_ms: Option<u64>,
     /// Whether an answer may come from the cache; `None`: as the settings say.
     pub cache: Option<CacheWish>,
-    /// The caller's own number for this call, by which a custom provider finds it again; not part of the JSON.
-    pub caller: u32,
+    /// The JavaScript call this belongs to, by which its custom providers are found; not part of the JSON. 0 in Rust.
+    pub js_call_id: u32,
 }
 
 /// A caller's word on the cache.

@@ -57,7 +57,7 @@ impl CacheKey {
             provider_options,
             timeout_ms: _,
             cache: _,
-            caller: _,
+            js_call_id: _,
         } = request;
         let mut digest = Digest::new("ai-gateway chat 1");
         digest.text(tenant);

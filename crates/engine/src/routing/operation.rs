@@ -191,7 +191,7 @@ impl Operation for Embed {
             provider_options: call.request.provider_options.clone(),
             timeout: call.timeout,
             deadline: call.deadline,
-            caller: call.request.caller,
+            js_call_id: call.request.js_call_id,
         };
         let most = provider.max_embed_inputs().max(1);
         if self.inputs.len() <= most {

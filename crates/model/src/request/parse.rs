@@ -32,7 +32,7 @@ macro_rules! fields {
             let request = ChatRequest {
                 openai_messages: is_wire.then(|| raw.to_owned()),
                 messages,
-                caller: 0,
+                js_call_id: 0,
                 $($field: $read($name, fields.$field)?,)*
                 $($own: $read_own($own_name, fields.$own)?,)*
             };

@@ -196,7 +196,7 @@ const NEUTRAL: &[Change] = &[
     |request| request.user_id = Some("c".to_owned()),
     |request| request.metadata = Some(Map::new()),
     |request| request.timeout_ms = Some(9),
-    |request| request.caller = 9,
+    |request| request.js_call_id = 9,
     |request| request.openai_messages = serde_json::value::to_raw_value(&json!([])).ok(),
     |request| request.messages.iter_mut().for_each(|message| message.cache_control ^= true),
 ];
