@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ask, collect, custom, failureOf, gatewayOf, provider } from './helpers/config.mjs'
+import { ask, collect, custom, customs, failureOf, gatewayOf, provider } from './helpers/config.mjs'
 import { live, never, openai, upstream } from './helpers/upstream.mjs'
 
 const closed = { name: 'AbortError', code: 'ABORTED', kind: 'aborted', httpStatus: 499 }
@@ -50,4 +50,13 @@ test('a gateway nobody uses closes at once, twice too', async () => {
   const { gateway } = gatewayOf({ providers: [custom('mock', 'mock')] })
   await gateway.close()
   await gateway.close()
+})
+
+test('a grace without end waits for the calls', async () => {
+  const slow = customs({ slow: () => new Promise((resolve) => setTimeout(resolve, 20, 'Hi')) })
+  const { gateway, logs } = gatewayOf(slow)
+  const answering = gateway.chat(ask())
+  await gateway.close({ graceMs: Number.POSITIVE_INFINITY })
+  expect(logs).toHaveLength(1)
+  expect((await answering).content).toBe('Hi')
 })

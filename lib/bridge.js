@@ -1,61 +1,139 @@
 'use strict'
 
-// This thread's end of the border: calls go out by number, messages come back in batches.
+// This thread's side of the message protocol: messages come in batches, and each goes to the call that it names.
 
-const { AsyncResource } = require('node:async_hooks')
 const { Bridge } = require('../native.js')
-const { GatewayError, invalidRequest, stringify } = require('./errors.js')
-const { Slots } = require('./slots.js')
 const { callCustom, cancelCustom, resumeCustom } = require('./custom.js')
+const { HandleTable } = require('./handle-table.js')
+const { dispatch } = require('./protocol.js')
+const { loggerOf } = require('./usage.js')
 
-// Kinds of messages; src/calls.rs has the same list.
-const ANSWER = 0
-const FAILURE = 1
-const STREAM_OPEN = 2
-const STREAM_CHUNKS = 3
-const STREAM_END = 4
-const STREAM_FIGURES = 5
-const CUSTOM_CALL = 6
-const CUSTOM_CANCEL = 7
-const CUSTOM_RESUME = 8
-const WARNING = 9
-const LOG = 10
+const bridge = new Bridge(takeMessages)
 
-/** Calls that messages may still come for; `{reader, call}` once a stream is open. */
-const open = new Slots()
+/** Calls that messages may still come for, by the numbers that Rust knows them by. */
+const calls = new HandleTable()
+
+/** What `whenEnded` waits for: `{left, resolve}`. */
+const endings = new Set()
+
+function takeMessages() {
+  for (const message of JSON.parse(bridge.take())) dispatch(message, handlers)
+}
+
+const handlers = {
+  answer(id, value, log) {
+    end(id)?.settle(undefined, value, log)
+  },
+
+  failure(id, error, log) {
+    const call = calls.get(id)
+    if (call?.reader === undefined) return end(id)?.settle(error, undefined, log)
+    // A stream that fails outside of its own course, which is a fault of the gateway.
+    bridge.cancel(id)
+    handlers.streamEnd(id, call.head.figures, error, log)
+  },
+
+  streamOpen(id, head) {
+    const call = calls.get(id)
+    if (call === undefined) return
+    release()
+    call.open(head)
+  },
+
+  streamChunks(id, nullFinish, chunks) {
+    readerOf(id)?.push(chunks, nullFinish)
+  },
+
+  streamEnd(id, figures, error, log) {
+    const call = calls.get(id)
+    remove(id)
+    call?.endStream(figures, error, log)
+  },
+
+  streamUsage(id, figures) {
+    readerOf(id)?.giveUsage(figures)
+  },
+
+  customCall(id, callback, provider, model, maxTokens, method) {
+    callCustom(bridge, calls.get(id), { callback, provider, model, maxTokens: maxTokens ?? undefined, method })
+  },
+
+  customCancel(callback) {
+    cancelCustom(callback)
+  },
+
+  customResume(callback, chunks) {
+    resumeCustom(callback, chunks)
+  },
+
+  // One message must not keep the others of its batch from arriving, whatever a program has made of its console.
+  warning(line) {
+    try {
+      console.warn(line)
+    } catch {}
+  },
+
+  log(logger, entry) {
+    loggerOf(logger)?.emit(entry)
+  },
+
+  /** Only an addon of another version sends such a message. */
+  unknown(kind) {
+    handlers.warning(`[gateway] internal error: the addon sent a message of the unknown kind ${kind}`)
+  },
+}
+
+/** Takes out a call that has its only message. */
+function end(id) {
+  const call = calls.get(id)
+  if (call === undefined) return undefined
+  remove(id)
+  release()
+  return call
+}
+
+function readerOf(id) {
+  const call = calls.get(id)
+  if (call?.reader === undefined) return undefined
+  const reader = call.reader.deref()
+  if (reader === undefined) bridge.close(id)
+  return reader
+}
+
+function remove(id) {
+  calls.delete(id)
+  if (endings.size === 0) return
+  for (const ending of endings) {
+    if (!ending.left.delete(id) || ending.left.size > 0) continue
+    endings.delete(ending)
+    release()
+    // Their callers and log handlers come first.
+    setImmediate(ending.resolve)
+  }
+}
+
+/** The calls in flight of the gateway that has this logger. */
+function callsOf(logger) {
+  return [...calls.entries()].filter(([, call]) => call.logger === logger).map(([id]) => id)
+}
+
+/** Resolves once these calls have ended, and keeps the process alive until then. */
+function whenEnded(ids) {
+  if (ids.length === 0) return Promise.resolve()
+  hold()
+  return new Promise((resolve) => endings.add({ left: new Set(ids), resolve }))
+}
+
+// The process stays alive while someone waits for an answer. It is let go when the turn is over, not at once: a loop over
+// a stream waits again for each chunk.
 let waiting = 0
-
-/** Loggers of gateways by number, for entries that no call's end brings. */
-const loggers = new Map()
-const gone = new FinalizationRegistry((number) => loggers.delete(number))
-
-/** The calls in flight that tell this logger, which are those of one gateway. */
-function* callsOf(logger) {
-  for (const [id, entry] of open.entries()) if ((entry.call ?? entry).logger === logger) yield id
-}
-
-const cancel = (id) => bridge.cancel(id)
-
-/** Gives a logger its number. */
-function numberOf(logger) {
-  const number = ++numberOf.last
-  loggers.set(number, new WeakRef(logger))
-  gone.register(logger, number)
-  return number
-}
-numberOf.last = 0
-
-const bridge = new Bridge(deliver)
-
-// The process stays alive while someone waits for an answer. Who waits again at once, as readers of streams do, never
-// lets go: the check comes when the turn is over.
-let kept = false
+let keptAlive = false
 let checking = false
 
 function hold() {
   waiting++
-  if (kept) return
-  kept = true
+  if (keptAlive) return
+  keptAlive = true
   bridge.keepAlive(true)
 }
 
@@ -68,211 +146,8 @@ function release() {
 function letGo() {
   checking = false
   if (waiting > 0) return
-  kept = false
+  keptAlive = false
   bridge.keepAlive(false)
 }
 
-function deliver() {
-  for (const message of JSON.parse(bridge.take())) {
-    switch (message[0]) {
-      case ANSWER:
-        settle(message[1], undefined, message[2], message[3])
-        break
-      case FAILURE:
-        settle(message[1], message[2], undefined, message[3])
-        break
-      case STREAM_OPEN:
-        opened(message[1], message[2])
-        break
-      case STREAM_CHUNKS:
-        stream(message[1])?.push(message[3], message[2])
-        break
-      case STREAM_END:
-        ended(message[1], message[2], message[3], message[4])
-        break
-      case STREAM_FIGURES:
-        stream(message[1])?.tell(message[2])
-        break
-      case CUSTOM_CALL:
-        callCustom(bridge, open.get(message[1]), message)
-        break
-      case CUSTOM_CANCEL:
-        cancelCustom(message[1])
-        break
-      case CUSTOM_RESUME:
-        resumeCustom(message[1])
-        break
-      case WARNING:
-        warn(message[1])
-        break
-      case LOG:
-        loggers.get(message[1])?.deref()?.tell(message[2])
-        break
-    }
-  }
-}
-
-// One message must not keep the others of its batch from arriving, whatever a program has made of its console.
-function warn(line) {
-  try {
-    console.warn(line)
-  } catch {}
-}
-
-function settle(id, error, value, log) {
-  const call = open.get(id)
-  if (call === undefined) return
-  // A stream that fails outside of its own course, which is a fault of the gateway.
-  if (call.reader !== undefined) return ended(id, call.call.head.figures, error, log)
-  open.delete(id)
-  release()
-  call.error = error
-  call.value = value
-  call.entry = log
-  call.done(call)
-}
-
-function opened(id, head) {
-  const call = open.get(id)
-  if (call === undefined) return
-  release()
-  call.head = head
-  const reader = call.openStream(head)
-  // Weakly: a stream that is merely forgotten is collected, and then closed.
-  open.replace(id, { reader: new WeakRef(reader), call })
-  call.value = reader
-  call.done(call)
-  // Both refer to the reader, and the call is kept until its stream's last message.
-  call.done = call.openStream = undefined
-}
-
-function stream(id) {
-  const entry = open.get(id)
-  if (entry?.reader === undefined) return undefined
-  const reader = entry.reader.deref()
-  if (reader === undefined) bridge.leave(id)
-  return reader
-}
-
-function ended(id, summary, error, log) {
-  const entry = open.get(id)
-  open.delete(id)
-  if (entry?.reader === undefined) return
-  const { call } = entry
-  call.detach()
-  const logged = call.log(log)
-  entry.reader.deref()?.end(summary, error ? { reason: failureOf(call, error) } : undefined, logged)
-}
-
-function failureOf(call, error) {
-  // What was thrown is the caller's own object, or nothing. A number without one, a fault of ours, must not end the program.
-  if (error.foreign < call.thrown?.length) return call.thrown[error.foreign]
-  if (error.kind === 'aborted' && call.signal?.aborted) return call.signal.reason
-  return new GatewayError(error)
-}
-
-/**
- * One call on its way: what the face must know until its last message has come. Thousands are in flight at once, so
- * what only some calls have is left out until they have it.
- */
-class Call {
-  /** `customs` are the providers of the caller's own that may be asked; `logger` is told of the call. */
-  constructor(customs, logger, streams = false) {
-    /** Given out when the call starts. */
-    this.id = 0
-    this.customs = customs
-    this.logger = logger
-    this.signal = undefined
-    /** Resolves what `start` has returned. */
-    this.done = undefined
-    /** The call's first message: a value or an error, and its log entry. */
-    this.value = undefined
-    this.error = undefined
-    this.entry = undefined
-    // Custom providers and a stream's log handlers run in the caller's async context.
-    if (streams || customs?.length > 0) this.context = new AsyncResource('AiGatewayCall')
-  }
-
-  /** Begins with `native[method](bridge, id, aborted, request, ...rest)`; resolves to the call when it has its first message. */
-  start(native, method, request, ...rest) {
-    return new Promise((resolve) => {
-      this.signal = checked(request).signal ?? undefined
-      const text = stringify(request, 'request')
-      if (this.context !== undefined) this.request = request
-      this.done = resolve
-      this.id = open.add(this)
-      let now
-      try {
-        now = native[method](bridge, this.id, this.signal?.aborted ?? false, text, ...rest)
-        if (typeof now === 'string') return this.#answered(now)
-        hold()
-      } catch (error) {
-        hold()
-        settle(this.id, { code: 'INTERNAL', kind: 'internal', message: error.message, retryable: false })
-      }
-      if (this.signal !== undefined) this.attach()
-    })
-  }
-
-  /** The answer was there already, and no message comes: a line of JSON without the content, and the content. */
-  #answered(text) {
-    const end = text.indexOf('\n')
-    const [value, log] = JSON.parse(text.slice(0, end))
-    value.content = text.slice(end + 1)
-    open.delete(this.id)
-    this.value = value
-    this.entry = log
-    this.done(this)
-  }
-
-  /** What the caller of a failed call is thrown, once the log is written. */
-  async failure() {
-    this.detach()
-    await this.log(this.entry)
-    return failureOf(this, this.error)
-  }
-
-  /** `start`, for calls that write no log of their success; resolves to the first message's value. */
-  async run(...how) {
-    await this.start(...how)
-    if (this.error !== undefined) throw await this.failure()
-    const { value } = this
-    // A stream's reader, which the call must not keep.
-    this.value = undefined
-    return value
-  }
-
-  attach() {
-    if (this.signal.aborted) return
-    /** Takes the signal's `abort` while the call is under way. */
-    this.onAbort = () => bridge.cancel(this.id)
-    this.signal.addEventListener('abort', this.onAbort, { once: true })
-  }
-
-  detach() {
-    if (this.onAbort !== undefined) this.signal.removeEventListener('abort', this.onAbort)
-    this.onAbort = undefined
-  }
-
-  /** Tells the log handlers; a promise when one of them takes its time. */
-  log(entry) {
-    if (!entry || this.logger === undefined) return undefined
-    if (this.context === undefined) return this.logger.tell(entry)
-    return this.context.runInAsyncScope(this.logger.tell, this.logger, entry)
-  }
-}
-
-// What JSON would hide: a signal that is none, numbers that are none.
-function checked(request) {
-  const { signal, maxTokens, temperature } = request ?? {}
-  if (signal != null && (typeof signal.addEventListener !== 'function' || typeof signal.aborted !== 'boolean')) {
-    throw invalidRequest('signal', 'must be an AbortSignal')
-  }
-  if (typeof maxTokens === 'number' && !Number.isFinite(maxTokens)) throw invalidRequest('maxTokens', NOT_FINITE)
-  if (typeof temperature === 'number' && !Number.isFinite(temperature)) throw invalidRequest('temperature', NOT_FINITE)
-  return request ?? {}
-}
-
-const NOT_FINITE = 'must be a finite number'
-
-module.exports = { Call, bridge, callsOf, cancel, hold, numberOf, release }
+module.exports = { bridge, calls, callsOf, hold, release, whenEnded }

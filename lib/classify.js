@@ -1,6 +1,7 @@
 'use strict'
 
-// What kind of failure an error is, whoever made it.
+// What kind of failure an error is, whoever made it. Advice for the program's own retries: the gateway's, which are in Rust,
+// go by an error's kind alone and never ask here.
 
 /** By {@link GatewayError}'s kind. */
 const KINDS = {
@@ -31,7 +32,7 @@ const WORDS = [
   ['ServerError', /overloaded/i],
 ]
 
-/** Milliseconds to wait where the error gives no hint of its own. */
+/** Milliseconds that a caller is advised to wait if the error gives no hint of its own. */
 const BACKOFF = { RateLimit: 5000, Timeout: 1000, ServerError: 1000, Network: 500 }
 
 /** `{category, retryable, backoffMs?}` of anything that was thrown. */

@@ -23,7 +23,7 @@ function createCostTracker({ pricing = {} } = {}) {
       const pico = BigInt(Math.round(costOf(call) * PICO))
       for (const sum of [all, sumOf(models, call.model), sumOf(providers, call.provider)]) add(sum, call, pico)
     },
-    total: () => told(all),
+    total: () => report(all),
     byModel: () => tableOf(models),
     byProvider: () => tableOf(providers),
     /** Forgets everything recorded. */
@@ -49,12 +49,12 @@ function add(sum, { inputTokens = 0, outputTokens = 0 }, pico) {
   sum.pico += pico
 }
 
-function told({ calls, inputTokens, outputTokens, pico }) {
+function report({ calls, inputTokens, outputTokens, pico }) {
   return { calls, inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, costUsd: Number(pico) / PICO }
 }
 
 function tableOf(table) {
-  return Object.fromEntries([...table].map(([name, sum]) => [name, told(sum)]))
+  return Object.fromEntries([...table].map(([name, sum]) => [name, report(sum)]))
 }
 
 module.exports = { createCostTracker }

@@ -3,28 +3,14 @@
 // Calls providers that are objects of JavaScript, on behalf of the native core.
 
 const { GatewayError, invalidRequest } = require('./errors.js')
-
-// Chunks a provider may be ahead of the reader before its iterator rests.
-const AHEAD = 256
-
-/** What a request may ask beside its messages; providers see it as the caller wrote it. */
-const REQUEST_FIELDS = [
-  'topP',
-  'topK',
-  'stop',
-  'seed',
-  'presencePenalty',
-  'frequencyPenalty',
-  'reasoningEffort',
-  'tools',
-  'toolChoice',
-  'responseFormat',
-  'userId',
-  'metadata',
-  'providerOptions',
-]
-
-const EMBED_FIELDS = ['dimensions', 'userId', 'metadata', 'providerOptions']
+const {
+  CHAT,
+  CHAT_STREAM,
+  CUSTOM_CHAT_FIELDS,
+  CUSTOM_CHUNKS_AHEAD,
+  CUSTOM_EMBED_FIELDS,
+  EMBED,
+} = require('./protocol.js')
 
 /** Streams of custom providers under way, by callback number. */
 const streams = new Map()
@@ -36,65 +22,67 @@ const CALLER_LEFT = {
   message: 'The provider could not be asked: the caller that began this call has left',
 }
 
-/** `message` is `[kind, call, callback, provider, model, maxTokens, method]`. */
-function callCustom(bridge, owner, [, , callback, index, model, maxTokens, method]) {
-  const call = owner?.call ?? owner
+/** Calls a provider for `call`, whose handlers and context are the caller's; `undefined` once the caller has left. */
+function callCustom(bridge, call, { callback, provider: index, model, maxTokens, method }) {
   if (call === undefined) return bridge.customFailed(callback, JSON.stringify(CALLER_LEFT))
   const provider = call.customs[index]
-  const options = optionsOf(call.request, method, model, maxTokens ?? undefined)
+  const options = optionsOf(call.request, method, model, maxTokens)
   call.context.runInAsyncScope(RUN[method], undefined, bridge, callback, provider, options, call).catch((error) => {
-    call.thrown ??= []
-    const id = call.thrown.push(error) - 1
-    bridge.customFailed(callback, JSON.stringify({ id, ...describeAnything(error) }))
+    const id = call.keepThrown(error)
+    bridge.customFailed(callback, JSON.stringify({ id, ...describeThrown(error) }))
   })
 }
 
-/** What the provider is given: exactly the original's fields, and those of ours that are set. */
+/** What the provider is given: exactly the original's fields, and those of ours that are set, as the caller wrote them. */
 function optionsOf(request, method, model, maxTokens) {
   const options =
-    method === 'embed'
+    method === EMBED
       ? { model, input: [request.input].flat() }
       : { model, messages: request.messages, maxTokens, temperature: request.temperature ?? undefined }
-  for (const field of method === 'embed' ? EMBED_FIELDS : REQUEST_FIELDS) {
+  for (const field of method === EMBED ? CUSTOM_EMBED_FIELDS : CUSTOM_CHAT_FIELDS) {
     if (request[field] != null) options[field] = request[field]
   }
-  if (method === 'chatStream') options.stream = true
+  if (method === CHAT_STREAM) options.stream = true
   return options
 }
 
+// Anything can be thrown, things that cannot be written as text too.
+function describeThrown(error) {
+  try {
+    return describeError(error)
+  } catch {
+    return { message: 'a custom provider failed' }
+  }
+}
+
 // What the core must know of an error to choose the next step; the error itself stays here.
-function describe(error) {
+function describeError(error) {
   if (GatewayError.isInstance(error)) {
-    return { message: String(error.message), kind: textOf(error.kind), code: textOf(error.code), ...figuresOf(error) }
+    const { message, kind, code } = error
+    return { message: String(message), kind: stringOrNone(kind), code: stringOrNone(code), ...upstreamFigures(error) }
   }
   if (error instanceof NotStreaming) return { message: error.message, kind: 'provider_response' }
   return { message: error instanceof Error ? String(error.message) : String(error) }
 }
 
-const textOf = (value) => (typeof value === 'string' ? value : undefined)
+const stringOrNone = (value) => (typeof value === 'string' ? value : undefined)
 
 // By these the core attributes the failure. A program may have put anything in their place.
-function figuresOf(error) {
+function upstreamFigures(error) {
   try {
     const { upstreamStatus, retryAfterMs } = error.details ?? {}
-    return { upstreamStatus: whole(upstreamStatus, 999), retryAfterMs: whole(retryAfterMs, Number.MAX_SAFE_INTEGER) }
+    return {
+      upstreamStatus: clampInt(upstreamStatus, 999),
+      retryAfterMs: clampInt(retryAfterMs, Number.MAX_SAFE_INTEGER),
+    }
   } catch {
     return undefined
   }
 }
 
-/** A number that the core can read; a wait is rounded up. */
-function whole(number, most) {
+/** A whole number from 0 to `most`, rounded up; `undefined` for anything else. */
+function clampInt(number, most) {
   return typeof number === 'number' && number >= 0 ? Math.min(Math.ceil(number), most) : undefined
-}
-
-// Anything can be thrown, things without words for themselves too.
-function describeAnything(error) {
-  try {
-    return describe(error)
-  } catch {
-    return { message: 'a custom provider failed' }
-  }
 }
 
 class NotStreaming extends Error {}
@@ -118,41 +106,70 @@ async function runStream(bridge, callback, provider, options) {
   if (typeof provider.chatStream !== 'function') {
     throw new NotStreaming(`Provider "${provider.name}" does not support streaming`)
   }
-  const state = { iterator: undefined, cancelled: false, ahead: 0, resume: undefined }
-  streams.set(callback, state)
+  const stream = new CustomStream()
+  streams.set(callback, stream)
   try {
-    const result = await provider.chatStream(options)
-    const source = result.stream ?? result.events
-    const iterator = source[Symbol.asyncIterator]?.() ?? source[Symbol.iterator]()
-    state.iterator = iterator
-    // The call may have ended before there was anything to close.
-    if (state.cancelled) return close(iterator)
-    let half = ''
-    for (;;) {
-      const { value, done } = await iterator.next()
-      if (state.cancelled) return undefined
-      if (done) {
-        if (half !== '') bridge.customChunks(callback, JSON.stringify([{ delta: half }]))
-        return bridge.customDone(callback, JSON.stringify(await result.getUsage?.()) ?? 'null')
-      }
-      let chunk = value
-      if (half !== '' || endsInHalf(value?.delta)) {
-        // A pair of surrogates that was cut in two crosses the border whole.
-        const delta = half + (value?.delta ?? '')
-        half = endsInHalf(delta) ? delta.at(-1) : ''
-        chunk = { ...value, delta: half === '' ? delta : delta.slice(0, -1) }
-      }
-      if (!bridge.customChunks(callback, JSON.stringify([chunk]))) return close(iterator)
-      if (++state.ahead >= AHEAD) await new Promise((resolve) => (state.resume = resolve))
-    }
+    await stream.run(bridge, callback, await provider.chatStream(options))
   } finally {
     streams.delete(callback)
   }
 }
 
-const RUN = { chat: runChat, chatStream: runStream, embed: runEmbed }
+const RUN = { [CHAT]: runChat, [CHAT_STREAM]: runStream, [EMBED]: runEmbed }
 
-function endsInHalf(text) {
+/** Pushes a provider's chunks to Rust, and waits when it is too far ahead of the reader. */
+class CustomStream {
+  #iterator = undefined
+  #cancelled = false
+  /** Chunks that the reader has not read yet. */
+  #ahead = 0
+  /** Ends the wait for the reader. */
+  #proceed = undefined
+  /** The first half of a surrogate pair that a chunk ended with: it crosses with its other half. */
+  #highSurrogate = ''
+
+  async run(bridge, callback, result) {
+    const source = result.stream ?? result.events
+    const iterator = source[Symbol.asyncIterator]?.() ?? source[Symbol.iterator]()
+    this.#iterator = iterator
+    // The call may have ended before there was anything to close.
+    if (this.#cancelled) return close(iterator)
+    for (;;) {
+      const { value, done } = await iterator.next()
+      if (this.#cancelled) return undefined
+      if (done) {
+        const delta = this.#highSurrogate
+        if (delta !== '') bridge.customChunks(callback, JSON.stringify([{ delta }]))
+        return bridge.customDone(callback, JSON.stringify(await result.getUsage?.()) ?? 'null')
+      }
+      if (!bridge.customChunks(callback, JSON.stringify([this.#joinSurrogates(value)]))) return close(iterator)
+      if (++this.#ahead >= CUSTOM_CHUNKS_AHEAD) await new Promise((resolve) => (this.#proceed = resolve))
+    }
+  }
+
+  #joinSurrogates(chunk) {
+    if (this.#highSurrogate === '' && !endsInHighSurrogate(chunk?.delta)) return chunk
+    const delta = this.#highSurrogate + (chunk?.delta ?? '')
+    this.#highSurrogate = endsInHighSurrogate(delta) ? delta.at(-1) : ''
+    return { ...chunk, delta: this.#highSurrogate === '' ? delta : delta.slice(0, -1) }
+  }
+
+  /** The reader has read `chunks` more. */
+  resume(chunks) {
+    this.#ahead -= chunks
+    this.#proceed?.()
+    this.#proceed = undefined
+  }
+
+  /** Nobody waits for chunks any more. */
+  cancel() {
+    this.#cancelled = true
+    if (this.#iterator !== undefined) close(this.#iterator)
+    this.#proceed?.()
+  }
+}
+
+function endsInHighSurrogate(text) {
   const last = typeof text === 'string' ? text.charCodeAt(text.length - 1) : 0
   return last >= 0xd800 && last <= 0xdbff
 }
@@ -164,21 +181,8 @@ function close(iterator) {
     .catch(() => {})
 }
 
-/** Nobody waits for this callback any more: its iterator is closed. */
-function cancelCustom(callback) {
-  const state = streams.get(callback)
-  if (state === undefined) return
-  state.cancelled = true
-  if (state.iterator !== undefined) close(state.iterator)
-  state.resume?.()
-}
+const cancelCustom = (callback) => streams.get(callback)?.cancel()
 
-function resumeCustom(callback) {
-  const state = streams.get(callback)
-  if (state === undefined) return
-  state.ahead -= AHEAD / 2
-  state.resume?.()
-  state.resume = undefined
-}
+const resumeCustom = (callback, chunks) => streams.get(callback)?.resume(chunks)
 
 module.exports = { callCustom, cancelCustom, resumeCustom }

@@ -8,7 +8,7 @@ const RARE_COUNTS = ['cacheReadTokens', 'cacheWriteTokens', 'reasoningTokens']
 class EventReader {
   #reader
   #summary
-  /** What is told once the text has ended. */
+  /** The events that are left once the text has ended. */
   #last = undefined
 
   /** `summary()` resolves to the whole answer, once the reader has ended. */
@@ -24,7 +24,7 @@ class EventReader {
   async next() {
     while (this.#last === undefined) {
       const { value, done } = await this.#reader.next().catch((error) => this.#fail(error))
-      if (done) this.#last ??= this.#reader.left ? [] : lastEvents(await this.#summary())
+      if (done) this.#last ??= this.#reader.closed ? [] : lastEvents(await this.#summary())
       else if (value !== undefined) return { value, done: false }
     }
     const value = this.#last.shift()
@@ -43,7 +43,7 @@ class EventReader {
   }
 }
 
-// Chunks without text keep books: they are no events.
+// Chunks without text carry a finish reason or a model: they are no events.
 function toText(delta) {
   return delta === '' ? undefined : { type: 'text', delta }
 }
@@ -69,7 +69,7 @@ function toToolUse({ id, name, arguments: input, rawArguments, signature }) {
   return event
 }
 
-/** The same events as a web stream; cancelling it leaves the answer. */
+/** The same events as a web stream; cancelling it closes the answer. */
 function toReadableStream(events) {
   return new ReadableStream({
     async pull(controller) {

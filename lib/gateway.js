@@ -1,18 +1,19 @@
 'use strict'
 
-const { setTimeout } = require('node:timers/promises')
 const native = require('../native.js')
 const { batch } = require('./batch.js')
-const { Call, callsOf, cancel, numberOf } = require('./bridge.js')
+const { bridge, callsOf, whenEnded } = require('./bridge.js')
+const { Call } = require('./call.js')
 const { GatewayError, configFault, invalidRequest, stringify, unwrap } = require('./errors.js')
 const { ProviderRegistry, providerTable } = require('./providers.js')
 const { EventReader, toReadableStream } = require('./events.js')
 const { TASK_TYPES } = require('./internal.js')
+const { logEntryOf } = require('./protocol.js')
 const { StreamReader } = require('./stream.js')
-const { UsageLogger, entryOf } = require('./usage.js')
+const { UsageLogger, numberOf } = require('./usage.js')
 
-/** How often closing looks whether calls are left, in milliseconds. */
-const POLL_MS = 5
+/** What timers take at most, in milliseconds: a longer one would end at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 const CLOSED = {
   code: 'ABORTED',
@@ -31,7 +32,7 @@ class Gateway {
   #logger
   #taskTypes
   /** The way of a call through middleware, outermost first; absent while there is none. */
-  #through = undefined
+  #withMiddleware = undefined
   #layers = []
   #closed = false
 
@@ -79,21 +80,24 @@ class Gateway {
    */
   async close({ graceMs = 0 } = {}) {
     this.#closed = true
-    const end = performance.now() + graceMs
-    const inFlight = () => [...callsOf(this.#logger)]
-    while (inFlight().length > 0 && performance.now() < end) await setTimeout(POLL_MS)
-    inFlight().forEach(cancel)
-    while (inFlight().length > 0) await setTimeout(POLL_MS)
+    const cancelAll = () => {
+      for (const id of callsOf(this.#logger)) bridge.cancel(id)
+    }
+    const ended = whenEnded(callsOf(this.#logger))
+    if (!(graceMs > 0)) cancelAll()
+    const timer = setTimeout(cancelAll, Math.min(graceMs, LONGEST_TIMER_MS))
+    await ended
+    clearTimeout(timer)
   }
 
   [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
     return this.close()
   }
 
-  /** A call of this gateway, unless it is closed. */
-  #call(streams) {
+  /** A call of this gateway in its caller's async context, unless the gateway is closed. */
+  #call() {
     if (this.#closed) throw new GatewayError(CLOSED)
-    return new Call(this.#customs, this.#logger, streams)
+    return new Call(this.#customs, this.#logger).keepContext()
   }
 
   /** How each provider is doing. */
@@ -112,7 +116,7 @@ class Gateway {
 
   // No async function: its suspended frame would be a third of what a call in flight costs.
   chat(request) {
-    return this.#through === undefined ? this.#ask(request) : this.#through(request)
+    return this.#withMiddleware === undefined ? this.#send(request) : this.#withMiddleware(request)
   }
 
   /** Adds middleware around `chat`: what is added first is outermost. */
@@ -121,8 +125,8 @@ class Gateway {
     const layers = [...this.#layers, middleware]
     this.#layers = layers
     const from = (index) => async (request) =>
-      index === layers.length ? this.#ask(request) : layers[index](request, from(index + 1))
-    this.#through = from(0)
+      index === layers.length ? this.#send(request) : layers[index](request, from(index + 1))
+    this.#withMiddleware = from(0)
     return this
   }
 
@@ -131,17 +135,17 @@ class Gateway {
     return batch((request) => this.chat(request), requests, options)
   }
 
-  #ask(request) {
+  #send(request) {
     if (this.#closed) return Promise.reject(new GatewayError(CLOSED))
     return new Call(this.#customs, this.#logger).start(this.#native, 'chat', request).then(answered)
   }
 
   /** A vector for each text of `request.input`. */
   async embed(request) {
-    const call = await this.#call(true).start(this.#native, 'embed', request)
+    const call = await this.#call().start(this.#native, 'embed', request)
     if (call.error !== undefined) throw await call.failure()
     call.detach()
-    await call.log(call.entry)
+    await call.log(call.logEntry)
     return call.value
   }
 
@@ -151,8 +155,8 @@ class Gateway {
   }
 
   async chatStream(request) {
-    const call = this.#call(true)
-    call.openStream = (head) => {
+    const call = this.#call()
+    call.makeReader = (head) => {
       const { requestId, provider } = head
       return new StreamReader(call.id, head.model, (delta, model, finishReason) => ({
         requestId,
@@ -203,8 +207,8 @@ function answered(call) {
   const response = call.value
   response.fallbackFrom ??= undefined
   // The entry of a shared call comes by itself: the call may outlive its caller.
-  if (call.entry == null) return response
-  const logged = call.log(entryOf(response, call.entry))
+  if (call.logEntry == null) return response
+  const logged = call.log(logEntryOf(response, call.logEntry))
   return logged === undefined ? response : logged.then(() => response)
 }
 

@@ -1,8 +1,10 @@
 'use strict'
 
 const native = require('../native.js')
-const { Call, bridge } = require('./bridge.js')
+const { bridge } = require('./bridge.js')
+const { Call } = require('./call.js')
 const { configFault, stringify } = require('./errors.js')
+const { CUSTOM_METHODS } = require('./protocol.js')
 const { StreamReader } = require('./stream.js')
 
 /** The native provider behind an object of the built-in classes. */
@@ -31,7 +33,7 @@ class BuiltInProvider {
 
   async chatStream(options) {
     const call = new Call()
-    call.openStream = (head) => new StreamReader(call.id, head.model, toProviderChunk)
+    call.makeReader = (head) => new StreamReader(call.id, head.model, toProviderChunk)
     return streamResult(await call.run(natives.get(this), 'stream', options))
   }
 
@@ -83,13 +85,11 @@ class OpenRouterProvider extends BuiltInProvider {
 /** The classes of their own that families have; the others need none. */
 const CLASSES = { openai: OpenAIProvider, anthropic: AnthropicProvider, openrouter: OpenRouterProvider }
 
-const METHODS = ['chat', 'chatStream', 'embed']
-
 /** The native provider that may answer in place of `provider`: its methods are the built-in ones. */
 function nativeOf(provider) {
   const own = natives.get(provider)
   const methods = BuiltInProvider.prototype
-  return own !== undefined && METHODS.every((name) => provider[name] === methods[name]) ? own : undefined
+  return own !== undefined && CUSTOM_METHODS.every((name) => provider[name] === methods[name]) ? own : undefined
 }
 
 function factoryOf(family) {

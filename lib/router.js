@@ -1,7 +1,7 @@
 'use strict'
 
 const native = require('../native.js')
-const { Call } = require('./bridge.js')
+const { Call } = require('./call.js')
 const { configFault, stringify, unwrap } = require('./errors.js')
 const { ProviderRegistry, providerTable, streamResult, toProviderChunk } = require('./providers.js')
 const { StreamReader } = require('./stream.js')
@@ -71,7 +71,7 @@ class Router {
     if (chain === undefined) entries.push({ name: DECIDED, provider: decision.provider })
     const table = providerTable(entries, customs)
     const call = new Call(customs)
-    call.openStream = (head) => new StreamReader(call.id, head.model, toProviderChunk)
+    call.makeReader = (head) => new StreamReader(call.id, head.model, toProviderChunk)
     call.answered = (entry) => {
       const { provider } = entries.find(({ name }) => name === entry)
       return { provider, answer: call.answers.get(provider) }

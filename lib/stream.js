@@ -1,9 +1,11 @@
 'use strict'
 
 const { bridge, hold, release } = require('./bridge.js')
+const { GatewayError } = require('./errors.js')
+const { CHUNK_FINISH, CHUNK_REASONING, CHUNK_TEXT } = require('./protocol.js')
 
-// A stream nobody can read any more is left: its upstream is closed.
-const forgotten = new FinalizationRegistry((id) => bridge.leave(id))
+// A stream that nobody can read any more is closed, and its upstream with it.
+const collected = new FinalizationRegistry((id) => bridge.close(id))
 // Keeps streams alive while someone waits for a chunk or for figures: the waiting promise is all that may refer to them.
 const awaited = new Set()
 const EMPTY = []
@@ -26,16 +28,20 @@ class StreamReader {
   #waiters = []
   /** Everything that has come, to be joined when somebody asks. */
   #arrived = []
+  /** Of the last message. */
   #ended = undefined
-  #left = false
-  #askers = []
+  #closed = false
+  /** Why the chunks cannot be read: `{reason}`. */
+  #fault = undefined
+  /** Who waits for figures. */
+  #usageRequests = []
 
   /** `toChunk(delta, model, finishReason)` makes what the reader is given. */
   constructor(id, model, toChunk) {
     this.#id = id
     this.#model = model
     this.#toChunk = toChunk
-    forgotten.register(this, id, this)
+    collected.register(this, id, this)
   }
 
   [Symbol.asyncIterator]() {
@@ -53,7 +59,7 @@ class StreamReader {
   get text() {
     let text = ''
     for (const chunks of this.#arrived) {
-      for (const item of chunks) text += typeof item === 'string' ? item : (item[0] ?? '')
+      for (const chunk of chunks) text += textOf(chunk)
     }
     this.#arrived = [[text]]
     return text
@@ -64,9 +70,9 @@ class StreamReader {
     return this.#ended
   }
 
-  /** Whether the reader has left before the end. */
-  get left() {
-    return this.#left
+  /** Whether the reader has closed the stream before its end. */
+  get closed() {
+    return this.#closed
   }
 
   get model() {
@@ -77,35 +83,35 @@ class StreamReader {
   figures() {
     if (this.#ended !== undefined) return Promise.resolve(this.#ended.summary)
     return new Promise((resolve) => {
-      this.#askers.push(resolve)
+      this.#usageRequests.push(resolve)
       awaited.add(this)
       hold()
-      bridge.ask(this.#id)
+      bridge.requestUsage(this.#id)
     })
   }
 
-  /** Answers those who have asked for figures. */
-  tell(figures) {
-    for (const resolve of this.#askers.splice(0)) {
+  /** Answers those who have requested figures. */
+  giveUsage(figures) {
+    for (const resolve of this.#usageRequests.splice(0)) {
       release()
       resolve(figures)
     }
-    this.#rest()
+    this.#dropUnlessAwaited()
   }
 
-  /** Takes chunks: each a string, or `[delta, model, finishReason]`. */
+  /** Takes chunks: each a string, or an array of a kind that protocol.js names. */
   push(chunks, nullFinish) {
     this.#arrived.push(chunks)
-    if (this.#left) return
+    if (this.#closed || this.#fault !== undefined) return
     this.#batches.push(chunks, nullFinish ? null : undefined)
     while (this.#waiters.length > 0 && this.#more()) this.#answer().resolve({ value: this.#take(), done: false })
   }
 
   /** `failure` is `{reason}` when the stream broke off, `logged` settles when the log is written. */
   end(summary, failure, logged) {
-    forgotten.unregister(this)
-    this.#ended = { summary, failure, logged }
-    this.tell(summary)
+    collected.unregister(this)
+    this.#ended = { summary, failure: this.#fault ?? failure, logged }
+    this.giveUsage(summary)
     while (this.#waiters.length > 0) this.#finish(this.#answer())
   }
 
@@ -114,12 +120,11 @@ class StreamReader {
     return new Promise((resolve, reject) => this.#wait({ resolve, reject }))
   }
 
-  /** Leaves the stream. Resolves when what came up to now is settled and logged. */
+  /** Closes the stream. Resolves when what came up to now is settled and logged. */
   return(value) {
-    if (!this.#left && this.#ended === undefined) bridge.leave(this.#id)
-    this.#left = true
-    this.#batches.length = 0
-    this.#chunks = EMPTY
+    if (!this.#closed && this.#ended === undefined) bridge.close(this.#id)
+    this.#closed = true
+    this.#dropChunks()
     return new Promise((resolve) => {
       const done = () => resolve({ value, done: true })
       this.#wait({ resolve: done, reject: done })
@@ -143,31 +148,43 @@ class StreamReader {
     const waiter = this.#waiters.shift()
     if (this.#waiters.length === 0) {
       release()
-      this.#rest()
+      this.#dropUnlessAwaited()
     }
     return waiter
   }
 
-  #rest() {
-    if (this.#waiters.length === 0 && this.#askers.length === 0) awaited.delete(this)
+  #dropUnlessAwaited() {
+    if (this.#waiters.length === 0 && this.#usageRequests.length === 0) awaited.delete(this)
   }
 
-  // The end is told once: an error to one reader, `done` to all others, and only after the log is written.
+  // The end is reported once: an error to one reader, `done` to all others, and only after the log is written.
   #finish({ resolve, reject }) {
     const { failure, logged } = this.#ended
     this.#ended.failure = undefined
-    const tell = () =>
-      failure === undefined || this.#left ? resolve({ value: undefined, done: true }) : reject(failure.reason)
-    if (logged === undefined) tell()
-    else logged.then(tell)
+    const settle = () =>
+      failure === undefined || this.#closed ? resolve({ value: undefined, done: true }) : reject(failure.reason)
+    if (logged === undefined) settle()
+    else logged.then(settle)
   }
 
   /** Whether there is a chunk to take; goes on to the next batch where one is done. */
   #more() {
     for (;;) {
       while (this.#at < this.#chunks.length) {
-        if (this.#toReasoning !== undefined || this.#chunks[this.#at].reasoning === undefined) return true
-        if (++this.#at === this.#chunks.length) this.#taken()
+        const chunk = this.#chunks[this.#at]
+        if (typeof chunk === 'string') return true
+        switch (chunk[0]) {
+          case CHUNK_TEXT:
+          case CHUNK_FINISH:
+            return true
+          case CHUNK_REASONING:
+            if (this.#toReasoning !== undefined) return true
+            if (++this.#at === this.#chunks.length) this.#acknowledge()
+            break
+          default:
+            this.#break(`the addon sent a chunk of the unknown kind ${chunk[0]}`)
+            return false
+        }
       }
       if (this.#batches.length === 0) return false
       this.#chunks = this.#batches.shift()
@@ -176,18 +193,46 @@ class StreamReader {
     }
   }
 
+  /** The next chunk, once `#more` has found one. */
   #take() {
-    const item = this.#chunks[this.#at++]
-    if (this.#at === this.#chunks.length) this.#taken()
-    if (typeof item === 'string') return this.#toChunk(item, this.#model, this.#nullFinish)
-    if (item.reasoning !== undefined) return this.#toReasoning(item.reasoning)
-    if (item[1] != null) this.#model = item[1]
-    return this.#toChunk(item[0], this.#model, item.length > 2 ? item[2] : undefined)
+    const chunk = this.#chunks[this.#at++]
+    if (this.#at === this.#chunks.length) this.#acknowledge()
+    if (typeof chunk === 'string') return this.#toChunk(chunk, this.#model, this.#nullFinish)
+    const [kind, delta, model, finishReason] = chunk
+    if (kind === CHUNK_REASONING) return this.#toReasoning(delta)
+    if (model != null) this.#model = model
+    return this.#toChunk(delta, this.#model, finishReason)
   }
 
-  #taken() {
+  #acknowledge() {
     if (this.#ended === undefined) bridge.resume(this.#id, this.#chunks.length)
   }
+
+  /** Fails the stream, whose chunks cannot be read: a fault of the gateway. */
+  #break(problem) {
+    this.#fault = {
+      reason: new GatewayError({
+        code: 'INTERNAL',
+        kind: 'internal',
+        message: `${problem}; please report it`,
+        retryable: false,
+      }),
+    }
+    this.#dropChunks()
+    if (this.#ended === undefined) bridge.close(this.#id)
+    else this.#ended.failure ??= this.#fault
+  }
+
+  #dropChunks() {
+    this.#batches.length = 0
+    this.#chunks = EMPTY
+  }
+}
+
+/** The text of a chunk, empty for reasoning. */
+function textOf(chunk) {
+  if (typeof chunk === 'string') return chunk
+  return chunk[0] === CHUNK_REASONING ? '' : chunk[1]
 }
 
 module.exports = { StreamReader }

@@ -1,6 +1,6 @@
 'use strict'
 
-/** Tells handlers of each call; without one, a line on the console. */
+/** Gives each entry to handlers; without one, writes a line on the console. */
 class UsageLogger {
   #handlers = []
 
@@ -13,63 +13,49 @@ class UsageLogger {
   }
 
   async log(entry) {
-    await this.tell(entry)
+    await this.emit(entry)
   }
 
-  /** As `log`, but a promise only when there is something to wait for. */
-  tell(entry, from = 0) {
+  /** As `log`, but returns a promise only when there is something to wait for. */
+  emit(entry, from = 0) {
     if (this.#handlers.length === 0) console.log(`[usage] ${JSON.stringify(entry)}`)
     for (let i = from; i < this.#handlers.length; i++) {
       const handler = this.#handlers[i]
       try {
-        const told = handler(entry)
-        if (typeof told?.then === 'function') return this.#wait(told, entry, i + 1)
+        const result = handler(entry)
+        if (typeof result?.then === 'function') return this.#wait(result, entry, i + 1)
       } catch {
-        // A handler's fault is not the call's.
+        // A handler's error is not the call's.
       }
     }
     return undefined
   }
 
-  async #wait(told, entry, next) {
+  async #wait(result, entry, next) {
     try {
-      await told
+      await result
     } catch {
       // Likewise.
     }
-    return this.tell(entry, next)
+    return this.emit(entry, next)
   }
 }
 
-/** The log entry of an answer. What the answer has itself does not cross the border twice: `rest` is what it lacks. */
-function entryOf(response, rest) {
-  const entry = {
-    timestamp: rest.timestamp,
-    requestId: response.requestId,
-    provider: response.provider,
-    model: response.model,
-    routeRule: rest.routeRule,
-    feature: rest.feature,
-    userTier: rest.userTier,
-    success: true,
-    inputTokens: response.inputTokens,
-    outputTokens: response.outputTokens,
-    totalTokens: response.totalTokens,
-    estimatedCostUsd: response.estimatedCostUsd,
-    latencyMs: response.latencyMs,
-    fallbackTriggered: response.fallbackTriggered,
-    fallbackFrom: response.fallbackFrom,
-  }
-  // One by one, without a loop over their names: every call comes through here.
-  if (response.cacheReadTokens !== undefined) entry.cacheReadTokens = response.cacheReadTokens
-  if (response.cacheWriteTokens !== undefined) entry.cacheWriteTokens = response.cacheWriteTokens
-  if (response.reasoningTokens !== undefined) entry.reasoningTokens = response.reasoningTokens
-  if (response.usageSource !== undefined) entry.usageSource = response.usageSource
-  if (response.cached !== undefined) entry.cached = response.cached
-  if (response.degraded !== undefined) entry.degraded = response.degraded
-  if (response.attempts !== undefined) entry.attempts = response.attempts
-  if (rest.savedUsd !== undefined) entry.savedUsd = rest.savedUsd
-  return entry
+/** Loggers by number, for entries that do not come with a call's end. */
+const loggers = new Map()
+const collected = new FinalizationRegistry((number) => loggers.delete(number))
+let lastNumber = 0
+
+/** The number that Rust knows a logger by. It does not keep the logger alive. */
+function numberOf(logger) {
+  const number = ++lastNumber
+  loggers.set(number, new WeakRef(logger))
+  collected.register(logger, number)
+  return number
 }
 
-module.exports = { UsageLogger, entryOf }
+function loggerOf(number) {
+  return loggers.get(number)?.deref()
+}
+
+module.exports = { UsageLogger, loggerOf, numberOf }

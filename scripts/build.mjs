@@ -21,8 +21,16 @@ export function build({ debug = false } = {}) {
   if (debug) markBuild({ debug })
   const { status } = spawnSync(process.execPath, [napiCli(), ...args], { cwd: root, stdio: 'inherit' })
   if (status !== 0) throw new Error('Building the native addon failed; see the messages above.')
+  generateProtocol()
   markBuild({ debug })
   fillPlatformPackage()
+}
+
+// In a process of its own: this one may have loaded an addon that was there before.
+function generateProtocol() {
+  const script = path.join(root, 'scripts', 'generate-protocol.mjs')
+  const { status } = spawnSync(process.execPath, [script], { cwd: root, stdio: 'inherit' })
+  if (status !== 0) throw new Error('lib/protocol.js could not be generated; see the messages above.')
 }
 
 function napiCli() {

@@ -1,4 +1,4 @@
-//! One JavaScript thread's end of the border.
+//! What one JavaScript thread calls of its calls in flight.
 
 use std::sync::{Arc, Once};
 
@@ -10,7 +10,7 @@ use super::calls::Calls;
 use super::outbox::{Document, Outbox};
 use gateway_pricing as pricing;
 
-/// The way of one JavaScript thread to its calls in flight. Goes away with the thread, and takes its calls along.
+/// One JavaScript thread's side of the message protocol. Dropped with the thread, it cancels the thread's calls.
 #[napi]
 pub struct Bridge {
     pub(super) calls: Arc<Calls>,
@@ -18,15 +18,15 @@ pub struct Bridge {
 
 #[napi]
 impl Bridge {
-    /// `deliver` is called whenever there are messages to take.
+    /// `wake` is called whenever there are messages to take.
     #[napi(constructor, catch_unwind)]
-    pub fn new(deliver: Function<'_, (), ()>) -> napi::Result<Self> {
+    pub fn new(wake: Function<'_, (), ()>) -> napi::Result<Self> {
         // Prices are needed by the first answer; reading them takes longer than a fast answer does.
         static PRICES: Once = Once::new();
         PRICES.call_once(|| {
             let _ = std::thread::Builder::new().name("ai-gateway-prices".into()).spawn(pricing::preload);
         });
-        Ok(Self { calls: Arc::new(Calls::new(Outbox::new(deliver)?)) })
+        Ok(Self { calls: Arc::new(Calls::new(Outbox::new(wake)?)) })
     }
 
     /// The messages so far: a JSON array.
@@ -59,36 +59,36 @@ impl Bridge {
 
     /// The reader of a stream wants no more of it.
     #[napi(catch_unwind)]
-    pub fn leave(&self, call: u32) {
+    pub fn close(&self, call: u32) {
         if let Some(call) = self.calls.get(call) {
-            call.flow.leave();
+            call.flow.close();
         }
     }
 
     /// The reader of a stream wants to know its figures so far.
     #[napi(catch_unwind)]
-    pub fn ask(&self, call: u32) {
+    pub fn request_usage(&self, call: u32) {
         if let Some(call) = self.calls.get(call) {
-            call.flow.ask();
+            call.flow.request_usage();
         }
     }
 
     /// A custom provider's answer, or its stream's usage at the end: JSON.
     #[napi(catch_unwind)]
     pub fn custom_done(&self, callback: u32, json: String) {
-        self.calls.replies.done(callback, json);
+        self.calls.pending.complete(callback, json);
     }
 
-    /// What a custom provider threw: `{id, message, kind?, code?}`.
+    /// What a custom provider threw: `{id, message, kind?, code?, upstreamStatus?, retryAfterMs?}`.
     #[napi(catch_unwind)]
     pub fn custom_failed(&self, callback: u32, json: String) {
-        self.calls.replies.failed(callback, json);
+        self.calls.pending.fail(callback, json);
     }
 
     /// Chunks of a custom provider's stream; false once nobody reads them.
     #[napi(catch_unwind)]
     pub fn custom_chunks(&self, callback: u32, json: String) -> bool {
-        self.calls.replies.chunks(callback, json)
+        self.calls.pending.push_chunks(callback, json)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Calls in flight on one JavaScript thread, by the id the face gave them.
+//! Calls in flight on one JavaScript thread, by the id that the JS layer gave them.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -9,49 +9,25 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::custom::Replies;
 use super::errors::Payload;
+use super::flow::Flow;
 use super::outbox::Outbox;
+use super::pending_calls::PendingCalls;
+use super::protocol::message;
 use super::runtime::runtime;
-use super::stream::Flow;
 use gateway_engine::usage::Observer;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::{GatewayResponse, UsageLog};
 
-/// Kinds of messages to the face; `lib/bridge.js` has the same list.
-pub mod message {
-    /// `[kind, call, value, rest of the log entry?]`
-    pub const ANSWER: u8 = 0;
-    /// `[kind, call, error, log?]`
-    pub const FAILURE: u8 = 1;
-    /// `[kind, call, head]`
-    pub const STREAM_OPEN: u8 = 2;
-    /// `[kind, call, nullFinish, chunks]`
-    pub const STREAM_CHUNKS: u8 = 3;
-    /// `[kind, call, summary, error?, log?]`
-    pub const STREAM_END: u8 = 4;
-    /// `[kind, call, figures]`
-    pub const STREAM_FIGURES: u8 = 5;
-    /// `[kind, call, callback, provider, model, maxTokens, method]`
-    pub const CUSTOM_CALL: u8 = 6;
-    /// `[kind, callback]`
-    pub const CUSTOM_CANCEL: u8 = 7;
-    /// `[kind, callback]`
-    pub const CUSTOM_RESUME: u8 = 8;
-    /// `[kind, line]`
-    pub const WARNING: u8 = 9;
-    /// `[kind, logger, log]`
-    pub const LOG: u8 = 10;
-}
-
 /// Everything one JavaScript thread has under way.
 pub struct Calls {
     pub outbox: Outbox,
-    pub replies: Replies,
+    /// Calls of custom providers.
+    pub pending: PendingCalls,
     open: Mutex<HashMap<u32, Arc<Call>>>,
 }
 
-/// What the face can do to a call of its own.
+/// What the JS layer can do to a call of its own.
 #[derive(Default)]
 pub struct Call {
     pub cancel: CancellationToken,
@@ -60,7 +36,7 @@ pub struct Call {
 
 impl Calls {
     pub fn new(outbox: Outbox) -> Self {
-        Self { outbox, replies: Replies::default(), open: Mutex::default() }
+        Self { outbox, pending: PendingCalls::default(), open: Mutex::default() }
     }
 
     pub fn get(&self, id: u32) -> Option<Arc<Call>> {
@@ -76,10 +52,10 @@ impl Calls {
         for (_, call) in self.open().drain() {
             call.cancel.cancel();
         }
-        self.replies.abandon();
+        self.pending.abandon();
     }
 
-    /// Runs a call; whatever becomes of it, the face hears its end exactly once.
+    /// Runs a call. Whatever becomes of it, JavaScript gets exactly one last message of it.
     pub fn spawn(
         self: &Arc<Self>,
         id: u32,
@@ -102,7 +78,8 @@ impl Calls {
                 Ok(Err(failure)) => failure,
                 Err(_) => GatewayError::internal("the gateway failed on this call; please report it").into(),
             };
-            calls.outbox.send(&(message::FAILURE, id, Payload(&failure), observer.take_log()));
+            let log = observer.take_log();
+            calls.outbox.send(&message::Failure { call: id, error: Payload(&failure), log });
         });
         Ok(())
     }
@@ -110,19 +87,23 @@ impl Calls {
     /// Sends a call's answer together with what its log entry has beyond the answer.
     pub fn answer(&self, id: u32, value: &impl Serialize, observer: &CallObserver) {
         let log = observer.take_log();
-        self.outbox.send(&(message::ANSWER, id, value, log.as_ref().map(|log| &log.call)));
+        self.outbox.send(&message::Answer { call: id, value, log: log.as_ref().map(|log| &log.call) });
     }
 
     /// The same, for a call that needs no message: a line `[response, rest of the log entry]`, and the content as it is.
     /// Most of an answer is its content: writing it as JSON and reading it would be most of the work.
-    pub fn answer_at_once(&self, mut response: GatewayResponse, observer: &CallObserver) -> Option<String> {
+    pub fn answer_at_once(
+        &self,
+        mut response: GatewayResponse,
+        observer: &CallObserver,
+    ) -> serde_json::Result<String> {
         let content = std::mem::take(&mut response.answer.content);
         let log = observer.take_log();
-        let mut text = serde_json::to_string(&(response, log.as_ref().map(|log| &log.call))).ok()?;
+        let mut text = serde_json::to_string(&(response, log.as_ref().map(|log| &log.call)))?;
         text.reserve_exact(1 + content.len());
         text.push('\n');
         text.push_str(&content);
-        Some(text)
+        Ok(text)
     }
 
     pub fn observer(self: &Arc<Self>) -> CallObserver {
@@ -130,7 +111,7 @@ impl Calls {
     }
 }
 
-/// Keeps a call's log entry until the call's end is told, and passes warnings on at once.
+/// Keeps a call's log entry until its last message is sent; passes warnings on at once.
 pub struct CallObserver {
     calls: Arc<Calls>,
     log: Mutex<Option<UsageLog>>,
@@ -148,23 +129,23 @@ impl Observer for CallObserver {
     }
 
     fn warning(&self, line: String) {
-        self.calls.outbox.send(&(message::WARNING, line));
+        self.calls.outbox.send(&message::Warning { line });
     }
 }
 
-/// Tells a gateway's log handlers of what is not told together with a call's end.
+/// Sends a gateway's log handlers the entries that do not come with a call's last message.
 pub struct GatewayObserver {
     pub calls: Arc<Calls>,
-    /// The face's number for the handlers.
+    /// The JS layer's number for the handlers.
     pub logger: u32,
 }
 
 impl Observer for GatewayObserver {
     fn usage(&self, entry: UsageLog) {
-        self.calls.outbox.send(&(message::LOG, self.logger, entry));
+        self.calls.outbox.send(&message::Log { logger: self.logger, entry });
     }
 
     fn warning(&self, line: String) {
-        self.calls.outbox.send(&(message::WARNING, line));
+        self.calls.outbox.send(&message::Warning { line });
     }
 }

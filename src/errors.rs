@@ -5,7 +5,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use gateway_model::error::{Failure, GatewayError};
 
-/// A failure as the face reads it: a `GatewayError`'s fields, or `{"foreign": ID}` for an error JavaScript has thrown.
+/// A failure as the JS layer reads it: a `GatewayError`'s fields, or `{"foreign": ID}` for an error JavaScript has thrown.
 pub struct Payload<'a>(pub &'a Failure);
 
 impl Serialize for Payload<'_> {
@@ -29,9 +29,11 @@ pub fn settled<T: Serialize>(result: Result<T, GatewayError>) -> String {
         Ok(T),
         Error(Box<GatewayError>),
     }
-    let settled = match result {
-        Ok(value) => Settled::Ok(value),
-        Err(error) => Settled::Error(Box::new(error)),
-    };
-    serde_json::to_string(&settled).unwrap_or_else(|_| String::from("{\"ok\":null}"))
+    let failed = |error| Settled::Error(Box::new(error));
+    let settled = result.map_or_else(failed, Settled::Ok);
+    serde_json::to_string(&settled).unwrap_or_else(|problem| {
+        let problem = format!("a result could not be written as JSON ({problem}); please report it");
+        let failed = Settled::<()>::Error(Box::new(GatewayError::internal(problem)));
+        serde_json::to_string(&failed).unwrap_or_default()
+    })
 }

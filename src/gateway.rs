@@ -1,4 +1,4 @@
-//! The gateway class behind the face's `Gateway`.
+//! The class behind JavaScript's `Gateway`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,8 +9,9 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::bridge::Bridge;
-use super::calls::{Calls, GatewayObserver, message};
+use super::calls::{Calls, GatewayObserver};
 use super::errors::settled;
+use super::protocol::message;
 use super::provider::ProviderTable;
 use super::runtime::runtime;
 use super::stream::{IDLE_LIMIT, drive};
@@ -23,7 +24,7 @@ use gateway_model::{ChatRequest, EmbedRequest};
 #[napi]
 pub struct NativeGateway {
     current: RwLock<Current>,
-    /// The face's number for the handlers of its log.
+    /// The JS layer's number for the handlers of its log.
     logger: u32,
 }
 
@@ -136,7 +137,10 @@ impl NativeGateway {
             let observer = Arc::new(calls.observer());
             let context = context(&calls, logger, observer.clone(), &CancellationToken::new());
             if let Some(response) = gateway.cached(request, &context) {
-                return Ok(calls.answer_at_once(response, &observer));
+                return match calls.answer_at_once(response, &observer) {
+                    Ok(text) => Ok(Some(text)),
+                    Err(error) => Err(napi::Error::from_reason(error.to_string())),
+                };
             }
         }
         bridge.calls.spawn(id, aborted, move |open, observer| {
@@ -162,7 +166,8 @@ impl NativeGateway {
                 Arc::make_mut(&mut request.common).js_call_id = id;
                 let context = context(&calls, logger, observer.clone(), &open.cancel);
                 let response = gateway.embed(request, context).await?;
-                calls.outbox.send(&(message::ANSWER, id, &response, observer.take_log()));
+                let log = observer.take_log();
+                calls.outbox.send(&message::Answer { call: id, value: &response, log });
                 Ok(())
             })
         })
@@ -178,7 +183,7 @@ impl NativeGateway {
                 let refresh = options.refresh.unwrap_or_default();
                 let list = async { Ok(gateway.list_models(refresh).await) };
                 let models = unless_cancelled(&open.cancel, list).await?;
-                calls.outbox.send(&(message::ANSWER, id, &models));
+                calls.outbox.send(&message::Answer { call: id, value: &models, log: () });
                 Ok(())
             })
         })

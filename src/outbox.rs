@@ -1,21 +1,24 @@
 //! Messages to JavaScript. Calls on every thread append; one wake of the JavaScript thread takes all there is.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use napi::bindgen_prelude::{Function, ToNapiValue};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status, sys};
-use serde::Serialize;
 use tokio::sync::Notify;
 
+use super::errors::Payload;
+use super::protocol::{Message, message};
 use super::runtime::runtime;
+use gateway_model::error::{Failure, GatewayError};
 
-type Deliver = ThreadsafeFunction<(), (), (), Status, false, true>;
+type WakeFunction = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 /// The way to one JavaScript thread.
 pub struct Outbox {
     queue: Arc<Queue>,
-    deliver: Arc<Deliver>,
+    /// Calls JavaScript, which then takes the messages.
+    wake: Arc<WakeFunction>,
 }
 
 #[derive(Default)]
@@ -24,7 +27,13 @@ struct Queue {
     pending: Mutex<Vec<u8>>,
     /// The buffers of the delivery before, to be filled next.
     spare: Mutex<Spare>,
-    wanted: Notify,
+    wake_wanted: Notify,
+}
+
+impl Queue {
+    fn pending(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Default)]
@@ -37,7 +46,7 @@ struct Spare {
 /// Buffers that a burst has made larger than this are not kept.
 const KEPT_BUFFER: usize = 2 * 1024 * 1024;
 
-/// All that is pending when it crosses the border, as a JSON array.
+/// All that is pending when it crosses the N-API boundary, as a JSON array.
 ///
 /// JavaScript takes it by a call of its own: as an argument of the wake it would stay alive, in the wake's handle scope,
 /// while all continuations of the calls it settles run, and survive the garbage collections in there.
@@ -49,8 +58,7 @@ impl ToNapiValue for Document {
         let queue = document.0;
         let mut spare = queue.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let empty = std::mem::take(&mut spare.text);
-        let mut text =
-            std::mem::replace(&mut *queue.pending.lock().unwrap_or_else(PoisonError::into_inner), empty);
+        let mut text = std::mem::replace(&mut *queue.pending(), empty);
         match text.first_mut() {
             Some(comma) => *comma = b'[',
             None => text.push(b'['),
@@ -100,30 +108,46 @@ unsafe fn to_js_string(
     }
 }
 
+/// Appends a message to the buffer; leaves it as it was if the message cannot be written.
+fn append(pending: &mut Vec<u8>, message: &impl Message) -> serde_json::Result<()> {
+    let before = pending.len();
+    pending.push(b',');
+    serde_json::to_writer(&mut *pending, message).inspect_err(|_| pending.truncate(before))
+}
+
+/// Appends the failure of the call that a message was part of: it would wait for ever.
+fn append_failure(pending: &mut Vec<u8>, call: u32, error: &serde_json::Error) {
+    let problem = format!("a message could not be written as JSON ({error}); please report it");
+    let failure = Failure::from(GatewayError::internal(&problem));
+    // Nothing but text and numbers, which can be written.
+    let _ = append(pending, &message::Failure { call, error: Payload(&failure), log: () });
+}
+
 impl Outbox {
-    /// `deliver` is called when there are messages to take.
-    pub fn new(deliver: Function<'_, (), ()>) -> napi::Result<Self> {
+    /// `wake` is called when there are messages to take.
+    pub fn new(wake: Function<'_, (), ()>) -> napi::Result<Self> {
         let queue = Arc::<Queue>::default();
-        let deliver = Arc::new(deliver.build_threadsafe_function::<()>().weak::<true>().build()?);
-        runtime()?.spawn(wake(Arc::downgrade(&queue), Arc::downgrade(&deliver)));
-        Ok(Self { queue, deliver })
+        let wake = Arc::new(wake.build_threadsafe_function::<()>().weak::<true>().build()?);
+        runtime()?.spawn(wake_when_wanted(Arc::downgrade(&queue), Arc::downgrade(&wake)));
+        Ok(Self { queue, wake })
     }
 
-    /// Sends one message: a value that serialises to a JSON array.
-    pub fn send(&self, message: &impl Serialize) {
+    /// Sends a message. If it cannot be written, its call fails instead.
+    pub fn send(&self, message: &impl Message) {
         {
-            let mut pending = self.queue.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pending = self.queue.pending();
             let before = pending.len();
-            pending.push(b',');
-            if serde_json::to_writer(&mut *pending, message).is_err() {
-                pending.truncate(before);
+            if let Err(error) = append(&mut pending, message)
+                && let Some(call) = message.call()
+            {
+                append_failure(&mut pending, call, &error);
             }
-            if before > 0 {
+            if before > 0 || pending.is_empty() {
                 // Whoever appended first has asked for the wake.
                 return;
             }
         }
-        self.queue.wanted.notify_one();
+        self.queue.wake_wanted.notify_one();
     }
 
     /// Everything sent since the last time.
@@ -137,8 +161,8 @@ impl Outbox {
         reason = "napi's own refer() needs the function exclusively, while calls are sending"
     )]
     pub fn keep_alive(&self, env: &Env, alive: bool) {
-        let raw = self.deliver.raw();
-        if raw.is_null() || self.deliver.aborted() {
+        let raw = self.wake.raw();
+        if raw.is_null() || self.wake.aborted() {
             return;
         }
         // SAFETY: on the thread of `env`, with a function that is alive as long as `self`.
@@ -154,19 +178,19 @@ impl Outbox {
 
 /// Wakes the JavaScript thread when there are messages; but first lets the runtime do what is ready to be done, so that
 /// one wake serves many calls.
-async fn wake(queue: Weak<Queue>, deliver: Weak<Deliver>) {
+async fn wake_when_wanted(queue: Weak<Queue>, wake: Weak<WakeFunction>) {
     loop {
         let Some(waiting) = queue.upgrade() else { return };
-        waiting.wanted.notified().await;
+        waiting.wake_wanted.notified().await;
         drop(waiting);
         tokio::task::yield_now().await;
-        let Some(deliver) = deliver.upgrade() else { return };
-        deliver.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        let Some(wake) = wake.upgrade() else { return };
+        wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
     }
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.queue.wanted.notify_one();
+        self.queue.wake_wanted.notify_one();
     }
 }

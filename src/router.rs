@@ -1,4 +1,4 @@
-//! The router class behind the face's `Router`: routing and fallback without budgets and logs.
+//! The class behind JavaScript's `Router`: routing and fallback without budgets and logs.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct NativeRouter {
     router: Router,
 }
 
-/// What the face decided, or a program in its place.
+/// What `resolve` has decided, or a program in its place.
 #[derive(Deserialize)]
 struct Decided {
     provider: String,

@@ -1,0 +1,157 @@
+'use strict'
+
+const { AsyncResource } = require('node:async_hooks')
+const { bridge, calls, hold } = require('./bridge.js')
+const { GatewayError, invalidRequest, stringify } = require('./errors.js')
+
+const NOT_FINITE = 'must be a finite number'
+
+/**
+ * One call, from its start to its last message. A call waits for its first message; a stream's call is then streaming,
+ * which is when it has a `reader`; a call that has ended is no longer in the bridge's table.
+ *
+ * Thousands wait at once, so what only some calls have is left out until they have it: `context` and `request`, `onAbort`,
+ * `head` and `reader`, and `thrown`, what custom providers have thrown.
+ */
+class Call {
+  /** `customs` are the providers of the program's own that may be called; `logger` is given the call's log entry. */
+  constructor(customs, logger) {
+    /** The call's handle, once it has started. */
+    this.id = 0
+    this.customs = customs
+    this.logger = logger
+    this.signal = undefined
+    /** Resolves what `start` has returned. */
+    this.resolve = undefined
+    /** Of the first message: a value or an error, and the log entry or a part of it. */
+    this.value = undefined
+    this.error = undefined
+    this.logEntry = undefined
+    if (customs?.length > 0) this.keepContext()
+  }
+
+  /** Lets custom providers and log handlers run in the caller's async context. */
+  keepContext() {
+    this.context ??= new AsyncResource('AiGatewayCall')
+    return this
+  }
+
+  /** Begins with `native[method](bridge, id, aborted, request, ...rest)`; resolves to the call when it has its first message. */
+  start(native, method, request, ...rest) {
+    return new Promise((resolve) => {
+      this.signal = checked(request).signal ?? undefined
+      const text = stringify(request, 'request')
+      if (this.context !== undefined) this.request = request
+      this.resolve = resolve
+      this.id = calls.add(this)
+      try {
+        const now = native[method](bridge, this.id, this.signal?.aborted ?? false, text, ...rest)
+        if (typeof now === 'string') return this.#settleAtOnce(now)
+      } catch (error) {
+        calls.delete(this.id)
+        return this.settle({ code: 'INTERNAL', kind: 'internal', message: error.message, retryable: false })
+      }
+      hold()
+      if (this.signal !== undefined) this.#attach()
+    })
+  }
+
+  /** `start`, for calls that write no log of their success; resolves to the first message's value. */
+  async run(...how) {
+    await this.start(...how)
+    if (this.error !== undefined) throw await this.failure()
+    const { value } = this
+    // A stream's reader, which the call must not keep.
+    this.value = undefined
+    return value
+  }
+
+  /** The answer was there already, and no message comes: a line of JSON without the content, and the content. */
+  #settleAtOnce(text) {
+    const end = text.indexOf('\n')
+    const [value, log] = JSON.parse(text.slice(0, end))
+    value.content = text.slice(end + 1)
+    calls.delete(this.id)
+    this.settle(undefined, value, log)
+  }
+
+  /** Takes the call's only message. */
+  settle(error, value, log) {
+    this.error = error
+    this.value = value
+    this.logEntry = log
+    this.resolve(this)
+  }
+
+  /** Takes the message that a stream begins; `makeReader` of the call makes its reader. */
+  open(head) {
+    this.head = head
+    const reader = this.makeReader(head)
+    // Weakly: a stream that is merely forgotten is collected, and then closed.
+    this.reader = new WeakRef(reader)
+    this.value = reader
+    this.resolve(this)
+    // Both refer to the reader, and the call is kept until its stream's last message.
+    this.resolve = this.makeReader = undefined
+  }
+
+  /** Takes a stream's last message. */
+  endStream(figures, error, log) {
+    if (this.reader === undefined) return
+    this.detach()
+    const logged = this.log(log)
+    this.reader.deref()?.end(figures, error ? { reason: this.#reasonOf(error) } : undefined, logged)
+  }
+
+  /** What the caller of a failed call is thrown, once the log is written. */
+  async failure() {
+    this.detach()
+    await this.log(this.logEntry)
+    return this.#reasonOf(this.error)
+  }
+
+  #reasonOf(error) {
+    // What a custom provider threw is the program's own object, or nothing. A number without one, a fault of ours, must
+    // not end the program.
+    if (error.foreign < this.thrown?.length) return this.thrown[error.foreign]
+    if (error.kind === 'aborted' && this.signal?.aborted) return this.signal.reason
+    return new GatewayError(error)
+  }
+
+  /** Keeps what a custom provider threw; returns the number that Rust knows it by. */
+  keepThrown(error) {
+    this.thrown ??= []
+    return this.thrown.push(error) - 1
+  }
+
+  #attach() {
+    if (this.signal.aborted) return
+    this.onAbort = () => bridge.cancel(this.id)
+    this.signal.addEventListener('abort', this.onAbort, { once: true })
+  }
+
+  detach() {
+    if (this.onAbort !== undefined) this.signal.removeEventListener('abort', this.onAbort)
+    this.onAbort = undefined
+  }
+
+  /** Gives an entry to the log handlers; returns a promise when one of them takes its time. */
+  log(entry) {
+    if (!entry || this.logger === undefined) return undefined
+    if (this.context === undefined) return this.logger.emit(entry)
+    return this.context.runInAsyncScope(this.logger.emit, this.logger, entry)
+  }
+}
+
+// What JSON would hide: a signal that is none, numbers that are none.
+function checked(request) {
+  const { signal, maxTokens, temperature } = request ?? {}
+  if (signal != null && (typeof signal.addEventListener !== 'function' || typeof signal.aborted !== 'boolean')) {
+    throw invalidRequest('signal', 'must be an AbortSignal')
+  }
+  if (typeof maxTokens === 'number' && !Number.isFinite(maxTokens)) throw invalidRequest('maxTokens', NOT_FINITE)
+  if (typeof temperature === 'number' && !Number.isFinite(temperature)) throw invalidRequest('temperature', NOT_FINITE)
+  return request ?? {}
+}
+
+module.exports = { Call }

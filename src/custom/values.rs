@@ -1,0 +1,204 @@
+//! What custom providers give, read from JSON: their answers, chunks, vectors and errors.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use gateway_model::error::{ErrorKind, Failure, ForeignError, GatewayError};
+use gateway_model::{
+    Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, json,
+};
+
+/// What the JS layer says of an error that was thrown; the error itself stays there.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Thrown {
+    id: u32,
+    #[serde(default)]
+    message: String,
+    kind: Option<String>,
+    code: Option<String>,
+    upstream_status: Option<u16>,
+    retry_after_ms: Option<u64>,
+}
+
+/// The failure that a thrown error stands for.
+pub fn read_thrown(text: &str) -> Failure {
+    match json::parse::<Thrown>(text.as_bytes()) {
+        Ok(Thrown { id, message, kind, code, upstream_status, retry_after_ms }) => {
+            // Kinds that are not the gateway's own count as a provider's failure.
+            let kind = kind.map(|kind| {
+                serde_json::from_value::<ErrorKind>(kind.into()).unwrap_or(ErrorKind::ProviderResponse)
+            });
+            let retry_after = retry_after_ms.map(Duration::from_millis);
+            Failure::Foreign(ForeignError { id, message, kind, code, upstream_status, retry_after })
+        }
+        Err(_) => GatewayError::internal("a custom provider's error could not be read").into(),
+    }
+}
+
+/// `ProviderResult` of the declarations: an answer, or a stream's usage.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object with `content`, `model` and token counts")]
+pub struct FullResponse {
+    content: Option<String>,
+    pub model: Option<String>,
+    input_tokens: Option<f64>,
+    output_tokens: Option<f64>,
+    total_tokens: Option<f64>,
+    finish_reason: Option<String>,
+    tool_calls: Option<Vec<CustomToolCall>>,
+    reasoning: Option<String>,
+    reasoning_details: Option<Vec<Value>>,
+    cache_read_tokens: Option<f64>,
+    cache_write_tokens: Option<f64>,
+    reasoning_tokens: Option<f64>,
+}
+
+/// `ToolCall` of the declarations.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object with `id`, `name` and `arguments`")]
+struct CustomToolCall {
+    id: Option<String>,
+    name: String,
+    arguments: Option<Value>,
+    raw_arguments: Option<String>,
+    signature: Option<String>,
+}
+
+/// `EmbeddingResult` of the declarations.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object with `vectors`")]
+pub struct CustomVectors {
+    pub vectors: Vec<Vec<f64>>,
+    pub model: Option<String>,
+    pub input_tokens: Option<f64>,
+}
+
+impl CustomToolCall {
+    fn arguments(&mut self) -> String {
+        match (self.raw_arguments.take(), self.arguments.take()) {
+            (Some(raw), _) | (None, Some(Value::String(raw))) => raw,
+            (None, Some(object)) => object.to_string(),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+impl From<CustomToolCall> for ToolCall {
+    fn from(mut call: CustomToolCall) -> Self {
+        let arguments = call.arguments();
+        Self { id: call.id.unwrap_or_default(), name: call.name, arguments, signature: call.signature }
+    }
+}
+
+impl From<CustomToolCall> for ToolCallDelta {
+    fn from(mut call: CustomToolCall) -> Self {
+        let arguments = call.arguments();
+        Self { index: None, id: call.id, name: Some(call.name), arguments, signature: call.signature }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+pub fn count(number: f64) -> u64 {
+    number.max(0.0) as u64
+}
+
+impl FullResponse {
+    /// `None`: the provider gave no counts.
+    pub fn usage(&self) -> Option<TokenUsage> {
+        let known = self.input_tokens.is_some() || self.output_tokens.is_some();
+        let usage = TokenUsage {
+            cache_read: self.cache_read_tokens.map(count),
+            cache_write: self.cache_write_tokens.map(count),
+            reasoning: self.reasoning_tokens.map(count),
+            ..TokenUsage::new(
+                count(self.input_tokens.unwrap_or(0.0)),
+                count(self.output_tokens.unwrap_or(0.0)),
+            )
+        };
+        known.then_some(usage)
+    }
+
+    /// `requested_model` is the answer's where the provider names none.
+    pub fn into_answer(self, requested_model: &str) -> Answer {
+        Answer {
+            usage: self.usage(),
+            total_tokens: self.total_tokens.map(count),
+            content: self.content.unwrap_or_default(),
+            model: self.model.unwrap_or_else(|| requested_model.to_owned()),
+            finish_reason: self.finish_reason,
+            tool_calls: self.tool_calls.unwrap_or_default().into_iter().map(Into::into).collect(),
+            reasoning: self.reasoning.unwrap_or_default(),
+            reasoning_details: self.reasoning_details.unwrap_or_default(),
+        }
+    }
+}
+
+/// One item of a custom stream.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object with `delta`")]
+pub struct Chunk {
+    delta: Option<String>,
+    model: Option<String>,
+    #[serde(default)]
+    finish_reason: FinishReason,
+    reasoning: Option<String>,
+    /// Whole calls.
+    tool_calls: Option<Vec<CustomToolCall>>,
+    /// Set where the provider gives typed events, as `events` of an answer does.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    input: Option<Value>,
+    raw_input: Option<String>,
+    signature: Option<String>,
+    usage: Option<FullResponse>,
+}
+
+impl Chunk {
+    /// A typed event as the chunk that says the same.
+    fn untyped(mut self) -> Self {
+        match self.kind.as_deref() {
+            Some("reasoning") => self.reasoning = self.delta.take(),
+            Some("tool_use") => {
+                self.tool_calls = Some(vec![CustomToolCall {
+                    id: self.id.take(),
+                    name: self.name.take().unwrap_or_default(),
+                    arguments: self.input.take(),
+                    raw_arguments: self.raw_input.take(),
+                    signature: self.signature.take(),
+                }]);
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// Adds the events that the chunk stands for.
+    pub fn push_events(self, into: &mut Vec<StreamEvent>) {
+        let chunk = self.untyped();
+        let before = into.len();
+        into.extend(chunk.reasoning.filter(|text| !text.is_empty()).map(StreamEvent::Reasoning));
+        let calls = chunk.tool_calls.into_iter().flatten();
+        into.extend(calls.map(|call| StreamEvent::ToolCall(call.into())));
+        let text = TextChunk {
+            delta: chunk.delta.unwrap_or_default(),
+            model: chunk.model,
+            finish_reason: chunk.finish_reason,
+        };
+        // Typed events of another kind are no chunks of text.
+        if chunk.kind.is_some()
+            && into.len() > before
+            && text.delta.is_empty()
+            && text.finish_reason.word().is_none()
+        {
+            into.extend(text.model.map(StreamEvent::Model));
+        } else {
+            into.push(StreamEvent::Text(text));
+        }
+        into.extend(chunk.usage.and_then(|usage| usage.usage()).map(StreamEvent::Usage));
+    }
+}
