@@ -41,8 +41,29 @@ impl Strategy for ConsistentHash {
         tried: &[bool],
     ) -> Option<usize> {
         let open = candidates(targets, tried);
-        let Some(value) = input.hash() else { return pick_by_weight(open) };
+        match input.hash() {
+            Some(value) => self.nearest(hash_text(value), open),
+            None => pick_by_weight(open),
+        }
+    }
+
+    /// The distance between value and target; without a value, as `weighted` has it.
+    fn scores<S: TargetState>(&self, input: &PickInput<'_>, targets: &[Target<S>]) -> Vec<(usize, f64)> {
+        let Some(value) = input.hash() else { return scores_by_weight(targets) };
         let value = hash_text(value);
+        let distance = |(index, target): (usize, &Target<S>)| {
+            Some((index, -self.uniform(value, index)?.ln() / target.weight))
+        };
+        candidates(targets, &[]).filter_map(distance).collect()
+    }
+}
+
+impl ConsistentHash {
+    fn nearest<'a, S: 'a>(
+        &self,
+        value: u64,
+        open: impl Iterator<Item = (usize, &'a Target<S>)>,
+    ) -> Option<usize> {
         let mut best: Option<(usize, f64)> = None;
         for (index, target) in open {
             let u = self.uniform(value, index)?;
@@ -58,18 +79,6 @@ impl Strategy for ConsistentHash {
         best.map(|(index, _)| index)
     }
 
-    /// The distance between value and target; without a value, as `weighted` has it.
-    fn scores<S: TargetState>(&self, input: &PickInput<'_>, targets: &[Target<S>]) -> Vec<(usize, f64)> {
-        let Some(value) = input.hash() else { return scores_by_weight(targets) };
-        let value = hash_text(value);
-        let distance = |(index, target): (usize, &Target<S>)| {
-            Some((index, -self.uniform(value, index)?.ln() / target.weight))
-        };
-        candidates(targets, &[]).filter_map(distance).collect()
-    }
-}
-
-impl ConsistentHash {
     /// Between 0 and 1, both excluded.
     #[allow(clippy::cast_precision_loss)]
     fn uniform(&self, value: u64, index: usize) -> Option<f64> {
