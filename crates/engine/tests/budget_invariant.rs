@@ -1,5 +1,5 @@
-//! Whatever becomes of a gateway's calls, in whatever order: in the end the budgets hold nothing back, and have counted
-//! exactly what the usage log says.
+//! Budget invariants: whatever the outcomes of a gateway's calls and their order, in the end no reservation is held and
+//! the budgets have counted exactly what the usage log says.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -23,16 +23,16 @@ use serde_json::json;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// What the prompt of every call counts.
+/// The input tokens of every call.
 const PROMPT: u64 = 7;
 const MODELS: [&str; 2] = ["invariant-cheap", "invariant-dear"];
 const TIERS: [&str; 2] = ["free", "pro"];
 const FEATURES: [&str; 2] = ["search", "write"];
 
-/// How an attempt, or a stream from some place on, goes on.
+/// How an attempt ends, or a stream after its scripted chunks.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
-    /// With the counts, or without any.
+    /// Succeeds, with token counts or without.
     Done(Option<(u64, u64)>),
     Fail,
     Throw,
@@ -40,29 +40,30 @@ enum Fate {
     Panic,
 }
 
-/// What the providers do for one call.
+/// What the providers do with one call.
 #[derive(Debug, Clone)]
 struct Script {
-    /// Of the first provider, and of the one that the chain falls back to.
+    /// How the first provider opens, and how the second step of the chain does.
     opening: [Fate; 2],
     /// Chunks of a stream, each with the counts so far or without.
     chunks: Vec<Option<u64>>,
     ending: Fate,
-    /// Milliseconds before each of these.
+    /// Milliseconds before the opening and each chunk.
     pace: u64,
 }
 
-/// What the caller does.
+/// How the caller behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Caller {
     Wait,
-    /// The signal fires after so many milliseconds.
+    /// Aborts its signal after so many milliseconds.
     Cancel(u64),
-    /// The call's future is dropped: its thread has gone.
+    /// Drops the call's future after so many milliseconds, as when its thread ends.
     Drop(u64),
-    /// Stops reading after so many events.
-    Leave(usize),
-    Abandon(usize),
+    /// Closes the stream after so many events.
+    Close(usize),
+    /// Drops the stream after so many events, without closing it.
+    DropStream(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -79,13 +80,13 @@ struct Plan {
     max_tokens: Option<u64>,
 }
 
-/// A provider that does what the script of a call says.
+/// A provider that follows the script of each call.
 struct Scripted {
     step: usize,
     scripts: Arc<Vec<Script>>,
 }
 
-async fn fated(fate: Fate) -> Result<Option<TokenUsage>, Failure> {
+async fn end_with(fate: Fate) -> Result<Option<TokenUsage>, Failure> {
     match fate {
         Fate::Done(usage) => Ok(usage.map(|(input, output)| TokenUsage::new(input, output))),
         Fate::Fail => Err(GatewayError::provider_response("scripted", 500, "failed").into()),
@@ -93,12 +94,12 @@ async fn fated(fate: Fate) -> Result<Option<TokenUsage>, Failure> {
             Err(Failure::Foreign(ForeignError { message: "thrown".into(), ..ForeignError::default() }))
         }
         Fate::Hang => std::future::pending().await,
-        // A panic without its message on stderr.
+        // Panics without a message on stderr.
         Fate::Panic => std::panic::resume_unwind(Box::new("scripted")),
     }
 }
 
-/// No provider answers with more than it was asked for.
+/// Real providers never exceed `max_tokens`.
 fn within_cap(usage: TokenUsage, call: &ProviderCall) -> TokenUsage {
     TokenUsage { output: usage.output.min(call.max_tokens.unwrap_or(u64::MAX)), ..usage }
 }
@@ -116,7 +117,7 @@ impl Provider for Scripted {
         Box::pin(async move {
             let script = &self.scripts[call.request.js_call_id as usize];
             sleep(Duration::from_millis(script.pace)).await;
-            let usage = fated(script.opening[self.step]).await?;
+            let usage = end_with(script.opening[self.step]).await?;
             Ok(Answer {
                 content: "word ".repeat(script.chunks.len()),
                 model: call.model.clone(),
@@ -130,7 +131,7 @@ impl Provider for Scripted {
         Box::pin(async move {
             let script = self.scripts[call.request.js_call_id as usize].clone();
             sleep(Duration::from_millis(script.pace)).await;
-            fated(script.opening[self.step]).await?;
+            end_with(script.opening[self.step]).await?;
             Ok(OpenedStream::new(ScriptedEvents { script, call: call.clone(), sent: 0 }))
         })
     }
@@ -147,7 +148,7 @@ impl EventSource for ScriptedEvents {
         Box::pin(async move {
             sleep(Duration::from_millis(self.script.pace)).await;
             let Some(&output) = self.script.chunks.get(self.sent) else {
-                let usage = fated(self.script.ending).await?;
+                let usage = end_with(self.script.ending).await?;
                 into.push(StreamEvent::finish(FinishReason::Word("stop".into())));
                 into.extend(usage.map(|usage| StreamEvent::Usage(within_cap(usage, &self.call))));
                 return Ok(false);
@@ -166,11 +167,11 @@ impl EventSource for ScriptedEvents {
 }
 
 #[derive(Default)]
-struct Notes {
+struct RecordedLog {
     entries: Mutex<Vec<UsageLog>>,
 }
 
-impl Observer for Notes {
+impl Observer for RecordedLog {
     fn usage(&self, entry: UsageLog) {
         self.entries.lock().unwrap().push(entry);
     }
@@ -218,17 +219,17 @@ fn request(index: usize, plan: &Plan) -> ChatRequest {
     }
 }
 
-/// Reads as the plan says; the stream is dropped at the end.
+/// Reads the stream as the caller of the plan does, then drops it.
 async fn read(mut stream: GatewayStream, caller: Caller) -> Result<(), Failure> {
     let mut events = Vec::new();
     loop {
         match caller {
-            Caller::Leave(after) if events.len() >= after => {
+            Caller::Close(after) if events.len() >= after => {
                 stream.close(CloseReason::ReaderLeft).await;
                 stream.summary();
                 return Ok(());
             }
-            Caller::Abandon(after) if events.len() >= after => return Ok(()),
+            Caller::DropStream(after) if events.len() >= after => return Ok(()),
             _ => {}
         }
         if !stream.next(&mut events).await? {
@@ -237,14 +238,14 @@ async fn read(mut stream: GatewayStream, caller: Caller) -> Result<(), Failure> 
     }
 }
 
-/// `None`: refused, so that nothing is logged.
-async fn run(gateway: Arc<Gateway>, index: usize, plan: Plan, notes: Arc<Notes>) -> Option<()> {
+/// Makes the planned call. `None`: a budget refused it, so that nothing is logged.
+async fn run(gateway: Arc<Gateway>, index: usize, plan: Plan, log: Arc<RecordedLog>) -> Option<()> {
     sleep(Duration::from_millis(plan.at)).await;
     let cancel = CancellationToken::new();
-    let context = CallContext { observer: notes.clone(), gateway_observer: notes, cancel: cancel.clone() };
+    let context = CallContext { observer: log.clone(), gateway_observer: log, cancel: cancel.clone() };
     let caller = plan.caller;
     let (request, streams) = (request(index, &plan), plan.streams);
-    // A task of its own: a panic ends it and no other.
+    // A task of its own, so that a panic ends no other call.
     let mut call = tokio::spawn(async move {
         if streams {
             read(gateway.chat_stream(request, context).await?, caller).await
@@ -252,12 +253,12 @@ async fn run(gateway: Arc<Gateway>, index: usize, plan: Plan, notes: Arc<Notes>)
             gateway.chat(request, context).await.map(|_| ())
         }
     });
-    // Nobody waits for ever.
-    let patience = match caller {
+    // A script may hang: every caller gives up in the end.
+    let give_up_after = match caller {
         Caller::Cancel(after) | Caller::Drop(after) => after,
         _ => 500,
     };
-    let result = match tokio::time::timeout(Duration::from_millis(patience), &mut call).await {
+    let result = match tokio::time::timeout(Duration::from_millis(give_up_after), &mut call).await {
         Ok(result) => result,
         Err(_) => {
             if matches!(caller, Caller::Drop(_)) {
@@ -297,14 +298,14 @@ fn check(plans: Vec<Plan>, budgets: &[BudgetPolicy]) -> Result<(), TestCaseError
     prices();
     let scripts = Arc::new(plans.iter().map(|plan| plan.script.clone()).collect::<Vec<_>>());
     let gateway = Arc::new(gateway(scripts, budgets));
-    let notes = Arc::new(Notes::default());
+    let log = Arc::new(RecordedLog::default());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let admitted = runtime.block_on(async {
         let calls: Vec<_> = plans
             .into_iter()
             .enumerate()
-            .map(|(index, plan)| tokio::spawn(run(gateway.clone(), index, plan, notes.clone())))
+            .map(|(index, plan)| tokio::spawn(run(gateway.clone(), index, plan, log.clone())))
             .collect();
         let mut admitted = 0;
         for call in calls {
@@ -313,7 +314,7 @@ fn check(plans: Vec<Plan>, budgets: &[BudgetPolicy]) -> Result<(), TestCaseError
         admitted
     });
 
-    let entries = notes.entries.lock().unwrap();
+    let entries = log.entries.lock().unwrap();
     prop_assert_eq!(entries.len(), admitted, "one entry for each call that was admitted");
     let ids: HashSet<&str> = entries.iter().map(|entry| entry.figures.request_id.as_str()).collect();
     prop_assert_eq!(ids.len(), entries.len());
@@ -331,16 +332,16 @@ fn check(plans: Vec<Plan>, budgets: &[BudgetPolicy]) -> Result<(), TestCaseError
     Ok(())
 }
 
-/// A strict limit is never passed.
+/// A strict budget never exceeds its limit.
 fn check_strict(policy: &BudgetPolicy, entries: &[UsageLog]) -> Result<(), TestCaseError> {
     if policy.enforcement != gateway_model::config::Enforcement::Strict {
         return Ok(());
     }
-    // Without a key each value has a count of its own.
+    // A scope without a key counts each value on its own.
     let values = |entry: &UsageLog| {
         (entry.call.labels.user_tier.clone(), entry.call.labels.feature.clone(), entry.figures.model.clone())
     };
-    let one = |a: &UsageLog, b: &UsageLog| {
+    let counted_together = |a: &UsageLog, b: &UsageLog| {
         use gateway_model::config::ScopeKind::{Feature, Global, Model, User};
         let (a, b) = (values(a), values(b));
         match policy.scope.kind {
@@ -351,7 +352,7 @@ fn check_strict(policy: &BudgetPolicy, entries: &[UsageLog]) -> Result<(), TestC
         }
     };
     for entry in entries.iter().filter(|entry| applies(policy, entry)) {
-        let used = sum(entries.iter().filter(|other| one(entry, other)));
+        let used = sum(entries.iter().filter(|other| counted_together(entry, other)));
         if let Some(limit) = policy.limits.max_total_tokens {
             prop_assert!(used.input_tokens + used.output_tokens <= limit, "{}: {:?}", policy.name, used);
         }
@@ -378,8 +379,8 @@ fn caller() -> impl Strategy<Value = Caller> {
         4 => Just(Caller::Wait),
         1 => (0..40u64).prop_map(Caller::Cancel),
         1 => (1..40u64).prop_map(Caller::Drop),
-        1 => (0..8usize).prop_map(Caller::Leave),
-        1 => (0..8usize).prop_map(Caller::Abandon),
+        1 => (0..8usize).prop_map(Caller::Close),
+        1 => (0..8usize).prop_map(Caller::DropStream),
     ]
 }
 
@@ -401,7 +402,7 @@ prop_compose! {
         at in 0..60u64,
         (streams, chain) in any::<(bool, bool)>(),
         (model, tier, feature) in (0..2usize, 0..2usize, 0..2usize),
-        // Above what eight words count.
+        // More tokens than eight words have.
         max_tokens in prop::option::of(30..300u64),
     ) -> Plan {
         Plan { script, caller, at, streams, chain, model, tier, feature, max_tokens }
@@ -418,7 +419,7 @@ fn budget() -> impl Strategy<Value = serde_json::Value> {
         Just(json!({"type": "model"})),
         Just(json!({"type": "model", "key": "invariant-dear"})),
     ];
-    // From limits that the first call meets to some that no call does.
+    // From limits that the first call exceeds to limits that no call reaches.
     let limits = prop_oneof![
         (50..5_000u64).prop_map(|limit| json!({"maxTotalTokens": limit})),
         (1..200u64).prop_map(|limit| json!({"maxCostUsd": limit as f64 / 1e3, "warnAt": 0.5})),
@@ -446,7 +447,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn budgets_and_usage_log_agree_and_nothing_stays_reserved(
+    fn budgets_match_the_usage_log_and_release_every_reservation(
         plans in prop::collection::vec(plan(), 1..30),
         budgets in prop::collection::vec(budget(), 1..4),
     ) {
@@ -469,15 +470,15 @@ fn plan_of(opening: Fate, ending: Fate, caller: Caller, streams: bool) -> Plan {
     }
 }
 
-/// What a call holds while it is under way.
-async fn held(gateway: &Gateway) -> u64 {
+/// The tokens that calls in flight have reserved.
+async fn reserved_tokens(gateway: &Gateway) -> u64 {
     sleep(Duration::from_millis(20)).await;
     let (_, reserved) = gateway.budgets().reserved()[0];
     reserved.input_tokens + reserved.output_tokens
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_holds_its_estimate_exactly_as_long_as_it_lasts() {
+async fn reservation_is_held_exactly_as_long_as_its_call_lasts() {
     prices();
     let done = Fate::Done(Some((5, 5)));
     let ways = [
@@ -492,11 +493,11 @@ async fn a_call_holds_its_estimate_exactly_as_long_as_it_lasts() {
             "scope": {"type": "global"}, "window": "day", "limits": {"maxTotalTokens": 1_000_000}, "enforcement": "hard",
         })]);
         let gateway = Arc::new(gateway(Arc::new(vec![plan.script.clone()]), &budgets));
-        let notes = Arc::new(Notes::default());
-        let running = tokio::spawn(run(gateway.clone(), 0, plan, notes.clone()));
-        assert!(held(&gateway).await >= 100, "{way}");
+        let log = Arc::new(RecordedLog::default());
+        let running = tokio::spawn(run(gateway.clone(), 0, plan, log.clone()));
+        assert!(reserved_tokens(&gateway).await >= 100, "{way}");
         running.await.unwrap();
-        assert_eq!(held(&gateway).await, 0, "{way}");
-        assert_eq!(notes.entries.lock().unwrap().len(), 1, "{way}");
+        assert_eq!(reserved_tokens(&gateway).await, 0, "{way}");
+        assert_eq!(log.entries.lock().unwrap().len(), 1, "{way}");
     }
 }

@@ -89,7 +89,7 @@ impl Fixture {
         deliveries.into_iter().for_each(|delivery| self.server.deliver(delivery));
     }
 
-    /// The keys of the next `count` requests.
+    /// The keys of the next `count` requests, a letter each.
     async fn keys(&self, count: usize) -> String {
         let mut keys = String::new();
         for _ in 0..count {
@@ -131,8 +131,8 @@ fn error(failure: Failure) -> GatewayError {
     }
 }
 
-/// Moves the clock without waiting; connections go on as before.
-async fn later(seconds: u64) {
+/// Advances the clock without waiting; connections are not affected.
+async fn advance_clock(seconds: u64) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(seconds)).await;
     tokio::time::resume();
@@ -157,7 +157,7 @@ async fn unauthorized_key_cools_down_for_a_minute() {
     }
     assert_eq!(on.keys(5).await, "ABCBC");
     assert_eq!(on.in_cooldown(), ["A "]);
-    later(61).await;
+    advance_clock(61).await;
     on.deliver([answer(), answer(), answer()]);
     for _ in 0..3 {
         on.chat("m").await.unwrap();
@@ -180,9 +180,9 @@ async fn rate_limited_key_cools_down_for_its_model_until_retry_after() {
     on.chat("other").await.unwrap();
     on.chat("other").await.unwrap();
     assert_eq!(on.keys(2).await, "AB");
-    later(20).await;
+    advance_clock(20).await;
     assert_eq!(on.in_cooldown(), ["A m"]);
-    later(11).await;
+    advance_clock(11).await;
     assert!(on.in_cooldown().is_empty());
 }
 
@@ -199,8 +199,9 @@ async fn retry_delay_in_an_error_body_is_the_cooldown() {
     on.deliver([reply(429, &[], &quota.to_string()), reply(400, &[], &wrong.to_string())]);
     assert_eq!(on.chat("m").await.unwrap_err().kind, ErrorKind::ProviderAuth);
     let states = on.provider.keys();
-    let told: Vec<_> = states.iter().map(|state| state.cooldown_ms.unwrap().div_ceil(1_000)).collect();
-    assert_eq!((on.in_cooldown(), told), (vec!["A m".to_owned(), "B ".to_owned()], vec![34, 60]));
+    let cooldown_seconds: Vec<_> =
+        states.iter().map(|state| state.cooldown_ms.unwrap().div_ceil(1_000)).collect();
+    assert_eq!((on.in_cooldown(), cooldown_seconds), (vec!["A m".to_owned(), "B ".to_owned()], vec![34, 60]));
 }
 
 #[tokio::test]
@@ -212,7 +213,7 @@ async fn nothing_is_sent_while_all_keys_cool_down() {
         assert_eq!((error.kind, error.http_status), (ErrorKind::ProviderAuth, 401));
     }
     assert_eq!(on.keys(3).await, "ABC");
-    // There is nothing to answer with: a request would wait, and end with a timeout.
+    // The server has no answer left: a request would end with a timeout instead.
     assert_eq!(
         direct::list_models(&*on.provider).await.map_err(error).unwrap_err().kind,
         ErrorKind::ProviderAuth

@@ -1,29 +1,30 @@
-//! The gateway's own limits, at the servers that they protect.
+//! Concurrency and rate limits, measured at the upstreams that they protect.
 
 use futures::future::join_all;
 use gateway_model::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, ask, begin, entry, until};
+use crate::rig::{Rig, entry, request, start_all, wait_until};
 use crate::upstream::{Play, Upstream};
 
 #[tokio::test]
-async fn no_more_calls_at_once_than_allowed_and_those_that_wait_come_in_their_order() {
+async fn concurrency_permits_bound_calls_in_flight_and_are_granted_in_fifo_order() {
     for at_once in [1, 4] {
         let server = Upstream::start(Play::Healthy, 1).await;
         let one = [entry("a", &server, json!({"maxConcurrency": at_once}))];
         let rig = Rig::new(&one, json!({"provider": "a"}), json!({}));
         let call = |number: usize| {
             let rig = rig.clone();
-            async move { rig.call(ask(&number.to_string()), number % 2 == 1).await.map(drop) }
+            async move { rig.call(request(&number.to_string()), number % 2 == 1).await.map(drop) }
         };
-        for result in join_all(begin((0..64).map(call)).await).await {
+        for result in join_all(start_all((0..64).map(call)).await).await {
             result.unwrap();
         }
-        assert_eq!((server.count(), server.most_at_once()), (64, at_once));
+        assert_eq!((server.request_count(), server.most_at_once()), (64, at_once));
         if at_once == 1 {
-            let came: Vec<usize> = server.asked().iter().map(|asked| asked.text.parse().unwrap()).collect();
-            assert!(came.is_sorted(), "{came:?}");
+            let arrived: Vec<usize> =
+                server.requests().iter().map(|request| request.text.parse().unwrap()).collect();
+            assert!(arrived.is_sorted(), "{arrived:?}");
         }
         rig.assert_idle().await;
         rig.assert_one_entry_per_call(64);
@@ -31,75 +32,79 @@ async fn no_more_calls_at_once_than_allowed_and_those_that_wait_come_in_their_or
 }
 
 #[tokio::test]
-async fn a_permit_is_held_as_long_as_a_stream_goes_on() {
+async fn stream_holds_its_concurrency_permit_until_it_ends() {
     let server = Upstream::start(Play::StallingLate, 1).await;
     let one = [entry("a", &server, json!({"maxConcurrency": 1}))];
     let rig = Rig::new(&one, json!({"provider": "a"}), json!({}));
-    let request = |text: &str| gateway_model::ChatRequest::from_json(&ask(text).to_string()).unwrap();
+    let chat_request =
+        |text: &str| gateway_model::ChatRequest::from_json(&request(text).to_string()).unwrap();
     let context = rig.context(&Default::default());
-    let stream = rig.gateway.chat_stream(request("first"), context).await.unwrap();
+    let stream = rig.gateway.chat_stream(chat_request("first"), context).await.unwrap();
     let second = {
         let rig = rig.clone();
-        begin([async move { rig.call(ask("second"), false).await }]).await.remove(0)
+        start_all([async move { rig.call(request("second"), false).await }]).await.remove(0)
     };
     server.play(Play::Healthy);
-    assert_eq!(server.count(), 1);
+    assert_eq!(server.request_count(), 1);
     drop(stream);
     second.await.unwrap();
-    until(|| server.left() == 1).await;
-    assert_eq!(server.count(), 2);
+    wait_until(|| server.disconnects() == 1).await;
+    assert_eq!(server.request_count(), 2);
     rig.assert_idle().await;
 }
 
-fn is_limited(error: &gateway_model::GatewayError, limit: &str) {
+fn assert_rate_limited(error: &gateway_model::GatewayError, limit: &str) {
     let details = error.details.as_ref().unwrap();
     let wait = details["retryAfterMs"].as_u64().unwrap();
     assert_eq!(
         (error.kind, error.http_status, &details["limit"]),
         (ErrorKind::RateLimited, 429, &json!(limit))
     );
-    // Two in a minute: one in each half.
+    // A token bucket of two per minute refills one token in half a minute.
     assert!(wait > 0 && wait <= 30_000, "{wait}");
 }
 
 #[tokio::test]
-async fn above_an_entrys_rate_nothing_is_sent() {
+async fn entry_rate_limit_refuses_calls_before_they_are_sent() {
     let server = Upstream::start(Play::Healthy, 1).await;
     let one = [entry("a", &server, json!({"rateLimit": {"requestsPerMinute": 2}}))];
     let rig = Rig::new(&one, json!({"provider": "a"}), json!({}));
     for stream in [false, true] {
-        rig.call(ask("hi"), stream).await.unwrap();
+        rig.call(request("hi"), stream).await.unwrap();
     }
     for stream in [false, true] {
-        is_limited(&rig.call(ask("hi"), stream).await.unwrap_err(), "rateLimit.requestsPerMinute");
+        assert_rate_limited(
+            &rig.call(request("hi"), stream).await.unwrap_err(),
+            "rateLimit.requestsPerMinute",
+        );
     }
-    assert_eq!(server.count(), 2);
+    assert_eq!(server.request_count(), 2);
     rig.assert_idle().await;
     rig.assert_one_entry_per_call(4);
 }
 
 #[tokio::test]
-async fn users_have_limits_of_their_own() {
+async fn each_user_has_a_token_bucket_of_its_own() {
     let server = Upstream::start(Play::Healthy, 1).await;
     let settings = json!({"settings": {"limits": {"requestsPerMinute": 2}}});
     let rig = Rig::new(&[entry("a", &server, json!({}))], json!({"provider": "a"}), settings);
     let of = |user: Value| {
-        let mut request = ask("hi");
+        let mut request = request("hi");
         request["userId"] = user;
         rig.call(request, false)
     };
     for user in [json!("one"), json!("two"), Value::Null] {
         of(user.clone()).await.unwrap();
         of(user.clone()).await.unwrap();
-        is_limited(&of(user).await.unwrap_err(), "limits.requestsPerMinute");
+        assert_rate_limited(&of(user).await.unwrap_err(), "limits.requestsPerMinute");
     }
-    assert_eq!(server.count(), 6);
+    assert_eq!(server.request_count(), 6);
     rig.assert_idle().await;
 }
 
-/// What was not sent is no attempt: it costs nothing of the retry budget, and nothing of `maxAttempts`.
+/// A call that was not sent is no attempt: it costs neither retry budget nor `maxAttempts`.
 #[tokio::test]
-async fn a_pool_skips_a_target_over_its_limit() {
+async fn pool_skips_a_rate_limited_target_at_no_cost_to_retry_budget_or_max_attempts() {
     let (a, b) = (Upstream::start(Play::Healthy, 1).await, Upstream::start(Play::Healthy, 2).await);
     let entries = [
         entry("a", &a, json!({"rateLimit": {"requestsPerMinute": 1}, "priority": 0})),
@@ -110,26 +115,26 @@ async fn a_pool_skips_a_target_over_its_limit() {
     let settings = json!({"settings": {"retryBudget": {"ratio": 0, "reserve": 0}}});
     let rig = Rig::new(&entries, target, settings);
     for number in 0..10 {
-        rig.call(ask("hi"), number % 2 == 1).await.unwrap();
+        rig.call(request("hi"), number % 2 == 1).await.unwrap();
     }
-    assert_eq!((a.count(), b.count()), (1, 9));
-    until(|| rig.health("a").in_flight == 0).await;
+    assert_eq!((a.request_count(), b.request_count()), (1, 9));
+    wait_until(|| rig.health("a").in_flight == 0).await;
     rig.assert_one_entry_per_call(10);
 }
 
 #[tokio::test]
-async fn time_spent_in_the_queue_is_not_the_targets_failure() {
+async fn timeout_in_the_permit_queue_does_not_count_against_the_circuit_breaker() {
     let server = Upstream::start(Play::Slow, 1).await;
     let fields = json!({"maxConcurrency": 1, "breaker": {"failureThreshold": 1}});
     let rig = Rig::new(&[entry("a", &server, fields)], json!({"provider": "a"}), json!({}));
-    let hasty = |number: usize| {
-        let (rig, mut request) = (rig.clone(), ask(&format!("call {number}")));
+    let impatient_call = |number: usize| {
+        let (rig, mut request) = (rig.clone(), request(&format!("call {number}")));
         request["timeoutMs"] = json!(150);
         async move { rig.call(request, false).await }
     };
-    let answers = futures::future::join_all((0..40).map(hasty)).await;
+    let answers = futures::future::join_all((0..40).map(impatient_call)).await;
     assert!(answers.iter().any(Result::is_ok) && answers.iter().any(Result::is_err));
     assert_eq!(rig.state("a"), gateway_engine::routing::health::BreakerState::Closed);
     rig.assert_idle().await;
-    rig.call(ask("later"), false).await.unwrap();
+    rig.call(request("later"), false).await.unwrap();
 }

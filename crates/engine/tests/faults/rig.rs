@@ -1,4 +1,4 @@
-//! A gateway over played servers, its usage log, and what must hold when its calls are over.
+//! A gateway over scripted upstreams, its usage log, and the invariants that must hold once its calls are over.
 
 use std::collections::{BTreeMap, HashSet};
 use std::future::poll_fn;
@@ -25,11 +25,11 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::upstream::{SAYS, Upstream};
+use crate::upstream::{ANSWER_TEXT, Upstream};
 
 pub const MODEL: &str = "faults-model";
-/// Far longer than anything here takes.
-const LOST: Duration = Duration::from_secs(30);
+/// Far longer than any test takes; a wait that reaches it has failed.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 pub struct Log(Mutex<Vec<UsageLog>>);
@@ -47,8 +47,8 @@ impl Log {
         self.0.lock().unwrap().clone()
     }
 
-    /// Entries of calls, and of hedge losers.
-    pub fn calls_and_losers(&self) -> (Vec<UsageLog>, Vec<UsageLog>) {
+    /// The entries of calls, then those of hedge losers.
+    pub fn calls_and_hedge_losers(&self) -> (Vec<UsageLog>, Vec<UsageLog>) {
         self.entries().into_iter().partition(|entry| entry.call.error_code.as_deref() != Some("HEDGE_LOST"))
     }
 }
@@ -60,7 +60,7 @@ pub struct Rig {
     providers: Providers,
 }
 
-/// An entry for a server. `fields` are its own.
+/// A provider entry for a server; `fields` replace or add.
 pub fn entry(name: &str, server: &Upstream, fields: Value) -> Value {
     let mut entry = json!({
         "name": name, "provider": "openai", "baseUrl": server.url, "models": [MODEL], "timeoutMs": 20_000,
@@ -88,20 +88,22 @@ pub fn parse(raw: &Value) -> (Providers, GatewayConfig) {
 }
 
 impl Rig {
-    /// `target`: of the only rule.
-    pub fn new(entries: &[Value], target: Value, more: Value) -> Self {
-        let mut raw = raw(entries, target);
-        let fields = raw.as_object_mut().unwrap();
-        for (name, value) in more.as_object().unwrap() {
-            match name.as_str() {
-                "hedge" => fields["routes"][0]["hedge"] = value.clone(),
-                _ => drop(fields.insert(name.clone(), value.clone())),
-            }
-        }
-        Self::of(&raw)
+    /// A gateway whose only rule has this target; `fields` replace or add fields of the configuration.
+    pub fn new(entries: &[Value], target: Value, fields: Value) -> Self {
+        Self::with_hedge(entries, target, Value::Null, fields)
     }
 
-    pub fn of(raw: &Value) -> Self {
+    /// As [`Rig::new`], with `hedge` for the rule.
+    pub fn with_hedge(entries: &[Value], target: Value, hedge: Value, fields: Value) -> Self {
+        let mut raw = raw_config(entries, target);
+        if !hedge.is_null() {
+            raw["routes"][0]["hedge"] = hedge;
+        }
+        raw.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        Self::from_config(&raw)
+    }
+
+    pub fn from_config(raw: &Value) -> Self {
         static PRICES: Once = Once::new();
         PRICES.call_once(|| {
             let pricing = ModelPricing { input_per_1k_tokens: 0.000_15, output_per_1k_tokens: 0.000_6 };
@@ -113,8 +115,8 @@ impl Rig {
         Self { gateway: Arc::new(gateway), log: Arc::default(), providers }
     }
 
-    /// The gateway that another configuration makes of this one; the log is the same.
-    pub fn reloaded(&self, raw: &Value) -> Self {
+    /// The gateway after a reload with another configuration; it writes to the same log.
+    pub fn reload_with(&self, raw: &Value) -> Self {
         let (providers, config) = parse(raw);
         let GatewayConfig { routes, fallback_chains, budgets, settings, .. } = config;
         let gateway = Gateway::reload_from(
@@ -136,7 +138,7 @@ impl Rig {
         self.call_until(request, stream, &CancellationToken::new()).await
     }
 
-    /// A call, read to its end.
+    /// Makes a call and reads it to its end.
     pub async fn call_until(
         &self,
         request: Value,
@@ -157,7 +159,7 @@ impl Rig {
         Ok(summary)
     }
 
-    /// So many calls, some at once, every other one a stream.
+    /// Makes `calls` calls, `at_once` of them concurrently; every other one is a stream.
     pub async fn load(&self, calls: usize, at_once: usize) -> Tally {
         let next = Arc::new(AtomicUsize::new(0));
         let mut workers = JoinSet::new();
@@ -170,12 +172,12 @@ impl Rig {
                     if number >= calls {
                         return tally;
                     }
-                    tally.count(rig.call(ask(&format!("call {number}")), number % 2 == 1).await);
+                    tally.count(rig.call(request(&format!("call {number}")), number % 2 == 1).await);
                 }
             });
         }
         let mut all = Tally::default();
-        for tally in tokio::time::timeout(LOST * 3, workers.join_all()).await.unwrap() {
+        for tally in tokio::time::timeout(GIVE_UP_AFTER * 3, workers.join_all()).await.unwrap() {
             all.answered += tally.answered;
             all.failed.extend(tally.failed);
             all.ids.extend(tally.ids);
@@ -191,12 +193,13 @@ impl Rig {
         self.health(name).state
     }
 
-    /// Takes one of an entry's permits.
-    pub async fn permit(&self, name: &str) -> Permit {
+    /// Takes one of an entry's concurrency permits, which is held until the returned value is dropped.
+    pub async fn take_permit(&self, name: &str) -> Permit {
         self.providers[name].limits.admit(name, |_| 0, None).await.unwrap().unwrap()
     }
 
-    fn held(&self) -> Option<String> {
+    /// Describes the first permit, shared call or reservation that is still held.
+    fn first_leak(&self) -> Option<String> {
         for report in self.gateway.health() {
             if report.in_flight > 0 {
                 return Some(format!("{} in flight at {}", report.in_flight, report.provider));
@@ -216,15 +219,19 @@ impl Rig {
         reserved.filter(|(_, held)| *held != BudgetUsage::default()).map(|held| format!("{held:?}")).next()
     }
 
-    /// Nothing is held once all is over; tasks that were given up may take a moment to go.
+    /// Waits until no permit, shared call or reservation is held: cancelled tasks may need a moment to end.
     pub async fn assert_idle(&self) {
-        let quiet = until(|| self.held().is_none());
-        assert!(tokio::time::timeout(LOST, quiet).await.is_ok(), "still held: {:?}", self.held());
+        let idle = wait_until(|| self.first_leak().is_none());
+        assert!(
+            tokio::time::timeout(GIVE_UP_AFTER, idle).await.is_ok(),
+            "still held: {:?}",
+            self.first_leak()
+        );
     }
 
-    /// Each call has one entry, and budgets have counted what the entries say.
+    /// Each call has exactly one entry in the usage log, and budgets have counted what the entries say.
     pub fn assert_one_entry_per_call(&self, calls: usize) {
-        let (entries, _) = self.log.calls_and_losers();
+        let (entries, _) = self.log.calls_and_hedge_losers();
         let ids: HashSet<_> = entries.iter().map(|entry| &entry.figures.request_id).collect();
         assert_eq!((entries.len(), ids.len()), (calls, calls), "entries and ids for {calls} calls");
         let all = self.log.entries();
@@ -241,7 +248,7 @@ impl Rig {
     }
 }
 
-pub fn raw(entries: &[Value], target: Value) -> Value {
+pub fn raw_config(entries: &[Value], target: Value) -> Value {
     json!({
         "providers": entries,
         "routes": [{"name": "all", "match": {}, "target": target}],
@@ -249,7 +256,7 @@ pub fn raw(entries: &[Value], target: Value) -> Value {
     })
 }
 
-pub fn ask(text: &str) -> Value {
+pub fn request(text: &str) -> Value {
     json!({"messages": [{"role": "user", "content": text}], "maxTokens": 50})
 }
 
@@ -260,11 +267,11 @@ pub fn error(failure: Failure) -> GatewayError {
     }
 }
 
-/// What became of many calls.
+/// The outcomes of many calls.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub answered: usize,
-    /// Codes.
+    /// Error codes.
     pub failed: Vec<String>,
     ids: HashSet<String>,
 }
@@ -273,7 +280,7 @@ impl Tally {
     fn count(&mut self, result: Result<GatewayResponse, GatewayError>) {
         let id = match result {
             Ok(response) => {
-                assert_eq!(response.answer.content, SAYS);
+                assert_eq!(response.answer.content, ANSWER_TEXT);
                 self.answered += 1;
                 response.figures.request_id
             }
@@ -286,8 +293,8 @@ impl Tally {
     }
 }
 
-/// How often each code came.
-pub fn codes(failed: &[String]) -> BTreeMap<&str, usize> {
+/// How often each error code occurred.
+pub fn count_codes(failed: &[String]) -> BTreeMap<&str, usize> {
     let mut codes = BTreeMap::new();
     for code in failed {
         *codes.entry(&**code).or_default() += 1;
@@ -295,31 +302,31 @@ pub fn codes(failed: &[String]) -> BTreeMap<&str, usize> {
     codes
 }
 
-pub async fn until(what: impl Fn() -> bool) {
+pub async fn wait_until(what: impl Fn() -> bool) {
     let wait = async {
         while !what() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    assert!(tokio::time::timeout(LOST, wait).await.is_ok(), "it never came to that");
+    assert!(tokio::time::timeout(GIVE_UP_AFTER, wait).await.is_ok(), "the condition never held");
 }
 
-pub type Begun<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub type StartedCall<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Begins all of them, in their order: each is as far as it comes without waiting.
-pub async fn begin<T, F>(futures: impl IntoIterator<Item = F>) -> Vec<Begun<T>>
+/// Polls each future once, in order: each has started and waits.
+pub async fn start_all<T, F>(futures: impl IntoIterator<Item = F>) -> Vec<StartedCall<T>>
 where
     F: Future<Output = T> + Send + 'static,
 {
-    let mut begun: Vec<Begun<T>> = Vec::new();
+    let mut started: Vec<StartedCall<T>> = Vec::new();
     for future in futures {
-        let mut future: Begun<T> = Box::pin(future);
+        let mut future: StartedCall<T> = Box::pin(future);
         poll_fn(|context| {
             assert!(future.as_mut().poll(context).is_pending());
             Poll::Ready(())
         })
         .await;
-        begun.push(future);
+        started.push(future);
     }
-    begun
+    started
 }

@@ -1,4 +1,4 @@
-//! A server of OpenAI's format that plays what a test asks of it, and keeps a list of what it was asked.
+//! A server in OpenAI's format that behaves as a test tells it to and records the requests it received.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -18,33 +18,33 @@ const LATENCY: Duration = Duration::from_millis(3);
 #[derive(Debug, Clone, PartialEq)]
 pub enum Play {
     Healthy,
-    /// Answers right, after twenty times as long.
+    /// Answers correctly, after twenty times [`LATENCY`].
     Slow,
     /// A 500 each time.
     Failing,
-    /// A 500 for so many of a hundred.
+    /// A 500 for this percentage of the requests.
     Flaky(u32),
-    /// The connection is reset in an answer's place.
+    /// Resets the connection instead of answering.
     Resetting,
-    /// The head and a part of the body, which says nothing yet, then silence.
+    /// Sends the head and a part of the body without any content, then nothing more.
     Stalling,
-    /// As [`Play::Stalling`], but a stream says something first.
+    /// As [`Play::Stalling`], but a stream sends its first content before it stalls.
     StallingLate,
-    /// Fails for a second, is healthy for the next, and so on.
+    /// Fails for a second, is healthy for the next second, and so on.
     Flapping,
     /// This status, with this header.
     Status(u16, &'static str),
     /// Refuses this key with a 401.
     Refusing(&'static str),
-    /// Answers when it is told to ([`Upstream::release`]).
+    /// Answers once the test calls [`Upstream::release`].
     Held,
-    /// One of the faults, by chance.
+    /// Healthy or one of the faults, at random.
     Any,
 }
 
-/// A request, as it came.
+/// A request, as it arrived.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ReceivedRequest {
     pub at: Instant,
     pub stream: bool,
     pub key: String,
@@ -61,13 +61,13 @@ struct State {
     play: Mutex<Play>,
     chance: Mutex<SmallRng>,
     started: Instant,
-    asked: Mutex<Vec<Asked>>,
-    /// Lists of models that were given.
-    checks: AtomicUsize,
+    requests: Mutex<Vec<ReceivedRequest>>,
+    /// Lists of models that were sent.
+    model_lists: AtomicUsize,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
     /// Requests whose client closed the connection before they were answered.
-    left: AtomicUsize,
+    disconnects: AtomicUsize,
     released: watch::Sender<bool>,
 }
 
@@ -79,11 +79,11 @@ impl Upstream {
             play: Mutex::new(play),
             chance: Mutex::new(SmallRng::seed_from_u64(seed)),
             started: Instant::now(),
-            asked: Mutex::default(),
-            checks: AtomicUsize::new(0),
+            requests: Mutex::default(),
+            model_lists: AtomicUsize::new(0),
             at_once: AtomicUsize::new(0),
             most_at_once: AtomicUsize::new(0),
-            left: AtomicUsize::new(0),
+            disconnects: AtomicUsize::new(0),
             released: watch::Sender::new(false),
         });
         let served = state.clone();
@@ -99,32 +99,32 @@ impl Upstream {
         *self.state.play.lock().unwrap() = play;
     }
 
-    /// Lets the requests that are held be answered, and those that come.
+    /// Answers the requests that are held, and those still to come.
     pub fn release(&self) {
         self.state.released.send_replace(true);
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
-        self.state.asked.lock().unwrap().clone()
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.state.requests.lock().unwrap().clone()
     }
 
-    pub fn count(&self) -> usize {
-        self.state.asked.lock().unwrap().len()
+    pub fn request_count(&self) -> usize {
+        self.state.requests.lock().unwrap().len()
     }
 
-    pub fn checks(&self) -> usize {
-        self.state.checks.load(SeqCst)
+    pub fn model_lists(&self) -> usize {
+        self.state.model_lists.load(SeqCst)
     }
 
     pub fn most_at_once(&self) -> usize {
         self.state.most_at_once.load(SeqCst)
     }
 
-    pub fn left(&self) -> usize {
-        self.state.left.load(SeqCst)
+    pub fn disconnects(&self) -> usize {
+        self.state.disconnects.load(SeqCst)
     }
 
-    /// Requests that wait for their answer.
+    /// Requests without an answer so far.
     pub fn waiting(&self) -> usize {
         self.state.at_once.load(SeqCst)
     }
@@ -155,17 +155,17 @@ enum Then {
 async fn serve(mut socket: TcpStream, state: Arc<State>) {
     let _ = socket.set_nodelay(true);
     let mut buffer = Vec::new();
-    while let Some((is_list, asked)) = read(&mut socket, &mut buffer).await {
+    while let Some((is_list, request)) = read(&mut socket, &mut buffer).await {
         let next = if is_list {
-            list(&mut socket, &state).await
+            send_model_list(&mut socket, &state).await
         } else {
             let at_once = AtOnce::new(&state);
-            state.asked.lock().unwrap().push(asked.clone());
-            let given = give(&mut socket, &state, &asked, at_once).await;
-            if given.is_err() {
-                state.left.fetch_add(1, SeqCst);
+            state.requests.lock().unwrap().push(request.clone());
+            let outcome = respond(&mut socket, &state, &request, at_once).await;
+            if outcome.is_err() {
+                state.disconnects.fetch_add(1, SeqCst);
             }
-            given
+            outcome
         };
         match next {
             Ok(Then::KeepOpen) => {}
@@ -174,8 +174,8 @@ async fn serve(mut socket: TcpStream, state: Arc<State>) {
     }
 }
 
-/// The next request; whether it asks for the models. Nothing is sent before its answer has come.
-async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(bool, Asked)> {
+/// The next request, and whether it asks for the list of models. A client sends nothing more before the answer.
+async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(bool, ReceivedRequest)> {
     buffer.clear();
     loop {
         if socket.read_buf(buffer).await.ok()? == 0 {
@@ -192,33 +192,33 @@ async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(bool, Ask
         let Some(body) = buffer.get(end + 4..end + 4 + length) else { continue };
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = body["messages"].as_array().and_then(|messages| messages.last()?["content"].as_str());
-        let asked = Asked {
+        let request = ReceivedRequest {
             at: Instant::now(),
             stream: body["stream"] == true,
             key: header("authorization").unwrap_or_default(),
             text: text.unwrap_or_default().to_owned(),
         };
-        return Some((head.starts_with("GET "), asked));
+        return Some((head.starts_with("GET "), request));
     }
 }
 
-async fn list(socket: &mut TcpStream, state: &State) -> std::io::Result<Then> {
-    state.checks.fetch_add(1, SeqCst);
+async fn send_model_list(socket: &mut TcpStream, state: &State) -> std::io::Result<Then> {
+    state.model_lists.fetch_add(1, SeqCst);
     if *state.play.lock().unwrap() != Play::Healthy {
-        return refuse(socket, 500, "").await;
+        return send_error(socket, 500, "").await;
     }
     let body =
         r#"{"object":"list","data":[{"id":"m","object":"model","created":1686935002,"owned_by":"o"}]}"#;
-    socket.write_all(whole_head(200, "", body.len()).as_bytes()).await?;
+    socket.write_all(full_head(200, "", body.len()).as_bytes()).await?;
     socket.write_all(body.as_bytes()).await?;
     Ok(Then::KeepOpen)
 }
 
-/// Answers one request. An error: its client has gone.
-async fn give(
+/// Answers one request. An error means that the client has disconnected.
+async fn respond(
     socket: &mut TcpStream,
     state: &State,
-    asked: &Asked,
+    request: &ReceivedRequest,
     at_once: AtOnce<'_>,
 ) -> std::io::Result<Then> {
     let mut play = state.play.lock().unwrap().clone();
@@ -240,12 +240,12 @@ async fn give(
             let mut released = state.released.subscribe();
             tokio::select! {
                 _ = released.wait_for(|released| *released) => {}
-                gone = gone(socket) => return Err(gone),
+                gone = wait_for_disconnect(socket) => return Err(gone),
             }
         }
         _ => wait(socket, LATENCY).await?,
     }
-    // The next request may come as soon as the answer is there.
+    // The request must be counted as over before its answer is sent: the next one may arrive at once.
     let chance = |percent| state.chance.lock().unwrap().random_range(0..100) < percent;
     let fails = match &play {
         Play::Failing => true,
@@ -259,22 +259,22 @@ async fn give(
             Ok(Then::Close)
         }
         Play::Stalling => {
-            begin(socket, asked.stream, false).await?;
-            Err(gone(socket).await)
+            send_partial(socket, request.stream, false).await?;
+            Err(wait_for_disconnect(socket).await)
         }
         Play::StallingLate => {
-            begin(socket, asked.stream, true).await?;
-            Err(gone(socket).await)
+            send_partial(socket, request.stream, true).await?;
+            Err(wait_for_disconnect(socket).await)
         }
         Play::Status(status, header) => {
             drop(at_once);
-            refuse(socket, status, header).await
+            send_error(socket, status, header).await
         }
-        Play::Refusing(key) if asked.key.ends_with(key) => refuse(socket, 401, "").await,
-        _ if fails => refuse(socket, 500, "").await,
+        Play::Refusing(key) if request.key.ends_with(key) => send_error(socket, 401, "").await,
+        _ if fails => send_error(socket, 500, "").await,
         _ => {
             drop(at_once);
-            answer(socket, asked.stream).await
+            send_answer(socket, request.stream).await
         }
     }
 }
@@ -282,12 +282,12 @@ async fn give(
 async fn wait(socket: &mut TcpStream, time: Duration) -> std::io::Result<()> {
     tokio::select! {
         () = tokio::time::sleep(time) => Ok(()),
-        gone = gone(socket) => Err(gone),
+        gone = wait_for_disconnect(socket) => Err(gone),
     }
 }
 
-/// Resolves when the client closes the connection: while it waits for an answer, it has nothing to say.
-async fn gone(socket: &mut TcpStream) -> std::io::Error {
+/// Resolves when the client closes the connection; a client that waits for its answer sends nothing.
+async fn wait_for_disconnect(socket: &mut TcpStream) -> std::io::Error {
     let mut byte = [0];
     match socket.read(&mut byte).await {
         Ok(0) => std::io::ErrorKind::UnexpectedEof.into(),
@@ -296,42 +296,42 @@ async fn gone(socket: &mut TcpStream) -> std::io::Error {
     }
 }
 
-fn whole_head(status: u16, header: &str, length: usize) -> String {
+fn full_head(status: u16, header: &str, length: usize) -> String {
     format!(
         "HTTP/1.1 {status} Played\r\ncontent-type: application/json\r\n{header}content-length: {length}\r\n\r\n"
     )
 }
 
-async fn refuse(socket: &mut TcpStream, status: u16, header: &str) -> std::io::Result<Then> {
+async fn send_error(socket: &mut TcpStream, status: u16, header: &str) -> std::io::Result<Then> {
     let body = json!({"error": {"message": "played", "type": "server_error", "param": null, "code": null}});
     let body = body.to_string();
-    let all = whole_head(status, header, body.len()) + &body;
+    let all = full_head(status, header, body.len()) + &body;
     socket.write_all(all.as_bytes()).await?;
     Ok(Then::KeepOpen)
 }
 
-/// What every good answer says.
-pub const SAYS: &str = "Hello there";
-/// What it counts.
+/// The text of every successful answer.
+pub const ANSWER_TEXT: &str = "Hello there";
+/// Its input and output tokens.
 pub const TOKENS: (u64, u64) = (9, 2);
 
 fn usage() -> Value {
     json!({"prompt_tokens": TOKENS.0, "completion_tokens": TOKENS.1, "total_tokens": TOKENS.0 + TOKENS.1})
 }
 
-fn whole() -> String {
+fn full_body() -> String {
     json!({
         "id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT", "object": "chat.completion", "created": 1_741_569_952,
         "model": "faults-model",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": SAYS, "refusal": null},
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": ANSWER_TEXT, "refusal": null},
             "logprobs": null, "finish_reason": "stop"}],
         "usage": usage(),
     })
     .to_string()
 }
 
-/// The events of a stream: what comes before the first content, the first content, the rest.
-fn streamed() -> [String; 3] {
+/// The events of a stream in three parts: before the first content, the first content, the rest.
+fn stream_events() -> [String; 3] {
     let chunk = |choices: Value, usage: Value| {
         let chunk = json!({
             "id": "chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG", "object": "chat.completion.chunk",
@@ -343,7 +343,7 @@ fn streamed() -> [String; 3] {
         let choice = json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
         chunk(choice, Value::Null)
     };
-    let (first, second) = SAYS.split_at(5);
+    let (first, second) = ANSWER_TEXT.split_at(5);
     [
         choice(json!({"role": "assistant", "content": "", "refusal": null}), Value::Null),
         choice(json!({"content": first}), Value::Null),
@@ -361,25 +361,25 @@ fn chunked(text: &str) -> String {
 const STREAM_HEAD: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
 
-async fn answer(socket: &mut TcpStream, stream: bool) -> std::io::Result<Then> {
+async fn send_answer(socket: &mut TcpStream, stream: bool) -> std::io::Result<Then> {
     let all = if stream {
-        STREAM_HEAD.to_owned() + &chunked(&streamed().concat()) + "0\r\n\r\n"
+        STREAM_HEAD.to_owned() + &chunked(&stream_events().concat()) + "0\r\n\r\n"
     } else {
-        let body = whole();
-        whole_head(200, "", body.len()) + &body
+        let body = full_body();
+        full_head(200, "", body.len()) + &body
     };
     socket.write_all(all.as_bytes()).await?;
     Ok(Then::KeepOpen)
 }
 
-async fn begin(socket: &mut TcpStream, stream: bool, with_content: bool) -> std::io::Result<()> {
+async fn send_partial(socket: &mut TcpStream, stream: bool, with_content: bool) -> std::io::Result<()> {
     let part = if stream {
-        let [opening, first, _] = streamed();
-        let said = if with_content { chunked(&first) } else { String::new() };
-        STREAM_HEAD.to_owned() + &chunked(&opening) + &said
+        let [opening, first, _] = stream_events();
+        let content = if with_content { chunked(&first) } else { String::new() };
+        STREAM_HEAD.to_owned() + &chunked(&opening) + &content
     } else {
-        let body = whole();
-        whole_head(200, "", body.len()) + &body[..body.len() / 2]
+        let body = full_body();
+        full_head(200, "", body.len()) + &body[..body.len() / 2]
     };
     socket.write_all(part.as_bytes()).await
 }

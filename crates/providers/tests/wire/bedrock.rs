@@ -1,4 +1,4 @@
-//! What transcripts do not show of Bedrock: signatures, and embeddings.
+//! Bedrock beyond its transcripts: request signatures and embeddings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use gateway_testkit::replay::{Delivery, Framing, Replay, Seen};
 
 const MODEL: &str = "amazon.titan-embed-text-v2:0";
 
-fn signing(replay: &Replay) -> Arc<dyn Provider> {
+fn signed_provider(replay: &Replay) -> Arc<dyn Provider> {
     let entry = json!({
         "name": "replay", "provider": "bedrock", "baseUrl": replay.url, "models": [MODEL],
         "auth": {"type": "apiKey", "envVar": "REPLAY_ACCESS_KEY_ID"}, "options": {"region": "eu-west-1"},
@@ -52,9 +52,9 @@ fn signature(seen: &Seen) -> (String, String) {
 }
 
 #[tokio::test]
-async fn each_attempt_is_signed_anew() {
+async fn each_attempt_has_a_signature_of_its_own() {
     let replay = Replay::start().await;
-    let provider = signing(&replay);
+    let provider = signed_provider(&replay);
     replay.deliver(reply(503, &json!({"message": "Bedrock is unable to process your request."})));
     replay.deliver(reply(
         200,
@@ -75,9 +75,9 @@ async fn each_attempt_is_signed_anew() {
 }
 
 #[tokio::test]
-async fn each_text_is_embedded_with_a_request_of_its_own() {
+async fn each_text_is_embedded_by_a_request_of_its_own() {
     let replay = Replay::start().await;
-    let provider = signing(&replay);
+    let provider = signed_provider(&replay);
     replay.deliver(reply(200, &json!({"embedding": [0.5, -0.25], "inputTextTokenCount": 3})));
     replay.deliver(reply(200, &json!({"embedding": [1.0, 0.0], "inputTextTokenCount": 4})));
     let options = json!({"bedrock": {"normalize": false}, "openai": {"x": 1}});

@@ -1,5 +1,5 @@
-//! Replays recorded exchanges with each kind of service, whole and in pieces: whatever way the bytes
-//! arrive, the answers, events and errors are the same.
+//! Replays recorded exchanges with each kind of service: the answers, events and errors are the same however the bytes
+//! of the reply are framed and split.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -63,23 +63,23 @@ fn call(scenario: &Scenario) -> ProviderCall {
     }
 }
 
-/// The scenario's reply with its body in these pieces.
+/// The scenario's reply, its body sent in these parts.
 fn delivery(scenario: &Scenario, framing: Framing, pieces: Vec<Vec<u8>>) -> Delivery {
     let scenario::Head { status, headers } = scenario.head.clone();
     Delivery { status, headers, framing, pieces, pause: Duration::ZERO, lost: false }
 }
 
-fn whole(scenario: &Scenario, framing: Framing) -> Delivery {
+fn unsplit(scenario: &Scenario, framing: Framing) -> Delivery {
     delivery(scenario, framing, vec![scenario.body.clone()])
 }
 
-/// `body` cut at random places.
+/// `body` cut at `cuts` random offsets.
 fn cut(body: &[u8], cuts: usize, rng: &mut SmallRng) -> Vec<Vec<u8>> {
-    let mut places: Vec<usize> = (0..cuts).map(|_| rng.random_range(1..body.len())).collect();
-    places.extend([0, body.len()]);
-    places.sort_unstable();
-    places.dedup();
-    places.windows(2).map(|ends| body[ends[0]..ends[1]].to_vec()).collect()
+    let mut offsets: Vec<usize> = (0..cuts).map(|_| rng.random_range(1..body.len())).collect();
+    offsets.extend([0, body.len()]);
+    offsets.sort_unstable();
+    offsets.dedup();
+    offsets.windows(2).map(|ends| body[ends[0]..ends[1]].to_vec()).collect()
 }
 
 fn paused(delivery: Delivery) -> Delivery {
@@ -114,8 +114,8 @@ async fn run(scenario: &Scenario, provider: &dyn Provider) -> Outcome {
     }
 }
 
-/// What goes out: the body as recorded, the key where the vendor wants it, the right path.
-fn check_sent(scenario: &Scenario, seen: &Seen) {
+/// The request has the recorded body, the key in the header of its vendor and the right path.
+fn assert_request_sent(scenario: &Scenario, seen: &Seen) {
     let title = scenario.title();
     assert_eq!(seen.body, scenario.expected.sent, "{title}: the request's body");
     let header = |name: &str| seen.headers.get(name).map(String::as_str);
@@ -148,48 +148,49 @@ where
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-async fn expect(scenario: &Scenario, replay: &Replay, provider: &dyn Provider, delivery: Delivery) {
+async fn assert_replay(scenario: &Scenario, replay: &Replay, provider: &dyn Provider, delivery: Delivery) {
     let how = format!("{} as {:?} in {} pieces", scenario.title(), delivery.framing, delivery.pieces.len());
     replay.deliver(delivery);
     assert_eq!(run(scenario, provider).await, scenario.expected.outcome(), "{how}");
-    check_sent(scenario, &replay.seen().await);
+    assert_request_sent(scenario, &replay.seen().await);
 }
 
 #[tokio::test]
-async fn a_whole_transcript_gives_what_was_recorded() {
+async fn transcript_gives_the_recorded_outcome_in_every_framing() {
     for_each(|scenario| async move {
         let replay = Replay::start().await;
         let provider = provider(&entry(&scenario, &replay.url));
         for framing in [Framing::Length, Framing::Chunked, Framing::UntilClose] {
-            expect(&scenario, &replay, &*provider, whole(&scenario, framing)).await;
+            assert_replay(&scenario, &replay, &*provider, unsplit(&scenario, framing)).await;
         }
     })
     .await;
 }
 
 #[tokio::test]
-async fn the_same_bytes_in_any_pieces_give_the_same() {
+async fn outcome_does_not_depend_on_how_the_body_is_split() {
     for_each(|scenario| async move {
         let replay = Replay::start().await;
         let provider = provider(&entry(&scenario, &replay.url));
         let mut rng = SmallRng::seed_from_u64(scenario.body.len() as u64);
         let bytes = scenario.body.iter().map(|&byte| vec![byte]).collect();
-        expect(&scenario, &replay, &*provider, delivery(&scenario, Framing::Chunked, bytes)).await;
+        assert_replay(&scenario, &replay, &*provider, delivery(&scenario, Framing::Chunked, bytes)).await;
         for round in 0..8 {
             let framing = if round % 2 == 0 { Framing::Chunked } else { Framing::UntilClose };
             let pieces = cut(&scenario.body, 1 << (round / 2), &mut rng);
-            expect(&scenario, &replay, &*provider, paused(delivery(&scenario, framing, pieces))).await;
+            assert_replay(&scenario, &replay, &*provider, paused(delivery(&scenario, framing, pieces))).await;
         }
         for _ in 0..20 {
             let pieces = cut(&scenario.body, rng.random_range(1..60), &mut rng);
-            expect(&scenario, &replay, &*provider, delivery(&scenario, Framing::Chunked, pieces)).await;
+            assert_replay(&scenario, &replay, &*provider, delivery(&scenario, Framing::Chunked, pieces))
+                .await;
         }
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_short_stream_may_be_cut_anywhere() {
+async fn outcome_is_the_same_for_a_split_at_every_byte() {
     let scenarios = Scenario::all();
     for title in [
         "openai/stream",
@@ -202,16 +203,16 @@ async fn a_short_stream_may_be_cut_anywhere() {
         let scenario = scenarios.iter().find(|scenario| scenario.title() == title).unwrap();
         let replay = Replay::start().await;
         let provider = provider(&entry(scenario, &replay.url));
-        for place in 1..scenario.body.len() {
-            let (first, second) = scenario.body.split_at(place);
+        for offset in 1..scenario.body.len() {
+            let (first, second) = scenario.body.split_at(offset);
             let pieces = vec![first.to_vec(), second.to_vec()];
-            expect(scenario, &replay, &*provider, delivery(scenario, Framing::Chunked, pieces)).await;
+            assert_replay(scenario, &replay, &*provider, delivery(scenario, Framing::Chunked, pieces)).await;
         }
     }
 }
 
 #[tokio::test]
-async fn every_line_end_of_the_standard_gives_the_same() {
+async fn every_line_ending_of_server_sent_events_gives_the_same_outcome() {
     for_each(|mut scenario| async move {
         if scenario.form != Form::ServerSentEvents {
             return;
@@ -222,10 +223,11 @@ async fn every_line_end_of_the_standard_gives_the_same() {
         let mut rng = SmallRng::seed_from_u64(7);
         for line_end in ["\r\n", "\r", "\n"] {
             scenario.body = format!("\u{feff}{}", text.replace('\n', line_end)).into_bytes();
-            expect(&scenario, &replay, &*provider, whole(&scenario, Framing::Chunked)).await;
+            assert_replay(&scenario, &replay, &*provider, unsplit(&scenario, Framing::Chunked)).await;
             for _ in 0..4 {
                 let pieces = cut(&scenario.body, 30, &mut rng);
-                expect(&scenario, &replay, &*provider, delivery(&scenario, Framing::Chunked, pieces)).await;
+                assert_replay(&scenario, &replay, &*provider, delivery(&scenario, Framing::Chunked, pieces))
+                    .await;
             }
         }
     })
@@ -233,35 +235,35 @@ async fn every_line_end_of_the_standard_gives_the_same() {
 }
 
 #[tokio::test]
-async fn a_connection_lost_on_the_way_keeps_what_came_before() {
+async fn lost_connection_ends_with_a_network_error_after_the_events_received() {
     for_each(|scenario| async move {
         let replay = Replay::start().await;
         let provider = provider(&entry(&scenario, &replay.url));
-        // What the transcript itself ends with is not reached.
+        // The connection is lost before the transcript's last event.
         let last = scenario.last_event();
         let mut rng = SmallRng::seed_from_u64(11);
         for framing in [Framing::Chunked, Framing::Length] {
             for _ in 0..4 {
-                let came = &scenario.body[..rng.random_range(1..last)];
-                let lost = delivery(&scenario, framing, cut_or_whole(came, &mut rng));
+                let received = &scenario.body[..rng.random_range(1..last)];
+                let lost = delivery(&scenario, framing, cut_if_long(received, &mut rng));
                 replay.deliver(Delivery { lost: true, ..paused(lost) });
                 let outcome = run(&scenario, &*provider).await;
                 replay.seen().await;
-                check_lost(&scenario, outcome);
+                assert_lost_connection(&scenario, outcome);
             }
         }
     })
     .await;
 }
 
-fn cut_or_whole(body: &[u8], rng: &mut SmallRng) -> Vec<Vec<u8>> {
+fn cut_if_long(body: &[u8], rng: &mut SmallRng) -> Vec<Vec<u8>> {
     if body.len() < 2 { vec![body.to_vec()] } else { cut(body, 3, rng) }
 }
 
-fn check_lost(scenario: &Scenario, outcome: Outcome) {
+fn assert_lost_connection(scenario: &Scenario, outcome: Outcome) {
     let title = scenario.title();
     let (events, error) = match outcome {
-        // The status of an error says enough, unless the body would have said more.
+        // An error status alone gives the kind, unless the lost body would have made it more precise.
         Outcome::Error(error) if scenario.head.status != 200 => {
             let status = GatewayError::from_http_status("replay", scenario.head.status, "").kind;
             let possible = [&scenario.failure().unwrap()["kind"], &json!(status)];
@@ -283,11 +285,11 @@ fn check_lost(scenario: &Scenario, outcome: Outcome) {
 }
 
 #[derive(Default)]
-struct Notes {
+struct RecordedLog {
     entries: Mutex<Vec<UsageLog>>,
 }
 
-impl Observer for Notes {
+impl Observer for RecordedLog {
     fn usage(&self, entry: UsageLog) {
         self.entries.lock().unwrap().push(entry);
     }
@@ -311,15 +313,15 @@ fn gateway(entry: &ProviderConfig) -> Arc<Gateway> {
     Arc::new(Gateway::new(providers, vec![rule], Vec::new(), vec![budget]))
 }
 
-/// What the gateway's caller gets: the text, and how it ended.
-async fn ask(
+/// The text that the gateway's caller gets, and how the call ended.
+async fn call_gateway(
     gateway: &Arc<Gateway>,
     scenario: &Scenario,
-    notes: &Arc<Notes>,
+    log: &Arc<RecordedLog>,
 ) -> (String, Result<(), Failure>) {
     let context = CallContext {
-        observer: notes.clone(),
-        gateway_observer: notes.clone(),
+        observer: log.clone(),
+        gateway_observer: log.clone(),
         cancel: tokio_util::sync::CancellationToken::new(),
     };
     if !scenario.streams() {
@@ -346,25 +348,25 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn a_gateway_answers_logs_and_bills_each_of_them_once() {
+async fn gateway_answers_logs_and_bills_each_transcript_once() {
     for_each(|scenario| async move {
         let title = scenario.title();
         let replay = Replay::start().await;
         let gateway = gateway(&entry(&scenario, &replay.url));
-        let notes = Arc::new(Notes::default());
-        replay.deliver(whole(&scenario, Framing::Chunked));
-        let (text, end) = ask(&gateway, &scenario, &notes).await;
+        let log = Arc::new(RecordedLog::default());
+        replay.deliver(unsplit(&scenario, Framing::Chunked));
+        let (text, end) = call_gateway(&gateway, &scenario, &log).await;
         assert_eq!(text, scenario.content(), "{title}");
 
-        let entries = std::mem::take(&mut *notes.entries.lock().unwrap());
+        let entries = std::mem::take(&mut *log.entries.lock().unwrap());
         let [entry] = &entries[..] else { panic!("{title}: {entries:?}") };
         assert_eq!(
             (entry.figures.provider.as_str(), entry.call.labels.route_rule.as_str()),
             ("replay", "all"),
             "{title}"
         );
-        check_end(&scenario, entry, end);
-        check_usage(&scenario, entry);
+        assert_logged_end(&scenario, entry, end);
+        assert_logged_usage(&scenario, entry);
 
         let (_, spent) = gateway.budgets().spent()[0];
         assert_eq!(
@@ -378,7 +380,7 @@ async fn a_gateway_answers_logs_and_bills_each_of_them_once() {
     .await;
 }
 
-fn check_end(scenario: &Scenario, entry: &UsageLog, end: Result<(), Failure>) {
+fn assert_logged_end(scenario: &Scenario, entry: &UsageLog, end: Result<(), Failure>) {
     let title = scenario.title();
     assert_eq!(entry.call.success, end.is_ok(), "{title}");
     let (Err(failure), Some(expected)) = (&end, scenario.failure()) else {
@@ -393,7 +395,7 @@ fn check_end(scenario: &Scenario, entry: &UsageLog, end: Result<(), Failure>) {
     assert_ne!(error.kind, ErrorKind::Internal, "{title}");
 }
 
-fn check_usage(scenario: &Scenario, entry: &UsageLog) {
+fn assert_logged_usage(scenario: &Scenario, entry: &UsageLog) {
     let title = scenario.title();
     let counts = (entry.figures.input_tokens, entry.figures.output_tokens);
     match (scenario.usage(), scenario.failure()) {
@@ -407,7 +409,7 @@ fn check_usage(scenario: &Scenario, entry: &UsageLog) {
             assert_eq!(entry.figures.total_tokens, counts.0 + counts.1, "{title}");
             assert_eq!(entry.figures.usage_source, UsageSource::Reported, "{title}");
         }
-        // Counted by the gateway: what the reply did not tell, or not to its end.
+        // Estimated by the gateway: the reply had no token counts, or broke off before them.
         _ => {
             assert!(counts.0 > 0 && counts.1 > 0, "{title}: {counts:?}");
             assert_eq!(entry.figures.usage_source, UsageSource::Estimated, "{title}");

@@ -1,4 +1,4 @@
-//! A recorded exchange and what is to come of it: the files of one directory in `tests/fixtures`.
+//! A recorded exchange and its expected outcome: the files of one directory in `tests/fixtures`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 /// | file | what |
 /// |---|---|
-/// | `request.json` | a `GatewayRequest`; `stream` chooses how it is asked |
-/// | `head.json` | status and headers of the reply, where they are not those of a plain 200 |
+/// | `request.json` | a `GatewayRequest`; `stream` chooses `chat` or `stream` |
+/// | `head.json` | status and headers of the reply, unless it is a plain 200 |
 /// | `response.json`, `response.sse`, `response.events.jsonl` | the reply's body; of the last, see [`frames`] |
-/// | `expected.json` | `sent`, the body that goes out; then `answer`, or `events` and `end`, or `error` |
+/// | `expected.json` | `sent`, the body of the request; then `answer`, or `events` and `end`, or `error` |
 pub struct Scenario {
-    /// The directory above.
+    /// The name of the directory above.
     pub family: String,
     pub service: Service,
     pub name: String,
@@ -27,7 +27,7 @@ pub struct Scenario {
     pub expected: Expected,
 }
 
-/// How the reply is written.
+/// The format of the reply's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Json,
@@ -52,14 +52,14 @@ impl Form {
 pub struct Service {
     /// The family, where it is not the directory's name.
     provider: Option<String>,
-    /// What the base URL has behind the host.
+    /// The part of the base URL behind the host.
     pub base_path: String,
-    /// Where calls go, unless `expected.json` says so; `MODEL` stands for the request's model, escaped, `MODEL_PATH` for
+    /// The path of calls, unless `expected.json` has one; `MODEL` stands for the request's model, escaped, `MODEL_PATH` for
     /// one whose slashes stay.
     path: String,
-    /// The same for streams, where it is another.
+    /// The path of streams, where it differs.
     stream_path: Option<String>,
-    /// Headers that go out, and those that must not; `KEY` stands for the key.
+    /// Headers of the request; `null` for those that it must not have. `KEY` stands for the key.
     pub headers: BTreeMap<String, Option<String>>,
     /// Further fields of the provider's entry.
     #[serde(default)]
@@ -76,7 +76,7 @@ pub struct Head {
 #[derive(Deserialize)]
 pub struct Expected {
     pub sent: Value,
-    /// Where the call goes, where it is not the service's usual path.
+    /// The path of the call, where it is not the service's usual one.
     path: Option<String>,
     pub answer: Option<Value>,
     pub events: Option<Vec<Value>>,
@@ -90,7 +90,7 @@ impl Scenario {
         let mut families: Vec<PathBuf> =
             fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
         families.sort();
-        let scenarios: Vec<Self> = families.iter().flat_map(|family| of(family)).collect();
+        let scenarios: Vec<Self> = families.iter().flat_map(|family| scenarios_of(family)).collect();
         assert!(scenarios.len() > 80, "{} scenarios", scenarios.len());
         scenarios
     }
@@ -138,7 +138,7 @@ impl Scenario {
         path.replace("MODEL_PATH", &self.model()).replace("MODEL", &model)
     }
 
-    /// Where the last event of the body begins; of a body that is no stream, where its last bytes do.
+    /// The offset of the body's last event; for a body that is no stream, of its last two bytes.
     pub fn last_event(&self) -> usize {
         match self.form {
             Form::EventStream => {
@@ -193,7 +193,7 @@ impl Scenario {
     }
 }
 
-/// The frames that a line each stands for: `{"type": "event", "name": TYPE, "payload": {…}}`, or `exception` in place of
+/// One frame for each line: `{"type": "event", "name": TYPE, "payload": {…}}`, or `exception` in place of
 /// `event`, or `{"type": "error", "name": CODE, "message": TEXT}`.
 fn frames(lines: &str) -> Vec<u8> {
     lines.lines().flat_map(|line| frame(&serde_json::from_str(line).unwrap())).collect()
@@ -232,7 +232,7 @@ fn frame(line: &Value) -> Vec<u8> {
     frame
 }
 
-fn of(family: &Path) -> Vec<Scenario> {
+fn scenarios_of(family: &Path) -> Vec<Scenario> {
     let name = family.file_name().unwrap().to_str().unwrap();
     let service = serde_json::from_slice(&fs::read(family.join("service.json")).unwrap()).unwrap();
     let mut directories: Vec<PathBuf> = fs::read_dir(family)
@@ -244,7 +244,7 @@ fn of(family: &Path) -> Vec<Scenario> {
     directories.iter().map(|directory| Scenario::read(name, &service, directory)).collect()
 }
 
-/// What a call came to, in the form of `expected.json`.
+/// The outcome of a call, in the form of `expected.json`.
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
     Answer(Value),
@@ -307,7 +307,7 @@ pub fn usage(counts: &TokenUsage) -> Value {
     usage
 }
 
-/// An event; a chunk of text with the fields that it has.
+/// An event in the form of `expected.json`.
 pub fn event(event: &StreamEvent) -> Value {
     match event {
         StreamEvent::Text(chunk) => text_chunk(chunk),
