@@ -167,7 +167,7 @@ class Gateway {
       }))
     }
     const stream = await call.run(this.#native, 'stream', request)
-    return new StreamResponse(call.head.requestId, stream)
+    return new StreamResponse(call.head, stream)
   }
 
   listProviders() {
@@ -184,8 +184,9 @@ function taskTypesOf({ routes }) {
 class StreamResponse {
   #events = undefined
 
-  constructor(requestId, stream) {
+  constructor({ requestId, figures }, stream) {
     this.requestId = requestId
+    if (figures.warnings !== undefined) this.warnings = figures.warnings
     this.stream = stream
     this.getUsageSummary = () => summaryOf(stream)
   }

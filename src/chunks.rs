@@ -27,6 +27,7 @@ impl<'a> Batch<'a> {
                 StreamEvent::ReasoningDetails(_)
                 | StreamEvent::ToolCall(_)
                 | StreamEvent::Opaque
+                | StreamEvent::Warnings(_)
                 | StreamEvent::Model(_)
                 | StreamEvent::Usage(_) => {}
             }
@@ -74,6 +75,7 @@ impl Serialize for Batch<'_> {
                 StreamEvent::ReasoningDetails(_)
                 | StreamEvent::ToolCall(_)
                 | StreamEvent::Opaque
+                | StreamEvent::Warnings(_)
                 | StreamEvent::Usage(_) => {}
             }
         }

@@ -62,8 +62,18 @@ export interface ProviderResult {
   cacheWriteTokens?: number
   /** Tokens of reasoning; part of `outputTokens`. Default: not known. */
   reasoningTokens?: number
+  /** Settings of the request that the provider left out or changed. Default: none. */
+  warnings?: ProviderWarning[]
   /** `estimated` if a built-in class counted the tokens itself. Ignored in results of your own providers. Default: none. */
   usageSource?: UsageSource
+}
+
+/** A setting of the request that a provider left out or changed. */
+export interface ProviderWarning {
+  /** Path of the field in the request, such as `topK`. */
+  field: string
+  /** What was done instead, and why. */
+  reason: string
 }
 
 /** One chunk of a provider's streamed answer. */

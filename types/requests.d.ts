@@ -272,6 +272,8 @@ export interface GatewayEventStreamResponse extends GatewayStreamResponse {
   readonly events: AsyncIterableIterator<GatewayStreamEvent>
   /** The same events as a web `ReadableStream`. Cancelling it closes the upstream request. */
   toReadableStream(): ReadableStream<GatewayStreamEvent>
+  /** Settings of the request that the answering provider left out or changed; absent if there are none. */
+  readonly warnings?: GatewayWarning[]
 }
 
 /** New text of a streamed answer. */

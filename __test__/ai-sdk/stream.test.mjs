@@ -51,7 +51,10 @@ test('parts come in order, with reasoning, text and calls', async () => {
     tools: [{ type: 'function', name: 'weather', inputSchema: { type: 'object' } }],
   })
   const [start, metadata] = parts
-  expect(start).toEqual({ type: 'stream-start', warnings: [{ type: 'unsupported', feature: 'topK' }] })
+  expect(start).toEqual({
+    type: 'stream-start',
+    warnings: [{ type: 'unsupported', feature: 'topK', details: expect.stringContaining('main') }],
+  })
   expect(metadata).toMatchObject({ type: 'response-metadata', modelId: 'gpt-4o-mini' })
   expect(metadata.timestamp).toBeInstanceOf(Date)
   const text = (type, id, pieces) => [

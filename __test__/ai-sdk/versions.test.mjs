@@ -16,7 +16,7 @@ const counts = {
 }
 const USAGE = { inputTokens: 10, outputTokens: 20, totalTokens: 30, cachedInputTokens: 4, reasoningTokens: 15 }
 const prompt = [{ role: 'user', content: [{ type: 'text', text: 'Hi' }] }]
-const WARNINGS = [{ type: 'unsupported-setting', setting: 'topK' }]
+const WARNINGS = [{ type: 'unsupported-setting', setting: 'topK', details: expect.stringContaining('main') }]
 
 test('version 2: a whole answer', async () => {
   const { ai } = await over([completion({ role: 'assistant', content: 'Hi' }, 'content_filter', counts)], V2)

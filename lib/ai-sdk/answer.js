@@ -20,6 +20,7 @@ const FACTS = [
   'degraded',
   'usageSource',
   'reasoningDetails',
+  'warnings',
 ]
 
 // An answer that does not say why it ended has simply ended.
@@ -43,6 +44,15 @@ function toUsage({ inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens,
 function toMetadata(answer) {
   const facts = FACTS.filter((field) => answer[field] !== undefined).map((field) => [field, answer[field]])
   return { gateway: Object.fromEntries(facts) }
+}
+
+/** The settings that the provider left out or changed, as warnings of the SDK. */
+function toWarnings({ warnings = [] }) {
+  return warnings.map(({ field, reason, provider }) => ({
+    type: 'unsupported',
+    feature: field,
+    details: `${provider}: ${reason}`,
+  }))
 }
 
 /** The `providerMetadata` of a part that carries marks of the vendor's; nothing where there are none. */
@@ -74,4 +84,4 @@ function toContent({ content, reasoning = '', reasoningDetails, toolCalls = [] }
   return [...parts, ...toolCalls.map((call) => toToolCall(call))]
 }
 
-module.exports = { carrying, toContent, toFinishReason, toMetadata, toToolCall, toUsage }
+module.exports = { carrying, toContent, toFinishReason, toMetadata, toToolCall, toUsage, toWarnings }

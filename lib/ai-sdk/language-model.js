@@ -1,6 +1,6 @@
 'use strict'
 
-const { toContent, toFinishReason, toMetadata, toUsage } = require('./answer.js')
+const { toContent, toFinishReason, toMetadata, toUsage, toWarnings } = require('./answer.js')
 const { toSdkError, withoutSignal } = require('./errors.js')
 const { chatRequest } = require('./request.js')
 const { toParts } = require('./stream.js')
@@ -33,7 +33,7 @@ function languageModel({ gateway, provider, modelId, layers }) {
         providerMetadata: toMetadata(answer),
         request: { body: withoutSignal(request) },
         response: { id: answer.requestId, modelId: answer.model, timestamp: new Date() },
-        warnings,
+        warnings: [...warnings, ...toWarnings(answer)],
       }
     },
 
@@ -47,7 +47,7 @@ function languageModel({ gateway, provider, modelId, layers }) {
         throw toError(error)
       }
       return {
-        stream: toParts(answer, { warnings, toError, signal: request.signal }),
+        stream: toParts(answer, { warnings: [...warnings, ...toWarnings(answer)], toError, signal: request.signal }),
         request: { body: withoutSignal(request) },
       }
     },

@@ -12,7 +12,6 @@ const EMBEDDING = [...ROUTING, 'dimensions']
 /** `{request, warnings}` of a language model's call; `layers` are fields that the call's own go before. */
 function chatRequest(layers, call) {
   const { warnings, warn, options } = begin(call, CHAT)
-  if (call.topK != null) warn('topK')
   if (call.includeRawChunks) warn('includeRawChunks')
   const { strictJsonSchema, ...own } = options.own
   const tools = toTools(call.tools ?? [], warn)
@@ -20,6 +19,7 @@ function chatRequest(layers, call) {
     maxTokens: call.maxOutputTokens,
     temperature: call.temperature,
     topP: call.topP,
+    topK: call.topK,
     stop: call.stopSequences?.length > 0 ? call.stopSequences : undefined,
     seed: call.seed,
     presencePenalty: call.presencePenalty,

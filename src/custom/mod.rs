@@ -137,7 +137,7 @@ impl Provider for CustomProvider {
             let input = CallInput::of(call, CustomMethod::Chat);
             let text = self.ask(&input, call.attempt_deadline(self.timeout)).await?;
             let response: FullResponse = read(&self.name, "answer", &text)?;
-            Ok(response.into_answer(&call.model))
+            Ok(response.into_answer(&self.name, &call.model))
         })
     }
 
@@ -216,7 +216,11 @@ impl EventSource for CustomEvents {
                 }
                 StreamPart::End(text) => {
                     let usage: Option<FullResponse> = read(&self.name, "usage", &text)?;
-                    if let Some(usage) = usage {
+                    if let Some(mut usage) = usage {
+                        let warnings = usage.take_warnings(&self.name);
+                        if !warnings.is_empty() {
+                            into.push(StreamEvent::Warnings(warnings));
+                        }
                         into.extend(usage.usage().map(StreamEvent::Usage));
                         into.extend(usage.model.map(StreamEvent::Model));
                     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use gateway_model::error::{ErrorKind, Failure, ForeignError, GatewayError};
 use gateway_model::{
-    Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, json,
+    Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, Warning, json,
 };
 
 /// What the JS layer says of an error that was thrown; the error itself stays there.
@@ -54,6 +54,16 @@ pub struct FullResponse {
     cache_read_tokens: Option<f64>,
     cache_write_tokens: Option<f64>,
     reasoning_tokens: Option<f64>,
+    #[serde(default)]
+    warnings: Option<Vec<CustomWarning>>,
+}
+
+/// `ProviderWarning` of the declarations.
+#[derive(Deserialize)]
+#[serde(expecting = "an object with `field` and `reason`")]
+struct CustomWarning {
+    field: String,
+    reason: String,
 }
 
 /// `ToolCall` of the declarations.
@@ -121,9 +131,18 @@ impl FullResponse {
         known.then_some(usage)
     }
 
+    /// What the provider says that it left out or changed; `provider` is its name.
+    pub fn take_warnings(&mut self, provider: &str) -> Vec<Warning> {
+        let warnings = self.warnings.take().unwrap_or_default().into_iter();
+        let warning =
+            |CustomWarning { field, reason }| Warning { field, reason, provider: provider.to_owned() };
+        warnings.map(warning).collect()
+    }
+
     /// `requested_model` is the answer's where the provider names none.
-    pub fn into_answer(self, requested_model: &str) -> Answer {
+    pub fn into_answer(mut self, provider: &str, requested_model: &str) -> Answer {
         Answer {
+            warnings: self.take_warnings(provider),
             usage: self.usage(),
             total_tokens: self.total_tokens.map(count),
             content: self.content.unwrap_or_default(),

@@ -30,12 +30,26 @@ pub struct Answer {
     /// The reasoning in its vendor's own blocks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasoning_details: Vec<Value>,
+    /// The settings of the request that the provider did not get as they were written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// `None`: the provider gave no counts.
     #[serde(skip)]
     pub usage: Option<TokenUsage>,
     /// The provider's own total, where it is not the sum of input and output.
     #[serde(skip)]
     pub total_tokens: Option<u64>,
+}
+
+/// A setting of the request that the answering provider did not get as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// The path of the request's field: `topK`, `tools[0].strict`.
+    pub field: String,
+    /// What was done instead, and why: a sentence for people.
+    pub reason: String,
+    /// The name of the provider that answered.
+    pub provider: String,
 }
 
 impl Answer {
@@ -86,6 +100,7 @@ impl AnswerBuilder {
             StreamEvent::ReasoningDetails(blocks) => answer.reasoning_details.extend_from_slice(blocks),
             StreamEvent::ToolCall(part) => self.calls.push(part.clone()),
             StreamEvent::Opaque => {}
+            StreamEvent::Warnings(warnings) => answer.warnings.extend_from_slice(warnings),
             StreamEvent::Model(model) => answer.model.clone_from(model),
             StreamEvent::Usage(usage) => answer.usage = Some(*usage),
         }

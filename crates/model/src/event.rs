@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::answer::Warning;
 use super::tools::ToolCallDelta;
 use super::usage::TokenUsage;
 
@@ -85,6 +86,8 @@ pub enum StreamEvent {
     ToolCall(ToolCallDelta),
     /// Content that has no form of its own here, a refusal or an image: the answer has begun, and there is nothing to show.
     Opaque,
+    /// Settings of the request that the provider did not get as they were written.
+    Warnings(Vec<Warning>),
     /// The model as the upstream names it, where no chunk of text carries the name.
     Model(String),
     /// Counts so far; later ones replace them.
@@ -115,7 +118,7 @@ impl StreamEvent {
         match self {
             Self::Text(chunk) => !chunk.delta.is_empty(),
             Self::Reasoning(_) | Self::ReasoningDetails(_) | Self::ToolCall(_) | Self::Opaque => true,
-            Self::Model(_) | Self::Usage(_) => false,
+            Self::Warnings(_) | Self::Model(_) | Self::Usage(_) => false,
         }
     }
 }

@@ -3,15 +3,21 @@
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::StreamEvent;
 use crate::deadline::within;
 use crate::error::Failure;
+use crate::{StreamEvent, Warning};
 
 /// Events of one answer. Dropping it closes the upstream's connection.
 pub trait EventSource: Send {
     /// Waits for events and appends all that have arrived; false: the answer is complete, nothing follows. On a
     /// failure, `into` holds what came before it. A wait that is given up loses nothing: the next one goes on.
     fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>>;
+
+    /// Takes the warnings that are known without a wait, so that a reader has them before the answer. They are not among the
+    /// events any more.
+    fn take_warnings(&mut self) -> Vec<Warning> {
+        Vec::new()
+    }
 }
 
 /// A stream that is open, and cannot be read before its first content was awaited.
@@ -87,6 +93,23 @@ impl EventSource for CommittedStream {
             Then::End => Box::pin(async { Ok(false) }),
         }
     }
+
+    fn take_warnings(&mut self) -> Vec<Warning> {
+        take_warnings(&mut self.events)
+    }
+}
+
+/// Takes the warnings out of some events.
+pub fn take_warnings(events: &mut Vec<StreamEvent>) -> Vec<Warning> {
+    let mut taken = Vec::new();
+    events.retain_mut(|event| match event {
+        StreamEvent::Warnings(warnings) => {
+            taken.append(warnings);
+            false
+        }
+        _ => true,
+    });
+    taken
 }
 
 #[cfg(test)]
@@ -141,6 +164,18 @@ mod tests {
         let (events, end) = collect(commit(script).await.unwrap()).await;
         assert_eq!(events, ["", "a", "b"].map(StreamEvent::text));
         assert!(end.is_err());
+    }
+
+    #[tokio::test]
+    async fn warnings_are_known_before_the_answer_is_read() {
+        let warning = Warning { field: "topK".into(), reason: "Left out.".into(), provider: "p".into() };
+        let script = Script(vec![
+            Ok(vec![StreamEvent::Warnings(vec![warning.clone()])]),
+            Ok(vec![StreamEvent::text("a")]),
+        ]);
+        let mut committed = commit(script).await.unwrap();
+        assert_eq!(committed.take_warnings(), [warning]);
+        assert_eq!(collect(committed).await.0, [StreamEvent::text("a")]);
     }
 
     #[tokio::test]

@@ -19,11 +19,11 @@ pub mod retry;
 pub mod tools;
 pub mod usage;
 
-pub use answer::{Answer, AnswerBuilder, AttemptRecord, EmbedResponse, output_text};
+pub use answer::{Answer, AnswerBuilder, AttemptRecord, EmbedResponse, Warning, output_text};
 pub use embeddings::{EmbedCall, Vectors};
 pub use error::{ErrorKind, Failure, GatewayError};
 pub use event::{FinishReason, StreamEvent, TextChunk};
-pub use event_source::{CommittedStream, EventSource, OpenedStream, await_first_content};
+pub use event_source::{CommittedStream, EventSource, OpenedStream, await_first_content, take_warnings};
 pub use key_state::{KeyState, KeyTrouble};
 pub use message::{Content, Message, Part, Role};
 pub use money::Usd;

@@ -45,6 +45,7 @@ impl EventSource for JsonStream {
                     StreamEvent::Reasoning(_)
                     | StreamEvent::ReasoningDetails(_)
                     | StreamEvent::Opaque
+                    | StreamEvent::Warnings(_)
                     | StreamEvent::Model(_)
                     | StreamEvent::Usage(_) => {}
                 }

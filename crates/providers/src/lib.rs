@@ -19,6 +19,7 @@ mod openai;
 mod provider;
 mod registry;
 mod responses;
+mod settings;
 mod wire;
 mod workers_ai;
 

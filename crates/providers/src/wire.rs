@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::embeddings::EmbeddingFormat;
 use super::lenient::describe_unreadable;
+use super::settings::CallSettings;
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature, ResponseFormat, StreamEvent};
@@ -58,8 +59,8 @@ pub trait Wire: Send + Sync + 'static {
         feature != Feature::OpenAiParts
     }
 
-    /// Writes the body of a chat call.
-    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError>;
+    /// Writes the body of the chat call that the settings are of. The caller is told of those that it does not read.
+    fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError>;
 
     /// Reads a whole answer; the error says what is wrong with it.
     fn answer(&self, body: &[u8]) -> Result<Answer, String>;

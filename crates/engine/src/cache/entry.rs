@@ -1,6 +1,6 @@
 //! An outcome as an entry of the cache: whether it may become one, and what it takes.
 
-use gateway_model::{Answer, AttemptRecord, FinishReason, Outcome};
+use gateway_model::{Answer, AttemptRecord, FinishReason, Outcome, Warning};
 use serde_json::Value;
 
 /// What an entry takes besides its texts, in bytes: the structures around it.
@@ -39,6 +39,7 @@ pub fn size(outcome: &Outcome) -> usize {
         tool_calls,
         reasoning,
         reasoning_details,
+        warnings,
         usage: _,
         total_tokens: _,
     } = answer;
@@ -52,6 +53,9 @@ pub fn size(outcome: &Outcome) -> usize {
     for call in tool_calls {
         let signature = call.signature.as_ref().map_or(0, String::len);
         size += size_of_val(call) + call.id.len() + call.name.len() + call.arguments.len() + signature;
+    }
+    for Warning { field, reason, provider } in warnings {
+        size += size_of::<Warning>() + field.len() + reason.len() + provider.len();
     }
     size += attempts.len() * size_of::<AttemptRecord>();
     size + reasoning_details.iter().map(value_size).sum::<usize>()

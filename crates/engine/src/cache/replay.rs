@@ -16,10 +16,11 @@ pub fn events(outcome: &Outcome) -> Vec<StreamEvent> {
         tool_calls,
         reasoning,
         reasoning_details,
+        warnings,
         usage: _,
         total_tokens: _,
     } = &outcome.answer;
-    let mut events = Vec::with_capacity((content.len() + reasoning.len()) / PIECE + tool_calls.len() + 6);
+    let mut events = Vec::with_capacity((content.len() + reasoning.len()) / PIECE + tool_calls.len() + 7);
     events.extend(pieces(reasoning).map(|piece| StreamEvent::Reasoning(piece.to_owned())));
     if !reasoning_details.is_empty() {
         events.push(StreamEvent::ReasoningDetails(reasoning_details.clone()));
@@ -35,6 +36,9 @@ pub fn events(outcome: &Outcome) -> Vec<StreamEvent> {
     match events.first_mut() {
         Some(StreamEvent::Text(chunk)) => chunk.model = Some(model.clone()),
         _ => events.insert(0, StreamEvent::Model(model.clone())),
+    }
+    if !warnings.is_empty() {
+        events.insert(0, StreamEvent::Warnings(warnings.clone()));
     }
     events
 }
@@ -65,7 +69,7 @@ mod tests {
     use gateway_model::EventSource;
     use gateway_model::error::Failure;
     use gateway_model::{
-        AnswerBuilder, ChatRequest, Delivery, GatewayResponse, TokenUsage, ToolCall, UsageSource,
+        AnswerBuilder, ChatRequest, Delivery, GatewayResponse, TokenUsage, ToolCall, UsageSource, Warning,
     };
     use gateway_providers::MockProvider;
 
@@ -117,14 +121,19 @@ mod tests {
             tool_calls in vec(call(), 0..4),
             reasoning in text(),
             details in vec("[a-z]{0,4}", 0..3),
+            warned in vec("[a-z]{1,4}", 0..3),
             counts in any::<(u64, u64, Option<u64>, bool)>(),
         ) -> Outcome {
             let (input, output, cache_read, is_reported) = counts;
             let source = if is_reported { UsageSource::Reported } else { UsageSource::Estimated };
             let usage = TokenUsage { cache_read, source, ..TokenUsage::new(input, output) };
             let reasoning_details = details.into_iter().map(|text| json!({ "text": text })).collect();
+            let warnings = warned
+                .into_iter()
+                .map(|field| Warning { field, reason: "Left out.".to_owned(), provider: "p".to_owned() })
+                .collect();
             let answer = Answer {
-                content, model, finish_reason, tool_calls, reasoning, reasoning_details,
+                content, model, finish_reason, tool_calls, reasoning, reasoning_details, warnings,
                 usage: Some(usage),
                 total_tokens: None,
             };

@@ -18,7 +18,8 @@ use gateway_model::config::{CacheSettings, Settings};
 use gateway_model::error::Failure;
 use gateway_model::provider::within;
 use gateway_model::{
-    Billing, CacheWish, ChatRequest, Delivery, EventSource, GatewayResponse, Outcome, StreamEvent,
+    Billing, CacheWish, ChatRequest, Delivery, EventSource, GatewayResponse, Outcome, StreamEvent, Warning,
+    take_warnings,
 };
 
 /// What identical calls of a gateway share.
@@ -320,5 +321,9 @@ impl EventSource for Replay {
     fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
         into.extend(self.0.take().into_iter().flatten());
         Box::pin(async { Ok(false) })
+    }
+
+    fn take_warnings(&mut self) -> Vec<Warning> {
+        self.0.as_mut().map(take_warnings).unwrap_or_default()
     }
 }

@@ -61,16 +61,19 @@ pub enum CloseReason {
 
 impl GatewayStream {
     pub(super) fn new(
-        source: Box<dyn EventSource>,
-        outcome: Outcome,
+        mut source: Box<dyn EventSource>,
+        mut outcome: Outcome,
         record: CallRecord,
         call: StreamCall,
     ) -> Self {
+        outcome.answer.warnings.append(&mut source.take_warnings());
+        let mut answer = AnswerBuilder::new(outcome.asked_model.clone());
+        answer.push(&StreamEvent::Warnings(outcome.answer.warnings.clone()));
         Self {
             source: Some(source),
             record: Some(record),
             call,
-            answer: AnswerBuilder::new(outcome.asked_model.clone()),
+            answer,
             outcome,
             latency_ms: 0,
             broken: None,

@@ -13,7 +13,7 @@ use gateway_model::error::Failure;
 use gateway_model::retry::retry;
 use gateway_model::{
     Answer, CommittedStream, EmbedCall, EventSource, FinishReason, OpenedStream, Provider, ProviderCall,
-    StreamEvent, TextChunk, TokenUsage, Vectors, await_first_content,
+    StreamEvent, TextChunk, TokenUsage, Vectors, Warning, await_first_content,
 };
 
 /// One of a provider's methods.
@@ -150,6 +150,10 @@ impl EventSource for TrackedStream {
             }
             result
         })
+    }
+
+    fn take_warnings(&mut self) -> Vec<Warning> {
+        self.source.take_warnings()
     }
 }
 

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use super::build::{Builder, Connection, FamilyDefaults, KeyHeader};
 use super::family::{EntryRule, Family};
+use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
@@ -49,8 +50,8 @@ impl Wire for AnthropicWire {
         !matches!(feature, Feature::Audio | Feature::Embeddings | Feature::OpenAiParts)
     }
 
-    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
-        request::body(call, mode)
+    fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {
+        request::body(settings, mode)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {

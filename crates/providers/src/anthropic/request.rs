@@ -6,39 +6,40 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value, json};
 
 use super::thinking::{Plan, version};
+use crate::settings::CallSettings;
 use crate::wire::{Mode, format_instruction};
-use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{ChatRequest, Content, Message, Part, Role, Tool, ToolChoice};
 
 /// The first Claude that takes `strict` on a tool; older ones refuse the word.
 const STRICT_TOOLS: (u32, u32) = (4, 5);
 
-pub fn body(call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
-    let request = &call.request;
+pub fn body(settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {
+    let (call, request) = (settings.call(), settings.request());
     let mut body = Map::new();
     body.insert("model".into(), json!(call.model));
     body.insert("messages".into(), Value::Array(turns(&request.messages)));
-    let plan = Plan::new(&call.model, request, call.max_tokens);
+    let plan = Plan::new(settings);
     body.insert("max_tokens".into(), json!(plan.max_tokens));
     if mode.is_stream() {
         body.insert("stream".into(), json!(true));
     }
-    if let Some(temperature) = plan.temperature(request) {
+    if let Some(temperature) = plan.temperature(settings) {
         body.insert("temperature".into(), json!(temperature));
     }
-    if let Some(system) = system(request) {
+    let format = settings.response_format_without_strict().map(format_instruction);
+    if let Some(system) = system(request, format) {
         body.insert("system".into(), system);
     }
-    options(call, &plan, &mut body);
+    options(settings, &plan, &mut body);
     serde_json::to_vec(&body).map_err(GatewayError::unwritable)
 }
 
-/// All system text, in order: a string, or blocks where one of them is marked for the prompt cache.
-fn system(request: &ChatRequest) -> Option<Value> {
+/// All system text, in order, and the answer's form in words: a string, or blocks where one of them is marked for the
+/// prompt cache.
+fn system(request: &ChatRequest, format: Option<String>) -> Option<Value> {
     let instructions: Vec<&Message> =
         request.messages.iter().filter(|message| message.role.is_instruction()).collect();
-    let format = request.response_format.as_ref().map(format_instruction);
     if instructions.is_empty() {
         return format.map(Value::String);
     }
@@ -57,26 +58,28 @@ fn system(request: &ChatRequest) -> Option<Value> {
 }
 
 /// The fields that few requests set, in Anthropic's words and always in this order.
-fn options(call: &ProviderCall, plan: &Plan, body: &mut Map<String, Value>) {
-    let request = &call.request;
-    if let Some(top_p) = plan.top_p(request) {
+fn options(settings: &mut CallSettings<'_>, plan: &Plan, body: &mut Map<String, Value>) {
+    if let Some(top_p) = plan.top_p(settings) {
         body.insert("top_p".into(), json!(top_p));
     }
-    if let Some(top_k) = plan.top_k(request) {
+    if let Some(top_k) = plan.top_k(settings) {
         body.insert("top_k".into(), json!(top_k));
     }
-    if !request.stop.is_empty() {
-        body.insert("stop_sequences".into(), json!(request.stop));
+    let stop = settings.stop();
+    if !stop.is_empty() {
+        body.insert("stop_sequences".into(), json!(stop));
     }
     plan.write(body);
-    if !request.tools.is_empty() {
-        let strict = version(&call.model) >= Some(STRICT_TOOLS);
-        body.insert("tools".into(), request.tools.iter().map(|tool| self::tool(tool, strict)).collect());
-        if let Some(choice) = &request.tool_choice {
+    let strict = version(&settings.call().model) >= Some(STRICT_TOOLS);
+    let tools = if strict { settings.tools() } else { settings.tools_without_strict() };
+    let choice = settings.tool_choice();
+    if !tools.is_empty() {
+        body.insert("tools".into(), tools.iter().map(|tool| self::tool(tool, strict)).collect());
+        if let Some(choice) = choice {
             body.insert("tool_choice".into(), tool_choice(choice));
         }
     }
-    if let Some(user) = &request.user_id {
+    if let Some(user) = &settings.request().user_id {
         body.insert("metadata".into(), json!({"user_id": user}));
     }
 }

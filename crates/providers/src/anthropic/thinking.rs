@@ -4,7 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
-use gateway_model::{ChatRequest, ToolChoice};
+use crate::settings::CallSettings;
+use gateway_model::ToolChoice;
 
 /// Anthropic requires a bound; this one stands in where the caller sets none.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
@@ -32,11 +33,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For a request to `model` that may be answered with so many tokens.
-    pub fn new(model: &str, request: &ChatRequest, max_tokens: Option<u64>) -> Self {
-        let effort = request.reasoning_effort.as_deref();
+    /// For the call that the settings are of.
+    pub fn new(settings: &mut CallSettings<'_>) -> Self {
+        let (model, max_tokens) = (&*settings.call().model, settings.max_tokens());
         // A model that thinks cannot be told to call a tool: the call is the harder demand.
-        let forced = matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
+        let forced =
+            matches!(settings.request().tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
         let version = version(model);
         let from = |least| version >= Some(least) || model.contains("claude-mythos");
         let mut plan = Self {
@@ -45,15 +47,23 @@ impl Plan {
             effort: None,
             fixed_sampling: from((4, 7)),
         };
-        let Some(effort) = effort else { return plan };
+        let Some(effort) = settings.reasoning_effort() else { return plan };
+        if forced && budget(effort).is_some() {
+            settings.warn("reasoningEffort", "A model that must call a tool does not think.");
+        }
         let budget = budget(effort).filter(|_| !forced);
         if from((4, 6)) {
             // Some of these think unless told otherwise, and some cannot be told: little effort is as near as it gets.
-            plan.effort = Some(match effort {
-                "none" | "minimal" => "low".to_owned(),
-                "xhigh" if !plan.fixed_sampling => "high".to_owned(),
-                word => word.to_owned(),
-            });
+            let word = match effort {
+                "none" | "minimal" => "low",
+                "xhigh" if !plan.fixed_sampling => "high",
+                word => word,
+            };
+            if word != effort {
+                let reason = format!("Sent as `{word}`, the nearest that this model knows.");
+                settings.warn("reasoningEffort", reason);
+            }
+            plan.effort = Some(word.to_owned());
             if let Some(room) = budget {
                 plan.max_tokens = max_tokens.unwrap_or(DEFAULT_MAX_TOKENS + room);
                 // From 4.7 on the text of thinking comes only to those who ask for it.
@@ -63,11 +73,20 @@ impl Plan {
                 });
             }
         } else if let Some(budget) = budget {
+            if !matches!(effort, "low" | "medium" | "high" | "xhigh" | "max") {
+                settings.warn("reasoningEffort", "Read as `medium`: this model takes a number of tokens.");
+            }
             // The budget is part of `max_tokens`: half of what the caller grants is left for the answer.
             let granted = max_tokens.map_or(budget, |max_tokens| budget.min(max_tokens / 2));
             if granted >= MIN_BUDGET {
                 plan.max_tokens = max_tokens.unwrap_or(DEFAULT_MAX_TOKENS + budget);
                 plan.thinking = Some(json!({"type": "enabled", "budget_tokens": granted}));
+            }
+            if granted < MIN_BUDGET {
+                settings.warn("reasoningEffort", "Left out: `maxTokens` leaves too little to think with.");
+            } else if granted < budget {
+                let reason = format!("Thinking is bound to {granted} tokens, half of `maxTokens`.");
+                settings.warn("reasoningEffort", reason);
             }
         }
         plan
@@ -83,18 +102,39 @@ impl Plan {
     }
 
     /// Thinking leaves the temperature at 1.
-    pub fn temperature(&self, request: &ChatRequest) -> Option<f64> {
-        request.temperature.filter(|_| !self.fixed_sampling && self.thinking.is_none())
+    pub fn temperature(&self, settings: &mut CallSettings<'_>) -> Option<f64> {
+        let temperature = settings.temperature()?;
+        let Some(reason) = self.refuses_sampling() else { return Some(temperature) };
+        if (temperature - 1.0).abs() > f64::EPSILON {
+            settings.warn("temperature", reason);
+        }
+        None
     }
 
     /// Thinking goes without.
-    pub fn top_k(&self, request: &ChatRequest) -> Option<u64> {
-        request.top_k.filter(|_| !self.fixed_sampling && self.thinking.is_none())
+    pub fn top_k(&self, settings: &mut CallSettings<'_>) -> Option<u64> {
+        let top_k = settings.top_k()?;
+        let Some(reason) = self.refuses_sampling() else { return Some(top_k) };
+        settings.warn("topK", reason);
+        None
     }
 
     /// Beside thinking, `top_p` is 0.95 at least.
-    pub fn top_p(&self, request: &ChatRequest) -> Option<f64> {
-        request.top_p.filter(|top_p| !self.fixed_sampling && (self.thinking.is_none() || *top_p >= 0.95))
+    pub fn top_p(&self, settings: &mut CallSettings<'_>) -> Option<f64> {
+        let top_p = settings.top_p()?;
+        match self.refuses_sampling() {
+            Some(reason) if self.fixed_sampling || top_p < 0.95 => settings.warn("topP", reason),
+            _ => return Some(top_p),
+        }
+        None
+    }
+
+    /// Why the model takes no settings of its sampling, where it takes none.
+    fn refuses_sampling(&self) -> Option<&'static str> {
+        if self.fixed_sampling {
+            return Some("Left out: this model has no sampling settings.");
+        }
+        self.thinking.is_some().then_some("Left out: a model that thinks does not take it.")
     }
 }
 
@@ -110,7 +150,10 @@ fn budget(effort: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use gateway_model::{ChatRequest, ProviderCall};
 
     #[test]
     fn versions_are_read_from_names() {
@@ -131,9 +174,20 @@ mod tests {
         }
     }
 
+    fn call(model: &str, request: ChatRequest) -> ProviderCall {
+        ProviderCall {
+            max_tokens: request.max_tokens,
+            request: Arc::new(request),
+            model: model.to_owned(),
+            timeout: None,
+            deadline: None,
+        }
+    }
+
     fn sent(model: &str, effort: &str, max_tokens: Option<u64>) -> (u64, Value) {
-        let request = ChatRequest { reasoning_effort: Some(effort.to_owned()), ..ChatRequest::default() };
-        let plan = Plan::new(model, &request, max_tokens);
+        let reasoning_effort = Some(effort.to_owned());
+        let call = call(model, ChatRequest { reasoning_effort, max_tokens, ..ChatRequest::default() });
+        let plan = Plan::new(&mut CallSettings::new(&call));
         let mut body = Map::new();
         plan.write(&mut body);
         (plan.max_tokens, Value::Object(body))
@@ -172,21 +226,55 @@ mod tests {
 
     #[test]
     fn what_thinking_refuses_is_left_out() {
-        let request = ChatRequest { temperature: Some(0.2), top_p: Some(0.9), ..ChatRequest::default() };
+        let request = ChatRequest {
+            temperature: Some(0.2),
+            top_p: Some(0.9),
+            top_k: Some(40),
+            ..ChatRequest::default()
+        };
         let with = |effort: Option<&str>| ChatRequest {
             reasoning_effort: effort.map(str::to_owned),
             ..request.clone()
         };
-        let kept = |model: &str, effort: Option<&str>| {
-            let plan = Plan::new(model, &with(effort), None);
-            (plan.temperature(&request), plan.top_p(&request))
+        let kept = |model: &str, request: ChatRequest| {
+            let call = call(model, request);
+            let mut settings = CallSettings::new(&call);
+            let plan = Plan::new(&mut settings);
+            let kept =
+                (plan.temperature(&mut settings), plan.top_p(&mut settings), plan.top_k(&mut settings));
+            let told: Vec<_> = settings.into_warnings("p").into_iter().map(|warning| warning.field).collect();
+            (kept, told.join(" "))
         };
-        assert_eq!(kept("claude-sonnet-4-5", None), (Some(0.2), Some(0.9)));
-        assert_eq!(kept("claude-sonnet-4-5", Some("low")), (None, None));
-        assert_eq!(kept("claude-opus-4-6", Some("low")), (None, None));
-        assert_eq!(kept("claude-opus-4-7", None), (None, None));
-        let narrow = ChatRequest { top_p: Some(0.95), ..with(Some("low")) };
-        assert_eq!(Plan::new("claude-sonnet-4-5", &narrow, None).top_p(&narrow), Some(0.95));
+        let none = ((None, None, None), "temperature topP topK".to_owned());
+        let all = ((Some(0.2), Some(0.9), Some(40)), String::new());
+        assert_eq!(kept("claude-sonnet-4-5", with(None)), all);
+        assert_eq!(kept("claude-sonnet-4-5", with(Some("low"))), none);
+        assert_eq!(kept("claude-opus-4-6", with(Some("low"))), none);
+        assert_eq!(kept("claude-opus-4-7", with(None)), none);
+        let narrow = ChatRequest { top_p: Some(0.95), temperature: Some(1.0), ..with(Some("low")) };
+        assert_eq!(kept("claude-sonnet-4-5", narrow), ((None, Some(0.95), None), "topK".to_owned()));
+    }
+
+    #[test]
+    fn an_effort_that_is_not_kept_is_told() {
+        for (model, effort, max_tokens, told) in [
+            ("claude-sonnet-4-5", "high", None, ""),
+            ("claude-sonnet-4-5", "none", None, ""),
+            ("claude-sonnet-4-5", "deepest", None, "Read as `medium`"),
+            ("claude-sonnet-4-5", "high", Some(6000), "bound to 3000 tokens"),
+            ("claude-sonnet-4-5", "high", Some(2000), "too little to think with"),
+            ("claude-opus-4-6", "xhigh", None, "Sent as `high`"),
+            ("claude-opus-4-7", "xhigh", None, ""),
+            ("claude-opus-4-7", "none", None, "Sent as `low`"),
+        ] {
+            let reasoning_effort = Some(effort.to_owned());
+            let call = call(model, ChatRequest { reasoning_effort, max_tokens, ..ChatRequest::default() });
+            let mut settings = CallSettings::new(&call);
+            Plan::new(&mut settings);
+            let warnings = settings.into_warnings("p");
+            assert_eq!(warnings.is_empty(), told.is_empty(), "{model} {effort}");
+            assert!(warnings.iter().all(|warning| warning.reason.contains(told)), "{warnings:?}");
+        }
     }
 
     #[test]
@@ -203,7 +291,8 @@ mod tests {
                 ..ChatRequest::default()
             };
             for model in ["claude-sonnet-4-5", "claude-opus-4-7"] {
-                let plan = Plan::new(model, &request, None);
+                let call = call(model, request.clone());
+                let plan = Plan::new(&mut CallSettings::new(&call));
                 assert_eq!(plan.thinking.is_some(), thinks, "{model} {choice:?}");
             }
         }

@@ -13,6 +13,7 @@ mod stream;
 use super::build::{FamilyDefaults, KeyHeader};
 use super::embeddings::EmbeddingFormat;
 use super::family::{Family, KeyVariable};
+use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, Sign, StreamDecoder, Wire, path_segment};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
@@ -38,9 +39,9 @@ const DEFAULTS: FamilyDefaults = FamilyDefaults { key_header: KeyHeader::Unsent,
 
 pub struct BedrockWire {
     /// The entry's name, for errors.
-    provider: String,
+    pub provider: String,
     /// `None`: requests go out unsigned.
-    signer: Option<Signer>,
+    pub signer: Option<Signer>,
 }
 
 impl Wire for BedrockWire {
@@ -59,8 +60,8 @@ impl Wire for BedrockWire {
         !matches!(feature, Feature::Audio | Feature::OpenAiParts)
     }
 
-    fn body(&self, call: &ProviderCall, _: Mode) -> Result<Vec<u8>, GatewayError> {
-        request::body(call, &self.provider)
+    fn body(&self, settings: &mut CallSettings<'_>, _: Mode) -> Result<Vec<u8>, GatewayError> {
+        request::body(settings, &self.provider)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::blocks::{Documents, Writer};
 use super::vendor;
 use crate::anthropic::Plan;
+use crate::settings::CallSettings;
 use crate::wire::format_instruction;
-use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{ChatRequest, Message, Role, Tool, ToolChoice};
 
@@ -17,10 +17,10 @@ const MAX_METADATA_TEXT: usize = 256;
 const NO_TOOLS: &str = "Answer in words: do not call a tool.";
 
 /// The body of a request; `provider` is the entry's name, for errors.
-pub fn body(call: &ProviderCall, provider: &str) -> Result<Vec<u8>, GatewayError> {
-    let request = &call.request;
+pub fn body(settings: &mut CallSettings<'_>, provider: &str) -> Result<Vec<u8>, GatewayError> {
+    let (call, request) = (settings.call(), settings.request());
     let vendor = vendor(&call.model);
-    let tools = Tools::of(request);
+    let tools = Tools::new(settings);
     let mut writer = Writer {
         provider,
         // Models of other vendors refuse a request with cache points.
@@ -29,12 +29,13 @@ pub fn body(call: &ProviderCall, provider: &str) -> Result<Vec<u8>, GatewayError
     };
     let mut body = Map::new();
     body.insert("messages".into(), Value::Array(writer.turns(&request.messages)?));
-    let system = system(request, &mut writer, tools.forbidden)?;
+    let format = settings.response_format_without_strict().map(format_instruction);
+    let system = system(request, &mut writer, format, tools.forbidden)?;
     if !system.is_empty() {
         body.insert("system".into(), Value::Array(system));
     }
-    let plan = (vendor == Some("anthropic")).then(|| Plan::new(&call.model, request, call.max_tokens));
-    let inference = inference(call, plan.as_ref());
+    let plan = (vendor == Some("anthropic")).then(|| Plan::new(settings));
+    let inference = inference(settings, plan.as_ref());
     if !inference.is_empty() {
         body.insert("inferenceConfig".into(), Value::Object(inference));
     }
@@ -44,10 +45,11 @@ pub fn body(call: &ProviderCall, provider: &str) -> Result<Vec<u8>, GatewayError
     let mut additional = Map::new();
     if let Some(plan) = &plan {
         plan.write(&mut additional);
-        additional.extend(plan.top_k(request).map(|top_k| ("top_k".to_owned(), json!(top_k))));
+        additional.extend(plan.top_k(settings).map(|top_k| ("top_k".to_owned(), json!(top_k))));
     }
-    if let Some(top_k) = request.top_k.filter(|_| vendor == Some("amazon") && call.model.contains("nova")) {
-        additional.insert("inferenceConfig".into(), json!({ "topK": top_k }));
+    if vendor == Some("amazon") && call.model.contains("nova") {
+        let config = settings.top_k().map(|top_k| json!({ "topK": top_k }));
+        additional.extend(config.map(|config| ("inferenceConfig".to_owned(), config)));
     }
     if !additional.is_empty() {
         body.insert("additionalModelRequestFields".into(), Value::Object(additional));
@@ -63,6 +65,7 @@ pub fn body(call: &ProviderCall, provider: &str) -> Result<Vec<u8>, GatewayError
 fn system(
     request: &ChatRequest,
     writer: &mut Writer<'_>,
+    format: Option<String>,
     no_tools: bool,
 ) -> Result<Vec<Value>, GatewayError> {
     let mut blocks = Vec::new();
@@ -73,28 +76,35 @@ fn system(
     }
     // Instructions are text.
     blocks.retain(|block| block.get("text").is_some() || block.get("cachePoint").is_some());
-    let format = request.response_format.as_ref().map(format_instruction);
     let words = format.into_iter().chain(no_tools.then(|| NO_TOOLS.to_owned()));
     blocks.extend(words.map(|text| json!({ "text": text })));
     Ok(blocks)
 }
 
-fn inference(call: &ProviderCall, plan: Option<&Plan>) -> Map<String, Value> {
-    let request = &call.request;
+fn inference(settings: &mut CallSettings<'_>, plan: Option<&Plan>) -> Map<String, Value> {
     let mut config = Map::new();
     // Thinking needs a bound that leaves room for it.
-    let thinks = plan.filter(|_| request.reasoning_effort.is_some());
-    if let Some(max_tokens) = thinks.map(|plan| plan.max_tokens).or(call.max_tokens) {
+    let thinks = plan.filter(|_| settings.request().reasoning_effort.is_some());
+    if let Some(max_tokens) = thinks.map(|plan| plan.max_tokens).or(settings.max_tokens()) {
         config.insert("maxTokens".into(), json!(max_tokens));
     }
-    if let Some(temperature) = plan.map_or(request.temperature, |plan| plan.temperature(request)) {
+    let temperature = match plan {
+        Some(plan) => plan.temperature(settings),
+        None => settings.temperature(),
+    };
+    if let Some(temperature) = temperature {
         config.insert("temperature".into(), json!(temperature));
     }
-    if let Some(top_p) = plan.map_or(request.top_p, |plan| plan.top_p(request)) {
+    let top_p = match plan {
+        Some(plan) => plan.top_p(settings),
+        None => settings.top_p(),
+    };
+    if let Some(top_p) = top_p {
         config.insert("topP".into(), json!(top_p));
     }
-    if !request.stop.is_empty() {
-        config.insert("stopSequences".into(), json!(request.stop));
+    let stop = settings.stop();
+    if !stop.is_empty() {
+        config.insert("stopSequences".into(), json!(stop));
     }
     config
 }
@@ -109,21 +119,25 @@ struct Tools {
 }
 
 impl Tools {
-    fn of(request: &ChatRequest) -> Self {
-        let called: Vec<&str> = called(&request.messages);
-        let forbidden = request.tools.is_empty() || request.tool_choice == Some(ToolChoice::None);
+    fn new(settings: &mut CallSettings<'_>) -> Self {
+        let (offered, choice) = (settings.tools_without_strict(), settings.tool_choice());
+        let called: Vec<&str> = called(&settings.request().messages);
+        let forbidden = offered.is_empty() || choice == Some(&ToolChoice::None);
         if forbidden && called.is_empty() {
             return Self { config: None, forbidden: false };
         }
-        let tools: Vec<Value> = if request.tools.is_empty() {
+        if choice == Some(&ToolChoice::None) {
+            settings.warn("toolChoice", "Asked for in the prompt: this provider has no word for it.");
+        }
+        let tools: Vec<Value> = if offered.is_empty() {
             let schema = json!({ "type": "object", "properties": {} });
             let spec = |name| json!({ "toolSpec": { "name": name, "inputSchema": { "json": schema } } });
             called.into_iter().map(spec).collect()
         } else {
-            request.tools.iter().map(tool).collect()
+            offered.iter().map(tool).collect()
         };
         let mut config = Map::from_iter([("tools".to_owned(), Value::Array(tools))]);
-        if let Some(choice) = request.tool_choice.as_ref().filter(|_| !forbidden).and_then(tool_choice) {
+        if let Some(choice) = choice.filter(|_| !forbidden).and_then(tool_choice) {
             config.insert("toolChoice".into(), choice);
         }
         Self { config: Some(Value::Object(config)), forbidden }

@@ -21,7 +21,7 @@ fn refusal(content: Value) -> GatewayError {
         timeout: None,
         deadline: None,
     };
-    Wire::body(&wire(), &call, Mode::Full).unwrap_err()
+    Wire::body(&wire(), &mut CallSettings::new(&call), Mode::Full).unwrap_err()
 }
 
 #[test]

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::HttpProvider;
+use crate::http::ChatRequestBody;
 use crate::wire::Mode;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::within;
-use gateway_model::{Answer, OpenedStream, Provider, ProviderCall, UniversalCall};
+use gateway_model::{Answer, OpenedStream, Provider, ProviderCall, UniversalCall, Warning};
 use gateway_transport::{Endpoint, Response};
 
 /// The step that answered, from 0.
@@ -42,6 +43,7 @@ impl UniversalEndpoint {
         read: impl FnOnce(
             &'a HttpProvider,
             &'a ProviderCall,
+            Vec<Warning>,
             Response,
             Option<Instant>,
         ) -> BoxFuture<'a, Result<T, Failure>>,
@@ -54,10 +56,8 @@ impl UniversalEndpoint {
         let Some((name, first, call)) = steps.first() else {
             return Err(GatewayError::internal("a chain without steps").into());
         };
-        let list = steps
-            .iter()
-            .map(|(_, step, call)| universal_step(step, call, mode))
-            .collect::<Result<Value, _>>()?;
+        let (list, mut warnings): (Vec<Value>, Vec<Vec<Warning>>) =
+            steps.iter().map(|(_, step, call)| universal_step(step, call, mode)).collect::<Result<_, _>>()?;
         let list = serde_json::to_vec(&list).map_err(GatewayError::unwritable)?;
         // The gateway tries one after the other.
         let patience = steps.iter().map(|(_, step, call)| step.timeout_of(call)).sum();
@@ -74,7 +74,7 @@ impl UniversalEndpoint {
             if !response.status.is_success() {
                 return Err(universal.read_error(response).await.into());
             }
-            Ok((step, read(universal, call, response, deadline).await?))
+            Ok((step, read(universal, call, warnings.swap_remove(step), response, deadline).await?))
         })
         .await
     }
@@ -85,12 +85,17 @@ fn step_of(provider: &Arc<dyn Provider>) -> Option<&HttpProvider> {
     provider.downcast_ref()
 }
 
-/// One step of the list. Which of the steps was refused, and by whom, the gateway does not report: no key's cooldown begins
+/// One step of the list, and the warnings about it. Which of the steps was refused, and by whom, the gateway does not report: no key's cooldown begins
 /// here.
-fn universal_step(step: &HttpProvider, call: &ProviderCall, mode: Mode) -> Result<Value, GatewayError> {
+fn universal_step(
+    step: &HttpProvider,
+    call: &ProviderCall,
+    mode: Mode,
+) -> Result<(Value, Vec<Warning>), GatewayError> {
     let route = step.route.as_ref().ok_or_else(|| GatewayError::internal("not through Cloudflare"))?;
     let endpoint = step.chat_endpoint(call, mode)?;
-    route.step(&step.keys.take_turn(&endpoint, &call.model), &step.chat_body(call, mode)?)
+    let ChatRequestBody { json, warnings } = step.chat_body(call, mode)?;
+    Ok((route.step(&step.keys.take_turn(&endpoint, &call.model), &json)?, warnings))
 }
 
 /// Posts the whole list, as the first of its steps.
@@ -106,12 +111,14 @@ async fn post_universal(first: &HttpProvider, list: Bytes) -> Result<Response, G
 
 impl UniversalCall for UniversalEndpoint {
     fn chat(&self) -> BoxFuture<'_, Result<(usize, Answer), Failure>> {
-        Box::pin(self.run(Mode::Full, |step, call, response, _| Box::pin(step.read_chat(call, response))))
+        Box::pin(self.run(Mode::Full, |step, call, warnings, response, _| {
+            Box::pin(step.read_chat(call, warnings, response))
+        }))
     }
 
     fn open_stream(&self) -> BoxFuture<'_, Result<(usize, OpenedStream), Failure>> {
-        Box::pin(self.run(Mode::Stream, |step, call, response, deadline| {
-            let opened = step.read_stream(call, response).with_first_content_by(deadline);
+        Box::pin(self.run(Mode::Stream, |step, call, warnings, response, deadline| {
+            let opened = step.read_stream(call, warnings, response).with_first_content_by(deadline);
             Box::pin(async move { Ok(opened) })
         }))
     }

@@ -26,7 +26,7 @@ pub fn answer(body: &[u8]) -> Result<Answer, String> {
         reasoning: parts.reasoning,
         reasoning_details: parts.reasoning_details,
         usage,
-        total_tokens: None,
+        ..Answer::default()
     })
 }
 

@@ -31,6 +31,7 @@ use std::time::Duration;
 use super::build::{Builder, Connection, FamilyDefaults, KeyHeader};
 use super::embeddings::EmbeddingFormat;
 use super::family::{Family, KeyVariable};
+use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, model_ids, path_segment};
 use gateway_model::Answer;
 use gateway_model::ProviderCall;
@@ -66,8 +67,8 @@ impl Wire for GeminiWire {
     }
 
     /// The path alone says whether the answer is to be streamed.
-    fn body(&self, call: &ProviderCall, _: Mode) -> Result<Vec<u8>, GatewayError> {
-        serde_json::to_vec(&request::body(call)).map_err(GatewayError::unwritable)
+    fn body(&self, settings: &mut CallSettings<'_>, _: Mode) -> Result<Vec<u8>, GatewayError> {
+        serde_json::to_vec(&request::body(settings)).map_err(GatewayError::unwritable)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {

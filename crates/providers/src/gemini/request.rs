@@ -4,26 +4,28 @@ use serde_json::{Map, Value, json};
 
 use super::parts::{is_text, model_turn, parts, results};
 use super::thinking::{self, Generation};
+use crate::settings::CallSettings;
 use crate::wire::format_instruction;
 use gateway_model::ProviderCall;
 use gateway_model::{Message, ResponseFormat, Role, Tool, ToolCall, ToolChoice};
 
 /// Always the same bytes for the same call: prompt caches depend on it.
-pub fn body(call: &ProviderCall) -> Value {
-    let request = &*call.request;
+pub fn body(settings: &mut CallSettings<'_>) -> Value {
+    let (call, request) = (settings.call(), settings.request());
     let mut body = Map::new();
     if let Some(instruction) = instruction(call) {
         body.insert("systemInstruction".into(), instruction);
     }
     body.insert("contents".into(), contents(&request.messages, Generation::of(&call.model)));
-    if !request.tools.is_empty() {
-        let declarations: Value = request.tools.iter().map(declaration).collect();
+    let (tools, choice) = (settings.tools_without_strict(), settings.tool_choice());
+    if !tools.is_empty() {
+        let declarations: Value = tools.iter().map(declaration).collect();
         body.insert("tools".into(), json!([{"functionDeclarations": declarations}]));
-        if let Some(choice) = &request.tool_choice {
+        if let Some(choice) = choice {
             body.insert("toolConfig".into(), json!({"functionCallingConfig": calling(choice)}));
         }
     }
-    let config = config(call);
+    let config = config(settings);
     if !config.is_empty() {
         body.insert("generationConfig".into(), Value::Object(config));
     }
@@ -92,30 +94,37 @@ fn calling(choice: &ToolChoice) -> Value {
 }
 
 /// What is asked of the model beside its messages, always in this order.
-fn config(call: &ProviderCall) -> Map<String, Value> {
-    let request = &*call.request;
+fn config(settings: &mut CallSettings<'_>) -> Map<String, Value> {
+    let call = settings.call();
     let mut config = Map::new();
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
             config.insert(name.to_owned(), value);
         }
     };
-    set("temperature", request.temperature.map(Value::from));
-    set("topP", request.top_p.map(Value::from));
-    set("topK", request.top_k.map(Value::from));
-    set("maxOutputTokens", call.max_tokens.map(Value::from));
-    set("stopSequences", (!request.stop.is_empty()).then(|| json!(request.stop)));
-    set("seed", request.seed.map(Value::from));
-    set("presencePenalty", request.presence_penalty.map(Value::from));
-    set("frequencyPenalty", request.frequency_penalty.map(Value::from));
-    if let Some(format) = request.response_format.as_ref().filter(|_| has_format(call)) {
+    set("temperature", settings.temperature().map(Value::from));
+    set("topP", settings.top_p().map(Value::from));
+    set("topK", settings.top_k().map(Value::from));
+    set("maxOutputTokens", settings.max_tokens().map(Value::from));
+    let stop = settings.stop();
+    set("stopSequences", (!stop.is_empty()).then(|| json!(stop)));
+    set("seed", settings.seed().map(Value::from));
+    set("presencePenalty", settings.presence_penalty().map(Value::from));
+    set("frequencyPenalty", settings.frequency_penalty().map(Value::from));
+    if !has_format(call) {
+        settings.response_format_without_strict();
+    } else if let Some(format) = settings.response_format() {
+        // Schemas are kept to, `strict` or not.
         set("responseMimeType", Some(json!("application/json")));
         if let ResponseFormat::Schema { schema, .. } = format {
             set("responseJsonSchema", Some(Value::Object(schema.clone())));
         }
     }
-    let effort = request.reasoning_effort.as_deref();
+    let effort = settings.reasoning_effort();
     set("thinkingConfig", effort.and_then(|effort| thinking::config(&call.model, effort)));
+    if let Some(reason) = effort.and_then(|effort| thinking::departure(&call.model, effort)) {
+        settings.warn("reasoningEffort", reason);
+    }
     config
 }
 

@@ -1,5 +1,7 @@
 //! How much a model is to think, which each generation says in its own way. Source: Google's guide to thinking.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::plain_name;
@@ -47,6 +49,23 @@ pub fn config(model: &str, effort: &str) -> Option<Value> {
         config.insert("includeThoughts".into(), json!(true));
     }
     Some(Value::Object(config))
+}
+
+/// What becomes of an effort that the model cannot be asked for as it is.
+pub fn departure(model: &str, effort: &str) -> Option<Cow<'static, str>> {
+    match (Generation::of(model), effort) {
+        (Generation::WithoutThinking, "none") => None,
+        (Generation::WithoutThinking, _) => Some("Left out: this model does not think.".into()),
+        (Generation::Budget, "none") if budget(model, effort) > 0 => {
+            Some("This model does not go without thinking: it is to think as little as it can.".into())
+        }
+        (Generation::Budget, "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max") => None,
+        (Generation::Budget, _) => Some("Read as `medium`: this model takes a number of tokens.".into()),
+        (Generation::Level, effort) => {
+            let level = level(model, effort);
+            (level != effort).then(|| format!("Sent as `{level}`, the nearest that this model knows.").into())
+        }
+    }
 }
 
 /// Google's own translation of efforts. The Pro model does not go without thinking: 128 tokens are its least.
@@ -117,5 +136,21 @@ mod tests {
             assert_eq!(config(model, effort), Some(expected), "{model} {effort}");
         }
         assert_eq!(config("gemini-2.0-flash", "high"), None);
+    }
+
+    #[test]
+    fn an_effort_that_the_model_does_not_know_is_told() {
+        for (model, effort, told) in [
+            ("gemini-3.8-flash", "low", false),
+            ("gemini-3.8-flash", "none", true),
+            ("gemini-3.8-flash", "xhigh", true),
+            ("gemini-2.5-flash", "none", false),
+            ("gemini-2.5-pro", "none", true),
+            ("gemini-2.5-flash", "deepest", true),
+            ("gemini-2.0-flash", "high", true),
+            ("gemini-2.0-flash", "none", false),
+        ] {
+            assert_eq!(departure(model, effort).is_some(), told, "{model} {effort}");
+        }
     }
 }

@@ -9,32 +9,40 @@ use serde_json::{Map, Value};
 use super::events::HttpEvents;
 use super::{ChatEndpoint, HttpProvider};
 use crate::json_answer::{CodeFence, JsonStream, NOT_JSON, extract_json};
+use crate::settings::CallSettings;
 use crate::wire::Mode;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::within;
-use gateway_model::{Answer, ChatRequest, OpenedStream, ProviderCall};
+use gateway_model::{Answer, ChatRequest, OpenedStream, ProviderCall, Warning};
 use gateway_transport::{Endpoint, Response};
+
+/// A request that is ready to be sent.
+pub(crate) struct ChatRequestBody {
+    pub json: Bytes,
+    /// What it leaves out or changes of the caller's request.
+    pub warnings: Vec<Warning>,
+}
 
 impl HttpProvider {
     /// Sends a call and reads its answer.
     pub(crate) async fn send_chat(&self, call: &ProviderCall) -> Result<Answer, Failure> {
-        let body = self.chat_body(call, Mode::Full)?;
+        let ChatRequestBody { json, warnings } = self.chat_body(call, Mode::Full)?;
         let endpoint = self.chat_endpoint(call, Mode::Full)?;
         within(&self.context.name, call.attempt_deadline(Some(self.context.timeout)), async {
-            let response = self.send(&endpoint, body, &call.model).await?;
-            self.read_chat(call, response).await
+            let response = self.send(&endpoint, json, &call.model).await?;
+            self.read_chat(call, warnings, response).await
         })
         .await
     }
 
     /// Sends a call and opens the stream of its answer.
     pub(crate) async fn send_streamed(&self, call: &ProviderCall) -> Result<OpenedStream, Failure> {
-        let body = self.chat_body(call, Mode::Stream)?;
+        let ChatRequestBody { json, warnings } = self.chat_body(call, Mode::Stream)?;
         let endpoint = self.chat_endpoint(call, Mode::Stream)?;
         let deadline = call.attempt_deadline(Some(self.context.timeout));
-        let sent = async { Ok(self.send(&endpoint, body, &call.model).await?) };
+        let sent = async { Ok(self.send(&endpoint, json, &call.model).await?) };
         let response = within(&self.context.name, deadline, sent).await?;
-        Ok(self.read_stream(call, response))
+        Ok(self.read_stream(call, warnings, response))
     }
 
     /// The error for a request that the format has no words for.
@@ -44,18 +52,19 @@ impl HttpProvider {
     }
 
     /// Writes the request's body. The caller's `providerOptions` for this family have the last word, field by field.
-    pub(crate) fn chat_body(&self, call: &ProviderCall, mode: Mode) -> Result<Bytes, GatewayError> {
+    pub(crate) fn chat_body(&self, call: &ProviderCall, mode: Mode) -> Result<ChatRequestBody, GatewayError> {
         if let Some(refusal) = self.find_unsupported(&call.request) {
             return Err(refusal);
         }
-        let body = self.wire.body(call, mode)?;
-        let Some(options) = self.own_options(call.request.provider_options.as_ref()) else {
-            return Ok(body.into());
-        };
-        let mut fields: Map<String, Value> =
-            serde_json::from_slice(&body).map_err(GatewayError::unwritable)?;
-        fields.extend(options.clone());
-        Ok(serde_json::to_vec(&fields).map_err(GatewayError::unwritable)?.into())
+        let mut settings = CallSettings::new(call);
+        let mut json = self.wire.body(&mut settings, mode)?;
+        if let Some(options) = self.own_options(call.request.provider_options.as_ref()) {
+            let mut fields: Map<String, Value> =
+                serde_json::from_slice(&json).map_err(GatewayError::unwritable)?;
+            fields.extend(options.clone());
+            json = serde_json::to_vec(&fields).map_err(GatewayError::unwritable)?;
+        }
+        Ok(ChatRequestBody { json: json.into(), warnings: settings.into_warnings(&self.context.name) })
     }
 
     /// Where a call goes.
@@ -75,10 +84,16 @@ impl HttpProvider {
         call.timeout.unwrap_or(self.context.timeout)
     }
 
-    /// Reads a whole answer.
-    pub(crate) async fn read_chat(&self, call: &ProviderCall, response: Response) -> Result<Answer, Failure> {
+    /// Reads a whole answer; `warnings` are those of its request.
+    pub(crate) async fn read_chat(
+        &self,
+        call: &ProviderCall,
+        warnings: Vec<Warning>,
+        response: Response,
+    ) -> Result<Answer, Failure> {
         let status = response.status.as_u16();
         let mut answer = self.read_full(response, |body| self.wire.answer(body)).await?;
+        answer.warnings = warnings;
         if answer.model.is_empty() {
             answer.model.clone_from(&call.model);
         }
@@ -92,11 +107,17 @@ impl HttpProvider {
         Ok(answer)
     }
 
-    /// The events of an answer that has begun to arrive.
-    pub(crate) fn read_stream(&self, call: &ProviderCall, response: Response) -> OpenedStream {
+    /// The events of an answer that has begun to arrive; `warnings` are those of its request.
+    pub(crate) fn read_stream(
+        &self,
+        call: &ProviderCall,
+        warnings: Vec<Warning>,
+        response: Response,
+    ) -> OpenedStream {
         let status = response.status.as_u16();
         let wait = self.timeout_of(call);
         let events = HttpEvents::new(self.context.clone(), &*self.wire, response, wait, call.deadline);
+        let events = events.after(warnings);
         if call.request.response_format.is_none() || self.wire.supports_json_mode(call, Mode::Stream) {
             return OpenedStream::new(events);
         }

@@ -10,9 +10,9 @@ use super::ProviderContext;
 use crate::lenient::find_reported_failure;
 use crate::wire::{StreamDecoder, Wire};
 use gateway_model::EventSource;
-use gateway_model::StreamEvent;
 use gateway_model::error::Failure;
 use gateway_model::provider::{deadline_after, within};
+use gateway_model::{StreamEvent, Warning};
 use gateway_transport::body::ChunkReader;
 use gateway_transport::{Frames, Response};
 
@@ -65,6 +65,14 @@ impl HttpEvents {
             failed: None,
             open: true,
         }
+    }
+
+    /// The same events, after the warnings about their request.
+    pub fn after(mut self, warnings: Vec<Warning>) -> Self {
+        if !warnings.is_empty() {
+            self.ready.push(StreamEvent::Warnings(warnings));
+        }
+        self
     }
 
     /// Waits for bytes and reads what they hold. Nothing is lost when the wait is given up in the middle: what has been

@@ -22,6 +22,7 @@ use gateway_model::error::GatewayError;
 use gateway_transport::body::BodyLimit;
 use gateway_transport::{Endpoint, HttpClient};
 
+pub(super) use chat::ChatRequestBody;
 pub(super) use secrets::{SECRET_LENGTH, Secrets};
 
 /// A provider that speaks some wire format.

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 use gateway_model::config::ProviderConfig;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::{deadline_after, within};
-use gateway_model::{Answer, FinishReason, StreamEvent, TextChunk};
+use gateway_model::{Answer, FinishReason, StreamEvent, TextChunk, Warning};
 use gateway_model::{EmbedCall, Vectors};
 use gateway_model::{EventSource, OpenedStream};
 use gateway_model::{Provider, ProviderCall, RetryPolicy};
@@ -36,6 +36,7 @@ use gateway_pricing::tokens;
 use crate::build::{Builder, FamilyDefaults};
 use crate::family::{EntryRule, Family};
 
+use crate::settings::CallSettings;
 use reply::Reply;
 use vectors::vectors;
 
@@ -124,6 +125,17 @@ impl MockProvider {
         }
     }
 
+    /// What the mock does not look at: it always gives the same answer.
+    fn warnings(&self, call: &ProviderCall) -> Vec<Warning> {
+        let mut settings = CallSettings::new(call);
+        // What a reply is made by.
+        settings.max_tokens();
+        settings.tools();
+        settings.tool_choice();
+        settings.response_format();
+        settings.into_warnings(&self.name)
+    }
+
     async fn reply(&self, call: &ProviderCall, empty: bool) -> Result<Reply, Failure> {
         let (request, model, max_tokens) = (call.request.clone(), call.model.clone(), call.max_tokens);
         blocking(move || Reply::new(&request, model, max_tokens, empty)).await
@@ -163,6 +175,7 @@ impl Provider for MockProvider {
                 finish_reason: Some(reply.finish.to_owned()),
                 tool_calls: reply.calls,
                 reasoning: reply.reasoning,
+                warnings: self.warnings(call),
                 usage: Some(reply.usage),
                 ..Answer::default()
             })
@@ -180,6 +193,7 @@ impl Provider for MockProvider {
             Ok(OpenedStream::new(MockEvents {
                 name: self.name.clone(),
                 delay: self.delay,
+                warnings: self.warnings(call),
                 reply,
                 sent: 0,
                 fails_at,
@@ -205,6 +219,8 @@ impl Provider for MockProvider {
 struct MockEvents {
     name: String,
     delay: Duration,
+    /// Those that have not been handed on yet.
+    warnings: Vec<Warning>,
     reply: Reply,
     sent: usize,
     /// The piece in whose place the stream fails.
@@ -215,6 +231,10 @@ struct MockEvents {
 impl EventSource for MockEvents {
     fn next<'a>(&'a mut self, into: &'a mut Vec<StreamEvent>) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(async move {
+            if !self.warnings.is_empty() {
+                into.push(StreamEvent::Warnings(std::mem::take(&mut self.warnings)));
+                return Ok(true);
+            }
             if !self.delay.is_zero() {
                 sleep(self.delay).await;
             }

@@ -33,7 +33,7 @@ pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, String> {
         reasoning,
         reasoning_details: message.reasoning_details.unwrap_or_default(),
         usage: whole.usage.or(choice.usage).and_then(|usage| usage.counts(dialect)),
-        total_tokens: None,
+        ..Answer::default()
     })
 }
 

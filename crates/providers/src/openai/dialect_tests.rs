@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::dialect::Dialect;
 use super::{OpenAiWire, Wire};
 use crate::catalogue::dialect_of;
+use crate::settings::CallSettings;
 use crate::wire::Mode;
 use gateway_model::ProviderCall;
 use gateway_model::{ChatRequest, Feature};
@@ -30,7 +31,7 @@ fn whole(family: &str, request: &Value, mode: Mode) -> Value {
         timeout: None,
         deadline: None,
     };
-    serde_json::from_slice(&wire(family).body(&call, mode).unwrap()).unwrap()
+    serde_json::from_slice(&wire(family).body(&mut CallSettings::new(&call), mode).unwrap()).unwrap()
 }
 
 fn wire(family: &str) -> OpenAiWire {

@@ -12,6 +12,7 @@ mod stream;
 use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
+use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, path_segment};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
@@ -68,8 +69,8 @@ impl Wire for OpenAiWire {
         !self.dialect.refuses.contains(&feature)
     }
 
-    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
-        self.write_body(call, mode)
+    fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {
+        self.write_body(settings, mode)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {

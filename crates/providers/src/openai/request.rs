@@ -5,15 +5,23 @@ use serde_json::{Map, Value, json};
 
 use super::dialect::{ChoiceSupport, FormatSupport};
 use super::{OpenAiWire, reasoning};
+use crate::settings::CallSettings;
 use crate::wire::{Mode, format_instruction};
-use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{ChatRequest, ResponseFormat, Role, Tool, ToolChoice};
 
+const MAY_ANSWER: &str = "Left out: this provider cannot be told that a tool must be called.";
+const MAY_ANSWER_OR_CALL_IT: &str =
+    "Only this tool is offered: this provider cannot be told that it must be called.";
+
 impl OpenAiWire {
     /// The whole body, in OpenAI's words and always in this order: prompt caches depend on it.
-    pub(super) fn write_body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
-        let request = &call.request;
+    pub(super) fn write_body(
+        &self,
+        settings: &mut CallSettings<'_>,
+        mode: Mode,
+    ) -> Result<Vec<u8>, GatewayError> {
+        let (call, request) = (settings.call(), settings.request());
         let raw_length = request.openai_messages.as_ref().map_or(0, |raw| raw.get().len());
         let mut body = Fields::new(raw_length + 256);
         body.field("model", &call.model)?;
@@ -28,13 +36,9 @@ impl OpenAiWire {
                 body.raw("stream_options", b"{\"include_usage\":true}");
             }
         }
-        if let Some(max_tokens) = call.max_tokens {
-            body.field(self.dialect.max_tokens.field(&call.model), &max_tokens)?;
-        }
-        if let Some(temperature) = request.temperature {
-            body.field("temperature", &temperature)?;
-        }
-        self.options(request, &mut body)?;
+        body.optional(self.dialect.max_tokens.field(&call.model), settings.max_tokens())?;
+        body.optional("temperature", settings.temperature())?;
+        self.options(settings, &mut body)?;
         Ok(body.finish())
     }
 
@@ -76,36 +80,46 @@ impl OpenAiWire {
     }
 
     /// The fields that few requests set, in OpenAI's words and always in this order.
-    fn options(&self, request: &ChatRequest, body: &mut Fields) -> Result<(), GatewayError> {
+    fn options(&self, settings: &mut CallSettings<'_>, body: &mut Fields) -> Result<(), GatewayError> {
         let dialect = &self.dialect;
-        body.optional("top_p", request.top_p)?;
-        body.optional("top_k", request.top_k.filter(|_| dialect.top_k))?;
-        body.optional("stop", (!request.stop.is_empty()).then_some(&request.stop))?;
-        body.optional(dialect.seed, request.seed)?;
+        body.optional("top_p", settings.top_p())?;
+        if dialect.top_k {
+            body.optional("top_k", settings.top_k())?;
+        }
+        let stop = settings.stop();
+        body.optional("stop", (!stop.is_empty()).then_some(stop))?;
+        if !dialect.seed.is_empty() {
+            body.optional(dialect.seed, settings.seed())?;
+        }
         if dialect.penalties {
-            body.optional("presence_penalty", request.presence_penalty)?;
-            body.optional("frequency_penalty", request.frequency_penalty)?;
+            body.optional("presence_penalty", settings.presence_penalty())?;
+            body.optional("frequency_penalty", settings.frequency_penalty())?;
         }
         if dialect.reasoning_effort {
-            body.optional("reasoning_effort", request.reasoning_effort.as_ref())?;
+            body.optional("reasoning_effort", settings.reasoning_effort())?;
         }
-        let (tools, choice) = self.tools(request);
+        let (tools, choice) = self.tools(settings);
         if !tools.is_empty() {
             body.field("tools", &tools.into_iter().map(tool_json).collect::<Value>())?;
         }
         body.optional("tool_choice", choice)?;
-        body.optional(
-            "response_format",
-            request.response_format.as_ref().and_then(|format| self.format(format)),
-        )?;
-        body.optional(dialect.user, request.user_id.as_ref())
+        body.optional("response_format", self.format(settings))?;
+        body.optional(dialect.user, settings.request().user_id.as_ref())
     }
 
     /// The tools that are offered, and the word on them.
-    pub fn tools<'a>(&self, request: &'a ChatRequest) -> (Vec<&'a Tool>, Option<Value>) {
-        let all: Vec<&Tool> = request.tools.iter().collect();
+    pub fn tools<'a>(&self, settings: &mut CallSettings<'a>) -> (Vec<&'a Tool>, Option<Value>) {
+        let all: Vec<&Tool> = settings.tools().iter().collect();
+        let choice = settings.tool_choice();
         let required = Some(self.dialect.required_choice).filter(|word| !word.is_empty()).map(Value::from);
-        match (&request.tool_choice, self.dialect.tool_choice) {
+        if required.is_none() {
+            match choice {
+                Some(ToolChoice::Required) => settings.warn("toolChoice", MAY_ANSWER),
+                Some(ToolChoice::Named(_)) => settings.warn("toolChoice", MAY_ANSWER_OR_CALL_IT),
+                None | Some(ToolChoice::Auto | ToolChoice::None) => {}
+            }
+        }
+        match (choice, self.dialect.tool_choice) {
             (None, _) => (all, None),
             (Some(ToolChoice::Auto), _) => (all, Some(json!("auto"))),
             (Some(ToolChoice::None), ChoiceSupport::Auto) => (Vec::new(), None),
@@ -120,8 +134,15 @@ impl OpenAiWire {
         }
     }
 
-    pub fn format(&self, format: &ResponseFormat) -> Option<Value> {
+    /// The field for the answer's form. A service that has one for schemas keeps to them, `strict` or not.
+    pub fn format(&self, settings: &mut CallSettings<'_>) -> Option<Value> {
         let support = self.dialect.response_format;
+        let format = settings.request().response_format.as_ref()?;
+        if support.has(format) {
+            settings.response_format()
+        } else {
+            settings.response_format_without_strict()
+        };
         match format {
             // An object, at least.
             _ if !support.has(format) => {

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
 use super::openai::OpenAiWire;
+use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
@@ -36,8 +37,8 @@ impl Wire for ResponsesWire {
         feature != Feature::Audio && self.chat.supports(feature)
     }
 
-    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
-        serde_json::to_vec(&self.fields(call, mode)).map_err(GatewayError::unwritable)
+    fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {
+        serde_json::to_vec(&self.fields(settings, mode)).map_err(GatewayError::unwritable)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::ResponsesWire;
 use crate::openai::{self, Dialect, is_reasoning_model};
+use crate::settings::CallSettings;
 use crate::wire::Mode;
 use gateway_model::ProviderCall;
 use gateway_model::{ChatRequest, Content, Message, Part, Role};
@@ -15,8 +16,8 @@ const METADATA_VALUE: usize = 512;
 const USER: usize = 64;
 
 impl ResponsesWire {
-    pub(super) fn fields(&self, call: &ProviderCall, mode: Mode) -> Map<String, Value> {
-        let request = &call.request;
+    pub(super) fn fields(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Map<String, Value> {
+        let (call, request) = (settings.call(), settings.request());
         let mut body = Map::new();
         let mut field = |name: &str, value: Option<Value>| {
             if let Some(value) = value {
@@ -28,14 +29,14 @@ impl ResponsesWire {
         field("stream", mode.is_stream().then(|| json!(true)));
         field("store", Some(json!(false)));
         field("include", reasons(call).then(|| json!(["reasoning.encrypted_content"])));
-        field("max_output_tokens", call.max_tokens.map(|tokens| json!(tokens)));
-        field("temperature", request.temperature.map(|temperature| json!(temperature)));
-        field("top_p", request.top_p.map(|top_p| json!(top_p)));
-        field("reasoning", self.reasoning(request));
-        let (tools, choice) = self.chat.tools(request);
+        field("max_output_tokens", settings.max_tokens().map(Value::from));
+        field("temperature", settings.temperature().map(Value::from));
+        field("top_p", settings.top_p().map(Value::from));
+        field("reasoning", self.reasoning(settings));
+        let (tools, choice) = self.chat.tools(settings);
         field("tools", (!tools.is_empty()).then(|| tools.into_iter().map(tool).collect()));
         field("tool_choice", choice.map(|choice| flat(choice, "function")));
-        let format = request.response_format.as_ref().and_then(|format| self.chat.format(format));
+        let format = self.chat.format(settings);
         field("text", format.map(|format| json!({ "format": flat(format, "json_schema") })));
         let user = request.user_id.as_ref().filter(|user| user.chars().count() <= USER);
         field(self.user, user.filter(|_| !self.user.is_empty()).map(|user| json!(user)));
@@ -43,9 +44,9 @@ impl ResponsesWire {
         body
     }
 
-    fn reasoning(&self, request: &ChatRequest) -> Option<Value> {
-        let effort = request.reasoning_effort.as_ref().filter(|_| self.chat.dialect.reasoning_effort)?;
-        Some(match effort.as_str() {
+    fn reasoning(&self, settings: &mut CallSettings<'_>) -> Option<Value> {
+        let effort = if self.chat.dialect.reasoning_effort { settings.reasoning_effort() } else { None }?;
+        Some(match effort {
             "none" => json!({ "effort": effort }),
             // Without a summary there is no text of the reasoning at all.
             _ => json!({ "effort": effort, "summary": "auto" }),
@@ -223,7 +224,8 @@ mod tests {
             timeout: None,
             deadline: None,
         };
-        ResponsesWire { chat: OpenAiWire::new(dialect), user: dialect.user }.fields(&call, Mode::Full)
+        ResponsesWire { chat: OpenAiWire::new(dialect), user: dialect.user }
+            .fields(&mut CallSettings::new(&call), Mode::Full)
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::build::{BuildProblem, Builder, Connection, FamilyDefaults};
 use super::embeddings::EmbeddingFormat;
 use super::family::{Family, KeyVariable};
 use super::openai::Dialect;
+use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, model_ids, path_segment};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
@@ -71,8 +72,8 @@ impl Wire for WorkersAiWire {
         !matches!(feature, Feature::Files | Feature::Audio | Feature::OpenAiParts)
     }
 
-    fn body(&self, call: &ProviderCall, mode: Mode) -> Result<Vec<u8>, GatewayError> {
-        serde_json::to_vec(&request::body(call, mode)).map_err(GatewayError::unwritable)
+    fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {
+        serde_json::to_vec(&request::body(settings, mode)).map_err(GatewayError::unwritable)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, String> {

@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::openai::tool_json;
+use crate::settings::CallSettings;
 use crate::wire::{Mode, format_instruction};
-use gateway_model::{ChatRequest, ProviderCall, ResponseFormat, Role, ToolChoice};
+use gateway_model::{ChatRequest, ResponseFormat, Role, ToolChoice};
 
 /// The fields, in the order in which they go out.
 #[derive(Serialize)]
@@ -38,22 +39,23 @@ pub struct Body<'a> {
 }
 
 /// The body of a request. JSON mode does not stream: there the answer's form is asked for in words.
-pub fn body(call: &ProviderCall, mode: Mode) -> Body<'_> {
-    let request = &*call.request;
-    let format = request.response_format.as_ref();
+pub fn body<'a>(settings: &mut CallSettings<'a>, mode: Mode) -> Body<'a> {
+    let request = settings.request();
+    // JSON mode tries to keep to a schema, and may fail.
+    let format = settings.response_format_without_strict();
     Body {
         messages: messages(request, format.filter(|_| mode.is_stream())),
         stream: mode.is_stream().then_some(true),
-        max_tokens: call.max_tokens,
-        temperature: request.temperature,
-        top_p: request.top_p,
-        top_k: request.top_k,
-        frequency_penalty: request.frequency_penalty,
-        presence_penalty: request.presence_penalty,
-        seed: request.seed,
-        stop: &request.stop,
-        tools: offered_tools(request),
-        tool_choice: request.tool_choice.as_ref().map(tool_choice),
+        max_tokens: settings.max_tokens(),
+        temperature: settings.temperature(),
+        top_p: settings.top_p(),
+        top_k: settings.top_k(),
+        frequency_penalty: settings.frequency_penalty(),
+        presence_penalty: settings.presence_penalty(),
+        seed: settings.seed(),
+        stop: settings.stop(),
+        tools: offered_tools(settings),
+        tool_choice: settings.tool_choice().map(tool_choice),
         response_format: format.filter(|_| !mode.is_stream()).map(response_format),
     }
 }
@@ -80,15 +82,16 @@ fn messages(request: &ChatRequest, in_words: Option<&ResponseFormat>) -> Value {
 
 /// The tools that are offered. No `tool_choice` names one tool: it is the only one that is offered then, and some tool
 /// must be called.
-fn offered_tools(request: &ChatRequest) -> Option<Value> {
-    if request.tools.is_empty() {
+fn offered_tools(settings: &mut CallSettings<'_>) -> Option<Value> {
+    let tools = settings.tools();
+    if tools.is_empty() {
         return None;
     }
-    let named = match &request.tool_choice {
+    let named = match settings.tool_choice() {
         Some(ToolChoice::Named(name)) => Some(name),
         _ => None,
     };
-    let offered = request.tools.iter().filter(|tool| named.is_none_or(|name| tool.name == *name));
+    let offered = tools.iter().filter(|tool| named.is_none_or(|name| tool.name == *name));
     Some(offered.map(tool_json).collect())
 }
 

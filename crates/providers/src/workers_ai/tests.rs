@@ -16,7 +16,7 @@ fn body(request: &Value, mode: Mode) -> Value {
         timeout: None,
         deadline: None,
     };
-    serde_json::from_slice(&Wire::body(&WorkersAiWire, &call, mode).unwrap()).unwrap()
+    serde_json::from_slice(&Wire::body(&WorkersAiWire, &mut CallSettings::new(&call), mode).unwrap()).unwrap()
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::{Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta};
+use gateway_model::{
+    Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, Warning,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -280,7 +282,15 @@ pub fn answer(answer: &Answer) -> Value {
     if !answer.reasoning_details.is_empty() {
         fields["reasoningDetails"] = answer.reasoning_details.clone().into();
     }
+    if !answer.warnings.is_empty() {
+        fields["warnings"] = fields_of(&answer.warnings);
+    }
     fields
+}
+
+/// What the warnings are about.
+fn fields_of(warnings: &[Warning]) -> Value {
+    warnings.iter().map(|warning| Value::from(warning.field.clone())).collect()
 }
 
 fn call(call: &ToolCall) -> Value {
@@ -315,6 +325,7 @@ pub fn event(event: &StreamEvent) -> Value {
         StreamEvent::ReasoningDetails(blocks) => json!({"reasoningDetails": blocks}),
         StreamEvent::ToolCall(part) => json!({"toolCall": call_part(part)}),
         StreamEvent::Opaque => json!({"opaque": true}),
+        StreamEvent::Warnings(warnings) => json!({"warnings": fields_of(warnings)}),
         StreamEvent::Model(name) => json!({"named": name}),
         StreamEvent::Usage(counts) => json!({"usage": usage(counts)}),
     }

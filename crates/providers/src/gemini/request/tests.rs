@@ -17,7 +17,7 @@ fn call(model: &str, request: &Value) -> ProviderCall {
 }
 
 fn sent(model: &str, request: Value) -> Value {
-    body(&call(model, &request))
+    body(&mut CallSettings::new(&call(model, &request)))
 }
 
 fn contents_of(model: &str, messages: Value) -> Value {
@@ -296,7 +296,7 @@ fn a_form_beside_tools_is_asked_for_in_words_before_gemini_3() {
     let request = json!({"messages": [{"role": "user", "content": "q"}], "tools": [tool("f")], "responseFormat": "json"});
     let old = call("gemini-2.5-flash", &request);
     assert!(!has_format(&old));
-    let body = body(&old);
+    let body = body(&mut CallSettings::new(&old));
     assert!(body["systemInstruction"]["parts"][0]["text"].as_str().unwrap().contains("JSON"));
     assert_eq!(body["generationConfig"], Value::Null);
     assert!(has_format(&call(FLASH, &request)));

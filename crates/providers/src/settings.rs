@@ -1,0 +1,154 @@
+//! The settings of a call, as a wire format reads them to write a request. What is set and nobody has read is left out,
+//! and the caller is told so: a format that does not know a setting need not mention it.
+
+use std::borrow::Cow;
+
+use gateway_model::{ChatRequest, ProviderCall, ResponseFormat, Setting, Tool, ToolChoice, Warning};
+
+/// What a setting without a field comes to.
+const LEFT_OUT: &str = "Left out: this provider has no such setting.";
+/// What `strict` comes to where the service does not keep a model to its schema.
+const NOT_STRICT: &str = "Left out: this provider does not enforce the schema.";
+
+/// Settings are read by functions of their names, once each. A setting that is read is one that the format puts into
+/// words; whatever it changes about it, it says with [`warn`](Self::warn).
+pub struct CallSettings<'a> {
+    call: &'a ProviderCall,
+    /// One bit for each of [`Setting::ALL`].
+    read: u32,
+    warnings: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+}
+
+macro_rules! readers {
+    ($($field:ident $setting:ident $type:ty,)*) => {
+        $(pub fn $field(&mut self) -> Option<$type> {
+            self.mark(Setting::$setting);
+            self.call.request.$field
+        })*
+    };
+}
+
+impl<'a> CallSettings<'a> {
+    pub fn new(call: &'a ProviderCall) -> Self {
+        Self { call, read: 0, warnings: Vec::new() }
+    }
+
+    pub fn call(&self) -> &'a ProviderCall {
+        self.call
+    }
+
+    /// The whole request: for its messages, and to look at a setting before it is read.
+    pub fn request(&self) -> &'a ChatRequest {
+        &self.call.request
+    }
+
+    /// The bound on the answer's length, the request's own or a budget's.
+    pub fn max_tokens(&mut self) -> Option<u64> {
+        self.mark(Setting::MaxTokens);
+        self.call.max_tokens
+    }
+
+    readers! {
+        temperature Temperature f64,
+        top_p TopP f64,
+        top_k TopK u64,
+        seed Seed i64,
+        presence_penalty PresencePenalty f64,
+        frequency_penalty FrequencyPenalty f64,
+    }
+
+    /// Empty: none.
+    pub fn stop(&mut self) -> &'a [String] {
+        self.mark(Setting::Stop);
+        &self.call.request.stop
+    }
+
+    pub fn reasoning_effort(&mut self) -> Option<&'a str> {
+        self.mark(Setting::ReasoningEffort);
+        self.call.request.reasoning_effort.as_deref()
+    }
+
+    pub fn tools(&mut self) -> &'a [Tool] {
+        self.mark(Setting::Tools);
+        &self.call.request.tools
+    }
+
+    /// The tools, of a provider that does not keep models to their schemas.
+    pub fn tools_without_strict(&mut self) -> &'a [Tool] {
+        let tools = self.tools();
+        for (index, _) in tools.iter().enumerate().filter(|(_, tool)| tool.strict == Some(true)) {
+            self.warn(format!("tools[{index}].strict"), NOT_STRICT);
+        }
+        tools
+    }
+
+    pub fn tool_choice(&mut self) -> Option<&'a ToolChoice> {
+        self.mark(Setting::ToolChoice);
+        self.call.request.tool_choice.as_ref()
+    }
+
+    /// The answer's form, where the service sees to it.
+    pub fn response_format(&mut self) -> Option<&'a ResponseFormat> {
+        self.mark(Setting::ResponseFormat);
+        self.call.request.response_format.as_ref()
+    }
+
+    /// The answer's form, where nothing but the prompt keeps a model to its schema.
+    pub fn response_format_without_strict(&mut self) -> Option<&'a ResponseFormat> {
+        let format = self.response_format();
+        if let Some(ResponseFormat::Schema { strict: Some(true), .. }) = format {
+            self.warn("responseFormat.strict", NOT_STRICT);
+        }
+        format
+    }
+
+    /// Says that a setting, or the part of one that has this path, is left out or changed: what was done, and why.
+    pub fn warn(&mut self, field: impl Into<Cow<'static, str>>, reason: impl Into<Cow<'static, str>>) {
+        self.warnings.push((field.into(), reason.into()));
+    }
+
+    fn mark(&mut self, setting: Setting) {
+        self.read |= bit(setting);
+    }
+
+    /// All that was left out or changed; `provider` is the entry's name.
+    pub fn into_warnings(self, provider: &str) -> Vec<Warning> {
+        let unread = Setting::ALL.iter().filter(|setting| {
+            self.read & bit(**setting) == 0 && is_told(**setting) && setting.is_set_in(&self.call.request)
+        });
+        let unread = unread.map(|setting| (setting.name().into(), LEFT_OUT.into()));
+        let warning = |(field, reason): (Cow<'_, str>, Cow<'_, str>)| Warning {
+            field: field.into_owned(),
+            reason: reason.into_owned(),
+            provider: provider.to_owned(),
+        };
+        unread.chain(self.warnings).map(warning).collect()
+    }
+}
+
+fn bit(setting: Setting) -> u32 {
+    1 << (setting as u32)
+}
+
+/// Whether callers are told where a setting is left out. They are not where it changes nothing about the answer, and
+/// serves the gateway itself, or is meant for certain families from the start.
+fn is_told(setting: Setting) -> bool {
+    match setting {
+        Setting::UserId | Setting::Metadata | Setting::ProviderOptions => false,
+        Setting::Tools
+        | Setting::ToolChoice
+        | Setting::MaxTokens
+        | Setting::Temperature
+        | Setting::TopP
+        | Setting::TopK
+        | Setting::Stop
+        | Setting::Seed
+        | Setting::PresencePenalty
+        | Setting::FrequencyPenalty
+        | Setting::ReasoningEffort
+        | Setting::ResponseFormat => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;
