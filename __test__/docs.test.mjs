@@ -51,15 +51,12 @@ test('the documents are found and read', () => {
   expect(fences).toMatchObject([{ info: 'js run', code: '// → 1', line: 4 }])
 })
 
-/** Its paths are those from before the crates. */
-const OUTDATED = ['ARCHITECTURE.md']
-
 describe.each(names)('%s', (name) => {
   test('links lead somewhere', () => {
     expect(deadLinks(name, (file) => existsSync(path.join(root, file)))).toEqual([])
   })
 
-  test.skipIf(OUTDATED.includes(name))('cited paths exist', () => {
+  test('cited paths exist', () => {
     expect(deadPaths(name)).toEqual([])
   })
 
@@ -85,11 +82,8 @@ describe.each(names)('%s', (name) => {
 
 // ── Completeness ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Declared, and not there yet. */
-const DECLARED_AHEAD = []
-
 describe('what users write and read is documented', () => {
-  const members = [...declarations()].filter(({ name }) => name.includes('.') && !DECLARED_AHEAD.includes(name))
+  const members = [...declarations()].filter(({ name }) => name.includes('.'))
   /** Names that {@link members} of `types` have and no document of `documents` names. One name of two for the same is enough. */
   const missing = (types, ...documents) => {
     const words = new Set(documents.flatMap((name) => [...codeWords(name)]))

@@ -29,6 +29,7 @@ test('tells the rule and its target, and asks nobody', async () => {
       {
         provider: 'main',
         model: 'model-of-main',
+        source: 'target',
         from: 'target',
         loaded: true,
         state: 'closed',

@@ -110,7 +110,6 @@ function logEntryOf(answer, log) {
   }
   if (answer.cacheReadTokens !== undefined) entry.cacheReadTokens = answer.cacheReadTokens
   if (answer.cacheWriteTokens !== undefined) entry.cacheWriteTokens = answer.cacheWriteTokens
-  if (answer.reasoningTokens !== undefined) entry.reasoningTokens = answer.reasoningTokens
   if (answer.usageSource !== undefined) entry.usageSource = answer.usageSource
   if (answer.cached !== undefined) entry.cached = answer.cached
   if (answer.degraded !== undefined) entry.degraded = answer.degraded

@@ -32,8 +32,6 @@ export interface UsageLog {
   cacheReadTokens?: number
   /** Prompt tokens written to the provider's cache; part of `inputTokens`. Absent if the provider reports none. */
   cacheWriteTokens?: number
-  /** Tokens that the model spent on reasoning; part of `outputTokens`. Absent if the provider reports none. */
-  reasoningTokens?: number
   /** Usually `inputTokens + outputTokens`. */
   totalTokens: number
   /** US dollars; 0 for a model without a known price. */

@@ -65,7 +65,8 @@ pub struct CallFigures {
     pub cache_read_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Part of the answer alone: the log does not have it.
+    #[serde(skip)]
     pub reasoning_tokens: Option<u64>,
     pub total_tokens: u64,
     /// US dollars.
@@ -90,9 +91,12 @@ pub struct CallFigures {
 
 /// What the caller of `chat` gets.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct GatewayResponse {
     #[serde(flatten)]
     pub figures: CallFigures,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u64>,
     /// [Finished](Answer::finished).
     #[serde(flatten)]
     pub answer: Answer,
@@ -138,6 +142,6 @@ impl Outcome {
 
 impl GatewayResponse {
     pub fn new(figures: CallFigures, answer: Answer) -> Self {
-        Self { figures, answer: answer.finished() }
+        Self { reasoning_tokens: figures.reasoning_tokens, figures, answer: answer.finished() }
     }
 }
