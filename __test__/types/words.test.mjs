@@ -1,10 +1,10 @@
 // Words that the declarations offer for completion are those that the core knows.
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
-import { literals } from './declarations.mjs'
+import { declarations, literals } from './declarations.mjs'
 
 const require = createRequire(import.meta.url)
-const { families } = require('../../native.js')
+const { families, protocol } = require('../../native.js')
 const { GatewayError, validateConfig } = require('../../index.js')
 
 test('the families of a provider entry', () => {
@@ -16,6 +16,25 @@ test('the families that must name their models', () => {
   const entry = (provider) => ({ name: 'a', provider, auth: { type: 'none' } })
   const strict = families().filter((family) => faults({ providers: [entry(family)] }).includes('providers[0].models'))
   expect(literals('FamilyWithoutDefaults').sort()).toEqual(strict.sort())
+})
+
+/** The members that the declaration `type` has. */
+function members(type) {
+  const names = [...declarations()].map(({ name }) => name.split('.'))
+  return names.filter(([owner, member, ...rest]) => owner === type && member && rest.length === 0).map(([, m]) => m)
+}
+
+test('the fields of a usage log entry', () => {
+  const { answer, log } = JSON.parse(protocol()).logEntry
+  const fields = [...answer, ...log].map(({ name }) => name)
+  // Successes have no error code.
+  expect(members('UsageLog').sort()).toEqual([...fields, 'errorCode'].sort())
+})
+
+test('the fields of a request that custom providers are given', () => {
+  const { customChatFields } = JSON.parse(protocol())
+  const declared = [...members('GenerationOptions'), ...members('GatewayRequest'), ...members('RichGatewayRequest')]
+  expect(customChatFields.filter((field) => !declared.includes(field))).toEqual([])
 })
 
 const NONE = 'no such word'
