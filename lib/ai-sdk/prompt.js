@@ -4,7 +4,7 @@
 
 const { unsupported } = require('./errors.js')
 
-/** The messages of a prompt; `warn(feature, details)` is told what is left out. */
+/** The messages of a prompt; `warn(feature, details)` reports what is left out. */
 function toMessages(prompt, warn) {
   return prompt.flatMap((message) => {
     switch (message.role) {

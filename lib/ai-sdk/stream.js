@@ -16,7 +16,7 @@ function toParts(answer, { warnings, toError, signal }) {
   let whole
   let left = false
 
-  // Calls and the end are told once the answer is whole. Its reasoning rides on the part that ends then, else on a call.
+  // Calls and the end are reported once the answer is whole. Its reasoning rides on the part that ends then, else on a call.
   async function complete() {
     if (whole !== undefined) return whole
     whole = await answer.getUsageSummary()
@@ -47,7 +47,7 @@ function toParts(answer, { warnings, toError, signal }) {
   async function fail(controller, error) {
     if (signal?.aborted && error === signal.reason) return controller.error(error)
     controller.enqueue({ type: 'error', error: toError(error) })
-    // What came before is billed: its figures are told too.
+    // What came before is billed: its figures are reported too.
     const summary = await answer.getUsageSummary()
     if (left) return undefined
     blocks.close({})

@@ -20,7 +20,7 @@ use gateway_model::provider::{deadline_after, within};
 use gateway_model::{Answer, StreamEvent, json};
 use gateway_model::{EmbedCall, EventSource, OpenedStream, Provider, ProviderCall, Vectors};
 
-/// Chunks that have been read before the JS layer is told so.
+/// Chunks that are read before the JS layer gets the credit for them.
 const ACKNOWLEDGED_AT_ONCE: usize = CUSTOM_CHUNKS_AHEAD / 2;
 
 /// A provider object of JavaScript.

@@ -45,7 +45,7 @@ impl From<RetryConfig> for RetryPolicy {
 }
 
 /// Sends until one try succeeds, fails for good, or the next wait would pass `deadline`. Asks `may_retry` before each
-/// further try, and tells it how long until then.
+/// further try, and passes the wait until then.
 ///
 /// # Errors
 /// The last try's failure.

@@ -1,5 +1,5 @@
 //! The settings of a call, as a wire format reads them to write a request. What is set and nobody has read is left out,
-//! and the caller is told so: a format that does not know a setting need not mention it.
+//! and reported as a warning: a format that does not know a setting need not mention it.
 
 use std::borrow::Cow;
 
@@ -114,7 +114,7 @@ impl<'a> CallSettings<'a> {
     /// All that was left out or changed; `provider` is the entry's name.
     pub fn into_warnings(self, provider: &str) -> Vec<Warning> {
         let unread = Setting::ALL.iter().filter(|setting| {
-            self.read & bit(**setting) == 0 && is_told(**setting) && setting.is_set_in(&self.call.request)
+            self.read & bit(**setting) == 0 && is_reported(**setting) && setting.is_set_in(&self.call.request)
         });
         let unread = unread.map(|setting| (setting.name().into(), LEFT_OUT.into()));
         let warning = |(field, reason): (Cow<'_, str>, Cow<'_, str>)| Warning {
@@ -130,9 +130,9 @@ fn bit(setting: Setting) -> u32 {
     1 << (setting as u32)
 }
 
-/// Whether callers are told where a setting is left out. They are not where it changes nothing about the answer, and
+/// Whether a setting that is left out becomes a warning. It does not where it changes nothing about the answer, and
 /// serves the gateway itself, or is meant for certain families from the start.
-fn is_told(setting: Setting) -> bool {
+fn is_reported(setting: Setting) -> bool {
     match setting {
         Setting::UserId | Setting::Metadata | Setting::ProviderOptions => false,
         Setting::Tools

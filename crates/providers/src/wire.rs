@@ -59,7 +59,7 @@ pub trait Wire: Send + Sync + 'static {
         feature != Feature::OpenAiParts
     }
 
-    /// Writes the body of the chat call that the settings are of. The caller is told of those that it does not read.
+    /// Writes the body of the chat call that the settings are of. Settings that it does not read become warnings.
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError>;
 
     /// Reads a whole answer; the error says what is wrong with it.

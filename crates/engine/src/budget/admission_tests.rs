@@ -100,12 +100,17 @@ fn would_admit_decides_as_admission_and_changes_nothing() {
         for window in [BudgetWindow::Request, BudgetWindow::Day] {
             let guard = guard([BudgetPolicy { window, ..total(100, enforcement) }]);
             let same = |tokens, max_tokens| {
-                let told = guard.would_admit(&ANY, &*FakeCall::new(tokens, max_tokens));
+                let explained = guard.would_admit(&ANY, &*FakeCall::new(tokens, max_tokens));
                 let before = (reserved(&guard), spent(&guard));
                 match guard.admit(&ANY, FakeCall::new(tokens, max_tokens)) {
-                    Ok(held) => assert_eq!((told.blocked_by, &*told.warnings), (None, held.warnings())),
+                    Ok(held) => {
+                        assert_eq!((explained.blocked_by, &*explained.warnings), (None, held.warnings()))
+                    }
                     Err(refusal) => {
-                        assert_eq!((told.blocked_by, told.warnings), (Some(refusal.policy), refusal.warnings))
+                        assert_eq!(
+                            (explained.blocked_by, explained.warnings),
+                            (Some(refusal.policy), refusal.warnings)
+                        )
                     }
                 }
                 assert_eq!((reserved(&guard), spent(&guard)), before);

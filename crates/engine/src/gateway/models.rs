@@ -36,7 +36,7 @@ impl ModelLists {
 
 impl Gateway {
     /// The models of every provider, in the order of the configuration: those its entry lists, then those that the
-    /// service itself tells of. A service that cannot be asked adds none. Lists are kept for five minutes; `refresh` asks
+    /// service itself lists. A service that cannot be asked adds none. Lists are kept for five minutes; `refresh` asks
     /// again.
     pub async fn list_models(&self, refresh: bool) -> Vec<ListedModel> {
         let lists = self.providers.iter().map(async |(entry, loaded)| {

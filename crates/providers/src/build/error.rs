@@ -22,7 +22,7 @@ pub enum BuildProblem {
 }
 
 impl BuildProblem {
-    /// A problem told by a sentence that begins with the field at fault.
+    /// A problem described by a sentence that begins with the field at fault.
     pub(crate) fn invalid(sentence: impl fmt::Display) -> Self {
         Self::Invalid(sentence.to_string())
     }

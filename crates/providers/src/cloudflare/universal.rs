@@ -65,8 +65,8 @@ impl UniversalEndpoint {
         let deadline = whole.attempt_deadline(Some(patience));
         within(name, deadline, async {
             let response = post_universal(first, list.into()).await?;
-            let told = response.headers.get(STEP).and_then(|step| step.to_str().ok()?.parse().ok());
-            let step = told.unwrap_or(if response.status.is_success() { 0 } else { steps.len() - 1 });
+            let reported = response.headers.get(STEP).and_then(|step| step.to_str().ok()?.parse().ok());
+            let step = reported.unwrap_or(if response.status.is_success() { 0 } else { steps.len() - 1 });
             let step = step.min(steps.len() - 1);
             let Some((_, universal, call)) = steps.get(step) else {
                 return Err(GatewayError::internal("a chain without steps").into());

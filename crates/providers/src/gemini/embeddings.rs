@@ -31,7 +31,7 @@ impl EmbeddingFormat for GeminiWire {
         Map::from_iter([("requests".to_owned(), inputs.iter().map(request).collect())])
     }
 
-    /// In the order of the texts. The name of the model is not told, the count of tokens by few models.
+    /// In the order of the texts. Answers do not name the model, and few models report a count of tokens.
     fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
         let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
         if let Some(error) = whole.error.filter(|error| !error.is_null()) {

@@ -12,7 +12,7 @@
 //!   `reasoningDetails`. Its place is noted beside what the vendor wrote: `"after": {"text": 12, "calls": 0}` says that 12
 //!   bytes of the answer's text and none of its calls stood before it. When the turn comes back, the text is divided
 //!   there again: a part that has a signature is never joined with one that has none.
-//! - Thoughts without a signature say nothing to the model: they are told as `reasoning` and do not come back.
+//! - Thoughts without a signature say nothing to the model: they are reported as `reasoning` and not sent back.
 //! - A turn whose text was changed on the way keeps the change; its signatures then come back on empty parts.
 //! - Calls that another vendor's model made have no signature. From Gemini 3 on, the first call of such a turn gets the
 //!   value that Google documents for it.

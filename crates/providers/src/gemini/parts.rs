@@ -43,7 +43,7 @@ fn part(part: &Part) -> Option<Value> {
     })
 }
 
-/// The type that the end of an address tells, of those that Gemini takes.
+/// The media type by the ending of an address, where Gemini takes it.
 fn image_type(url: &str) -> Option<&'static str> {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     let (_, extension) = path.rsplit('/').next()?.rsplit_once('.')?;

@@ -37,7 +37,7 @@ impl EmbeddingFormat for OpenAiWire {
             return Err(error_text(&error));
         }
         let mut data = whole.data.ok_or("the answer has no data")?;
-        // Their order is told by `index`, and nothing else.
+        // Only `index` gives their order.
         data.sort_by_key(|item| item.index);
         Ok(Vectors {
             vectors: data.into_iter().map(|item| item.embedding).collect(),

@@ -14,9 +14,9 @@ pub struct ResponsesDecoder {
     said: Said,
     /// Items that call a tool, and whether their arguments have begun.
     calls: Vec<(Option<u64>, bool)>,
-    /// Some reasoning has been told, in this item or before it.
+    /// Some reasoning has been reported, in this item or before it.
     reasoned: bool,
-    /// The reasoning of this item has been told.
+    /// The reasoning of this item has been reported.
     reasoned_here: bool,
     /// More reasoning is set apart from what came before.
     apart: bool,

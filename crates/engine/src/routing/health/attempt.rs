@@ -1,4 +1,4 @@
-//! An attempt at a target: asks its breaker, measures it, and tells the target how it went.
+//! An attempt at a target: asks its breaker, measures it, and reports to the target how it went.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

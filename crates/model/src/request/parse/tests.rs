@@ -216,49 +216,49 @@ fn a_fault_in_a_part_is_told_with_its_path() {
 fn a_tool_message_answers_a_call_before_it() {
     let tool = |id: &str| json!({ "role": "tool", "toolCallId": id, "content": "r" });
     let call = json!({ "role": "assistant", "toolCalls": [{ "id": "1", "name": "f" }] });
-    let told = |messages: Value| fault(&json!({ "messages": messages }));
+    let fault_of = |messages: Value| fault(&json!({ "messages": messages }));
     let no_call = "answers no call of an assistant message before it";
-    assert_eq!(told(json!([tool("1"), call])), format!("messages[0].toolCallId: {no_call}"));
-    assert_eq!(told(json!([call, tool("2")])), format!("messages[1].toolCallId: {no_call}"));
+    assert_eq!(fault_of(json!([tool("1"), call])), format!("messages[0].toolCallId: {no_call}"));
+    assert_eq!(fault_of(json!([call, tool("2")])), format!("messages[1].toolCallId: {no_call}"));
     assert_eq!(
-        told(json!([call, { "role": "tool", "content": "r" }])),
+        fault_of(json!([call, { "role": "tool", "content": "r" }])),
         "messages[1].toolCallId: must name the call that the message answers"
     );
 }
 
 #[test]
 fn tools_and_the_answers_form_are_checked() {
-    let told = |fields: Value| {
+    let fault_of = |fields: Value| {
         let mut request = json!({ "messages": [{ "role": "user", "content": "a" }] });
         request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         fault(&request)
     };
     let tool = json!({ "name": "f", "parameters": {} });
-    assert_eq!(told(json!({ "tools": [{ "parameters": {} }] })), "tools[0].name: must be a string");
-    assert_eq!(told(json!({ "tools": [tool, tool] })), "tools[1].name: is the name of another tool too");
+    assert_eq!(fault_of(json!({ "tools": [{ "parameters": {} }] })), "tools[0].name: must be a string");
+    assert_eq!(fault_of(json!({ "tools": [tool, tool] })), "tools[1].name: is the name of another tool too");
     assert_eq!(
-        told(json!({ "tools": [{ "name": "f", "parameters": [] }] })),
+        fault_of(json!({ "tools": [{ "name": "f", "parameters": [] }] })),
         "tools[0].parameters: must be a JSON Schema: an object"
     );
     assert_eq!(
-        told(json!({ "tools": [tool], "toolChoice": { "name": "g" } })),
+        fault_of(json!({ "tools": [tool], "toolChoice": { "name": "g" } })),
         "toolChoice.name: must be the name of one of the tools"
     );
     assert_eq!(
-        told(json!({ "toolChoice": "required" })),
+        fault_of(json!({ "toolChoice": "required" })),
         "toolChoice: requires a tool, but there are no tools"
     );
     assert_eq!(
-        told(json!({ "responseFormat": { "jsonSchema": "x" } })),
+        fault_of(json!({ "responseFormat": { "jsonSchema": "x" } })),
         "responseFormat.jsonSchema: must be a JSON Schema: an object"
     );
     assert_eq!(
-        told(json!({ "responseFormat": "xml" })),
+        fault_of(json!({ "responseFormat": "xml" })),
         "responseFormat: must be \"text\", \"json\" or {jsonSchema, name?, strict?}"
     );
-    assert_eq!(told(json!({ "stop": [1] })), "stop: must be a string or an array of strings");
+    assert_eq!(fault_of(json!({ "stop": [1] })), "stop: must be a string or an array of strings");
     assert_eq!(
-        told(json!({ "providerOptions": { "openai": 1 } })),
+        fault_of(json!({ "providerOptions": { "openai": 1 } })),
         "providerOptions.openai: must be an object"
     );
 }
