@@ -108,7 +108,7 @@ fn a_setting_that_is_not_sent_is_warned_about() {
                 let is_sent = before != after;
                 let path = setting.name();
                 let is_warned = warned.iter().any(|field| field.starts_with(path));
-                if !is_told(setting) {
+                if !is_reported(setting) {
                     assert_eq!(warned, [""; 0], "{title}");
                     continue;
                 }
