@@ -29,7 +29,7 @@ pub use message::{Content, Message, Part, Role};
 pub use money::Usd;
 pub use outcome::{Billing, CallFigures, Delivery, GatewayResponse, Outcome};
 pub use provider::{Provider, ProviderCall, UniversalCall};
-pub use request::{CacheWish, ChatRequest, EmbedRequest, Feature, Setting};
+pub use request::{CacheWish, ChatRequest, EmbedRequest, Feature, OptionBounds, Setting};
 pub use retry::RetryPolicy;
 pub use tools::{ResponseFormat, Tool, ToolCall, ToolCallAssembly, ToolCallDelta, ToolChoice};
 pub use usage::{CallLabels, LoggedCall, TokenUsage, UsageLog, UsageSource};

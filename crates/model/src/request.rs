@@ -18,6 +18,7 @@ use crate::error::GatewayError;
 
 pub use embed::EmbedRequest;
 pub use openai::OpenAiMessages;
+pub use options::OptionBounds;
 pub use parse::Setting;
 
 /// What a caller asks. Fields that are absent or `null` are unset.

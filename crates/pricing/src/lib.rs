@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use gateway_model::{TokenUsage, Usd};
 
+mod attachments;
 mod cache;
 mod catalogue;
 mod own;

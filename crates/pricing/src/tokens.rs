@@ -22,14 +22,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::vocabularies::vocabulary;
+use super::attachments::{self, Bound, MOST_IMAGE};
+use super::vocabularies::{is_loaded, vocabulary};
 use gateway_model::{Content, Message, Part, Tool};
 
 /// Tokens that chat formats spend on each message, and on the start of the answer.
 const FRAME: u64 = 3;
 
-/// Tokens counted for an image, a file or a sound, whatever its size: between what OpenAI (765) and Anthropic (1,400)
-/// bill for an image of 1,024 × 1,024 pixels.
+/// Tokens counted for a part of which nothing is known, and at least for a file or a sound.
 pub const ATTACHMENT_TOKENS: u64 = 1_000;
 
 /// Bytes. The regular expressions that split a text into words look, for some scripts and symbols, through all of the
@@ -66,11 +66,20 @@ pub fn count_text(model: &str, text: &str) -> u64 {
     scale(tokenizer.count(text), tokenizer.factor)
 }
 
-/// The tokens of a conversation: the text of each message (of tool calls: name and arguments), 3 more for each message
-/// and 3 for the answer's start, [`ATTACHMENT_TOKENS`] for each part that is not text; and the
-/// tools' names, descriptions and schemas.
+/// The tokens of a conversation: all text of each message (of tool calls: name and arguments; of files: their text), 3 more
+/// for each message and 3 for the answer's start, images and other files as their vendors document it; and the tools' names,
+/// descriptions and schemas.
 pub fn count_prompt(model: &str, messages: &[Message], tools: &[Tool]) -> u64 {
-    Tokenizer::of(model).count_prompt(messages, tools, &Counted::default())
+    Tokenizer::of(model).count_prompt(&Prompt { messages, tools, further: &[] }, &Counted::default())
+}
+
+/// All that is sent and read by a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Prompt<'a> {
+    pub messages: &'a [Message],
+    pub tools: &'a [Tool],
+    /// What goes along as text: schemas, options.
+    pub further: &'a [String],
 }
 
 /// The tokens of texts on their own, as embedding models bill them.
@@ -99,12 +108,16 @@ pub fn texts_upper_bound(texts: &[String]) -> u64 {
     scale(texts.iter().map(|text| text.len() as u64).sum(), HIGHEST_FACTOR)
 }
 
-/// At least what [`count_prompt`] gives for any model, without counting: no vocabulary makes more tokens of a text than
-/// it has bytes.
-pub fn prompt_upper_bound(messages: &[Message], tools: &[Tool]) -> u64 {
+/// At least what [`Tokenizer::count_prompt`] gives for any model, without counting: no vocabulary makes more tokens of a
+/// text than it has bytes.
+pub fn prompt_upper_bound(prompt: &Prompt<'_>) -> u64 {
+    let Prompt { messages, tools, further } = prompt;
     let bytes = texts(messages).map(|text| text.len() as u64).sum::<u64>();
     let tools = tools.iter().map(|tool| tool_text(tool).len() as u64).sum::<u64>();
-    scale(bytes.saturating_add(tools), HIGHEST_FACTOR).saturating_add(overhead(messages))
+    let beside = messages.iter().map(attachments::further_bytes).sum::<u64>();
+    let along = further.iter().map(|text| text.len() as u64).sum::<u64>();
+    let bytes = bytes.saturating_add(tools).saturating_add(beside).saturating_add(along);
+    scale(bytes, HIGHEST_FACTOR).saturating_add(overhead(messages, MOST_IMAGE, Bound::Cheap))
 }
 
 /// How to count a model's tokens.
@@ -112,33 +125,51 @@ pub fn prompt_upper_bound(messages: &[Message], tools: &[Tool]) -> u64 {
 pub struct Tokenizer {
     encoding: &'static str,
     factor: Factor,
+    /// Tokens.
+    image: u64,
 }
 
 impl Tokenizer {
     pub fn of(model: &str) -> Self {
         let model = model.to_ascii_lowercase();
-        let estimate = |factor| Self { encoding: FALLBACK_ENCODING, factor };
+        let tokenizer = Self::of_texts(&model);
+        Self { image: attachments::image_tokens(&model, tokenizer.factor == NEWER_CLAUDE), ..tokenizer }
+    }
+
+    fn of_texts(model: &str) -> Self {
+        let estimate = |factor| Self { encoding: FALLBACK_ENCODING, factor, image: 0 };
         if let Some((_, version)) = model.split_once("claude") {
             return estimate(if has_newer_tokenizer(version) { NEWER_CLAUDE } else { CLAUDE });
         }
         if OTHER_VENDORS.iter().any(|vendor| model.contains(vendor)) {
             return estimate(OTHER_VENDOR);
         }
-        match encoding(&model) {
+        match encoding(model) {
             Some(own) if OLDEST.contains(&own) => estimate(OLDEST_FACTOR),
             Some("llama3") => estimate(LLAMA),
             Some("kimi_k2" | "kimi_k3") => estimate(KIMI),
-            own => Self { encoding: own.unwrap_or(FALLBACK_ENCODING), factor: EXACT },
+            own => Self { encoding: own.unwrap_or(FALLBACK_ENCODING), factor: EXACT, image: 0 },
         }
     }
 
-    /// [`count_prompt`] of the prompt that `counted` belongs to.
-    pub fn count_prompt(self, messages: &[Message], tools: &[Tool], counted: &Counted) -> u64 {
+    /// Whether counting has no vocabulary to load first.
+    pub fn is_loaded(self) -> bool {
+        is_loaded(self.encoding)
+    }
+
+    /// The tokens of the prompt that `counted` belongs to.
+    pub fn count_prompt(self, prompt: &Prompt<'_>, counted: &Counted) -> u64 {
+        let Prompt { messages, tools, further } = prompt;
         let tokens = counted.get(self.encoding, || {
             let tools = tools.iter().map(|tool| self.count(&tool_text(tool))).sum::<u64>();
-            texts(messages).map(|text| self.count(text)).sum::<u64>().saturating_add(tools)
+            let beside =
+                messages.iter().flat_map(|message| attachments::further_texts(message, Bound::Counted));
+            let beside = beside.map(|text| self.count(&text)).sum::<u64>();
+            let along = further.iter().map(|text| self.count(text)).sum::<u64>();
+            let texts = texts(messages).map(|text| self.count(text)).sum::<u64>();
+            texts.saturating_add(tools).saturating_add(beside).saturating_add(along)
         });
-        scale(tokens, self.factor).saturating_add(overhead(messages))
+        scale(tokens, self.factor).saturating_add(overhead(messages, self.image, Bound::Counted))
     }
 
     /// [`count_texts`] of the texts that `counted` belongs to.
@@ -220,14 +251,14 @@ fn tool_text(tool: &Tool) -> String {
 }
 
 /// Tokens for everything but text.
-fn overhead(messages: &[Message]) -> u64 {
-    let attachments = |message: &Message| match &message.content {
-        Content::Parts(parts) => {
-            parts.iter().filter(|part| !matches!(part, Part::Text { .. })).count() as u64
-        }
+fn overhead(messages: &[Message], image: u64, bound: Bound) -> u64 {
+    let of_message = |message: &Message| match &message.content {
+        Content::Parts(_) => attachments::images(message)
+            .saturating_mul(image)
+            .saturating_add(attachments::document_tokens(message, bound)),
         Content::Text(_) | Content::Empty => 0,
     };
-    messages.iter().map(|message| FRAME + attachments(message) * ATTACHMENT_TOKENS).sum::<u64>() + FRAME
+    messages.iter().fold(FRAME, |sum, message| sum.saturating_add(FRAME).saturating_add(of_message(message)))
 }
 
 /// Rounded up.

@@ -179,8 +179,10 @@ fn prompt_count_is_its_texts_and_their_overhead() {
         Part::Other { kind: "input_audio".into() },
     ];
     let seen = message(Content::Parts(parts), Vec::new());
-    assert_eq!(count_prompt("gpt-4o", std::slice::from_ref(&seen), &[]), 2 + 3 * ATTACHMENT_TOKENS + 3 + 3);
-    assert!(prompt_upper_bound(&[seen], &[]) < 3 * ATTACHMENT_TOKENS + 100);
+    let attached = 2 * (85 + 8 * 170) + ATTACHMENT_TOKENS;
+    assert_eq!(count_prompt("gpt-4o", std::slice::from_ref(&seen), &[]), 2 + attached + 3 + 3);
+    let bound = prompt_upper_bound(&Prompt { messages: &[seen], tools: &[], further: &[] });
+    assert!(bound < 2 * MOST_IMAGE + ATTACHMENT_TOKENS + 100);
 }
 
 #[test]
@@ -225,7 +227,8 @@ fn a_prompt_is_counted_once_for_each_vocabulary() {
     let counted = Counted::default();
     for _ in 0..2 {
         for model in MODELS {
-            let tokens = Tokenizer::of(model).count_prompt(&messages, &[], &counted);
+            let tokens = Tokenizer::of(model)
+                .count_prompt(&Prompt { messages: &messages, tools: &[], further: &[] }, &counted);
             assert_eq!(tokens, count_prompt(model, &messages, &[]), "{model}");
         }
     }
@@ -255,10 +258,82 @@ fn any_message() -> impl Strategy<Value = Message> {
     (content, prop::collection::vec(call, 0..3)).prop_map(|(content, calls)| message(content, calls))
 }
 
+/// A message as the caller wrote it, with `fields` beside its role.
+fn written(content: Content, fields: serde_json::Value) -> Message {
+    Message { source: fields.as_object().cloned(), ..message(content, Vec::new()) }
+}
+
+#[test]
+fn all_that_is_sent_of_a_message_counts() {
+    let words = "word ".repeat(1_000);
+    let file = |mime: &str, bytes: &[u8]| {
+        let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+        let part = Part::File { data, mime_type: mime.into(), name: None, cache_control: false };
+        message(Content::Parts(vec![part]), Vec::new())
+    };
+    let refusal = Content::Parts(vec![Part::Other { kind: "refusal".into() }]);
+    for (what, sent) in [
+        ("name", written(Content::Empty, serde_json::json!({ "content": "x", "name": words }))),
+        ("refusal", written(Content::Empty, serde_json::json!({ "content": null, "refusal": words }))),
+        ("reasoning", written(Content::Empty, serde_json::json!({ "reasoning_content": words }))),
+        (
+            "function_call",
+            written(Content::Empty, serde_json::json!({ "function_call": { "arguments": words } })),
+        ),
+        (
+            "custom call",
+            written(Content::Empty, serde_json::json!({ "tool_calls": [{ "custom": { "input": words } }] })),
+        ),
+        (
+            "refusal part",
+            written(refusal, serde_json::json!({ "content": [{ "type": "refusal", "refusal": words }] })),
+        ),
+        ("blocks", Message { reasoning_details: vec![serde_json::json!({ "thinking": words })], ..text("") }),
+        ("text file", file("text/plain", words.as_bytes())),
+        ("JSON file", file("application/json", words.as_bytes())),
+        ("a file of unknown form", file("application/msword", words.as_bytes())),
+        ("PDF", file("application/pdf", b"/Type /Pages /Type /Page /Type/Page")),
+        (
+            "sound",
+            message(
+                Content::Parts(vec![Part::Audio {
+                    data: "AAAA".repeat(30_000),
+                    mime_type: "audio/mpeg".into(),
+                }]),
+                Vec::new(),
+            ),
+        ),
+    ] {
+        let messages = [sent];
+        let bound = prompt_upper_bound(&Prompt { messages: &messages, tools: &[], further: &[] });
+        for model in MODELS {
+            let counted = count_prompt(model, &messages, &[]);
+            assert!((1_000..=bound).contains(&counted), "{what} on {model}: {counted} of {bound}");
+        }
+    }
+    let further = [words];
+    let prompt = Prompt { messages: &[], tools: &[], further: &further };
+    assert!(Tokenizer::of("gpt-4o").count_prompt(&prompt, &Counted::default()) > 1_000);
+}
+
+#[test]
+fn images_cost_what_their_vendor_documents() {
+    for (model, tokens) in [
+        ("gpt-4o-mini", 48_169),
+        ("gpt-4o", 1_445),
+        ("claude-3-haiku", 1_600),
+        ("claude-opus-4-7", 4_784),
+        ("somebody's", 2_000),
+    ] {
+        assert_eq!(Tokenizer::of(model).image, tokens, "{model}");
+        assert!(tokens <= MOST_IMAGE);
+    }
+}
+
 proptest! {
     #[test]
     fn the_upper_bound_is_one(messages in prop::collection::vec(any_message(), 0..4)) {
-        let bound = prompt_upper_bound(&messages, &[]);
+        let bound = prompt_upper_bound(&Prompt { messages: &messages, tools: &[], further: &[] });
         for model in MODELS {
             prop_assert!(count_prompt(model, &messages, &[]) <= bound, "{}", model);
         }

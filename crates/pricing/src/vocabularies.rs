@@ -10,20 +10,31 @@ use std::sync::OnceLock;
 
 use tiktoken::{CoreBpe, encoding};
 
+macro_rules! vocabularies {
+    ($($name:ident)*) => {
+        /// By name, in the order of [`NAMES`].
+        static LOADED: [OnceLock<CoreBpe>; NAMES.len()] = [const { OnceLock::new() }; NAMES.len()];
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+        const LOADERS: &[fn() -> CoreBpe] = &[$(encoding::$name),*];
+    };
+}
+
+vocabularies!(
+    cl100k_base o200k_base o200k_harmony deepseek_v3 deepseek_v4 qwen2 mistral_v3 glm4 glm5
+);
+
+fn slot(name: &str) -> Option<(&'static OnceLock<CoreBpe>, fn() -> CoreBpe)> {
+    let index = NAMES.iter().position(|known| *known == name)?;
+    Some((LOADED.get(index)?, *LOADERS.get(index)?))
+}
+
+/// Whether [`vocabulary`] has nothing to load.
+pub(super) fn is_loaded(name: &str) -> bool {
+    slot(name).is_none_or(|(loaded, _)| loaded.get().is_some())
+}
+
 /// A vocabulary by its name in the `tiktoken` crate; `None`: it is left out.
 pub(super) fn vocabulary(name: &str) -> Option<&'static CoreBpe> {
-    macro_rules! loaded {
-        ($($name:ident)*) => {
-            match name {
-                $(stringify!($name) => {
-                    static LOADED: OnceLock<CoreBpe> = OnceLock::new();
-                    Some(LOADED.get_or_init(encoding::$name))
-                })*
-                _ => None,
-            }
-        };
-    }
-    loaded!(
-        cl100k_base o200k_base o200k_harmony deepseek_v3 deepseek_v4 qwen2 mistral_v3 glm4 glm5
-    )
+    let (loaded, load) = slot(name)?;
+    Some(loaded.get_or_init(load))
 }

@@ -95,12 +95,14 @@ impl BudgetGuard {
         let mut ledger = self.ledger();
         ledger.applicable(scope).next()?;
         if let Some(max) = max_tokens {
+            let max = call.sent_output(max);
             return Some((Outputs { expected: max, bound: max }, None));
         }
         let cap = output_cap(&mut ledger, scope);
         let mean = ledger.output_stats.expected(model);
         let expected = cap.map_or(mean, |cap| mean.min(cap));
-        Some((Outputs { expected, bound: cap.unwrap_or(expected) }, cap))
+        let bound = call.sent_output(cap.unwrap_or(expected));
+        Some((Outputs { expected: call.sent_output(expected), bound }, cap))
     }
 }
 

@@ -18,6 +18,12 @@ pub trait CallEstimate: Send + Sync {
     /// The request's own bound on its output tokens.
     fn max_tokens(&self) -> Option<u64>;
 
+    /// The output tokens that may come where each answer was to have `bound` at most: options of the request may ask for more,
+    /// and for several answers. Never below `bound`.
+    fn sent_output(&self, bound: u64) -> u64 {
+        bound
+    }
+
     /// What this many tokens cost; more tokens never cost less.
     fn cost(&self, input: u64, output: u64) -> Usd;
 }

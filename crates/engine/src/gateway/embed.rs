@@ -20,7 +20,7 @@ impl Gateway {
     pub async fn embed(&self, request: EmbedRequest, context: CallContext) -> Result<EmbedResponse, Failure> {
         let EmbedRequest { inputs, dimensions, common } = request;
         let cancel = context.cancel.clone();
-        let estimate = Arc::new(PromptEstimate::of_texts(inputs.clone()));
+        let estimate = Arc::new(PromptEstimate::of_texts(inputs.clone(), &common));
         let plan = self.plan(common, estimate)?;
         let Admitted { decision, options, record, request_id, started } =
             self.admit(plan, context.observer)?;

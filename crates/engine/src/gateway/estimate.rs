@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::budget::CallEstimate;
 use crate::routing::TokenEstimator;
-use gateway_model::{ChatRequest, TokenUsage, UsageSource, Usd};
+use gateway_model::{ChatRequest, OptionBounds, ResponseFormat, TokenUsage, UsageSource, Usd};
 use gateway_pricing::tokens::{Counted, Tokenizer};
 use gateway_pricing::{self as pricing, tokens};
 
@@ -13,30 +13,60 @@ const ASSUMED_OUTPUT: u64 = 256;
 
 /// What goes in.
 enum Prompt {
-    Chat(Arc<ChatRequest>),
-    /// Texts to be made vectors of: nothing comes out but these.
-    Texts(Arc<[String]>),
+    Chat(Arc<ChatRequest>, Further),
+    /// Texts to be made vectors of, and options: nothing comes out but the vectors.
+    Texts(Arc<[String]>, Further),
+}
+
+/// What is sent beside messages and tools, as text: the answer's schema and the caller's options.
+type Further = Vec<String>;
+
+fn further(request: &ChatRequest) -> Further {
+    let mut texts = Vec::new();
+    if let Some(ResponseFormat::Schema { name, schema, .. }) = &request.response_format {
+        texts.push(format!("{name} {}", serde_json::to_string(schema).unwrap_or_default()));
+    }
+    for options in request.provider_options.iter().flat_map(|options| options.values()) {
+        texts.push(options.to_string());
+    }
+    texts
+}
+
+fn wire<'a>(request: &'a ChatRequest, further: &'a [String]) -> tokens::Prompt<'a> {
+    tokens::Prompt { messages: &request.messages, tools: &request.tools, further }
 }
 
 impl Prompt {
     fn upper_bound(&self) -> u64 {
         match self {
-            Self::Chat(request) => tokens::prompt_upper_bound(&request.messages, &request.tools),
-            Self::Texts(texts) => tokens::texts_upper_bound(texts),
+            Self::Chat(request, further) => tokens::prompt_upper_bound(&wire(request, further)),
+            Self::Texts(texts, further) => {
+                tokens::texts_upper_bound(texts).saturating_add(tokens::texts_upper_bound(further))
+            }
         }
     }
 
     fn count(&self, tokenizer: Tokenizer, counted: &Counted) -> u64 {
         match self {
-            Self::Chat(request) => tokenizer.count_prompt(&request.messages, &request.tools, counted),
-            Self::Texts(texts) => tokenizer.count_texts(texts, counted),
+            Self::Chat(request, further) => tokenizer.count_prompt(&wire(request, further), counted),
+            Self::Texts(texts, further) => {
+                let along = tokenizer.count_texts(further, &Counted::default());
+                tokenizer.count_texts(texts, counted).saturating_add(along)
+            }
         }
     }
 
     fn max_tokens(&self) -> Option<u64> {
         match self {
-            Self::Chat(request) => request.max_tokens,
-            Self::Texts(_) => Some(0),
+            Self::Chat(request, _) => request.max_tokens,
+            Self::Texts(..) => Some(0),
+        }
+    }
+
+    fn option_bounds(&self, family: &str) -> OptionBounds {
+        match self {
+            Self::Chat(request, _) => OptionBounds::of(request.provider_options.as_ref(), family),
+            Self::Texts(..) => OptionBounds::of(None, family),
         }
     }
 }
@@ -50,11 +80,13 @@ pub struct PromptEstimate {
 
 impl PromptEstimate {
     pub fn new(request: Arc<ChatRequest>) -> Self {
-        Self::of(Prompt::Chat(request))
+        let further = further(&request);
+        Self::of(Prompt::Chat(request, further))
     }
 
-    pub fn of_texts(texts: Arc<[String]>) -> Self {
-        Self::of(Prompt::Texts(texts))
+    /// `request`: what the texts are embedded with.
+    pub fn of_texts(texts: Arc<[String]>, request: &ChatRequest) -> Self {
+        Self::of(Prompt::Texts(texts, further(request)))
     }
 
     fn of(prompt: Prompt) -> Self {
@@ -66,6 +98,7 @@ impl PromptEstimate {
         ModelEstimate {
             prompt: self.clone(),
             counted: OnceLock::new(),
+            option_bounds: self.prompt.option_bounds(family),
             family: family.to_owned(),
             model: model.to_owned(),
         }
@@ -86,7 +119,13 @@ impl TokenEstimator for PromptEstimate {
     }
 
     fn output_tokens(&self) -> u64 {
-        self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT)
+        let bound = self.prompt.max_tokens().unwrap_or(ASSUMED_OUTPUT);
+        match &self.prompt {
+            Prompt::Chat(request, _) => {
+                OptionBounds::of_any(request.provider_options.as_ref()).sent_output(bound)
+            }
+            Prompt::Texts(..) => bound,
+        }
     }
 }
 
@@ -94,6 +133,7 @@ impl TokenEstimator for PromptEstimate {
 pub struct ModelEstimate {
     prompt: Arc<PromptEstimate>,
     counted: OnceLock<u64>,
+    option_bounds: OptionBounds,
     family: String,
     model: String,
 }
@@ -113,6 +153,10 @@ impl CallEstimate for ModelEstimate {
 
     fn max_tokens(&self) -> Option<u64> {
         self.prompt.prompt.max_tokens()
+    }
+
+    fn sent_output(&self, bound: u64) -> u64 {
+        self.option_bounds.sent_output(bound)
     }
 
     fn cost(&self, input: u64, output: u64) -> Usd {
@@ -137,8 +181,46 @@ pub fn count_usage(model: &str, request: &ChatRequest, output: &str) -> TokenUsa
     TokenUsage {
         source: UsageSource::Estimated,
         ..TokenUsage::new(
-            tokens::count_prompt(model, &request.messages, &request.tools),
+            Tokenizer::of(model).count_prompt(&wire(request, &further(request)), &Counted::default()),
             tokens::count_text(model, output),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn estimate(request: &serde_json::Value) -> ModelEstimate {
+        let request = ChatRequest::from_json(&request.to_string()).unwrap();
+        Arc::new(PromptEstimate::new(Arc::new(request))).on("openai", "gpt-4o")
+    }
+
+    #[test]
+    fn schemas_and_options_count_as_input() {
+        let words = "word ".repeat(1_000);
+        let messages = serde_json::json!([{ "role": "user", "content": "x" }]);
+        for request in [
+            serde_json::json!({ "messages": messages, "responseFormat": { "jsonSchema": { "description": words } } }),
+            serde_json::json!({ "messages": messages,
+                "providerOptions": { "openai": { "prediction": { "type": "content", "content": words } } } }),
+        ] {
+            let estimate = estimate(&request);
+            let counted = estimate.input_tokens();
+            assert!((1_000..=estimate.input_upper_bound()).contains(&counted), "{counted}: {request}");
+        }
+    }
+
+    #[test]
+    fn options_that_let_more_come_out_count_as_output() {
+        let of = |options: serde_json::Value| {
+            let request = serde_json::json!({ "messages": [{ "role": "user", "content": "x" }], "maxTokens": 10,
+                "providerOptions": { "openai": options, "gemini": { "candidateCount": 9 } } });
+            estimate(&request).sent_output(10)
+        };
+        assert_eq!(of(serde_json::json!({ "max_completion_tokens": 500 })), 500);
+        assert_eq!(of(serde_json::json!({ "n": 3 })), 30);
+        assert_eq!(of(serde_json::json!({ "max_tokens": 20, "n": 3, "best_of": 4 })), 80);
+        assert_eq!(of(serde_json::json!({ "seed": 3 })), 10);
     }
 }

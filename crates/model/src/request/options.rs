@@ -129,15 +129,108 @@ pub fn stop(path: &str, raw: Option<&RawValue>) -> Read<Vec<String>> {
     }
 }
 
-/// `{[family]: object}`.
+/// `{[family]: object}`. What would make another call of it than the one that was routed and admitted is refused: another
+/// model, and bounds that are none.
 pub fn provider_options(path: &str, raw: Option<&RawValue>) -> Read<Option<Map<String, Value>>> {
     let options = scalar::<Map<String, Value>>(path, raw, AN_OBJECT)?;
     for (family, fields) in options.iter().flatten() {
-        if !fields.is_object() {
-            return Err(FieldError::new(format!("{path}.{family}"), AN_OBJECT));
+        let path = format!("{path}.{family}");
+        let fields = fields.as_object().ok_or_else(|| FieldError::new(path.as_str(), AN_OBJECT))?;
+        if let Some(key) = MODEL_OPTIONS.iter().find(|key| fields.contains_key(**key)) {
+            return Err(FieldError::new(
+                format!("{path}.{key}"),
+                "must not change the model: it is the request's own `model`, and routing's",
+            ));
+        }
+        if let Some((key, _)) = wire_bounds(fields).find(|(_, value)| value.as_u64().is_none()) {
+            return Err(FieldError::new(format!("{path}.{key}"), "must be a whole number of 0 or more"));
         }
     }
     Ok(options)
+}
+
+/// Fields of wire bodies that name the model, or further ones that may answer.
+const MODEL_OPTIONS: [&str; 9] = [
+    "model",
+    "models",
+    "modelId",
+    "model_id",
+    "modelName",
+    "model_name",
+    "engine",
+    "deployment",
+    "fallbacks",
+];
+
+/// Fields of wire bodies that bound an answer's tokens.
+const OUTPUT_BOUNDS: [&str; 8] = [
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "maxTokens",
+    "maxOutputTokens",
+    "max_new_tokens",
+    "max_tokens_to_sample",
+    "num_predict",
+];
+
+/// Fields of wire bodies that ask for several answers.
+const ANSWER_COUNTS: [&str; 6] =
+    ["n", "best_of", "candidateCount", "candidate_count", "num_generations", "num_return_sequences"];
+
+/// Objects in wire bodies that hold such fields.
+const SETTINGS: [&str; 7] = [
+    "generationConfig",
+    "generation_config",
+    "inferenceConfig",
+    "additionalModelRequestFields",
+    "options",
+    "parameters",
+    "extra_body",
+];
+
+/// The fields of a body that say how much may come out, wherever they stand.
+fn wire_bounds(fields: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
+    let inner = SETTINGS.iter().filter_map(|key| fields.get(*key)?.as_object()).flatten();
+    let all = fields.iter().chain(inner).map(|(key, value)| (key.as_str(), value));
+    all.filter(|(key, _)| OUTPUT_BOUNDS.contains(key) || ANSWER_COUNTS.contains(key))
+}
+
+/// How much a family's options let come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OptionBounds {
+    /// Tokens of an answer; 0: they say nothing.
+    pub max_tokens: u64,
+    /// Answers; at least 1.
+    pub answers: u64,
+}
+
+impl OptionBounds {
+    /// Of the options that go into a family's wire body.
+    pub fn of(options: Option<&Map<String, Value>>, family: &str) -> Self {
+        Self::highest(options.and_then(|options| options.get(family)))
+    }
+
+    /// Of the options for whichever family lets most come out.
+    pub fn of_any(options: Option<&Map<String, Value>>) -> Self {
+        Self::highest(options.into_iter().flat_map(Map::values))
+    }
+
+    fn highest<'a>(families: impl IntoIterator<Item = &'a Value>) -> Self {
+        let mut bounds = Self { max_tokens: 0, answers: 1 };
+        let fields = families.into_iter().filter_map(Value::as_object);
+        for (key, value) in fields.flat_map(wire_bounds) {
+            let bound =
+                if ANSWER_COUNTS.contains(&key) { &mut bounds.answers } else { &mut bounds.max_tokens };
+            *bound = (*bound).max(value.as_u64().unwrap_or(u64::MAX));
+        }
+        bounds
+    }
+
+    /// The output tokens that may come where each answer was to have `bound` at most.
+    pub fn sent_output(self, bound: u64) -> u64 {
+        bound.max(self.max_tokens).saturating_mul(self.answers)
+    }
 }
 
 /// `true`, `false` or `{ttlMs}`.
@@ -157,3 +250,6 @@ pub fn cache(path: &str, raw: Option<&RawValue>) -> Read<Option<CacheWish>> {
         Some(_) => return Err(FieldError::new(path, problem)),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,25 @@ pub(crate) struct ChatRequestBody {
     pub warnings: Vec<Warning>,
 }
 
+/// Where formats put the bound on an answer below the top: options that replace the object around it keep it, as it is what
+/// budgets have admitted.
+const OUTPUT_BOUNDS: [(&str, &str); 2] =
+    [("generationConfig", "maxOutputTokens"), ("inferenceConfig", "maxTokens")];
+
+fn extend_keeping_bounds(fields: &mut Map<String, Value>, options: &Map<String, Value>) {
+    let bound = |(holder, key): (&'static str, &'static str)| {
+        Some((holder, key, fields.get(holder)?.get(key)?.clone()))
+    };
+    let bounds = OUTPUT_BOUNDS.map(bound);
+    fields.extend(options.clone());
+    for (holder, key, bound) in bounds.into_iter().flatten() {
+        match fields.get_mut(holder) {
+            Some(Value::Object(settings)) => drop(settings.entry(key).or_insert(bound)),
+            _ => drop(fields.insert(holder.to_owned(), Map::from_iter([(key.to_owned(), bound)]).into())),
+        }
+    }
+}
+
 impl HttpProvider {
     /// Sends a call and reads its answer.
     pub(crate) async fn send_chat(&self, call: &ProviderCall) -> Result<Answer, Failure> {
@@ -61,7 +80,7 @@ impl HttpProvider {
         if let Some(options) = self.own_options(call.request.provider_options.as_ref()) {
             let mut fields: Map<String, Value> =
                 serde_json::from_slice(&json).map_err(GatewayError::unwritable)?;
-            fields.extend(options.clone());
+            extend_keeping_bounds(&mut fields, options);
             json = serde_json::to_vec(&fields).map_err(GatewayError::unwritable)?;
         }
         Ok(ChatRequestBody { json: json.into(), warnings: settings.into_warnings(&self.context.name) })
@@ -128,5 +147,37 @@ impl HttpProvider {
             fence: CodeFence::default(),
             calls: false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_around_a_bound_keep_it() {
+        let sent = |body: Value, options: Value| {
+            let mut fields = body.as_object().cloned().unwrap();
+            extend_keeping_bounds(&mut fields, options.as_object().unwrap());
+            Value::Object(fields)
+        };
+        let body = serde_json::json!({ "generationConfig": { "maxOutputTokens": 9, "seed": 1 }, "a": 1 });
+        for (options, config) in [
+            (
+                serde_json::json!({ "generationConfig": { "topK": 5 } }),
+                serde_json::json!({ "topK": 5, "maxOutputTokens": 9 }),
+            ),
+            (
+                serde_json::json!({ "generationConfig": { "maxOutputTokens": 7 } }),
+                serde_json::json!({ "maxOutputTokens": 7 }),
+            ),
+            (serde_json::json!({ "generationConfig": null }), serde_json::json!({ "maxOutputTokens": 9 })),
+        ] {
+            assert_eq!(sent(body.clone(), options)["generationConfig"], config);
+        }
+        assert_eq!(
+            sent(serde_json::json!({ "a": 1 }), serde_json::json!({ "a": 2 })),
+            serde_json::json!({ "a": 2 })
+        );
     }
 }
