@@ -3,6 +3,7 @@
 import type { GatewayError } from './errors.js'
 import type { FamilyWithoutDefaults, ProviderFamily } from './families.js'
 import type { Gateway, GatewayOptions } from './gateway.js'
+import type { ModelPricing } from './pricing.js'
 import type { GatewayRequest, GatewayResponse } from './requests.js'
 
 /** How a provider is authenticated. Keys live in environment variables, which are read when the provider is built. */
@@ -420,7 +421,15 @@ export interface BudgetPolicy {
    * Default: 4,096.
    */
   maxOutputTokensPerCall?: number
+  /**
+   * What models without a known price are under `maxCostUsd`: refused, free, or at this price for this policy. Default:
+   * `refuse` under `strict`, otherwise free with one warning for each model.
+   */
+  unknownPrice?: UnknownPrice
 }
+
+/** What a model without a known price is; prices are US dollars per 1,000 tokens. */
+export type UnknownPrice = 'refuse' | 'free' | ModelPricing
 
 /** The cache of whole answers, for identical calls. Each `userId` has its own. */
 export interface CacheSettings {

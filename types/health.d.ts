@@ -154,8 +154,8 @@ export interface ExplainedCandidate {
    * @deprecated Use `unsupported`.
    */
   refuses?: string
-  /** Estimated tokens of the prompt. */
+  /** Estimated tokens of the prompt; an upper bound until the model's vocabulary is loaded. */
   estimatedInputTokens: number
-  /** US dollars: the prompt, and `maxTokens` or else 256 tokens of output. 0 for a model without a known price. */
-  estimatedCostUsd: number
+  /** US dollars: the prompt, and `maxTokens` or else 256 tokens of output. `null` for a model without a known price. */
+  estimatedCostUsd: number | null
 }

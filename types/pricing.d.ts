@@ -14,5 +14,8 @@ export function estimateCostUsd(model: string, inputTokens: number, outputTokens
 /** The price of a model, registered or built in; `undefined` if it is not known. */
 export function getModelPricing(model: string): ModelPricing | undefined
 
-/** Sets the price of a model, in US dollars per 1,000 tokens, for every gateway of the process. */
+/**
+ * Sets the price of a model, in US dollars per 1,000 tokens, for every gateway of the process. Other fields, and prices that
+ * are not numbers of 0 or more, are `config_invalid`.
+ */
 export function registerModelPricing(model: string, pricing: ModelPricing): void

@@ -5,7 +5,7 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::rates::Rates;
-use super::{ModelPricing, catalogue, own};
+use super::{ModelPricing, catalogue, names, own};
 
 /// Model names are user input: the cache is cleared when it holds this many.
 const MAX_RESOLVED: usize = 1_024;
@@ -124,20 +124,24 @@ fn resolve(family: &str, model: &str, cached: bool) -> Resolved {
     let period = if nameable && (cached || own_pricing(model).is_none()) { Some(now()) } else { None };
     // Outside the lock, as this takes its time; the own price is read under the lock, so that a registration in the
     // meantime is not lost.
-    let listed = period.and_then(|period| {
-        catalogue::rates(family, model, UNIX_EPOCH + Duration::from_secs(period * VALIDITY))
-    });
+    let names = if nameable && !catalogue::is_local(family) { names::of(model) } else { Vec::new() };
+    let names: Vec<&str> = std::iter::once(model).chain(names.iter().map(String::as_str)).collect();
+    let listed: Vec<Option<Rates>> = names.iter().map(|name| listed(family, name, period)).collect();
 
     let mut state = STATE.write().unwrap_or_else(PoisonError::into_inner);
-    let rates = match state.own_pricing(model) {
+    let rates = names.iter().zip(listed).find_map(|(name, listed)| match state.own_pricing(name) {
         Some(pricing) => Some(Rates::flat(pricing, listed.as_ref())),
         None => listed,
-    };
+    });
     let resolved = Resolved { rates, period };
     if nameable {
         state.keep(family, model, resolved.clone());
     }
     resolved
+}
+
+fn listed(family: &str, model: &str, period: Option<u64>) -> Option<Rates> {
+    catalogue::rates(family, model, UNIX_EPOCH + Duration::from_secs(period? * VALIDITY))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What calls cost, and how many tokens a text has.
 //!
 //! A model's price is, in this order: the one registered by the program, the built-in table's (`own`), the
-//! genai-prices catalogue's (`catalogue`). Resolved rates are cached (`cache`), unknown names included, so that
+//! genai-prices catalogue's (`catalogue`); a name that none has is priced by its base (`names`). Resolved rates are cached (`cache`), unknown names included, so that
 //! pricing a call is a look-up and a few multiplications (`rates`). If you compare many models for each call, keep their
 //! rates yourself (`quote`).
 
@@ -12,6 +12,7 @@ use gateway_model::{TokenUsage, Usd};
 mod attachments;
 mod cache;
 mod catalogue;
+mod names;
 mod own;
 mod quote;
 mod rates;
@@ -63,8 +64,14 @@ pub fn estimate_cost(model: &str, input: u64, output: u64) -> Usd {
 /// Takes well under a microsecond once the name is resolved. The first call for a name that needs the catalogue
 /// decodes it, if [`preload`] has not: tens of milliseconds.
 pub fn cost(family: &str, model: &str, usage: &TokenUsage) -> Usd {
+    known_cost(family, model, usage).unwrap_or(Usd::ZERO)
+}
+
+/// [`cost`], `None` for an unknown model. Models of local servers are known: they cost nothing.
+pub fn known_cost(family: &str, model: &str, usage: &TokenUsage) -> Option<Usd> {
     let cached = usage.cache_read.unwrap_or(0) > 0 || usage.cache_write.unwrap_or(0) > 0;
-    cache::with_rates(family, model, cached, |rates| rates.cost(usage)).unwrap_or(Usd::ZERO)
+    cache::with_rates(family, model, cached, |rates| rates.cost(usage))
+        .or_else(|| catalogue::is_local(family).then_some(Usd::ZERO))
 }
 
 /// Decodes the price catalogue, so that no call has to. Blocks for tens of milliseconds: meant for a background

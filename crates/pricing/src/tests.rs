@@ -164,6 +164,22 @@ fn other_forms_of_a_model_name_are_resolved() {
     assert_eq!(sonnet, dollars(0.018));
 }
 
+#[test]
+fn fine_tunes_and_dated_names_cost_what_their_model_does() {
+    for (family, model, base) in [
+        ("openai", "ft:gpt-4o-mini:org::abc", "gpt-4o-mini"),
+        ("openai", "ft:gpt-4-turbo-2024-04-09:org::abc", "gpt-4-turbo"),
+        ("gemini", "gemini-2.5-flash-001", "gemini-2.5-flash"),
+        ("openai", "gpt-4o-mini-2031-01-31", "gpt-4o-mini"),
+    ] {
+        let usage = TokenUsage::new(1_000, 1_000);
+        assert!(!cost(family, base, &usage).is_zero(), "{base}");
+        assert_eq!(cost(family, model, &usage), cost(family, base, &usage), "{family} {model}");
+    }
+    assert_eq!(known_cost("openai", "gpt-9-turbo", &TokenUsage::new(1, 1)), None);
+    assert_eq!(known_cost("ollama", "gpt-4o-2024-08-06", &TokenUsage::new(1, 1)), Some(Usd::ZERO));
+}
+
 /// Dollars per million tokens of input, of output and of a cache read.
 #[test]
 fn models_on_bedrock_cost_what_aws_charges() {

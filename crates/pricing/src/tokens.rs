@@ -157,6 +157,19 @@ impl Tokenizer {
         is_loaded(self.encoding)
     }
 
+    /// Loads the vocabulary on a thread of its own, unless that has begun.
+    pub fn load_in_background(self) {
+        static BEGUN: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+        let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);
+        if begun.contains(&self.encoding) {
+            return;
+        }
+        let load = move || vocabulary(self.encoding).is_some();
+        if std::thread::Builder::new().name("ai-gateway-words".into()).spawn(load).is_ok() {
+            begun.push(self.encoding);
+        }
+    }
+
     /// The tokens of the prompt that `counted` belongs to.
     pub fn count_prompt(self, prompt: &Prompt<'_>, counted: &Counted) -> u64 {
         let Prompt { messages, tools, further } = prompt;

@@ -23,18 +23,24 @@ vocabularies!(
     cl100k_base o200k_base o200k_harmony deepseek_v3 deepseek_v4 qwen2 mistral_v3 glm4 glm5
 );
 
-fn slot(name: &str) -> Option<(&'static OnceLock<CoreBpe>, fn() -> CoreBpe)> {
+/// Where a vocabulary is kept, and what loads it.
+struct Slot {
+    loaded: &'static OnceLock<CoreBpe>,
+    load: fn() -> CoreBpe,
+}
+
+fn slot(name: &str) -> Option<Slot> {
     let index = NAMES.iter().position(|known| *known == name)?;
-    Some((LOADED.get(index)?, *LOADERS.get(index)?))
+    Some(Slot { loaded: LOADED.get(index)?, load: *LOADERS.get(index)? })
 }
 
 /// Whether [`vocabulary`] has nothing to load.
 pub(super) fn is_loaded(name: &str) -> bool {
-    slot(name).is_none_or(|(loaded, _)| loaded.get().is_some())
+    slot(name).is_none_or(|slot| slot.loaded.get().is_some())
 }
 
 /// A vocabulary by its name in the `tiktoken` crate; `None`: it is left out.
 pub(super) fn vocabulary(name: &str) -> Option<&'static CoreBpe> {
-    let (loaded, load) = slot(name)?;
+    let Slot { loaded, load } = slot(name)?;
     Some(loaded.get_or_init(load))
 }

@@ -12,7 +12,7 @@ use super::decision::{Decision, GuardCheck, Refusal, decide};
 use super::guard::BudgetGuard;
 use super::ledger::{Account, Ledger, Uncounted};
 use super::limits::Subject;
-use super::policy::Scope;
+use super::policy::{Scope, UnpricedCall};
 use super::reservation::Reservation;
 use gateway_model::config::Enforcement;
 
@@ -59,6 +59,7 @@ impl BudgetGuard {
         outputs: Outputs,
         admitted: impl FnOnce(&mut Ledger, ReservationAmount, Instant) -> T,
     ) -> Result<(T, Vec<String>), Refusal> {
+        self.refuse_unpriced(scope, call)?;
         let mut own = ReservationAmount::bounded(call, outputs);
         let mut counted: Vec<(u64, ReservationAmount)> = Vec::new();
         loop {
@@ -81,6 +82,29 @@ impl BudgetGuard {
                 |other: &Uncounted| (other.id, ReservationAmount::counted(&*other.call, other.outputs));
             counted.extend(uncounted.iter().map(count));
         }
+    }
+
+    /// A limit in dollars says nothing about a call without a known price.
+    fn refuse_unpriced(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> Result<(), Refusal> {
+        if call.is_priced() {
+            return Ok(());
+        }
+        let mut ledger = self.ledger();
+        let mut policies = ledger.applicable(scope).map(|(account, _)| &account.policy);
+        let refusing = policies.find(|policy| policy.unknown_price() == Some(UnpricedCall::Refused));
+        refusing.map_or(Ok(()), |policy| {
+            let reason = format!("the price of model {} is not known", call.model());
+            Err(Refusal { policy: policy.name.clone(), warnings: vec![policy.warning(&reason)] })
+        })
+    }
+
+    /// Whether some policy with a limit in dollars lets the call pass as free, and nobody has said that it may.
+    pub fn is_doubtful(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> bool {
+        !call.is_priced()
+            && self
+                .ledger()
+                .applicable(scope)
+                .any(|(account, _)| account.policy.unknown_price() == Some(UnpricedCall::Doubtful))
     }
 
     /// The cap for a call that has no bound of its own: what [`Reservation::output_cap`] will be.
@@ -109,7 +133,7 @@ impl BudgetGuard {
 /// What the account would stand at with the call.
 fn projected(account: &Account, key: &str, own: &ReservationAmount, now: Instant) -> Range {
     let enforcement = account.policy.enforcement;
-    let own = own.under(enforcement);
+    let own = own.under(account.policy.terms());
     match account.policy.subject {
         Subject::Request => own,
         Subject::Window if enforcement == Enforcement::Strict => account.buckets.committed(key, now) + own,

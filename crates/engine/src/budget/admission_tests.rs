@@ -2,6 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::CallEstimate;
 use super::testing::{FakeCall, ManualTime, policy, usage};
 use super::{BudgetGuard, BudgetUsage, Reservation, Scope};
 use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
@@ -385,4 +386,57 @@ fn policies_that_count_the_same_keep_accounts_of_their_own_over_a_reload() {
     guard.replace_policies(twice());
     guard.record(&ANY, usage(10, 0, 0.0));
     assert!(guard.spent().iter().all(|(_, sum)| *sum == usage(10, 0, 0.0)));
+}
+
+/// A call to a model whose price nobody knows.
+struct Unpriced(FakeCall);
+
+impl CallEstimate for Unpriced {
+    fn model(&self) -> &str {
+        self.0.model
+    }
+
+    fn input_upper_bound(&self) -> u64 {
+        self.0.upper_bound
+    }
+
+    fn input_tokens(&self) -> u64 {
+        self.0.input_tokens()
+    }
+
+    fn max_tokens(&self) -> Option<u64> {
+        self.0.max_tokens
+    }
+
+    fn is_priced(&self) -> bool {
+        false
+    }
+
+    fn cost(&self, _: u64, _: u64) -> gateway_model::Usd {
+        gateway_model::Usd::ZERO
+    }
+}
+
+#[test]
+fn a_call_without_a_known_price_is_what_the_policy_says() {
+    use gateway_model::config::UnknownPrice;
+    let admit = |enforcement, unknown_price| {
+        let limits = BudgetLimits { max_cost_usd: Some(1.0), ..BudgetLimits::default() };
+        let policy = BudgetPolicy { limits, unknown_price, ..policy("p", BudgetWindow::Day, enforcement) };
+        let guard = Arc::new(BudgetGuard::new(vec![policy]));
+        let call = Arc::new(Unpriced(FakeCall::with_bound(500, 500, Some(500))));
+        let admitted = guard.admit(&Scope::default(), call);
+        admitted.map(|reservation| {
+            drop(reservation.settle(usage(500, 500, 0.0)));
+            guard.spent()[0].1.cost.dollars()
+        })
+    };
+    let rate = |dollars| Some(UnknownPrice::Rate { input: dollars, output: dollars });
+    assert_eq!(admit(Enforcement::Strict, None).unwrap_err().policy, "p");
+    assert_eq!(admit(Enforcement::Hard, Some(UnknownPrice::Refuse)).unwrap_err().policy, "p");
+    assert_eq!(admit(Enforcement::Strict, Some(UnknownPrice::Free)), Ok(0.0));
+    assert_eq!(admit(Enforcement::Hard, None), Ok(0.0));
+    assert_eq!(admit(Enforcement::Strict, rate(1.0)), Ok(1.0));
+    assert_eq!(admit(Enforcement::Strict, rate(1.1)).unwrap_err().policy, "p");
+    assert_eq!(admit(Enforcement::Hard, rate(1.1)), Ok(1.1));
 }

@@ -2,7 +2,7 @@
 
 use super::amount::{Amount, Range};
 use gateway_model::Usd;
-use gateway_model::config::Enforcement;
+use gateway_model::config::{Enforcement, UnknownPrice};
 
 /// Estimates what a call may use. Counting is expensive; it happens only when a limit could be reached.
 pub trait CallEstimate: Send + Sync {
@@ -24,6 +24,11 @@ pub trait CallEstimate: Send + Sync {
         bound
     }
 
+    /// Whether the price of the model is known; [`CallEstimate::cost`] is zero where it is not.
+    fn is_priced(&self) -> bool {
+        true
+    }
+
     /// What this many tokens cost; more tokens never cost less.
     fn cost(&self, input: u64, output: u64) -> Usd;
 }
@@ -39,6 +44,26 @@ pub(super) struct Outputs {
     pub bound: u64,
 }
 
+/// How a policy reckons with calls.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub enforcement: Enforcement,
+    pub unknown_price: Option<UnknownPrice>,
+}
+
+impl Terms {
+    /// A usage, or an estimate of one, as the policy counts it.
+    pub fn count(self, amount: Amount, is_priced: bool) -> Amount {
+        match self.unknown_price {
+            Some(UnknownPrice::Rate { input, output }) if !is_priced => {
+                let dollars = (amount.input as f64 * input + amount.output as f64 * output) / 1e3;
+                Amount { cost: Usd::from_dollars(dollars.min(MAX_DOLLARS)), ..amount }
+            }
+            _ => amount,
+        }
+    }
+}
+
 /// What a call reserves.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReservationAmount {
@@ -47,6 +72,7 @@ pub(super) struct ReservationAmount {
     bound: Range,
     /// The prompt was counted: the ranges are single figures.
     pub counted: bool,
+    pub is_priced: bool,
 }
 
 impl ReservationAmount {
@@ -61,9 +87,11 @@ impl ReservationAmount {
         Self::between(call, outputs, input, input, true)
     }
 
-    /// What a policy of this enforcement reserves: `strict` the bound, others what is expected.
-    pub fn under(&self, enforcement: Enforcement) -> Range {
-        if enforcement == Enforcement::Strict { self.bound } else { self.expected }
+    /// What a policy of these terms reserves: `strict` the bound, others what is expected.
+    pub fn under(&self, terms: Terms) -> Range {
+        let range = if terms.enforcement == Enforcement::Strict { self.bound } else { self.expected };
+        let count = |amount| terms.count(amount, self.is_priced);
+        Range { low: count(range.low), high: count(range.high) }
     }
 
     fn between(call: &dyn CallEstimate, outputs: Outputs, low: u64, high: u64, counted: bool) -> Self {
@@ -80,6 +108,6 @@ impl ReservationAmount {
         };
         let expected = range(outputs.expected);
         let bound = if outputs.bound == outputs.expected { expected } else { range(outputs.bound) };
-        Self { outputs, expected, bound, counted }
+        Self { outputs, expected, bound, counted, is_priced: call.is_priced() }
     }
 }

@@ -78,6 +78,7 @@ fn policies() -> impl Strategy<Value = Vec<BudgetPolicy>> {
             limits,
             enforcement,
             max_output_tokens_per_call,
+            unknown_price: None,
         },
     );
     prop::collection::vec(policy, 1..5).prop_map(|mut policies| {

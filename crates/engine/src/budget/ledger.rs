@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::amount::{Amount, BudgetUsage};
-use super::call::{CallEstimate, Outputs, ReservationAmount};
+use super::call::{CallEstimate, Outputs, ReservationAmount, Terms};
 use super::limits::Subject;
 use super::output_estimate::OutputStats;
 use super::policy::{Policy, Scope};
 use super::window::Buckets;
-use gateway_model::config::{BudgetPolicy, Enforcement};
+use gateway_model::config::BudgetPolicy;
 
 /// A policy and what was counted for it.
 pub(super) struct Account {
@@ -30,7 +30,7 @@ pub(super) struct Reserved {
     account: u64,
     key: Arc<str>,
     /// The policy's at admission: the reserved amount was chosen by it.
-    enforcement: Enforcement,
+    terms: Terms,
 }
 
 /// An admitted call that has not ended.
@@ -105,9 +105,9 @@ impl Ledger {
         let mut reserved = Vec::new();
         let windows = self.applicable(scope).filter(|(account, _)| account.policy.subject == Subject::Window);
         for (Account { id, policy, buckets }, name) in windows {
-            let (key, enforcement) = (buckets.key(name), policy.enforcement);
-            buckets.current(Arc::clone(&key), now).reserve(amount.under(enforcement), amount.counted);
-            reserved.push(Reserved { account: *id, key, enforcement });
+            let (key, terms) = (buckets.key(name), policy.terms());
+            buckets.current(Arc::clone(&key), now).reserve(amount.under(terms), amount.counted);
+            reserved.push(Reserved { account: *id, key, terms });
         }
         if reserved.is_empty() {
             return None;
@@ -147,8 +147,8 @@ impl Ledger {
             let bucket =
                 buckets_of(accounts, reserved.account).and_then(|buckets| buckets.get_mut(&*reserved.key));
             if let Some(bucket) = bucket {
-                bucket.release(active.amount.under(reserved.enforcement), false);
-                bucket.reserve(amount.under(reserved.enforcement), true);
+                bucket.release(active.amount.under(reserved.terms), false);
+                bucket.reserve(amount.under(reserved.terms), true);
             }
         }
         active.amount = amount;
@@ -157,9 +157,11 @@ impl Ledger {
     /// Adds `usage` wherever the call reserves; its reservation stays.
     pub fn record_for(&mut self, id: u64, usage: BudgetUsage, now: Instant) {
         let Self { accounts, active_calls, .. } = self;
-        for reserved in active_calls.get(&id).iter().flat_map(|active| &active.reserved) {
+        let Some(active) = active_calls.get(&id) else { return };
+        for reserved in &active.reserved {
             if let Some(buckets) = buckets_of(accounts, reserved.account) {
-                buckets.current(Arc::clone(&reserved.key), now).spent += Amount::from(usage);
+                let usage = reserved.terms.count(usage.into(), active.amount.is_priced);
+                buckets.current(Arc::clone(&reserved.key), now).spent += usage;
             }
         }
     }
@@ -178,12 +180,12 @@ impl Ledger {
             let account = self.accounts.iter_mut().find(|account| account.id == reserved.account);
             let Some(Account { policy, buckets, .. }) = account else { continue };
             if let Some(bucket) = buckets.get_mut(&*reserved.key) {
-                bucket.release(active.amount.under(reserved.enforcement), active.amount.counted);
+                bucket.release(active.amount.under(reserved.terms), active.amount.counted);
             }
             if let Some(usage) = usage {
                 let bucket = buckets.current(Arc::clone(&reserved.key), now);
                 let before = bucket.spent;
-                bucket.spent += Amount::from(usage);
+                bucket.spent += reserved.terms.count(usage.into(), active.amount.is_priced);
                 let crossing = policy.limits.crossing(&before, &bucket.spent);
                 warnings.extend(crossing.map(|text| policy.warning(&text)));
             }

@@ -81,6 +81,10 @@ impl Limits {
         self.total.is_none() && self.input.is_none() && self.output.is_none() && self.cost.is_none()
     }
 
+    pub fn has_cost(&self) -> bool {
+        self.cost.is_some()
+    }
+
     /// Compares what may lie anywhere in `range`.
     pub fn judge(&self, subject: Subject, range: &Range) -> Verdict {
         for metric in subject.order() {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::call::Terms;
 use super::limits::{Limits, Subject};
-use gateway_model::config::{BudgetPolicy, Enforcement, ScopeKind};
+use gateway_model::config::{BudgetPolicy, Enforcement, ScopeKind, UnknownPrice};
 
 /// The output bound of a call under `strict` enforcement where neither request nor policy sets one.
 const DEFAULT_OUTPUT_CAP: u64 = 4096;
@@ -16,6 +17,16 @@ pub struct Scope<'a> {
     pub model: Option<&'a str>,
 }
 
+/// What a policy makes of a call without a known price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnpricedCall {
+    Refused,
+    /// Passes as free, and nobody has said that it may.
+    Doubtful,
+    /// The policy says what it costs.
+    Settled,
+}
+
 #[derive(Debug)]
 pub(super) struct Policy {
     pub name: String,
@@ -24,6 +35,7 @@ pub(super) struct Policy {
     pub limits: Limits,
     pub subject: Subject,
     pub enforcement: Enforcement,
+    unknown_price: Option<UnknownPrice>,
     /// Output tokens to ask for at most, where the request sets no bound and `enforcement` is strict.
     pub output_cap: u64,
     /// Zero for policies that look at single calls.
@@ -41,6 +53,7 @@ impl From<BudgetPolicy> for Policy {
             only: policy.scope.key.filter(|key| !key.is_empty()),
             subject: if window.is_some() { Subject::Window } else { Subject::Request },
             enforcement: policy.enforcement,
+            unknown_price: policy.unknown_price,
             output_cap: output_cap.unwrap_or(DEFAULT_OUTPUT_CAP),
             window: window.unwrap_or_default(),
         }
@@ -61,6 +74,22 @@ impl Policy {
             return None;
         }
         Some(value.unwrap_or("default"))
+    }
+
+    pub fn terms(&self) -> Terms {
+        Terms { enforcement: self.enforcement, unknown_price: self.unknown_price }
+    }
+
+    /// What a model without a known price is; `None`: the policy has no limit in dollars.
+    pub fn unknown_price(&self) -> Option<UnpricedCall> {
+        if !self.limits.has_cost() {
+            return None;
+        }
+        Some(match (self.unknown_price, self.enforcement) {
+            (Some(UnknownPrice::Refuse), _) | (None, Enforcement::Strict) => UnpricedCall::Refused,
+            (Some(_), _) => UnpricedCall::Settled,
+            (None, _) => UnpricedCall::Doubtful,
+        })
     }
 
     /// Whether it counts the same calls over the same time as `other`, so that it can take over the counts.

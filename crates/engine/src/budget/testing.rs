@@ -37,6 +37,7 @@ pub fn policy(name: &str, window: BudgetWindow, enforcement: Enforcement) -> Bud
         limits: BudgetLimits::default(),
         enforcement,
         max_output_tokens_per_call: None,
+        unknown_price: None,
     }
 }
 

@@ -8,8 +8,8 @@ use super::fields::{AN_OBJECT, Fields, each, fault, object};
 use super::{HasDefaults, ValidationError};
 use crate::routing::pool::strategy_names;
 use gateway_model::config::{
-    A_HASH_KEY, AuthType, BudgetWindow, ChainExecution, Enforcement, FallbackTrigger, Jitter,
-    NOT_AS_THE_OLD_NAME, ScopeKind, is_hash_key, words,
+    A_HASH_KEY, AN_UNKNOWN_PRICE, AuthType, BudgetWindow, ChainExecution, Enforcement, FallbackTrigger,
+    Jitter, NOT_AS_THE_OLD_NAME, ScopeKind, UnknownPrice, is_hash_key, words,
 };
 
 /// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; empty if there is none.
@@ -243,6 +243,7 @@ fn budget(policy: &mut Fields<'_, '_>) {
         limits.optional("warnAt", is_fraction, "must be a number between 0 and 1");
     }
     policy.optional_amounts(["maxOutputTokensPerCall"]);
+    policy.optional("unknownPrice", |price| UnknownPrice::read(price).is_some(), AN_UNKNOWN_PRICE);
 }
 
 /// Empty text counts as unset.

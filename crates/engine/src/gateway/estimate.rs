@@ -71,9 +71,18 @@ impl Prompt {
     }
 }
 
+/// Whether counting may load a vocabulary, which takes some 100 ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loading {
+    Allowed,
+    /// The upper bound stands for the count until the vocabulary is there.
+    Background,
+}
+
 /// A prompt whose tokens are counted once with each vocabulary, and only when a limit could be met.
 pub struct PromptEstimate {
     prompt: Prompt,
+    loading: Loading,
     upper_bound: u64,
     counted: Counted,
 }
@@ -90,7 +99,17 @@ impl PromptEstimate {
     }
 
     fn of(prompt: Prompt) -> Self {
-        Self { upper_bound: prompt.upper_bound(), prompt, counted: Counted::default() }
+        Self {
+            upper_bound: prompt.upper_bound(),
+            prompt,
+            loading: Loading::Allowed,
+            counted: Counted::default(),
+        }
+    }
+
+    /// Never waits for a vocabulary: the upper bound stands for a count until it is loaded, which begins in the background.
+    pub fn without_waiting(self) -> Self {
+        Self { loading: Loading::Background, ..self }
     }
 
     /// The estimate for a call of this prompt to `model`.
@@ -111,6 +130,10 @@ impl PromptEstimate {
 
 impl TokenEstimator for PromptEstimate {
     fn input_tokens(&self, tokenizer: Tokenizer) -> u64 {
+        if self.loading == Loading::Background && !tokenizer.is_loaded() {
+            tokenizer.load_in_background();
+            return self.upper_bound;
+        }
         self.prompt.count(tokenizer, &self.counted)
     }
 
@@ -157,6 +180,10 @@ impl CallEstimate for ModelEstimate {
 
     fn sent_output(&self, bound: u64) -> u64 {
         self.option_bounds.sent_output(bound)
+    }
+
+    fn is_priced(&self) -> bool {
+        pricing::known_cost(&self.family, &self.model, &TokenUsage::new(0, 0)).is_some()
     }
 
     fn cost(&self, input: u64, output: u64) -> Usd {

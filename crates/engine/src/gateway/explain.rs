@@ -58,8 +58,8 @@ pub struct ExplainedCandidate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refuses: Option<String>,
     pub estimated_input_tokens: u64,
-    /// US dollars.
-    pub estimated_cost_usd: f64,
+    /// US dollars; `None`: the model's price is not known.
+    pub estimated_cost_usd: Option<f64>,
 }
 
 /// Why a candidate is one.
@@ -82,13 +82,14 @@ pub struct ExplainedBudget {
 }
 
 impl Gateway {
-    /// Explains where a request would go. May count tokens, and load a vocabulary for that.
+    /// Explains where a request would go. Counts tokens where the vocabulary is loaded; until then an upper bound stands for
+    /// the count.
     ///
     /// # Errors
     /// None: a request without a route is explained, too.
     pub fn explain(&self, request: ChatRequest) -> Result<Explanation, GatewayError> {
         let request = Arc::new(request);
-        let estimate = Arc::new(PromptEstimate::new(request.clone()));
+        let estimate = Arc::new(PromptEstimate::new(request.clone()).without_waiting());
         let decision = match self.router.resolve(&request, &self.providers, &*estimate) {
             Ok(decision) => self.complete(decision),
             Err(no_route) => {
@@ -195,8 +196,10 @@ impl Gateway {
             refuses: unsupported.clone(),
             unsupported,
             estimated_input_tokens: options.estimator.input_tokens(Tokenizer::of(model)),
-            estimated_cost_usd: loaded
-                .map_or(0.0, |loaded| options.estimator.cost(loaded.provider.family(), model)),
+            estimated_cost_usd: match loaded {
+                None => Some(0.0),
+                Some(loaded) => options.estimator.known_cost(loaded.provider.family(), model),
+            },
         })
     }
 }

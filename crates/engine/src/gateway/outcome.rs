@@ -51,7 +51,12 @@ async fn usage_of(answer: &Answer, asked_model: &str, request: &Arc<ChatRequest>
     }
 }
 
-/// What `usage` costs. A chain's own reply is free, also where the model has a fee for each request.
+/// What `usage` costs. A name that the upstream reports and nobody knows is priced as the one that was asked. A chain's own
+/// reply is free, also where the model has a fee for each request.
 pub(super) fn price(outcome: &Outcome, usage: &TokenUsage) -> Usd {
-    if outcome.degraded { Usd::ZERO } else { pricing::cost(&outcome.family, &outcome.answer.model, usage) }
+    if outcome.degraded {
+        return Usd::ZERO;
+    }
+    let known = |model: &str| pricing::known_cost(&outcome.family, model, usage);
+    known(&outcome.answer.model).or_else(|| known(&outcome.asked_model)).unwrap_or(Usd::ZERO)
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::attempt_log::AttemptLog;
 use super::retry_budget::{RetryBudget, RetryToken};
-use gateway_model::{ChatRequest, ProviderCall, TokenUsage};
+use gateway_model::{ChatRequest, ProviderCall, TokenUsage, Usd};
 use gateway_pricing::{self as pricing, tokens::Tokenizer};
 
 #[derive(Clone)]
@@ -78,6 +78,12 @@ pub trait TokenEstimator: Send + Sync {
     /// US dollars.
     fn cost(&self, family: &str, model: &str) -> f64 {
         cost(family, model, self.input_tokens(Tokenizer::of(model)), self.output_tokens())
+    }
+
+    /// US dollars; `None`: the model's price is not known.
+    fn known_cost(&self, family: &str, model: &str) -> Option<f64> {
+        let usage = TokenUsage::new(self.input_tokens(Tokenizer::of(model)), self.output_tokens());
+        pricing::known_cost(family, model, &usage).map(Usd::dollars)
     }
 
     /// Checks that the prompt has at most `max` tokens on `model`.

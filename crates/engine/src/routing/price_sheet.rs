@@ -164,8 +164,8 @@ mod tests {
         let (sheets, prompt) = (PriceSheets::default(), Prompt::default());
         let (big, mini, free, unknown) = (0.0035, 0.00021, 0.0, f64::INFINITY);
         assert_eq!(sheets.costs(&members, None, &prompt), [big, big, mini, free, unknown]);
-        // One vocabulary, and one count for it; what costs nothing is counted, too.
-        assert_eq!(prompt.0.into_inner(), 1);
+        // One for each price of an image; what costs nothing is counted, too.
+        assert_eq!(prompt.0.into_inner(), 3);
         let prompt = Prompt::default();
         let asked = sheets.costs(&members, Some("gpt-4o-mini"), &prompt);
         assert_eq!(asked, [big, mini, mini, free, unknown], "the second lists it, the others do not");

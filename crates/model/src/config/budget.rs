@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::values::{null_as_default, number, whole_number};
 
@@ -18,6 +20,48 @@ pub struct BudgetPolicy {
     /// With `strict` enforcement: the output bound of a call that sets no `maxTokens`; 4,096 by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub max_output_tokens_per_call: Option<u64>,
+    /// What models without a known price are; refused under `strict` by default, free otherwise.
+    #[serde(default)]
+    pub unknown_price: Option<UnknownPrice>,
+}
+
+/// What a model without a known price is under a limit in dollars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum UnknownPrice {
+    Refuse,
+    Free,
+    /// US dollars per 1,000 tokens.
+    Rate {
+        input: f64,
+        output: f64,
+    },
+}
+
+pub const AN_UNKNOWN_PRICE: &str =
+    "must be \"refuse\", \"free\" or {inputPer1kTokens, outputPer1kTokens}, both numbers of 0 or more";
+
+impl UnknownPrice {
+    /// `None`: the value is none.
+    pub fn read(value: &Value) -> Option<Self> {
+        let rate = |fields: &Map<String, Value>, key: &str| {
+            fields.get(key)?.as_f64().filter(|rate| *rate >= 0.0 && rate.is_finite())
+        };
+        match value {
+            Value::String(word) if word == "refuse" => Some(Self::Refuse),
+            Value::String(word) if word == "free" => Some(Self::Free),
+            Value::Object(fields) if fields.len() == 2 => Some(Self::Rate {
+                input: rate(fields, "inputPer1kTokens")?,
+                output: rate(fields, "outputPer1kTokens")?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for UnknownPrice {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        Self::read(&Value::deserialize(input)?).ok_or_else(|| D::Error::custom(AN_UNKNOWN_PRICE))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

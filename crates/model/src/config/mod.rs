@@ -11,7 +11,10 @@ use serde::Deserialize;
 
 use values::null_as_default;
 
-pub use budget::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
+pub use budget::{
+    AN_UNKNOWN_PRICE, BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind,
+    UnknownPrice,
+};
 pub use provider::{
     AuthConfig, AuthType, BreakerConfig, CloudflareGateway, HealthCheck, Jitter, NOT_AS_THE_OLD_NAME,
     ProviderConfig, ProviderOptions, RetryConfig,
