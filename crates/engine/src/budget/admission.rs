@@ -12,9 +12,12 @@ use super::decision::{Decision, GuardCheck, Refusal, decide};
 use super::guard::BudgetGuard;
 use super::ledger::{Account, Ledger, Uncounted};
 use super::limits::Subject;
-use super::policy::{Scope, UnpricedCall};
+use super::policy::{Policy, Scope, UnpricedCall};
 use super::reservation::Reservation;
 use gateway_model::config::Enforcement;
+
+/// Model names are the callers' input: no more than so many are warned of.
+const MAX_UNPRICED: usize = 1_000;
 
 impl BudgetGuard {
     /// Admits a call or refuses it.
@@ -34,7 +37,8 @@ impl BudgetGuard {
             return Ok(Reservation::new(Arc::clone(self), call, None, None, Vec::new()));
         };
         let insert = |ledger: &mut Ledger, amount, now| ledger.insert(scope, &call, amount, now);
-        let (active_call, warnings) = self.decide_counting(scope, &*call, outputs, insert)?;
+        let (active_call, mut warnings) = self.decide_counting(scope, &*call, outputs, insert)?;
+        warnings.extend(self.warning_of_unpriced(scope, &*call));
         Ok(Reservation::new(Arc::clone(self), call, active_call, output_cap, warnings))
     }
 
@@ -98,13 +102,23 @@ impl BudgetGuard {
         })
     }
 
-    /// Whether some policy with a limit in dollars lets the call pass as free, and nobody has said that it may.
-    pub fn is_doubtful(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> bool {
-        !call.is_priced()
-            && self
-                .ledger()
-                .applicable(scope)
-                .any(|(account, _)| account.policy.unknown_price() == Some(UnpricedCall::Doubtful))
+    /// A warning, once for each model, where a policy with a limit in dollars lets the call pass as free and nobody has said
+    /// that it may.
+    fn warning_of_unpriced(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> Option<String> {
+        if call.is_priced() {
+            return None;
+        }
+        let model = call.model();
+        let mut ledger = self.ledger();
+        let is_new = !ledger.unpriced.contains(model) && ledger.unpriced.len() < MAX_UNPRICED;
+        let reason = format!("the price of model {model} is not known: it counts as free");
+        let is_doubtful = |policy: &Policy| is_new && policy.unknown_price() == Some(UnpricedCall::Doubtful);
+        let warning = ledger
+            .applicable(scope)
+            .find(|(account, _)| is_doubtful(&account.policy))
+            .map(|(account, _)| account.policy.warning(&reason))?;
+        ledger.unpriced.insert(model.into());
+        Some(warning)
     }
 
     /// The cap for a call that has no bound of its own: what [`Reservation::output_cap`] will be.

@@ -440,3 +440,15 @@ fn a_call_without_a_known_price_is_what_the_policy_says() {
     assert_eq!(admit(Enforcement::Strict, rate(1.1)).unwrap_err().policy, "p");
     assert_eq!(admit(Enforcement::Hard, rate(1.1)), Ok(1.1));
 }
+
+#[test]
+fn a_model_that_passes_as_free_is_warned_of_once() {
+    let limits = BudgetLimits { max_cost_usd: Some(1.0), ..BudgetLimits::default() };
+    let guard = guard([BudgetPolicy { limits, ..policy("p", BudgetWindow::Day, Enforcement::Hard) }]);
+    let warnings = || {
+        let call = Arc::new(Unpriced(FakeCall::with_bound(5, 5, Some(5))));
+        guard.admit(&ANY, call).unwrap().warnings().to_vec()
+    };
+    assert_eq!(warnings(), ["[p] the price of model m is not known: it counts as free"]);
+    assert_eq!(warnings(), Vec::<String>::new());
+}

@@ -4,7 +4,7 @@
 //! [`super::decision`] compares it with limits. No method calls code that is not ours, with one exception to keep in mind:
 //! an [`ActiveCall`] that is dropped frees what the caller gave, so [`Ledger::remove`] hands it out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -55,6 +55,8 @@ pub(super) struct Ledger {
     active_calls: HashMap<u64, ActiveCall>,
     last_call: u64,
     pub output_stats: OutputStats,
+    /// Models without a known price that were warned of.
+    pub unpriced: HashSet<Box<str>>,
 }
 
 impl Ledger {
