@@ -76,7 +76,10 @@ test('a gateway reckons with a price that was set after it was made', async () =
 test('prices that are none are refused, with the field that was meant', () => {
   for (const [pricing, path] of [
     [{ inputPer1k: 1, outputPer1kTokens: 1 }, 'inputPer1k: unknown field; did you mean "inputPer1kTokens"?'],
-    [{ inputPer1kTokens: 1, outputPer1MTokens: 1 }, 'outputPer1MTokens: unknown field; did you mean "outputPer1kTokens"?'],
+    [
+      { inputPer1kTokens: 1, outputPer1MTokens: 1 },
+      'outputPer1MTokens: unknown field; did you mean "outputPer1kTokens"?',
+    ],
     [{ inputPer1kTokens: -1, outputPer1kTokens: 1 }, 'inputPer1kTokens: must be a number of 0 or more'],
     [{ inputPer1kTokens: 1, outputPer1kTokens: NaN }, 'outputPer1kTokens: must be a number of 0 or more'],
     [{ inputPer1kTokens: 1 }, 'outputPer1kTokens: must be a number of 0 or more'],

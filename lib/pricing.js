@@ -18,7 +18,8 @@ function registerModelPricing(model, pricing) {
   const path = `registerModelPricing("${model}")`
   if (typeof pricing !== 'object' || pricing === null) throw configFault(path, 'must be an object')
   for (const field of Object.keys(pricing)) {
-    if (!FIELDS.includes(field)) throw configFault(`${path}.${field}`, `unknown field; did you mean "${nearest(field)}"?`)
+    if (!FIELDS.includes(field))
+      throw configFault(`${path}.${field}`, `unknown field; did you mean "${nearest(field)}"?`)
   }
   for (const field of FIELDS) {
     const price = Number(pricing[field] ?? NaN)
