@@ -5,7 +5,8 @@ const { GatewayError, configFault, stringify, unwrap } = require('./errors.js')
 
 const policyText = (policies) => stringify(policies, 'budgets', configFault)
 const usageText = (usage) => stringify(usage, 'usage')
-const scopeText = ({ userTier, feature, model } = {}) => stringify({ userTier, feature, model }, 'request')
+const scopeText = ({ userTier, userId, feature, model } = {}) =>
+  stringify({ userTier, userId, feature, model }, 'request')
 
 class BudgetTracker {
   #native = new native.NativeBudgetTracker()

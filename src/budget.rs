@@ -43,6 +43,8 @@ struct ScopeFields {
     user_tier: Option<String>,
     feature: Option<String>,
     model: Option<String>,
+    user_id: Option<String>,
+    provider: Option<String>,
 }
 
 #[napi]
@@ -110,5 +112,7 @@ fn with_scope<T>(json: &str, work: impl FnOnce(&Scope<'_>) -> T) -> T {
         user_tier: fields.user_tier.as_deref(),
         feature: fields.feature.as_deref(),
         model: fields.model.as_deref(),
+        user_id: fields.user_id.as_deref(),
+        provider: fields.provider.as_deref(),
     })
 }

@@ -108,7 +108,7 @@ impl NativeRouter {
                 let options = call_options(id, &request)?;
                 let run = fallback::chat(&decision, &providers, &options);
                 let routed = unless_cancelled(&open.cancel, run).await?;
-                let order = options.provider_call(routed.model.clone(), None);
+                let order = options.provider_call(routed.model.clone(), None, None);
                 let route = RouteHead {
                     entry: routed.entry,
                     fallback_triggered: routed.fallback_triggered,

@@ -377,8 +377,11 @@ export interface FallbackChain {
 
 /** Whose calls a budget counts together. */
 export interface BudgetScope {
-  /** `global`: all calls; `user`: by the request's `userTier`; `feature`: by its `feature`; `model`: by the model it is routed to. */
-  type: 'global' | 'user' | 'feature' | 'model'
+  /**
+   * `global`: all calls; `user`: by the request's `userTier`; `userId`: by its `userId`; `feature`: by its `feature`; `model`,
+   * `provider`: by the model and the entry that an attempt asks.
+   */
+  type: 'global' | 'user' | 'userId' | 'feature' | 'model' | 'provider'
   /** Limits the policy to calls with this value. Default: it is for all values, and each has a count of its own. */
   key?: string
 }

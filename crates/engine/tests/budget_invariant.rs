@@ -73,11 +73,34 @@ struct Plan {
     /// Milliseconds after the start.
     at: u64,
     streams: bool,
-    chain: bool,
+    route: Route,
     model: usize,
     tier: usize,
     feature: usize,
     max_tokens: Option<u64>,
+}
+
+/// How a call comes to its provider. `Dearer*`: whoever is asked after the first has the dear model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Alone,
+    Chain,
+    DearerChain,
+    DearerPool,
+    /// The second is asked as well when the first takes long.
+    DearerHedge,
+}
+
+impl Route {
+    fn task_type(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Chain => "chain",
+            Self::DearerChain => "dearer chain",
+            Self::DearerPool => "dearer pool",
+            Self::DearerHedge => "dearer hedge",
+        }
+    }
 }
 
 /// A provider that follows the script of each call.
@@ -195,13 +218,19 @@ fn gateway(scripts: Arc<Vec<Script>>, budgets: &[BudgetPolicy]) -> Gateway {
     let loaded =
         |step| Arc::new(ProviderEntry::new(Arc::new(Scripted { step, scripts: scripts.clone() }), &entry));
     let providers: Providers = [("first".to_owned(), loaded(0)), ("second".to_owned(), loaded(1))].into();
+    let dearer_pool = json!({"strategy": "priority",
+        "pool": [{"provider": "first"}, {"provider": "second", "model": MODELS[1]}]});
     let rules: Vec<RouteRule> = serde_json::from_value(json!([
         {"name": "chain", "priority": 1, "match": {"taskType": "chain"}, "target": {"provider": "first", "fallbackChain": "both"}},
+        {"name": "dearer chain", "priority": 1, "match": {"taskType": "dearer chain"}, "target": {"provider": "first", "fallbackChain": "dearer"}},
+        {"name": "dearer pool", "priority": 1, "match": {"taskType": "dearer pool"}, "target": dearer_pool},
+        {"name": "dearer hedge", "priority": 1, "match": {"taskType": "dearer hedge"}, "target": dearer_pool, "hedge": {"afterMs": 3}},
         {"name": "alone", "match": {}, "target": {"provider": "first"}},
     ]))
     .unwrap();
     let chains: Vec<FallbackChain> = serde_json::from_value(json!([
         {"name": "both", "steps": [{"provider": "first"}, {"provider": "second"}]},
+        {"name": "dearer", "steps": [{"provider": "first"}, {"provider": "second", "model": MODELS[1]}]},
     ]))
     .unwrap();
     Gateway::new(providers, rules, chains, budgets.to_vec())
@@ -211,7 +240,7 @@ fn request(index: usize, plan: &Plan) -> ChatRequest {
     let request = json!({
         "messages": [{"role": "user", "content": "hi"}],
         "model": MODELS[plan.model], "userTier": TIERS[plan.tier], "feature": FEATURES[plan.feature],
-        "maxTokens": plan.max_tokens, "taskType": plan.chain.then_some("chain"),
+        "maxTokens": plan.max_tokens, "taskType": plan.route.task_type(),
     });
     ChatRequest {
         js_call_id: u32::try_from(index).unwrap(),
@@ -238,7 +267,7 @@ async fn read(mut stream: GatewayStream, caller: Caller) -> Result<(), Failure> 
     }
 }
 
-/// Makes the planned call. `None`: a budget refused it, so that nothing is logged.
+/// Makes the planned call. `None`: a budget refused it, so that nothing is logged, or refused what came after a failure.
 async fn run(gateway: Arc<Gateway>, index: usize, plan: Plan, log: Arc<RecordedLog>) -> Option<()> {
     sleep(Duration::from_millis(plan.at)).await;
     let cancel = CancellationToken::new();
@@ -276,12 +305,14 @@ async fn run(gateway: Arc<Gateway>, index: usize, plan: Plan, log: Arc<RecordedL
 }
 
 fn applies(policy: &BudgetPolicy, entry: &UsageLog) -> bool {
-    use gateway_model::config::ScopeKind::{Feature, Global, Model, User};
+    use gateway_model::config::ScopeKind::{Feature, Global, Model, Provider, User, UserId};
     let value = match policy.scope.kind {
         Global => return true,
         User => entry.call.labels.user_tier.as_deref(),
         Feature => entry.call.labels.feature.as_deref(),
         Model => Some(entry.figures.model.as_str()),
+        Provider => Some(entry.figures.provider.as_str()),
+        UserId => None,
     };
     policy.scope.key.is_none() || policy.scope.key.as_deref() == value
 }
@@ -315,9 +346,12 @@ fn check(plans: Vec<Plan>, budgets: &[BudgetPolicy]) -> Result<(), TestCaseError
     });
 
     let entries = log.entries.lock().unwrap();
-    prop_assert_eq!(entries.len(), admitted, "one entry for each call that was admitted");
-    let ids: HashSet<&str> = entries.iter().map(|entry| entry.figures.request_id.as_str()).collect();
-    prop_assert_eq!(ids.len(), entries.len());
+    let has_code = |entry: &&UsageLog, code: &str| entry.call.error_code.as_deref() == Some(code);
+    let calls: Vec<&UsageLog> = entries.iter().filter(|entry| !has_code(entry, "HEDGE_LOST")).collect();
+    let refused_late = calls.iter().filter(|entry| has_code(entry, "BUDGET_EXCEEDED")).count();
+    prop_assert_eq!(calls.len(), admitted + refused_late, "one entry for each call that was admitted");
+    let ids: HashSet<&str> = calls.iter().map(|entry| entry.figures.request_id.as_str()).collect();
+    prop_assert_eq!(ids.len(), calls.len());
     for (name, reserved) in gateway.budgets().reserved() {
         prop_assert_eq!(reserved, BudgetUsage::default(), "{} holds something", name);
     }
@@ -339,16 +373,20 @@ fn check_strict(policy: &BudgetPolicy, entries: &[UsageLog]) -> Result<(), TestC
     }
     // A scope without a key counts each value on its own.
     let values = |entry: &UsageLog| {
-        (entry.call.labels.user_tier.clone(), entry.call.labels.feature.clone(), entry.figures.model.clone())
+        let labels = &entry.call.labels;
+        let figures = &entry.figures;
+        (labels.user_tier.clone(), labels.feature.clone(), figures.model.clone(), figures.provider.clone())
     };
     let counted_together = |a: &UsageLog, b: &UsageLog| {
-        use gateway_model::config::ScopeKind::{Feature, Global, Model, User};
+        use gateway_model::config::ScopeKind::{Feature, Global, Model, Provider, User, UserId};
         let (a, b) = (values(a), values(b));
         match policy.scope.kind {
             Global => true,
             User => a.0 == b.0,
             Feature => a.1 == b.1,
             Model => a.2 == b.2,
+            Provider => a.3 == b.3,
+            UserId => true,
         }
     };
     for entry in entries.iter().filter(|entry| applies(policy, entry)) {
@@ -395,17 +433,28 @@ prop_compose! {
     }
 }
 
+fn route() -> impl Strategy<Value = Route> {
+    prop::sample::select(vec![
+        Route::Alone,
+        Route::Chain,
+        Route::DearerChain,
+        Route::DearerPool,
+        Route::DearerHedge,
+    ])
+}
+
 prop_compose! {
     fn plan()(
         script in script(),
         caller in caller(),
         at in 0..60u64,
-        (streams, chain) in any::<(bool, bool)>(),
+        streams in any::<bool>(),
+        route in route(),
         (model, tier, feature) in (0..2usize, 0..2usize, 0..2usize),
         // More tokens than eight words have.
         max_tokens in prop::option::of(30..300u64),
     ) -> Plan {
-        Plan { script, caller, at, streams, chain, model, tier, feature, max_tokens }
+        Plan { script, caller, at, streams, route, model, tier, feature, max_tokens }
     }
 }
 
@@ -418,6 +467,8 @@ fn budget() -> impl Strategy<Value = serde_json::Value> {
         Just(json!({"type": "feature", "key": "write"})),
         Just(json!({"type": "model"})),
         Just(json!({"type": "model", "key": "invariant-dear"})),
+        Just(json!({"type": "provider"})),
+        Just(json!({"type": "provider", "key": "second"})),
     ];
     // From limits that the first call exceeds to limits that no call reaches.
     let limits = prop_oneof![
@@ -462,7 +513,7 @@ fn plan_of(opening: Fate, ending: Fate, caller: Caller, streams: bool) -> Plan {
         caller,
         at: 0,
         streams,
-        chain: false,
+        route: Route::Alone,
         model: 0,
         tier: 0,
         feature: 0,

@@ -67,7 +67,7 @@ pub(super) fn decide<'a>(
 
 impl GuardCheck {
     /// A request that passes.
-    pub(super) fn allowed(warnings: Vec<String>) -> Self {
+    pub(crate) fn allowed(warnings: Vec<String>) -> Self {
         Self { allowed: true, warnings, blocked_by: None }
     }
 }

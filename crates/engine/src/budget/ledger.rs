@@ -156,18 +156,6 @@ impl Ledger {
         active.amount = amount;
     }
 
-    /// Adds `usage` wherever the call reserves; its reservation stays.
-    pub fn record_for(&mut self, id: u64, usage: BudgetUsage, now: Instant) {
-        let Self { accounts, active_calls, .. } = self;
-        let Some(active) = active_calls.get(&id) else { return };
-        for reserved in &active.reserved {
-            if let Some(buckets) = buckets_of(accounts, reserved.account) {
-                let usage = reserved.terms.count(usage.into(), active.amount.is_priced);
-                buckets.current(Arc::clone(&reserved.key), now).spent += usage;
-            }
-        }
-    }
-
     /// Returns what the call reserves and records `usage` in its place. Gives a warning for each policy of which this
     /// reached the `warnAt` fraction of some limit; and the call, to be dropped when the lock is not held any more.
     pub fn remove(

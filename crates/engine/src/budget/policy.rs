@@ -13,7 +13,10 @@ const DEFAULT_OUTPUT_CAP: u64 = 4096;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scope<'a> {
     pub user_tier: Option<&'a str>,
+    pub user_id: Option<&'a str>,
     pub feature: Option<&'a str>,
+    /// Name of the entry.
+    pub provider: Option<&'a str>,
     pub model: Option<&'a str>,
 }
 
@@ -66,6 +69,8 @@ impl Policy {
         let value = match self.scope {
             ScopeKind::Global => return Some("global"),
             ScopeKind::User => scope.user_tier,
+            ScopeKind::UserId => scope.user_id,
+            ScopeKind::Provider => scope.provider,
             ScopeKind::Feature => scope.feature,
             ScopeKind::Model => scope.model,
         };

@@ -34,13 +34,6 @@ impl Reservation {
         self.output_cap
     }
 
-    /// Records what the call used in addition to what it will be settled with.
-    pub fn record_further(&self, usage: BudgetUsage) {
-        let Some(id) = self.active_call else { return };
-        let now = self.guard.clock.now();
-        self.guard.ledger().record_for(id, usage, now);
-    }
-
     /// `[POLICY] REASON` for each soft limit that was exceeded at admission.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -50,24 +43,28 @@ impl Reservation {
     /// reached the `warnAt` fraction of some limit.
     #[must_use = "the warnings are to be printed"]
     pub fn settle(mut self, usage: BudgetUsage) -> Vec<String> {
+        self.learn_output(usage);
         self.close(Some(usage))
+    }
+
+    /// [`Reservation::settle`] for an attempt that was given up: its output says nothing about the model's answers.
+    #[must_use = "the warnings are to be printed"]
+    pub fn settle_given_up(mut self, usage: BudgetUsage) -> Vec<String> {
+        self.close(Some(usage))
+    }
+
+    fn learn_output(&self, usage: BudgetUsage) {
+        let mut ledger = self.guard.ledger();
+        if !ledger.accounts().is_empty() {
+            ledger.output_stats.record(self.call.model(), usage.output_tokens);
+        }
     }
 
     /// Returns the reservation and records `usage`, if there is any.
     fn close(&mut self, usage: Option<BudgetUsage>) -> Vec<String> {
-        let id = self.active_call.take();
-        if id.is_none() && usage.is_none() {
-            return Vec::new();
-        }
-        let model = self.call.model();
+        let Some(id) = self.active_call.take() else { return Vec::new() };
         let now = self.guard.clock.now();
         let mut ledger = self.guard.ledger();
-        if let Some(usage) = usage
-            && !ledger.accounts().is_empty()
-        {
-            ledger.output_stats.record(model, usage.output_tokens);
-        }
-        let Some(id) = id else { return Vec::new() };
         let (ended, warnings) = ledger.remove(id, usage, now);
         // What a call owns is freed without the lock.
         drop(ledger);

@@ -1,12 +1,17 @@
-//! Where a call goes, and whether it may start.
+//! Where a call goes, and whether its attempts may be sent.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Gateway, PromptEstimate, new_request_id};
-use crate::budget::{Refusal, Scope};
-use crate::routing::{CallOptions, Decision, Hedge, TokenEstimator};
+use crate::budget::{BudgetGuard, Refusal, Reservation, Scope};
+use crate::limits::UserLimits;
+use crate::routing::{
+    AttemptAdmission, AttemptRefusal, CallOptions, Decision, Hedge, NoRoute, Standing, TokenEstimator,
+    exceeded,
+};
 use crate::usage::{CallRecord, Observer, Start};
+use gateway_model::config::RouteRule;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::{CallLabels, ChatRequest};
 
@@ -21,7 +26,7 @@ pub(super) struct Planned {
     pub deadline: Option<tokio::time::Instant>,
 }
 
-/// A call that was admitted, ready to run.
+/// A call that is ready to run.
 pub(super) struct Admitted {
     pub decision: Decision,
     pub options: CallOptions,
@@ -56,44 +61,44 @@ impl Gateway {
         Ok(Planned { request, estimate, decision, request_id, started, deadline })
     }
 
-    /// Counts the call against its user's limits and reserves its estimate.
-    pub(super) fn admit(&self, plan: Planned, observer: Arc<dyn Observer>) -> Result<Admitted, Failure> {
+    /// Readies a call to run. Its attempts ask for themselves whether they may be sent.
+    pub(super) fn admit(&self, plan: Planned, observer: Arc<dyn Observer>) -> Admitted {
         let Planned { request, estimate, decision, request_id, started, deadline } = plan;
-        if let Some(limits) = &self.user_limits {
-            limits
-                .admit(request.user_id.as_deref(), |most| estimate.tokens(&decision.model, most))
-                .map_err(|error| error.with_request_id(&request_id))?;
-        }
-        let loaded = self.providers.get(&decision.provider);
-        let reservation = if self.budgets.is_empty() {
-            None
-        } else {
-            let scope = scope_of(&request, &decision);
-            let family = loaded.map_or("", |loaded| loaded.provider.family());
-            let call = estimate.on(family, &decision.model);
-            let reservation = self.budgets.admit(&scope, Arc::new(call)).map_err(|refusal| {
-                warn(&*observer, &refusal.warnings);
-                let Refusal { policy, .. } = refusal;
-                GatewayError::budget_exceeded(&policy).with_request_id(&request_id)
-            })?;
-            warn(&*observer, reservation.warnings());
-            Some(reservation)
-        };
-        let max_tokens =
-            request.max_tokens.or_else(|| reservation.as_ref().and_then(|held| held.output_cap()));
         let options = CallOptions {
-            max_tokens,
             deadline,
             // The original repeats and falls back as often as its configuration says.
             retry_budget: decision.pool.is_some().then(|| self.retry_budget.clone()),
+            admission: self.attempt_admission(&request, &estimate, &decision, &observer),
             ..CallOptions::new(request.clone(), estimate)
         };
         if let Some(budget) = &options.retry_budget {
             budget.deposit();
         }
-        let mut start = self.start(&request, &decision, &request_id, started, observer);
-        start.reservation = reservation;
-        Ok(Admitted { decision, options, record: CallRecord::open(start), request_id, started })
+        let start = self.start(&request, &decision, &request_id, started, observer);
+        Admitted { decision, options, record: CallRecord::open(start), request_id, started }
+    }
+
+    /// `None`: nothing limits what attempts may use.
+    fn attempt_admission(
+        &self,
+        request: &Arc<ChatRequest>,
+        estimate: &Arc<PromptEstimate>,
+        decision: &Decision,
+        observer: &Arc<dyn Observer>,
+    ) -> Option<Arc<dyn AttemptAdmission>> {
+        let rule = self.router.constrained(decision.rule);
+        if self.user_limits.is_none() && self.budgets.is_empty() && rule.is_none() {
+            return None;
+        }
+        Some(Arc::new(CallAdmission {
+            budgets: self.budgets.clone(),
+            user_limits: self.user_limits.clone(),
+            rule,
+            request: request.clone(),
+            estimate: estimate.clone(),
+            observer: observer.clone(),
+            progress: Mutex::default(),
+        }))
     }
 
     /// What the record of a call begins with.
@@ -123,17 +128,107 @@ impl Gateway {
     }
 }
 
-/// What budgets know a call by.
-pub(super) fn scope_of<'a>(request: &'a ChatRequest, decision: &'a Decision) -> Scope<'a> {
+/// What budgets know an attempt by.
+pub(super) fn scope_of<'a>(request: &'a ChatRequest, entry: &'a str, model: &'a str) -> Scope<'a> {
     Scope {
         user_tier: request.user_tier.as_deref(),
+        user_id: request.user_id.as_deref(),
         feature: request.feature.as_deref(),
-        model: Some(&decision.model),
+        provider: Some(entry),
+        model: Some(model),
     }
 }
 
-fn warn(observer: &dyn Observer, warnings: &[String]) {
-    for warning in warnings {
-        observer.warning(format!("[budget-warn] {warning}"));
+/// What the attempts of one call ask: the rule's constraints, then budgets, then, once for the call, the caller's limits, so
+/// that a call which budgets refuse uses up no rate.
+struct CallAdmission {
+    budgets: Arc<BudgetGuard>,
+    user_limits: Option<Arc<UserLimits>>,
+    /// Where it has constraints.
+    rule: Option<Arc<RouteRule>>,
+    request: Arc<ChatRequest>,
+    estimate: Arc<PromptEstimate>,
+    observer: Arc<dyn Observer>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// An attempt was admitted; the call was counted against its caller's limits.
+    has_begun: bool,
+    /// Why attempts are refused.
+    refused: Option<Standing>,
+    /// Warnings that were given: several candidates may meet the same limit.
+    warned: Vec<String>,
+}
+
+impl CallAdmission {
+    fn reserve(&self, entry: &str, family: &str, model: &str) -> Result<Option<Reservation>, Failure> {
+        if let Some(rule) = &self.rule
+            && let Some(excluded) = exceeded(rule, family, model, &*self.estimate)
+        {
+            return Err(NoRoute { excluded: vec![excluded], ..NoRoute::default() }.into_error().into());
+        }
+        if self.budgets.is_empty() {
+            return Ok(None);
+        }
+        let scope = scope_of(&self.request, entry, model);
+        let call = self.estimate.on(family, model);
+        match self.budgets.admit(&scope, Arc::new(call)) {
+            Ok(reservation) => {
+                self.warn(reservation.warnings());
+                Ok(Some(reservation))
+            }
+            Err(Refusal { policy, warnings }) => {
+                self.warn(&warnings);
+                Err(GatewayError::budget_exceeded(&policy).into())
+            }
+        }
+    }
+
+    fn warn(&self, warnings: &[String]) {
+        if warnings.is_empty() {
+            return;
+        }
+        let mut progress = self.progress();
+        for warning in warnings {
+            if !progress.warned.contains(warning) {
+                self.observer.warning(format!("[budget-warn] {warning}"));
+                progress.warned.push(warning.clone());
+            }
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse(&self, standing: Standing, failure: Failure) -> AttemptRefusal {
+        self.progress().refused.get_or_insert(standing);
+        failure
+    }
+}
+
+impl AttemptAdmission for CallAdmission {
+    fn admit(&self, entry: &str, family: &str, model: &str) -> Result<Option<Reservation>, AttemptRefusal> {
+        let reservation =
+            self.reserve(entry, family, model).map_err(|failure| self.refuse(Standing::Refused, failure))?;
+        let mut progress = self.progress();
+        if !progress.has_begun {
+            let counted = self.user_limits.as_ref().map_or(Ok(()), |limits| {
+                limits.admit(self.request.user_id.as_deref(), |most| self.estimate.tokens(model, most))
+            });
+            if let Err(limited) = counted {
+                progress.refused = Some(Standing::Closed);
+                return Err(limited.into());
+            }
+            progress.has_begun = true;
+        }
+        Ok(reservation)
+    }
+
+    fn standing(&self) -> Standing {
+        let progress = self.progress();
+        progress.refused.filter(|_| !progress.has_begun).unwrap_or(Standing::Open)
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::{Admitted, Planned, scope_of};
 use super::stream::StreamCall;
-use super::{CallContext, Gateway, GatewayStream, PromptEstimate, failed, unless_cancelled};
+use super::{CallContext, Gateway, GatewayStream, PromptEstimate, failed_without_attempt, unless_cancelled};
 use crate::cache::{
     AnswerCache, AnswerFlights, CacheKey, Completion, Flights, Follower, Joined, Leader, SharedAnswer,
     SharedStream, StreamFlights, events,
@@ -100,7 +100,8 @@ impl Gateway {
         let fingerprint = format!("{}\n{}", self.fingerprint(plan.decision.rule), plan.decision.model);
         let tenant = request.user_id.as_deref().unwrap_or_default();
         // A budget may cut the answers of some callers short: nobody else is to get those.
-        let capped = || self.budgets.output_cap(&scope_of(request, &plan.decision));
+        let capped =
+            || self.budgets.output_cap(&scope_of(request, &plan.decision.provider, &plan.decision.model));
         let max_tokens = request.max_tokens.or_else(capped);
         Some(DedupeRequest {
             key: CacheKey::of_chat(request, max_tokens, &fingerprint, tenant),
@@ -152,7 +153,7 @@ impl Gateway {
         }
         let writer = self.cache_writer(&wanted);
         if !wanted.dedupe {
-            let admitted = self.admit(plan, context.observer)?;
+            let admitted = self.admit(plan, context.observer);
             let (outcome, figures) =
                 self.answer(admitted, &context.gateway_observer, &context.cancel).await?;
             if let Some(writer) = writer {
@@ -204,7 +205,7 @@ impl Gateway {
         }
         let writer = self.cache_writer(&wanted);
         if !wanted.dedupe {
-            let admitted = self.admit(plan, context.observer)?;
+            let admitted = self.admit(plan, context.observer);
             let stream = self.open(admitted, &context.gateway_observer, context.cancel).await?;
             return Ok(stream.cached_by(writer));
         }
@@ -257,19 +258,15 @@ impl Gateway {
                         part.follows = Some(record);
                         Ok((shared, part))
                     }
-                    Err(failure) => Err(failed(record, failure.of_another_call(), &plan.request_id)),
+                    Err(failure) => {
+                        Err(failed_without_attempt(record, failure.of_another_call(), &plan.request_id))
+                    }
                 }
             }
             Joined::Leader(leader) => {
                 // Admitted here, because the task that does the work may never begin. The log entry goes to the gateway's
                 // observer, not to this call's: the work goes on for the others when this call is left.
-                let admitted = match self.admit(plan, context.gateway_observer.clone()) {
-                    Ok(admitted) => admitted,
-                    Err(failure) => {
-                        leader.fail(failure.clone());
-                        return Err(failure);
-                    }
-                };
+                let admitted = self.admit(plan, context.gateway_observer.clone());
                 match unless_cancelled(&context.cancel, wait(lead(leader, admitted))).await {
                     Ok(shared) => Ok((shared, part)),
                     Err(failure) => Err(failure.with_request_id(&part.request_id)),

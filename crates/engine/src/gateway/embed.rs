@@ -22,14 +22,15 @@ impl Gateway {
         let cancel = context.cancel.clone();
         let estimate = Arc::new(PromptEstimate::of_texts(inputs.clone(), &common));
         let plan = self.plan(common, estimate)?;
-        let Admitted { decision, options, record, request_id, started } =
-            self.admit(plan, context.observer)?;
+        let Admitted { decision, options, mut record, request_id, started } =
+            self.admit(plan, context.observer);
         let texts = Embed { inputs: inputs.clone(), dimensions };
         let run = fallback::embed(&decision, &self.providers, &options, &texts);
         let mut routed = match unless_cancelled(&cancel, run).await {
             Ok(routed) => routed,
-            Err(failure) => return Err(failed(record, failure, &request_id)),
+            Err(failure) => return Err(failed(record, failure, &request_id, &options)),
         };
+        record.hold(routed.reservation.take());
         let losers = std::mem::take(&mut routed.hedge_losers);
         bill_hedge_losers(&record, &context.gateway_observer, losers, |model| {
             counted(model.to_owned(), inputs.clone())

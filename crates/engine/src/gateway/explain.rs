@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::admission::scope_of;
 use super::{Gateway, PromptEstimate};
+use crate::budget::GuardCheck;
 use crate::routing::health::BreakerState;
 use crate::routing::{CallOptions, Decision, Excluded, ProviderEntry};
 use gateway_model::ChatRequest;
@@ -116,9 +117,7 @@ impl Gateway {
                 &options,
             ));
         }
-        let family = self.providers.get(&decision.provider).map_or("", |loaded| loaded.provider.family());
-        let call = estimate.on(family, &decision.model);
-        let check = self.budgets.would_admit(&scope_of(&request, &decision), &call);
+        let check = self.check_budgets(&candidates, &request, &estimate);
         Ok(Explanation {
             rule: Some(self.router.rule(decision.rule).name.clone()),
             excluded: decision.excluded,
@@ -132,6 +131,27 @@ impl Gateway {
                 warnings: check.warnings,
             },
         })
+    }
+
+    /// What budgets would say of the first candidate they let pass; where they refuse all, of the first.
+    fn check_budgets(
+        &self,
+        candidates: &[ExplainedCandidate],
+        request: &ChatRequest,
+        estimate: &Arc<PromptEstimate>,
+    ) -> GuardCheck {
+        let mut first = None;
+        for candidate in candidates.iter().filter(|candidate| candidate.loaded) {
+            let family =
+                self.providers.get(&candidate.provider).map_or("", |loaded| loaded.provider.family());
+            let scope = scope_of(request, &candidate.provider, &candidate.model);
+            let check = self.budgets.would_admit(&scope, &estimate.on(family, &candidate.model));
+            if check.allowed {
+                return check;
+            }
+            first.get_or_insert(check);
+        }
+        first.unwrap_or_else(|| GuardCheck::allowed(Vec::new()))
     }
 
     fn pool_candidates(&self, decision: &Decision, options: &CallOptions) -> Vec<ExplainedCandidate> {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::BudgetGuard;
 use crate::limits::UserLimits;
 use crate::routing::fallback;
-use crate::routing::{HedgeLoser, ProviderEntry, Providers, RetryBudget, RoutePool, Router};
+use crate::routing::{CallOptions, HedgeLoser, ProviderEntry, Providers, RetryBudget, RoutePool, Router};
 use crate::usage::{CallRecord, Observer, latency_ms};
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use gateway_model::error::{ErrorKind, Failure, GatewayError};
@@ -151,7 +151,7 @@ impl Gateway {
         match self.dedupe_request(&plan, &context.cancel) {
             Some(wanted) => self.chat_deduplicated(plan, wanted, context).await,
             None => {
-                let admitted = self.admit(plan, context.observer)?;
+                let admitted = self.admit(plan, context.observer);
                 let (outcome, figures) =
                     self.answer(admitted, &context.gateway_observer, &context.cancel).await?;
                 Ok(GatewayResponse::new(figures, outcome.answer))
@@ -166,9 +166,10 @@ impl Gateway {
         gateway_observer: &Arc<dyn Observer>,
         cancel: &CancellationToken,
     ) -> Result<(Outcome, CallFigures), Failure> {
-        let Admitted { decision, options, record, request_id, started } = admitted;
+        let Admitted { decision, options, mut record, request_id, started } = admitted;
         let run = async {
             let mut routed = fallback::chat(&decision, &self.providers, &options).await?;
+            record.hold(routed.reservation.take());
             let losers = std::mem::take(&mut routed.hedge_losers);
             bill_hedge_losers(&record, gateway_observer, losers, |model| {
                 estimated_usage(model, &options.request, "")
@@ -184,7 +185,7 @@ impl Gateway {
                 record.end(&outcome, figures.clone(), None);
                 Ok((outcome, figures))
             }
-            Err(failure) => Err(failed(record, failure, &request_id)),
+            Err(failure) => Err(failed(record, failure, &request_id, &options)),
         }
     }
 
@@ -203,7 +204,7 @@ impl Gateway {
         match self.dedupe_request(&plan, &context.cancel) {
             Some(wanted) => self.stream_deduplicated(plan, wanted, context).await,
             None => {
-                let admitted = self.admit(plan, context.observer)?;
+                let admitted = self.admit(plan, context.observer);
                 self.open(admitted, &context.gateway_observer, context.cancel).await
             }
         }
@@ -216,9 +217,10 @@ impl Gateway {
         gateway_observer: &Arc<dyn Observer>,
         cancel: CancellationToken,
     ) -> Result<GatewayStream, Failure> {
-        let Admitted { decision, options, record, request_id, started } = admitted;
+        let Admitted { decision, options, mut record, request_id, started } = admitted;
         let open = async {
             let mut routed = fallback::stream(&decision, &self.providers, &options).await?;
+            record.hold(routed.reservation.take());
             let losers = std::mem::take(&mut routed.hedge_losers);
             bill_hedge_losers(&record, gateway_observer, losers, |model| {
                 estimated_usage(model, &options.request, "")
@@ -238,7 +240,7 @@ impl Gateway {
                 };
                 Ok(GatewayStream::new(source, outcome, record, call))
             }
-            Err(failure) => Err(failed(record, failure, &request_id)),
+            Err(failure) => Err(failed(record, failure, &request_id, &options)),
         }
     }
 }
@@ -276,8 +278,19 @@ pub fn new_request_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// Ends the record of a failed call. A chain without a single loaded provider is a refusal by routing: not logged.
-fn failed(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
+/// Ends the record of a call whose attempts have failed. One that was refused before anything was sent, by budgets or the
+/// caller's limits, is not logged.
+fn failed(record: CallRecord, failure: Failure, request_id: &str, options: &CallOptions) -> Failure {
+    if options.is_refused() {
+        record.discard();
+        return failure.with_request_id(request_id);
+    }
+    failed_without_attempt(record, failure, request_id)
+}
+
+/// [`failed`], of a call that has asked for no attempt of its own. A chain without a single loaded provider is a refusal by
+/// routing: not logged.
+fn failed_without_attempt(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
     if failure.kind() == Some(ErrorKind::RouteNotFound) && matches!(failure, Failure::Gateway(_)) {
         record.discard();
     } else {
@@ -293,10 +306,11 @@ async fn bill_hedge_losers<F: Future<Output = TokenUsage>>(
     losers: Vec<HedgeLoser>,
     prompt: impl Fn(&str) -> F,
 ) {
-    for HedgeLoser { provider, model } in losers {
-        let usage = prompt(&model).await;
-        let cost = pricing::cost(provider.family(), &model, &usage);
-        if let Some(entry) = record.bill_hedge_loser(provider.name(), &model, usage, cost) {
+    for loser in losers {
+        let usage = prompt(&loser.model).await;
+        let cost = pricing::cost(loser.provider.family(), &loser.model, &usage);
+        let HedgeLoser { provider, model, reservation } = loser;
+        if let Some(entry) = record.bill_hedge_loser(provider.name(), &model, reservation, (usage, cost)) {
             observer.usage(entry);
         }
     }

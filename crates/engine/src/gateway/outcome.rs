@@ -18,6 +18,7 @@ pub(super) fn split<T>(routed: Routed<T>, options: &CallOptions) -> (T, Outcome)
         fallback_triggered,
         degraded,
         hedge_losers: _,
+        reservation: _,
     } = routed;
     let outcome = Outcome {
         answer: Answer { model: model.clone(), ..Answer::default() },

@@ -1,4 +1,4 @@
-//! One attempt: breaker → limits of the entry → send → record.
+//! One attempt: breaker → budget → limits of the entry → send → record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::health::{Attempt, Blame, blame};
 use super::operation::{InFlightGuard, Operation, Output, RetryPermit};
 use super::retry_budget::RetryToken;
 use super::routed::Routed;
+use crate::budget::Reservation;
 use gateway_model::Provider;
 use gateway_model::error::{ErrorKind, Failure, GatewayError};
 
@@ -34,7 +35,9 @@ pub(super) struct FailedAttempt {
 impl FailedAttempt {
     /// Whether no other candidate is to be asked after this.
     pub fn ends_call(&self, options: &CallOptions) -> bool {
-        options.is_late() || (self.source == Source::Pool && blame(&self.failure) == Blame::Caller)
+        options.is_late()
+            || options.is_closed()
+            || (self.source == Source::Pool && blame(&self.failure) == Blame::Caller)
     }
 }
 
@@ -45,7 +48,8 @@ pub(super) async fn attempt<O: Operation>(
     options: &CallOptions,
     operation: &O,
 ) -> Attempted<Held<O>> {
-    let Candidate { name, entry, model, timeout, guard, target, source, position, race } = candidate;
+    let Candidate { name, entry, model, timeout, guard, target, source, position, race, reservation: slot } =
+        candidate;
     let provider = &entry.provider;
     let started = Instant::now();
     let not_sent = |failure: Failure| {
@@ -56,13 +60,22 @@ pub(super) async fn attempt<O: Operation>(
         Ok(health) => health,
         Err(wait) => return not_sent(breaker_open(provider.name(), wait)),
     };
+    let reservation = match options.admit(&name, provider.family(), &model) {
+        Ok(reservation) => reservation,
+        Err(refusal) => return not_sent(refusal),
+    };
+    let output_cap = reservation.as_ref().and_then(Reservation::output_cap);
+    let reservation = slot.put(reservation);
     let mut queued = Duration::ZERO;
     let mut permit = None;
     if !entry.limits.is_empty() {
         let tokens = |most| options.estimator.tokens(&model, most);
         match entry.limits.admit(provider.name(), tokens, options.deadline).await {
             Ok(admitted) => permit = admitted,
-            Err(error) => return not_sent(error.into()),
+            Err(error) => {
+                drop(slot.take());
+                return not_sent(error.into());
+            }
         }
         health.restart_clock();
         queued = started.elapsed();
@@ -72,7 +85,7 @@ pub(super) async fn attempt<O: Operation>(
         race.mark_sent();
         health.enter_race(race);
     }
-    let call = options.provider_call(model, timeout);
+    let call = options.provider_call(model, timeout, output_cap);
     let mut tries = Tries { health, recorded: false, since: started, options, provider, model: &call.model };
     let result = operation.send(&**provider, &call, &mut tries).await;
     let Tries { mut health, recorded, since, .. } = tries;
@@ -82,9 +95,11 @@ pub(super) async fn attempt<O: Operation>(
             options.attempts.answered(provider.name(), &call.model, since);
             let output = output.hold(InFlightGuard { attempt: health, _permit: permit });
             let routed = Routed::new(output, name, provider.clone(), call.model);
-            Attempted::Answered(Routed { fallback_triggered: position > 0, ..routed })
+            let reservation = reservation.or_else(|| slot.take());
+            Attempted::Answered(Routed { fallback_triggered: position > 0, reservation, ..routed })
         }
         Err(failure) => {
+            drop(reservation.or_else(|| slot.take()));
             // A call that has spent its time in our own queue says nothing about how slow the target is.
             let is_late_by_queue = options.is_late() && queued > started.elapsed() / 2;
             if !recorded && !is_late_by_queue {

@@ -27,7 +27,7 @@ impl AttemptLog {
     /// Logs each hedge loser, then the winner, unless an earlier failure has already made us log it.
     pub(super) fn hedge_lost(&self, losers: &[HedgeLoser], winner: (&str, &str), since: Instant) {
         let is_first = self.is_empty();
-        for HedgeLoser { provider, model } in losers {
+        for HedgeLoser { provider, model, .. } in losers {
             self.failed(provider.name(), model, HEDGE_LOST, since);
         }
         if is_first {

@@ -5,45 +5,75 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::attempt_admission::{AttemptAdmission, AttemptRefusal, Standing};
 use super::attempt_log::AttemptLog;
 use super::retry_budget::{RetryBudget, RetryToken};
+use crate::budget::Reservation;
 use gateway_model::{ChatRequest, ProviderCall, TokenUsage, Usd};
 use gateway_pricing::{self as pricing, tokens::Tokenizer};
 
 #[derive(Clone)]
 pub struct CallOptions {
     pub request: Arc<ChatRequest>,
-    /// The request's `maxTokens`, or the cap a strict budget sets.
-    pub max_tokens: Option<u64>,
     /// Of the whole call, retries and fallbacks included.
     pub deadline: Option<Instant>,
     pub attempts: Arc<AttemptLog>,
     /// Bounds attempts after the first; `None`: they are not bounded.
     pub retry_budget: Option<Arc<RetryBudget>>,
     pub estimator: Arc<dyn TokenEstimator>,
+    /// Asked before each attempt; `None`: nothing limits what attempts may use.
+    pub admission: Option<Arc<dyn AttemptAdmission>>,
 }
 
 impl CallOptions {
     pub fn new(request: Arc<ChatRequest>, estimator: Arc<dyn TokenEstimator>) -> Self {
         Self {
-            max_tokens: request.max_tokens,
             request,
             deadline: None,
             attempts: Arc::default(),
             retry_budget: None,
             estimator,
+            admission: None,
         }
     }
 
-    /// What a provider is asked in an attempt; `timeout` in place of its own.
-    pub fn provider_call(&self, model: String, timeout: Option<Duration>) -> ProviderCall {
+    /// What a provider is asked in an attempt; `timeout` in place of its own, `output_cap` where the request sets no bound.
+    pub fn provider_call(
+        &self,
+        model: String,
+        timeout: Option<Duration>,
+        output_cap: Option<u64>,
+    ) -> ProviderCall {
         ProviderCall {
+            max_tokens: self.request.max_tokens.or(output_cap),
             request: self.request.clone(),
             model,
-            max_tokens: self.max_tokens,
             timeout,
             deadline: self.deadline,
         }
+    }
+
+    /// Reserves what an attempt at this entry's model may use; `None`: nothing has to be reserved.
+    ///
+    /// # Errors
+    /// Why it is not to be sent.
+    pub(super) fn admit(
+        &self,
+        entry: &str,
+        family: &str,
+        model: &str,
+    ) -> Result<Option<Reservation>, AttemptRefusal> {
+        self.admission.as_ref().map_or(Ok(None), |admission| admission.admit(entry, family, model))
+    }
+
+    /// Nothing was sent: each attempt that was asked for was refused.
+    pub fn is_refused(&self) -> bool {
+        self.admission.as_ref().is_some_and(|admission| admission.standing() != Standing::Open)
+    }
+
+    /// No further attempt is to be asked for.
+    pub(super) fn is_closed(&self) -> bool {
+        self.admission.as_ref().is_some_and(|admission| admission.standing() == Standing::Closed)
     }
 
     pub(super) fn is_late(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The candidates of a call, in turn: the members of its pool as the strategy picks them, then the steps of its chain;
 //! without either, the rule's single target.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::call::CallOptions;
@@ -11,6 +11,7 @@ use super::health::{Guard, HedgeRace, TargetHealth};
 use super::route_pool::RoutePool;
 use super::routed::Routed;
 use super::trigger::trigger;
+use crate::budget::Reservation;
 use gateway_model::config::{FallbackStep, FallbackTrigger};
 use gateway_model::error::{Failure, GatewayError};
 
@@ -29,6 +30,32 @@ pub struct Candidate {
     pub position: usize,
     /// Set where the attempt is hedged.
     pub race: Option<Arc<HedgeRace>>,
+    pub reservation: ReservationSlot,
+}
+
+/// Where an attempt keeps its reservation. A hedged one shares it with its race: a loser is billed after it was dropped.
+#[derive(Clone, Default)]
+pub struct ReservationSlot(Option<Arc<Mutex<Option<Reservation>>>>);
+
+impl ReservationSlot {
+    pub fn shared() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// Lends the reservation to the race; gives it back where there is none.
+    pub fn put(&self, reservation: Option<Reservation>) -> Option<Reservation> {
+        match &self.0 {
+            Some(slot) => {
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = reservation;
+                None
+            }
+            None => reservation,
+        }
+    }
+
+    pub fn take(&self) -> Option<Reservation> {
+        self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Where a candidate comes from.
@@ -161,6 +188,7 @@ impl<'a> Candidates<'a> {
             source: Source::Pool,
             position: self.passed,
             race: None,
+            reservation: ReservationSlot::default(),
         })
     }
 
@@ -226,6 +254,7 @@ impl<'a> Candidates<'a> {
             source,
             position: self.passed,
             race: None,
+            reservation: ReservationSlot::default(),
         }
     }
 

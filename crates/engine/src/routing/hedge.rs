@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempted, FailedAttempt, Held, attempt};
 use super::call::CallOptions;
-use super::candidates::{Candidate, Candidates};
+use super::candidates::{Candidate, Candidates, ReservationSlot};
 use super::decision::Hedge;
 use super::health::HedgeRace;
 use super::operation::Operation;
@@ -29,6 +29,7 @@ pub(super) struct Hedging<'a, 'c, O> {
 struct HedgedAttempt {
     /// What it is, should it lose.
     loser: HedgeLoser,
+    reservation: ReservationSlot,
     race: Arc<HedgeRace>,
     state: State,
 }
@@ -44,8 +45,11 @@ impl HedgedAttempt {
     fn enter(candidate: &mut Candidate) -> Self {
         let race = Arc::<HedgeRace>::default();
         candidate.race = Some(race.clone());
-        let loser = HedgeLoser { provider: candidate.entry.provider.clone(), model: candidate.model.clone() };
-        Self { loser, race, state: State::Running }
+        let reservation = ReservationSlot::shared();
+        candidate.reservation = reservation.clone();
+        let provider = candidate.entry.provider.clone();
+        let loser = HedgeLoser { provider, model: candidate.model.clone(), reservation: None };
+        Self { loser, reservation, race, state: State::Running }
     }
 
     fn has_lost(&self) -> bool {
@@ -144,7 +148,7 @@ fn won<T>(
 ) -> Routed<T> {
     let losers = attempts.into_iter().filter(HedgedAttempt::has_lost).map(|hedged| {
         hedged.race.mark_lost();
-        hedged.loser
+        HedgeLoser { reservation: hedged.reservation.take(), ..hedged.loser }
     });
     let hedge_losers: Vec<HedgeLoser> = losers.collect();
     options.attempts.hedge_lost(&hedge_losers, (routed.provider.name(), &routed.model), begun);

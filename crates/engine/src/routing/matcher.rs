@@ -1,5 +1,7 @@
 //! Rules against requests.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::call::TokenEstimator;
@@ -18,7 +20,7 @@ pub struct Excluded {
 
 /// Rules in the order in which they are tried.
 pub struct Matcher {
-    rules: Vec<RouteRule>,
+    rules: Vec<Arc<RouteRule>>,
     /// Enabled rules by priority, highest first; ties as written.
     order: Vec<usize>,
 }
@@ -28,10 +30,10 @@ impl Matcher {
         let mut order: Vec<usize> =
             (0..rules.len()).filter(|&index| rules[index].enabled != Some(false)).collect();
         order.sort_by(|&a, &b| rules[b].priority.total_cmp(&rules[a].priority));
-        Self { rules, order }
+        Self { rules: rules.into_iter().map(Arc::new).collect(), order }
     }
 
-    pub fn rule(&self, index: usize) -> &RouteRule {
+    pub fn rule(&self, index: usize) -> &Arc<RouteRule> {
         &self.rules[index]
     }
 
@@ -89,7 +91,7 @@ fn fits_pattern(pattern: &str, text: &str) -> bool {
 
 /// The first constraint that the estimate exceeds.
 #[allow(clippy::cast_precision_loss)]
-pub(super) fn exceeded(
+pub fn exceeded(
     rule: &RouteRule,
     family: &str,
     model: &str,

@@ -5,19 +5,20 @@
 //! | | |
 //! |---|---|
 //! | `health/`, `pool/` | how each target is doing; which member of a pool is next |
-//! | `routed`, `attempt_log`, `retry_budget` | who answered; the attempts so far; what bounds further ones |
+//! | `routed`, `attempt_log`, `attempt_admission`, `retry_budget` | who answered; the attempts so far; what bounds further ones |
 //! | `call` | what every attempt of a call shares |
 //! | `entry`, `matcher` | provider entries; rules against requests |
 //! | `model_choice`, `member`, `price_sheet`, `route_pool`, `decision` | a rule's pool over the loaded entries, and what was decided |
 //! | `router` | the first rule that matches |
 //! | `trigger`, `candidates` | who may be asked, in turn |
 //! | `operation` | what is sent: retries, and the first content of a stream |
-//! | `attempt` | breaker → limits → send → record |
+//! | `attempt` | breaker → budget → limits → send → record |
 //! | `hedge` | attempts at the same time |
 //! | `run` | the loop |
 //! | `fallback`, `direct` | a call through its candidates; a provider without a gateway |
 
 mod attempt;
+mod attempt_admission;
 mod attempt_log;
 mod call;
 mod candidates;
@@ -40,11 +41,12 @@ mod router;
 mod run;
 mod trigger;
 
+pub use attempt_admission::{AttemptAdmission, AttemptRefusal, Standing};
 pub use attempt_log::AttemptLog;
 pub use call::{CallOptions, TokenEstimator};
 pub use decision::{Decision, Hedge, NoRoute};
 pub use entry::{ProviderEntry, Providers};
-pub use matcher::{Excluded, Matcher};
+pub use matcher::{Excluded, Matcher, exceeded};
 pub use member::Member;
 pub use retry_budget::{RetryBudget, RetryToken, SpentToken};
 pub use route_pool::RoutePool;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::budget::Reservation;
 use gateway_model::Provider;
 
 /// An answer, and the attempt that gave it.
@@ -19,6 +20,8 @@ pub struct Routed<T> {
     pub hedge_losers: Vec<HedgeLoser>,
     /// The output is a chain's `degradedReply`: no provider answered.
     pub degraded: bool,
+    /// What the attempt reserved of the budgets, to be settled with what it used.
+    pub reservation: Option<Reservation>,
 }
 
 impl<T> Routed<T> {
@@ -33,6 +36,7 @@ impl<T> Routed<T> {
             fallback_triggered: false,
             hedge_losers: Vec::new(),
             degraded: false,
+            reservation: None,
         }
     }
 }
@@ -41,4 +45,6 @@ impl<T> Routed<T> {
 pub struct HedgeLoser {
     pub provider: Arc<dyn Provider>,
     pub model: String,
+    /// As [`Routed::reservation`].
+    pub reservation: Option<Reservation>,
 }

@@ -24,6 +24,14 @@ impl Router {
         self.matcher.rule(index)
     }
 
+    /// A rule that bounds the prompt or the cost of its attempts.
+    pub fn constrained(&self, index: usize) -> Option<Arc<RouteRule>> {
+        let rule = self.matcher.rule(index);
+        let constraints = &rule.constraints;
+        let is_constrained = constraints.max_input_tokens.is_some() || constraints.max_cost_usd.is_some();
+        is_constrained.then(|| rule.clone())
+    }
+
     /// The first enabled rule by priority that matches and whose constraints hold.
     ///
     /// # Errors
@@ -47,7 +55,9 @@ impl Router {
             };
             let model = model.unwrap_or(name);
             let family = entry.map_or("", |entry| entry.provider.family());
-            if let Some(excluded) = exceeded(rule, family, model, estimator) {
+            let excluded = exceeded(rule, family, model, estimator)
+                .filter(|_| !another_member_fits(rule, providers, asked, estimator));
+            if let Some(excluded) = excluded {
                 no_route.excluded.push(excluded);
                 continue;
             }
@@ -72,6 +82,22 @@ impl Router {
     fn chain(&self, name: &str) -> Option<Arc<FallbackChain>> {
         self.chains.iter().find(|chain| chain.name == name).cloned()
     }
+}
+
+/// Whether the rule's pool has a member that its constraints allow: the others are passed over.
+fn another_member_fits(
+    rule: &RouteRule,
+    providers: &Providers,
+    asked: Option<&str>,
+    estimator: &dyn TokenEstimator,
+) -> bool {
+    let members = rule.target.pool.iter().flat_map(|pool| &pool.members);
+    members.skip(1).any(|member| {
+        providers.get(&member.provider).is_some_and(|entry| {
+            let model = member_model(entry, member.model.as_deref(), asked).unwrap_or(&member.provider);
+            exceeded(rule, entry.provider.family(), model, estimator).is_none()
+        })
+    })
 }
 
 /// The entry that stands for a target before a call is sent, and the model it names: of a pool, its first member that is

@@ -58,6 +58,9 @@ pub async fn run<O: Operation>(
         }
         last = Some(failed.failure);
     }
+    if options.is_refused() {
+        return Err(last.unwrap_or_else(|| candidates.nobody()));
+    }
     candidates
         .degraded(<O::Output as Output>::degraded)
         .ok_or_else(|| last.unwrap_or_else(|| candidates.nobody()))

@@ -16,6 +16,7 @@ pub struct Start {
     pub request_id: String,
     pub started: Instant,
     pub observer: Arc<dyn Observer>,
+    /// Of the attempt that answered; `None` before.
     pub reservation: Option<Reservation>,
     /// The rule's provider and its model: what a failure's entry carries.
     pub provider: String,
@@ -46,17 +47,24 @@ impl CallRecord {
         }
     }
 
+    /// Takes over what the attempt that answered has reserved.
+    pub fn hold(&mut self, reservation: Option<Reservation>) {
+        if let Some(start) = &mut self.start {
+            start.reservation = reservation;
+        }
+    }
+
     /// Bills an attempt that lost against its hedge, and gives the entry that is to be logged for it.
     pub fn bill_hedge_loser(
         &self,
         provider: &str,
         model: &str,
-        usage: TokenUsage,
-        cost: Usd,
+        reservation: Option<Reservation>,
+        (usage, cost): (TokenUsage, Usd),
     ) -> Option<UsageLog> {
         let start = self.start.as_ref()?;
-        if let Some(reservation) = &start.reservation {
-            reservation.record_further(budget_usage(&usage, cost));
+        if let Some(reservation) = reservation {
+            start.warn(reservation.settle_given_up(budget_usage(&usage, cost)));
         }
         let figures = CallFigures {
             input_tokens: usage.input,
@@ -94,12 +102,16 @@ impl Drop for CallRecord {
 impl Start {
     fn settle(mut self, outcome: &Outcome, figures: CallFigures, error_code: Option<&str>) {
         if let Some(reservation) = self.reservation.take() {
-            for warning in reservation.settle(budget_usage(&outcome.usage, outcome.cost)) {
-                self.observer.warning(format!("[budget-warn] {warning}"));
-            }
+            self.warn(reservation.settle(budget_usage(&outcome.usage, outcome.cost)));
         }
         let saved = figures.cached.then_some(outcome.cost);
         self.observer.usage(UsageLog { call: logged(self.labels, error_code, saved), figures });
+    }
+
+    fn warn(&self, warnings: Vec<String>) {
+        for warning in warnings {
+            self.observer.warning(format!("[budget-warn] {warning}"));
+        }
     }
 
     fn fail(self, error_code: &str) {

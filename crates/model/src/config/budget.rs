@@ -73,13 +73,18 @@ pub struct BudgetScope {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum ScopeKind {
     Global,
     /// By the request's `userTier`.
     User,
     Feature,
+    /// The model that is asked.
     Model,
+    /// By the request's `userId`.
+    UserId,
+    /// By the name of the entry that is asked.
+    Provider,
 }
 
 /// Rolling windows: each starts with its first call.

@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(words::<ChainExecution>(), ["gateway", "cloudflare"]);
         assert_eq!(words::<BudgetWindow>(), ["request", "hour", "day", "month"]);
         assert_eq!(words::<Enforcement>(), ["soft", "hard", "strict"]);
-        assert_eq!(words::<ScopeKind>(), ["global", "user", "feature", "model"]);
+        assert_eq!(words::<ScopeKind>(), ["global", "user", "feature", "model", "userId", "provider"]);
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn faults_are_reported_with_their_path() {
             "routes[0].target: required",
             "routes[1].target.provider: required",
             "fallbackChains[0].steps[1].when: must be an array",
-            "budgets[0].scope.type: must be one of: global, user, feature, model",
+            "budgets[0].scope.type: must be one of: global, user, feature, model, userId, provider",
         ]
     );
 }

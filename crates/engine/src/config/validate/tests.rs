@@ -77,7 +77,7 @@ fn faults_come_in_the_order_of_the_files() {
             "budgets[1].name: required string",
             "budgets[1].window: must be one of: request, hour, day, month",
             "budgets[1].enforcement: must be one of: soft, hard, strict",
-            "budgets[1].scope.type: must be one of: global, user, feature, model",
+            "budgets[1].scope.type: must be one of: global, user, feature, model, userId, provider",
         ]
     );
 }
@@ -196,7 +196,7 @@ fn windows_enforcements_and_scopes_are_known_words() {
     for enforcement in ["soft", "hard", "strict"] {
         assert_eq!(with("/budgets/0/enforcement", json!(enforcement)), NONE);
     }
-    for scope in ["global", "user", "feature", "model"] {
+    for scope in ["global", "user", "feature", "model", "userId", "provider"] {
         assert_eq!(with("/budgets/0/scope/type", json!(scope)), NONE);
     }
     assert_eq!(

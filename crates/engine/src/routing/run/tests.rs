@@ -223,7 +223,7 @@ async fn stream_that_fails_before_content_is_retried() {
 #[tokio::test(start_paused = true)]
 async fn provider_without_a_gateway_is_retried_and_committed_on_content() {
     let a = Played::retrying("a", Play::FailBeforeContent(10), 3);
-    let call = options().provider_call("m".into(), None);
+    let call = options().provider_call("m".into(), None, None);
     assert!(direct::send(&Stream, &*a, &call).await.is_err());
     assert_eq!(a.sent(), 3);
 }

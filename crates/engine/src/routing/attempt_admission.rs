@@ -1,0 +1,29 @@
+//! Whether an attempt may be sent: budgets, constraints and limits are asked for each one, about what it is.
+
+use crate::budget::Reservation;
+use gateway_model::error::Failure;
+
+/// Asked before each attempt of a call.
+pub trait AttemptAdmission: Send + Sync {
+    /// Reserves what an attempt at this entry's model may use; `None`: nothing has to be reserved.
+    ///
+    /// # Errors
+    /// Why it is not to be sent; the next candidate may be.
+    fn admit(&self, entry: &str, family: &str, model: &str) -> Result<Option<Reservation>, AttemptRefusal>;
+
+    fn standing(&self) -> Standing;
+}
+
+/// An attempt that is passed over.
+pub type AttemptRefusal = Failure;
+
+/// How far the attempts of a call have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// None was refused yet, or one was admitted.
+    Open,
+    /// All that were asked for were refused.
+    Refused,
+    /// So it was, and further ones would be, too: the limit is the caller's, not the candidate's.
+    Closed,
+}
