@@ -141,7 +141,7 @@ export interface ToolCall {
   id: string
   /** Name of the tool. */
   name: string
-  /** The arguments; `{}` if the model wrote no JSON object (see `rawArguments`). */
+  /** The arguments; `{}` if the model wrote no JSON object (see `rawArguments`). Numbers are JavaScript's. */
   arguments: Record<string, unknown>
   /** The model's own text, if it is not a JSON object. */
   rawArguments?: string

@@ -59,13 +59,12 @@ impl Answer {
     }
 
     /// The answer with its reason to stop in the words that are the same for every vendor. Whatever the upstream calls it, an
-    /// answer with tool calls has stopped for them.
+    /// answer with tool calls has stopped for them, unless it was cut: then its calls may not be whole.
     pub fn finished(mut self) -> Self {
-        self.finish_reason = if self.tool_calls.is_empty() {
-            self.finish_reason.as_deref().map(FinishReason::normalised)
-        } else {
-            Some("tool_calls".to_owned())
-        };
+        let word = self.finish_reason.as_deref().map(FinishReason::normalised);
+        let is_cut = matches!(word.as_deref(), Some("length" | "content_filter"));
+        self.finish_reason =
+            if self.tool_calls.is_empty() || is_cut { word } else { Some("tool_calls".to_owned()) };
         self
     }
 }

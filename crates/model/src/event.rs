@@ -18,14 +18,19 @@ pub enum FinishReason {
     Word(String),
 }
 
-/// A field that is there: a word, or `null`.
+/// A field that is there: a word, or `null`, which some services write as an empty word.
 impl<'de> Deserialize<'de> for FinishReason {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        Ok(Option::<String>::deserialize(input)?.map_or(Self::Null, Self::Word))
+        Ok(Self::of(Option::<String>::deserialize(input)?))
     }
 }
 
 impl FinishReason {
+    /// Of a field that is there.
+    pub fn of(word: Option<String>) -> Self {
+        word.filter(|word| !word.is_empty()).map_or(Self::Null, Self::Word)
+    }
+
     /// The same words for every vendor: `stop`, `length`, `tool_calls`, `content_filter`, and `error` where the model wrote
     /// what its own service could not read; what has no such meaning stays as it is, in small letters.
     pub fn normalised(word: &str) -> String {

@@ -54,6 +54,16 @@ impl ToolCall {
         if text.is_empty() { Some(Map::new()) } else { serde_json::from_str(text).ok() }
     }
 
+    /// Whether its arguments have come to their end.
+    fn is_whole(&self) -> bool {
+        !self.arguments.trim().is_empty() && self.parsed_arguments().is_some()
+    }
+
+    /// Whether a part with this name begins another call: this one is whole. Some services repeat the name in each part.
+    fn is_followed_by(&self, name: &str, arguments: &str) -> bool {
+        !self.name.is_empty() && self.is_whole() && (self.name != name || !arguments.is_empty())
+    }
+
     /// The complete call as a single streamed part.
     pub fn into_delta(self, index: u64) -> ToolCallDelta {
         let Self { id, name, arguments, signature } = self;
@@ -98,16 +108,30 @@ impl ToolCallAssembly {
         call.signature = delta.signature.or(call.signature.take());
     }
 
-    /// The call a part belongs to. Some services number all their calls 0, but give each its own id.
+    /// The call a part belongs to; `None`: it begins one. Services number calls in many ways (all 0, anew after each call,
+    /// not at all), so that an id seen before says more than a number does.
     fn find(&self, delta: &ToolCallDelta) -> Option<usize> {
-        let other_call = |call: &ToolCall| {
-            delta.id.as_ref().is_some_and(|id| !id.is_empty() && !call.id.is_empty() && *id != call.id)
-        };
-        let at = match delta.index {
+        let given =
+            |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(str::to_owned);
+        let (id, name) = (given(&delta.id), given(&delta.name));
+        let open = self.calls.len().checked_sub(1);
+        let numbered = || match delta.index {
             Some(_) => self.calls.iter().rposition(|(index, _)| *index == delta.index),
-            None => self.calls.len().checked_sub(1),
-        }?;
-        (!other_call(&self.calls[at].1)).then_some(at)
+            None => open,
+        };
+        if let Some(id) = id {
+            let known = self.calls.iter().rposition(|(_, call)| call.id == id);
+            return known.or_else(|| numbered().filter(|&at| self.calls[at].1.id.is_empty()));
+        }
+        match (numbered(), name) {
+            (Some(at), Some(name)) => {
+                (!self.calls[at].1.is_followed_by(&name, &delta.arguments)).then_some(at)
+            }
+            (Some(at), None) => Some(at),
+            (None, Some(_)) => None,
+            // An orphan belongs to the open call.
+            (None, None) => open.filter(|&at| !self.calls[at].1.is_whole()),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -134,7 +158,7 @@ pub struct AnsweredCall<'a> {
     pub id: &'a str,
     pub name: &'a str,
     pub arguments: Map<String, Value>,
-    /// The model's text, where it is no JSON object.
+    /// The model's text, where it is no JSON object, or has numbers that JavaScript would change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_arguments: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,10 +169,11 @@ impl<'a> From<&'a ToolCall> for AnsweredCall<'a> {
     fn from(call: &'a ToolCall) -> Self {
         let ToolCall { id, name, arguments, signature } = call;
         let parsed = call.parsed_arguments();
+        let is_exact = parsed.is_some() && numbers_survive(arguments);
         Self {
             id,
             name,
-            raw_arguments: parsed.is_none().then_some(arguments),
+            raw_arguments: (!is_exact).then_some(arguments),
             arguments: parsed.unwrap_or_default(),
             signature: signature.as_deref(),
         }
@@ -159,6 +184,53 @@ impl Serialize for ToolCall {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         AnsweredCall::from(self).serialize(out)
     }
+}
+
+/// Whether each number of a JSON text is the same number once JavaScript has parsed it.
+fn numbers_survive(json: &str) -> bool {
+    let bytes = json.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let length = bytes[at..]
+                    .iter()
+                    .take_while(|byte| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'))
+                    .count();
+                if !number_survives(&json[at..at + length]) {
+                    return false;
+                }
+                at += length;
+            }
+            _ => at += 1,
+        }
+    }
+    true
+}
+
+/// Fifteen digits survive in a double; longer ones do where its shortest text has the same digits.
+fn number_survives(text: &str) -> bool {
+    let digits = significant_digits(text);
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => {
+            (digits.is_empty() || number != 0.0)
+                && (digits.len() <= 15 || digits == significant_digits(&format!("{number:e}")))
+        }
+        _ => false,
+    }
+}
+
+fn significant_digits(number: &str) -> String {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_start_matches('0').trim_end_matches('0').to_owned()
 }
 
 #[cfg(test)]
@@ -208,6 +280,68 @@ mod tests {
                 delta(index, "b", "", "{}"),
             ];
             assert_eq!(assembled(parts), calls(&[("a", "f", "{}"), ("b", "g", "{}")]));
+        }
+    }
+
+    #[test]
+    fn known_id_wins_over_the_number() {
+        let parts = [
+            delta(Some(0), "a", "f", "{\"x\":"),
+            delta(Some(1), "a", "", "1}"),
+            delta(Some(1), "b", "g", ""),
+            delta(Some(1), "", "", "{}"),
+        ];
+        assert_eq!(assembled(parts), calls(&[("a", "f", "{\"x\":1}"), ("b", "g", "{}")]));
+        let by_id_alone = [
+            delta(None, "a", "f", ""),
+            delta(None, "b", "g", ""),
+            delta(None, "a", "", "{\"x\":"),
+            delta(None, "b", "", "{}"),
+            delta(None, "a", "", "1}"),
+        ];
+        assert_eq!(assembled(by_id_alone), calls(&[("a", "f", "{\"x\":1}"), ("b", "g", "{}")]));
+    }
+
+    #[test]
+    fn orphan_belongs_to_the_open_call() {
+        let parts = [
+            delta(Some(0), "a", "f", "{}"),
+            delta(Some(0), "b", "g", ""),
+            delta(Some(1), "", "", "{\"y\":"),
+            delta(Some(1), "", "", "2}"),
+        ];
+        assert_eq!(assembled(parts), calls(&[("a", "f", "{}"), ("b", "g", "{\"y\":2}")]));
+    }
+
+    #[test]
+    fn new_name_after_whole_arguments_begins_a_call() {
+        let parts = [
+            delta(Some(0), "", "f", "{\"x\":"),
+            delta(Some(0), "", "f", "1}"),
+            delta(Some(0), "", "f", ""),
+            delta(Some(0), "", "g", "{}"),
+        ];
+        assert_eq!(assembled(parts), calls(&[("call_0", "f", "{\"x\":1}"), ("call_1", "g", "{}")]));
+    }
+
+    #[test]
+    fn numbers_that_javascript_would_change_are_told_by_their_text() {
+        for exact in [
+            "{}",
+            "[1,-2.5e3]",
+            "\"2512292042121000001\"",
+            "9007199254740991",
+            "0.1",
+            "1.0",
+            "100000000000000000000",
+            "0e0",
+        ] {
+            assert!(numbers_survive(exact), "{exact}");
+        }
+        for changed in
+            ["{\"id\":2512292042121000001}", "9007199254740993", "0.12345678901234567891", "1e400", "1e-400"]
+        {
+            assert!(!numbers_survive(changed), "{changed}");
         }
     }
 

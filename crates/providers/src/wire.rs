@@ -127,6 +127,19 @@ pub(super) fn format_instruction(format: &ResponseFormat) -> String {
     }
 }
 
+/// Checks the name of a model that may become a part of a path: its dots must not climb out of the address it belongs to.
+///
+/// # Errors
+/// `invalid_request`.
+pub(super) fn check_path_name(model: &str) -> Result<(), GatewayError> {
+    let climbs = |segment: &str| matches!(segment, "." | "..");
+    if model.split(['/', '\\']).any(climbs) {
+        let problem = format!("must not have a segment of dots alone, as {model:?} has");
+        return Err(GatewayError::invalid_request("model", problem));
+    }
+    Ok(())
+}
+
 /// A model's name as one segment of a path: everything that has a meaning there is escaped.
 pub(super) fn path_segment(name: &str) -> String {
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

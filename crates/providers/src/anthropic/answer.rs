@@ -3,12 +3,12 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::lenient::{TokenCount, describe_unreadable, error_text, nonzero, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, error_text, is_reported, nonzero, usage_of};
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 pub fn answer(body: &[u8]) -> Result<Answer, String> {
     let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
-    if let Some(error) = whole.error.filter(|error| !error.is_null()) {
+    if let Some(error) = whole.error.filter(is_reported) {
         return Err(error_text(&error));
     }
     let mut answer = Answer::default();
@@ -86,15 +86,21 @@ impl WireUsage {
         })
     }
 
-    /// Later counts replace earlier ones, field by field; they are never added.
+    /// Later counts replace earlier ones, field by field; they are never added. A zero replaces nothing that is known: some
+    /// relays repeat the first counts as zeros.
     pub fn replaced_by(self, later: Self) -> Self {
+        let newer = |later: Option<TokenCount>, earlier| match nonzero(later) {
+            Some(_) => later,
+            None => nonzero(earlier).map_or(later.or(earlier), |_| earlier),
+        };
         Self {
-            input_tokens: later.input_tokens.or(self.input_tokens),
-            output_tokens: later.output_tokens.or(self.output_tokens),
-            cache_read_input_tokens: later.cache_read_input_tokens.or(self.cache_read_input_tokens),
-            cache_creation_input_tokens: later
-                .cache_creation_input_tokens
-                .or(self.cache_creation_input_tokens),
+            input_tokens: newer(later.input_tokens, self.input_tokens),
+            output_tokens: newer(later.output_tokens, self.output_tokens),
+            cache_read_input_tokens: newer(later.cache_read_input_tokens, self.cache_read_input_tokens),
+            cache_creation_input_tokens: newer(
+                later.cache_creation_input_tokens,
+                self.cache_creation_input_tokens,
+            ),
             cache_creation: later.cache_creation.or(self.cache_creation),
             output_tokens_details: later.output_tokens_details.or(self.output_tokens_details),
         }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::WireUsage;
-use crate::lenient::{TextOrParts, error_text};
+use crate::lenient::{TextOrParts, error_text, is_reported, unreadable_event};
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, ToolCallDelta};
 
@@ -13,8 +13,9 @@ pub struct AnthropicDecoder {
     usage: WireUsage,
     /// Blocks of thinking under way, each to be kept as a whole.
     thinking: Vec<(Option<u64>, Value)>,
-    /// The caller's tools that are being called; the vendor's own write arguments, too.
-    calls: Vec<Option<u64>>,
+    /// The caller's tools that are being called, each with the input that it began with: parts that follow replace it. The
+    /// vendor's own tools write arguments, too.
+    calls: Vec<(Option<u64>, Option<Value>)>,
     stopped: bool,
     done: bool,
 }
@@ -51,6 +52,8 @@ enum Event {
 #[derive(Deserialize)]
 struct StartedMessage {
     model: Option<String>,
+    /// Of a turn that goes on.
+    content: Option<Vec<Value>>,
     usage: Option<WireUsage>,
 }
 
@@ -73,7 +76,8 @@ impl AnthropicDecoder {
         match block["type"].as_str() {
             Some("text") => Some(text("text")).filter(|text| !text.is_empty()).map(StreamEvent::text),
             Some("tool_use") => {
-                self.calls.push(index);
+                let input = block.get("input").filter(|input| is_reported(input)).cloned();
+                self.calls.push((index, input));
                 Some(StreamEvent::ToolCall(ToolCallDelta {
                     index,
                     id: Some(text("id")),
@@ -91,11 +95,32 @@ impl AnthropicDecoder {
         }
     }
 
+    fn end_block(&mut self, index: Option<u64>, into: &mut Vec<StreamEvent>) {
+        if let Some(at) = self.calls.iter().position(|(of, _)| *of == index) {
+            let (_, begun_with) = self.calls.remove(at);
+            into.extend(begun_with.map(|input| {
+                StreamEvent::ToolCall(ToolCallDelta {
+                    index,
+                    arguments: input.to_string(),
+                    ..ToolCallDelta::default()
+                })
+            }));
+        }
+        if let Some(at) = self.thinking.iter().position(|(of, _)| *of == index) {
+            let (_, block) = self.thinking.remove(at);
+            into.push(StreamEvent::ReasoningDetails(vec![block]));
+        }
+    }
+
     /// What a part of a block holds beside text; none for blocks that are passed over.
     fn part_of_block(&mut self, index: Option<u64>, delta: BlockDelta) -> Option<StreamEvent> {
         if let Some(arguments) = delta.partial_json {
+            let (_, begun_with) = self.calls.iter_mut().find(|(of, _)| *of == index)?;
+            if !arguments.is_empty() {
+                *begun_with = None;
+            }
             let part = ToolCallDelta { index, arguments, ..ToolCallDelta::default() };
-            return self.calls.contains(&index).then_some(StreamEvent::ToolCall(part));
+            return Some(StreamEvent::ToolCall(part));
         }
         if delta.thinking.is_none() && delta.signature.is_none() {
             return None;
@@ -115,13 +140,17 @@ impl AnthropicDecoder {
 impl StreamDecoder for AnthropicDecoder {
     fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
         let Ok(event) = gateway_model::json::parse::<Event>(data.as_bytes()) else {
-            return if name == Some("error") { Err(data.to_owned()) } else { Ok(()) };
+            return unreadable_event(name, data);
         };
         match event {
             Event::MessageStart { message } => {
                 self.usage = message.usage.unwrap_or_default();
                 into.extend(message.model.map(StreamEvent::Model));
                 into.extend(self.usage.counts().map(StreamEvent::Usage));
+                for block in message.content.unwrap_or_default() {
+                    into.extend(self.begin_block(None, block));
+                    self.end_block(None, into);
+                }
             }
             Event::ContentBlockStart { index, content_block } => {
                 into.extend(self.begin_block(index, content_block));
@@ -132,18 +161,12 @@ impl StreamDecoder for AnthropicDecoder {
             Event::ContentBlockDelta { index, delta } => {
                 into.extend(self.part_of_block(index, delta));
             }
-            Event::ContentBlockStop { index } => {
-                self.calls.retain(|of| *of != index);
-                if let Some(at) = self.thinking.iter().position(|(of, _)| *of == index) {
-                    let (_, block) = self.thinking.remove(at);
-                    into.push(StreamEvent::ReasoningDetails(vec![block]));
-                }
-            }
+            Event::ContentBlockStop { index } => self.end_block(index, into),
             Event::MessageDelta { delta, usage } => {
                 self.usage = self.usage.replaced_by(usage.unwrap_or_default());
-                let reason = delta.and_then(|delta| delta.stop_reason);
+                let reason = delta.and_then(|delta| delta.stop_reason).filter(|reason| !reason.is_empty());
                 self.stopped |= reason.is_some();
-                into.push(StreamEvent::finish(reason.map_or(FinishReason::Null, FinishReason::Word)));
+                into.push(StreamEvent::finish(FinishReason::of(reason)));
                 into.extend(self.usage.counts().map(StreamEvent::Usage));
             }
             Event::MessageStop => self.done = true,

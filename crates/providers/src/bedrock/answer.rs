@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::lenient::{TokenCount, describe_unreadable, error_text, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, error_text, nonzero, usage_of};
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 #[derive(Deserialize)]
@@ -38,7 +38,6 @@ impl WireUsage {
     /// Bedrock's `inputTokens` leaves cached tokens out; ours has them in.
     pub fn counts(self) -> Option<TokenUsage> {
         let usage = usage_of(self.input_tokens, self.output_tokens)?;
-        let nonzero = |count: Option<TokenCount>| count.map(TokenCount::get).filter(|count| *count > 0);
         let (read, write) = (nonzero(self.cache_read_input_tokens), nonzero(self.cache_write_input_tokens));
         let cached = read.unwrap_or(0).saturating_add(write.unwrap_or(0));
         Some(TokenUsage {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{BedrockWire, vendor};
 use crate::embeddings::EmbeddingFormat;
-use crate::lenient::{TokenCount, describe_unreadable, error_text};
+use crate::lenient::{TokenCount, count_of, describe_unreadable, error_text};
 use crate::wire::path_segment;
 use gateway_model::json;
 use gateway_model::{EmbedCall, Vectors};
@@ -51,7 +51,7 @@ impl EmbeddingFormat for BedrockWire {
                     .map_or("the answer has no embedding".to_owned(), error_text));
             }
         };
-        let input_tokens = whole.input_text_token_count.map(TokenCount::get);
+        let input_tokens = count_of(whole.input_text_token_count);
         Ok(Vectors { vectors, input_tokens, ..Vectors::default() })
     }
 }

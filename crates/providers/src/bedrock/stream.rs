@@ -154,7 +154,7 @@ impl StreamDecoder for BedrockDecoder {
                 let Stop { stop_reason } = parse(name, data)?;
                 into.extend(self.reasoned());
                 self.stopped = true;
-                into.push(StreamEvent::finish(stop_reason.map_or(FinishReason::Null, FinishReason::Word)));
+                into.push(StreamEvent::finish(FinishReason::of(stop_reason)));
             }
             Some(name @ "metadata") => {
                 let Metadata { usage } = parse(name, data)?;

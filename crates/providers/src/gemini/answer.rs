@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::parts::{AFTER, SIGNATURE};
-use crate::lenient::{TokenCount, describe_unreadable, error_text, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, error_text, is_reported, nonzero, usage_of};
 use gateway_model::{Answer, StreamEvent, TokenUsage, ToolCallAssembly, ToolCallDelta};
 
 /// Reads a whole answer.
@@ -84,7 +84,7 @@ impl Chunk {
 
     /// What the upstream reports in place of an answer.
     pub fn problem(&self) -> Option<String> {
-        if let Some(error) = self.error.as_ref().filter(|error| !error.is_null()) {
+        if let Some(error) = self.error.as_ref().filter(|error| is_reported(error)) {
             return Some(error_text(error));
         }
         let feedback = self.prompt_feedback.as_ref()?;
@@ -111,7 +111,6 @@ impl Chunk {
             counts.prompt_token_count,
             counts.candidates_token_count.or(counts.thoughts_token_count.map(|_| TokenCount::default())),
         )?;
-        let nonzero = |count: Option<TokenCount>| count.map(TokenCount::get).filter(|count| *count > 0);
         let reasoning = nonzero(counts.thoughts_token_count);
         Some(TokenUsage {
             input: usage.input + nonzero(counts.tool_use_prompt_token_count).unwrap_or(0),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{GeminiWire, resource};
 use crate::embeddings::EmbeddingFormat;
-use crate::lenient::{TokenCount, describe_unreadable, error_text};
+use crate::lenient::{TokenCount, count_of, describe_unreadable, error_text, is_reported};
 use gateway_model::json;
 use gateway_model::{EmbedCall, Vectors};
 
@@ -34,17 +34,14 @@ impl EmbeddingFormat for GeminiWire {
     /// In the order of the texts. Answers do not name the model, and few models report a count of tokens.
     fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
         let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
-        if let Some(error) = whole.error.filter(|error| !error.is_null()) {
+        if let Some(error) = whole.error.filter(is_reported) {
             return Err(error_text(&error));
         }
         let embeddings = whole.embeddings.ok_or("the answer has no embeddings")?;
         Ok(Vectors {
             vectors: embeddings.into_iter().map(|embedding| embedding.values).collect(),
             model: String::new(),
-            input_tokens: whole
-                .usage_metadata
-                .and_then(|usage| usage.prompt_token_count)
-                .map(TokenCount::get),
+            input_tokens: whole.usage_metadata.and_then(|usage| count_of(usage.prompt_token_count)),
         })
     }
 }

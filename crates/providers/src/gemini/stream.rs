@@ -1,6 +1,7 @@
 //! The stream: answers in small, one after the other. Nothing marks its end but a finish reason and the body's own end.
 
 use super::answer::{Chunk, Reader};
+use crate::lenient::unreadable_event;
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, TextChunk};
 
@@ -14,8 +15,7 @@ pub struct GeminiDecoder {
 impl StreamDecoder for GeminiDecoder {
     fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
         let Ok(mut chunk) = Chunk::read(data.as_bytes()) else {
-            // Stray lines between good events are passed over, but a named error is one whatever its shape.
-            return if name == Some("error") { Err(data.to_owned()) } else { Ok(()) };
+            return unreadable_event(name, data);
         };
         if let Some(problem) = chunk.problem() {
             return Err(problem);
@@ -25,7 +25,8 @@ impl StreamDecoder for GeminiDecoder {
         if let Some(mut candidate) = chunk.candidate() {
             let parts = self.reader.parts(candidate.parts());
             text.delta = parts.push_other(into);
-            text.finish_reason = candidate.finish_reason.map_or(FinishReason::Absent, FinishReason::Word);
+            text.finish_reason =
+                candidate.finish_reason.map_or(FinishReason::Absent, |word| FinishReason::of(Some(word)));
         }
         if let Some(model) = chunk.model_version
             && model != self.model

@@ -10,9 +10,9 @@ use super::events::HttpEvents;
 use super::{ChatEndpoint, HttpProvider};
 use crate::json_answer::{CodeFence, JsonStream, NOT_JSON, extract_json};
 use crate::settings::CallSettings;
-use crate::wire::Mode;
+use crate::wire::{Mode, check_path_name};
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::provider::within;
+use gateway_model::provider::{deadline_after, within};
 use gateway_model::{Answer, ChatRequest, OpenedStream, ProviderCall, Warning};
 use gateway_transport::{Endpoint, Response};
 
@@ -61,7 +61,8 @@ impl HttpProvider {
         let deadline = call.attempt_deadline(Some(self.context.timeout));
         let sent = async { Ok(self.send(&endpoint, json, &call.model).await?) };
         let response = within(&self.context.name, deadline, sent).await?;
-        Ok(self.read_stream(call, warnings, response))
+        let first_content_by = deadline_after(Some(self.timeout_of(call)), call.deadline);
+        Ok(self.read_stream(call, warnings, response).with_first_content_by(first_content_by))
     }
 
     /// The error for a request that the format has no words for.
@@ -94,7 +95,10 @@ impl HttpProvider {
     ) -> Result<Cow<'_, Endpoint>, GatewayError> {
         match &self.chat {
             ChatEndpoint::Fixed(endpoint) => Ok(Cow::Borrowed(&**endpoint)),
-            ChatEndpoint::PerCall(path) => self.below_base(&path(&call.model, mode)).map(Cow::Owned),
+            ChatEndpoint::PerCall(path) => {
+                check_path_name(&call.model)?;
+                self.below_base(&path(&call.model, mode)).map(Cow::Owned)
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::HttpProvider;
 use super::send::PlainRequest;
+use crate::wire::check_path_name;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::deadline_after;
 use gateway_model::{EmbedCall, Feature, Vectors};
@@ -16,6 +17,7 @@ impl HttpProvider {
         let mut body = format.body(call, &call.inputs);
         body.extend(self.own_options(call.provider_options.as_ref()).cloned().unwrap_or_default());
         let body = serde_json::to_vec(&body).map_err(GatewayError::unwritable)?.into();
+        check_path_name(&call.model)?;
         let endpoint = &self.below_base(&format.path(&call.model))?;
         let deadline = deadline_after(call.timeout.or(Some(self.context.timeout)), call.deadline);
         let read = |body: &[u8]| {

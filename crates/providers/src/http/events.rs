@@ -16,6 +16,9 @@ use gateway_model::{StreamEvent, Warning};
 use gateway_transport::body::ChunkReader;
 use gateway_transport::{Frames, Response};
 
+/// How long a stream that has said why it stopped may take for what follows: its counts, its end. Then it counts as ended.
+const TAIL: Duration = Duration::from_secs(5);
+
 /// How long a finished stream's connection is given to end by itself, so that it can be used again.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -29,6 +32,8 @@ pub(super) struct HttpEvents {
     decoder: Box<dyn StreamDecoder>,
     wait: Duration,
     deadline: Option<Instant>,
+    /// When an answer that is complete ends at the latest.
+    tail_until: Option<Instant>,
     /// The beginning of a body that has shown no event yet: it may be an error page instead of a stream.
     seen_bytes: Vec<u8>,
     seen_event: bool,
@@ -58,6 +63,7 @@ impl HttpEvents {
             decoder: wire.decoder(),
             wait,
             deadline,
+            tail_until: None,
             context,
             seen_bytes: Vec::new(),
             seen_event: false,
@@ -84,7 +90,15 @@ impl HttpEvents {
         if self.ready.is_empty() && self.failed.is_none() && !self.decoder.is_done() {
             let read = self.fill().await;
             self.hand_on(into);
-            self.open = read?;
+            self.open = match read {
+                Ok(open) => open,
+                // Neither silence nor a lost connection takes anything from an answer that is complete.
+                Err(_) if self.decoder.may_end() => {
+                    self.body = None;
+                    return Ok(false);
+                }
+                Err(failure) => return Err(failure),
+            };
         } else {
             self.hand_on(into);
         }
@@ -124,7 +138,11 @@ impl HttpEvents {
         else {
             return Ok(false);
         };
-        let deadline = deadline_after(Some(self.wait), self.deadline);
+        let mut deadline = deadline_after(Some(self.wait), self.deadline);
+        if decoder.may_end() {
+            let until = *self.tail_until.get_or_insert_with(|| Instant::now() + self.wait.min(TAIL));
+            deadline = Some(deadline.map_or(until, |deadline| deadline.min(until)));
+        }
         let feed = |bytes: &[u8]| {
             if failed.is_some() || decoder.is_done() {
                 return;
@@ -150,7 +168,11 @@ impl HttpEvents {
         let mut failed = None;
         self.frames.finish(|name, data| {
             self.seen_event = true;
-            failed = decoder.event(name, data, into).err();
+            // What cannot be read here was cut with the body: that is what there is to say.
+            let is_cut = data.contains('{') && serde_json::from_str::<serde::de::IgnoredAny>(data).is_err();
+            if !is_cut {
+                failed = decoder.event(name, data, into).err();
+            }
         });
         let problem = match failed {
             Some(problem) => problem,

@@ -13,6 +13,37 @@ pub(crate) fn describe_unreadable(body: &[u8], error: &serde_json::Error) -> Str
     }
 }
 
+/// Whether an `error` field reports one: some services write `{}` or `""` beside good answers.
+pub(crate) fn is_reported(error: &serde_json::Value) -> bool {
+    match error {
+        serde_json::Value::Null | serde_json::Value::Bool(false) => false,
+        serde_json::Value::String(text) => !text.is_empty(),
+        serde_json::Value::Array(items) => !items.is_empty(),
+        serde_json::Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    }
+}
+
+/// An event of a stream that cannot be read. It ends the stream where content may have been in it, or where it is named an
+/// error; stray lines between good events are passed over.
+///
+/// # Errors
+/// What was wrong with it.
+pub(crate) fn unreadable_event(name: Option<&str>, data: &str) -> Result<(), String> {
+    if name == Some("error") {
+        return Err(data.to_owned());
+    }
+    match serde_json::from_str::<serde_json::Value>(data) {
+        Ok(serde_json::Value::Object(_)) => {
+            Err("an event of the stream cannot be read: a field has a type of its own".to_owned())
+        }
+        Err(_) if data.contains('{') => {
+            Err("an event of the stream cannot be read: its JSON is broken".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What an upstream's error object says: `{"message": …}`, a string, or the JSON itself.
 pub(crate) fn error_text(error: &serde_json::Value) -> String {
     match error {
@@ -28,7 +59,7 @@ pub(crate) fn error_text(error: &serde_json::Value) -> String {
 /// none. Asked only where an answer has nothing else to say.
 pub(crate) fn find_reported_failure(body: &serde_json::Value) -> Option<String> {
     let filled = |name: &str| body.get(name).filter(|value| !value.is_null());
-    if let Some(error) = filled("error") {
+    if let Some(error) = filled("error").filter(|error| is_reported(error)) {
         return Some(error_text(error));
     }
     // Cloudflare's list.

@@ -2,6 +2,7 @@
 //! answer that it stands in.
 
 mod failure;
+mod mend;
 mod text;
 
 use std::fmt;
@@ -11,35 +12,52 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use gateway_model::TokenUsage;
 
-pub(crate) use failure::{describe_unreadable, error_text, find_reported_failure};
+pub(crate) use failure::{
+    describe_unreadable, error_text, find_reported_failure, is_reported, unreadable_event,
+};
+pub(crate) use mend::mend_openai;
 pub(crate) use text::{BorrowedText, TextOrParts};
 
-/// The first of a list; `null` and an empty list have none.
+/// A list that has one item nearly always; `null` is an empty one.
 #[derive(Debug)]
-pub(crate) struct FirstItem<T>(pub Option<T>);
+pub(crate) struct Items<T> {
+    first: Option<T>,
+    rest: Vec<T>,
+}
 
-impl<T> Default for FirstItem<T> {
+impl<T> Default for Items<T> {
     fn default() -> Self {
-        Self(None)
+        Self { first: None, rest: Vec::new() }
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for FirstItem<T> {
+impl<T> IntoIterator for Items<T> {
+    type Item = T;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<T>, std::vec::IntoIter<T>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.rest)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         struct ListOrNull<T>(PhantomData<T>);
         impl<'de, T: Deserialize<'de>> Visitor<'de> for ListOrNull<T> {
-            type Value = FirstItem<T>;
+            type Value = Items<T>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("a list")
             }
-            fn visit_unit<E>(self) -> Result<FirstItem<T>, E> {
-                Ok(FirstItem(None))
+            fn visit_unit<E>(self) -> Result<Items<T>, E> {
+                Ok(Items::default())
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<FirstItem<T>, A::Error> {
-                let first = list.next_element()?;
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(FirstItem(first))
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items<T>, A::Error> {
+                let mut items = Items { first: list.next_element()?, rest: Vec::new() };
+                while let Some(item) = list.next_element()? {
+                    items.rest.push(item);
+                }
+                Ok(items)
             }
         }
         input.deserialize_any(ListOrNull(PhantomData))
@@ -96,25 +114,76 @@ impl<'de> Deserialize<'de> for IsFilled {
     }
 }
 
-/// A count as JSON has it: some services write `12.0`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Deserialize)]
-#[serde(transparent)]
-pub(crate) struct TokenCount(f64);
+/// A count as services write it: some say `12.0`, some `"12"`. What is no count (a truth value, a list, a negative number, more
+/// than any answer has) is not believed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct TokenCount(Option<u64>);
+
+/// More tokens than any call has.
+const MAX_COUNT: f64 = 1e9;
 
 impl TokenCount {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub fn get(self) -> u64 {
-        self.0.max(0.0) as u64
+    fn of(number: f64) -> Self {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Self((0.0..=MAX_COUNT).contains(&number).then_some(number as u64))
     }
+}
+
+impl<'de> Deserialize<'de> for TokenCount {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Count;
+        impl<'de> Visitor<'de> for Count {
+            type Value = TokenCount;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a count")
+            }
+            fn visit_unit<E>(self) -> Result<TokenCount, E> {
+                Ok(TokenCount(None))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<TokenCount, E> {
+                Ok(TokenCount(None))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<TokenCount, E> {
+                Ok(TokenCount(None))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<TokenCount, E> {
+                #[allow(clippy::cast_precision_loss)]
+                let number = number as f64;
+                Ok(TokenCount::of(number))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<TokenCount, E> {
+                Ok(TokenCount::of(number))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<TokenCount, E> {
+                Ok(text.trim().parse().map_or(TokenCount(None), TokenCount::of))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<TokenCount, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(TokenCount(None))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<TokenCount, A::Error> {
+                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(TokenCount(None))
+            }
+        }
+        input.deserialize_any(Count)
+    }
+}
+
+/// A count that can be believed.
+pub(crate) fn count_of(count: Option<TokenCount>) -> Option<u64> {
+    count?.0
 }
 
 /// A count that says something.
 pub(crate) fn nonzero(count: Option<TokenCount>) -> Option<u64> {
-    count.map(TokenCount::get).filter(|count| *count > 0)
+    count_of(count).filter(|count| *count > 0)
 }
 
 /// Input and output, once one of them is known.
 pub(crate) fn usage_of(input: Option<TokenCount>, output: Option<TokenCount>) -> Option<TokenUsage> {
+    let (input, output) = (count_of(input), count_of(output));
     (input.is_some() || output.is_some())
-        .then(|| TokenUsage::new(input.unwrap_or_default().get(), output.unwrap_or_default().get()))
+        .then(|| TokenUsage::new(input.unwrap_or_default(), output.unwrap_or_default()))
 }

@@ -48,6 +48,13 @@ impl TextOrParts {
         self.thinking.take().map(String::from).unwrap_or_default()
     }
 
+    /// This text, and the other behind it.
+    pub fn and(mut self, other: Self) -> Self {
+        self.text.push_str(&other.text);
+        self.thinking = self.thinking.or(other.thinking);
+        self
+    }
+
     fn of(text: impl Into<String>) -> Self {
         Self { text: text.into(), thinking: None }
     }

@@ -5,21 +5,24 @@ use serde_json::Value;
 
 use super::Dialect;
 use crate::lenient::{
-    TextOrParts, TokenCount, describe_unreadable, error_text, find_reported_failure, nonzero, usage_of,
+    TextOrParts, TokenCount, describe_unreadable, error_text, find_reported_failure, is_reported,
+    mend_openai, nonzero, usage_of,
 };
 use gateway_model::{Answer, FinishReason, TokenUsage, ToolCall, ToolCallAssembly, ToolCallDelta, json};
 
 pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, String> {
-    let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
-    let Some(choice) = whole.choices.unwrap_or_default().into_iter().next() else {
+    let whole = read_whole(body)?;
+    let Some(choice) = first_choice(whole.choices.unwrap_or_default()) else {
         let reported = json::parse(body).ok().and_then(|body| find_reported_failure(&body));
         return Err(reported.unwrap_or_else(|| "the answer has no choices".to_owned()));
     };
-    if let Some(error) = whole.error.or(choice.error).filter(|error| !error.is_null()) {
+    if let Some(error) = whole.error.or(choice.error).filter(is_reported) {
         return Err(error_text(&error));
     }
     let finish_reason = choice.finish_reason.word().map(str::to_owned);
     let message = choice.message.ok_or("the answer has no choices")?;
+    let mut tool_calls = message.tool_calls.unwrap_or_default();
+    tool_calls.extend(message.function_call.map(WireCall::of));
     let mut content = message.content.unwrap_or_default();
     let reasoning = match message.reasoning_content.or(message.reasoning) {
         Some(reasoning) => reasoning.into_string(),
@@ -29,12 +32,28 @@ pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, String> {
         content: content.into_string(),
         model: whole.model.unwrap_or_default(),
         finish_reason,
-        tool_calls: calls(message.tool_calls.unwrap_or_default()),
+        tool_calls: calls(tool_calls),
         reasoning,
         reasoning_details: message.reasoning_details.unwrap_or_default(),
         usage: whole.usage.or(choice.usage).and_then(|usage| usage.counts(dialect)),
         ..Answer::default()
     })
+}
+
+/// Reads field by field where the quick way fails: one of an odd type loses itself alone.
+fn read_whole(body: &[u8]) -> Result<FullResponse, String> {
+    json::parse(body).or_else(|error| {
+        let mut whole: Value = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
+        mend_openai(&mut whole);
+        serde_json::from_value(whole).map_err(|_| describe_unreadable(body, &error))
+    })
+}
+
+/// Of several answers the first by its number. Entries of one number add up: some services give a call one of its own.
+fn first_choice(choices: Vec<Choice>) -> Option<Choice> {
+    let number = |choice: &Choice| choice.index.unwrap_or(0);
+    let first = choices.iter().map(number).min()?;
+    choices.into_iter().filter(|choice| number(choice) == first).reduce(Choice::and)
 }
 
 /// Whole calls. Each is one of its own, whatever its number says.
@@ -56,12 +75,45 @@ struct FullResponse {
 
 #[derive(Deserialize)]
 struct Choice {
+    index: Option<u64>,
     message: Option<WireMessage>,
     #[serde(default)]
     finish_reason: FinishReason,
     usage: Option<WireUsage>,
     /// OpenRouter's word on a model that failed half-way.
     error: Option<Value>,
+}
+
+impl Choice {
+    fn and(mut self, other: Self) -> Self {
+        if self.finish_reason.word().is_none() {
+            self.finish_reason = other.finish_reason;
+        }
+        self.usage = self.usage.or(other.usage);
+        self.error = self.error.or(other.error);
+        self.message = match (self.message, other.message) {
+            (Some(message), Some(more)) => Some(message.and(more)),
+            (message, more) => message.or(more),
+        };
+        self
+    }
+}
+
+impl WireMessage {
+    fn and(mut self, other: Self) -> Self {
+        let joined = |text: Option<TextOrParts>, more: Option<TextOrParts>| match (text, more) {
+            (Some(text), Some(more)) => Some(text.and(more)),
+            (text, more) => text.or(more),
+        };
+        self.content = joined(self.content, other.content);
+        self.reasoning_content = joined(self.reasoning_content, other.reasoning_content);
+        self.reasoning = joined(self.reasoning, other.reasoning);
+        let calls = |calls: Option<Vec<WireCall>>| calls.unwrap_or_default();
+        self.tool_calls = Some(calls(self.tool_calls).into_iter().chain(calls(other.tool_calls)).collect());
+        self.function_call = self.function_call.or(other.function_call);
+        self.reasoning_details = self.reasoning_details.or(other.reasoning_details);
+        self
+    }
 }
 
 #[derive(Deserialize)]
@@ -73,6 +125,8 @@ struct WireMessage {
     /// OpenRouter's blocks of it.
     reasoning_details: Option<Vec<Value>>,
     tool_calls: Option<Vec<WireCall>>,
+    /// The form of calls before there were several.
+    function_call: Option<WireFunction>,
 }
 
 /// A call of a tool, whole or in part.
@@ -86,8 +140,15 @@ pub struct WireCall {
     arguments: Option<Value>,
 }
 
+impl WireCall {
+    /// A call in the form before there were several.
+    pub fn of(function: WireFunction) -> Self {
+        Self { index: None, id: None, function: Some(function), name: None, arguments: None }
+    }
+}
+
 #[derive(Deserialize)]
-struct WireFunction {
+pub struct WireFunction {
     name: Option<String>,
     /// JSON as text; a few services send the object itself.
     arguments: Option<Value>,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::OpenAiWire;
 use crate::embeddings::EmbeddingFormat;
-use crate::lenient::{TokenCount, describe_unreadable, error_text};
+use crate::lenient::{TokenCount, count_of, describe_unreadable, error_text, is_reported};
 use gateway_model::json;
 use gateway_model::{EmbedCall, Vectors};
 
@@ -33,7 +33,7 @@ impl EmbeddingFormat for OpenAiWire {
 
     fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
         let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
-        if let Some(error) = whole.error.filter(|error| !error.is_null()) {
+        if let Some(error) = whole.error.filter(is_reported) {
             return Err(error_text(&error));
         }
         let mut data = whole.data.ok_or("the answer has no data")?;
@@ -44,8 +44,7 @@ impl EmbeddingFormat for OpenAiWire {
             model: whole.model.unwrap_or_default(),
             input_tokens: whole
                 .usage
-                .and_then(|usage| usage.prompt_tokens.or(usage.total_tokens))
-                .map(TokenCount::get),
+                .and_then(|usage| count_of(usage.prompt_tokens).or_else(|| count_of(usage.total_tokens))),
         })
     }
 }

@@ -4,9 +4,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Dialect;
-use super::answer::{WireCall, WireUsage};
+use super::answer::{WireCall, WireFunction, WireUsage};
 use super::reasoning::BlockAssembly;
-use crate::lenient::{BorrowedText, FirstItem, IsFilled, TextOrParts, error_text, find_reported_failure};
+use crate::lenient::{
+    BorrowedText, IsFilled, Items, TextOrParts, error_text, find_reported_failure, is_reported, mend_openai,
+    unreadable_event,
+};
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, TextChunk, json};
 
@@ -31,7 +34,7 @@ struct Chunk<'a> {
     #[serde(borrow)]
     model: Option<BorrowedText<'a>>,
     #[serde(default)]
-    choices: FirstItem<ChunkChoice>,
+    choices: Items<ChunkChoice>,
     usage: Option<Box<WireUsage>>,
     error: Option<Box<Value>>,
     x_groq: Option<Box<GroqNotes>>,
@@ -39,6 +42,7 @@ struct Chunk<'a> {
 
 #[derive(Deserialize)]
 struct ChunkChoice {
+    index: Option<u64>,
     delta: Option<Delta>,
     #[serde(default)]
     finish_reason: FinishReason,
@@ -61,6 +65,8 @@ struct Delta {
     reasoning: Option<Box<TextOrParts>>,
     reasoning_details: Option<Vec<Value>>,
     tool_calls: Option<Vec<WireCall>>,
+    /// The form of calls before there were several.
+    function_call: Option<Box<WireFunction>>,
     #[serde(default)]
     refusal: IsFilled,
 }
@@ -77,6 +83,7 @@ impl Delta {
         }
         let calls = self.tool_calls.take().unwrap_or_default();
         into.extend(calls.into_iter().map(|call| StreamEvent::ToolCall(call.into())));
+        into.extend(self.function_call.take().map(|call| StreamEvent::ToolCall(WireCall::of(*call).into())));
         if self.refusal.0 {
             into.push(StreamEvent::Opaque);
         }
@@ -108,51 +115,16 @@ impl StreamDecoder for OpenAiDecoder {
             replaced = text;
             chunk = serde_json::from_str(&replaced);
         }
-        let Ok(chunk) = chunk else {
-            // Stray lines between good events are passed over, but a named error is one whatever its shape.
-            return if name == Some("error") { Err(data.to_owned()) } else { Ok(()) };
-        };
-        let (groq_usage, groq_error) = chunk.x_groq.map_or((None, None), |notes| (notes.usage, notes.error));
-        let (choice_usage, choice_error, choice) = match chunk.choices.0 {
-            Some(mut choice) => (choice.usage.take(), choice.error.take(), Some(choice)),
-            None => (None, None, None),
-        };
-        if let Some(error) = chunk.error.or(choice_error).or(groq_error).filter(|error| !error.is_null()) {
-            return Err(error_text(&error));
-        }
-        let usage = chunk.usage.or(choice_usage).or(groq_usage);
-        let usage = usage.and_then(|usage| usage.counts(&self.dialect));
-        if choice.is_none()
-            && usage.is_none()
-            && let Some(problem) =
-                serde_json::from_str(data).ok().and_then(|body| find_reported_failure(&body))
-        {
-            return Err(problem);
-        }
-        let mut text = TextChunk::default();
-        if let Some(BorrowedText(model)) = chunk.model
-            && model != self.model
-        {
-            self.model = model.into_owned();
-            text.model = Some(self.model.clone());
-        }
-        if let Some(choice) = choice {
-            if let Some(mut delta) = choice.delta {
-                delta.push_other(into);
-                for part in delta.reasoning_details.unwrap_or_default() {
-                    self.blocks.push(part);
+        match chunk {
+            Ok(chunk) => self.read(chunk, data, into),
+            Err(_) => {
+                let Some(mended) = mended(data) else { return unreadable_event(name, data) };
+                match serde_json::from_str(&mended) {
+                    Ok(chunk) => self.read(chunk, &mended, into),
+                    Err(_) => unreadable_event(name, data),
                 }
-                text.delta = delta.content.map(TextOrParts::into_string).unwrap_or_default();
             }
-            if choice.finish_reason.word().is_some() {
-                self.finished = true;
-                self.push_blocks(into);
-            }
-            text.finish_reason = choice.finish_reason;
         }
-        into.push(StreamEvent::Text(text));
-        into.extend(usage.map(StreamEvent::Usage));
-        Ok(())
     }
 
     fn is_done(&self) -> bool {
@@ -161,5 +133,62 @@ impl StreamDecoder for OpenAiDecoder {
 
     fn may_end(&self) -> bool {
         self.done || self.finished
+    }
+}
+
+/// A chunk that the quick way of reading has failed at; `None`: it is no object.
+fn mended(data: &str) -> Option<String> {
+    let mut whole: Value = json::parse(data.as_bytes()).ok().filter(Value::is_object)?;
+    mend_openai(&mut whole);
+    Some(whole.to_string())
+}
+
+impl OpenAiDecoder {
+    fn read(&mut self, chunk: Chunk<'_>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+        let (groq_usage, groq_error) = chunk.x_groq.map_or((None, None), |notes| (notes.usage, notes.error));
+        let (mut usage, mut error) = (chunk.usage, chunk.error);
+        let mut text = TextChunk::default();
+        if let Some(BorrowedText(model)) = chunk.model
+            && model != self.model
+        {
+            self.model = model.into_owned();
+            text.model = Some(self.model.clone());
+        }
+        let mut has_choice = false;
+        // Of several answers the first alone; entries of one number add up.
+        for choice in chunk.choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
+            has_choice = true;
+            usage = usage.or(choice.usage);
+            error = error.or(choice.error);
+            if let Some(mut delta) = choice.delta {
+                delta.push_other(into);
+                for part in delta.reasoning_details.unwrap_or_default() {
+                    self.blocks.push(part);
+                }
+                let more = delta.content.map(TextOrParts::into_string).unwrap_or_default();
+                if text.delta.is_empty() { text.delta = more } else { text.delta.push_str(&more) }
+            }
+            if choice.finish_reason.word().is_some() || text.finish_reason == FinishReason::Absent {
+                text.finish_reason = choice.finish_reason;
+            }
+        }
+        if let Some(error) = error.or(groq_error).filter(|error| is_reported(error)) {
+            return Err(error_text(&error));
+        }
+        let usage = usage.or(groq_usage).and_then(|usage| usage.counts(&self.dialect));
+        if !has_choice
+            && usage.is_none()
+            && let Some(problem) =
+                serde_json::from_str(data).ok().and_then(|body| find_reported_failure(&body))
+        {
+            return Err(problem);
+        }
+        if text.finish_reason.word().is_some() {
+            self.finished = true;
+            self.push_blocks(into);
+        }
+        into.push(StreamEvent::Text(text));
+        into.extend(usage.map(StreamEvent::Usage));
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::lenient::{TokenCount, describe_unreadable, error_text, nonzero, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, error_text, is_reported, nonzero, usage_of};
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 pub fn answer(body: &[u8]) -> Result<Answer, String> {
@@ -85,7 +85,7 @@ pub struct Said {
 impl FullResponse {
     /// Why the model stopped, in the words of chat completions; the error is what the service reports in its place.
     pub fn finish(&self, said: Said) -> Result<String, String> {
-        if let Some(error) = self.error.as_ref().filter(|error| !error.is_null()) {
+        if let Some(error) = self.error.as_ref().filter(|error| is_reported(error)) {
             return Err(error_text(error));
         }
         let word = match self.status.as_deref() {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::{FullResponse, Said, call, reasoning_text};
-use crate::lenient::{BorrowedText, error_text};
+use crate::lenient::{BorrowedText, error_text, is_reported, unreadable_event};
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, TextChunk, ToolCallDelta, json};
 
@@ -162,7 +162,7 @@ impl ResponsesDecoder {
             }
             // The fields stand in the event itself, or in an object of their own.
             "error" => {
-                let nested = event.error.filter(|error| !error.is_null());
+                let nested = event.error.filter(is_reported);
                 return Err(match (event.message, nested) {
                     (Some(message), _) => message,
                     (None, Some(error)) => error_text(&error),
@@ -173,6 +173,22 @@ impl ResponsesDecoder {
         }
         Ok(())
     }
+}
+
+/// Whether an event is of a kind that is not read here, and may have fields of types of its own.
+fn is_without_content(data: &str) -> bool {
+    let Ok(event) = serde_json::from_str::<Value>(data) else { return false };
+    event["type"].as_str().is_some_and(|kind| {
+        let is_read = [
+            "response.output_text.",
+            "response.refusal.",
+            "response.reasoning_",
+            "response.function_call_arguments.",
+            "response.output_item.",
+        ];
+        let ends = ["response.completed", "response.incomplete", "response.failed", "error"];
+        !is_read.iter().any(|known| kind.starts_with(known)) && !ends.contains(&kind)
+    })
 }
 
 impl StreamDecoder for ResponsesDecoder {
@@ -187,9 +203,8 @@ impl StreamDecoder for ResponsesDecoder {
         }
         match event {
             Ok(event) => self.read(event, into),
-            // Stray lines between good events are passed over, but a named error is one whatever its shape.
-            Err(_) if name == Some("error") => Err(data.to_owned()),
-            Err(_) => Ok(()),
+            Err(_) if is_without_content(data) => Ok(()),
+            Err(_) => unreadable_event(name, data),
         }
     }
 
