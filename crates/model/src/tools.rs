@@ -121,7 +121,11 @@ impl ToolCallAssembly {
         };
         if let Some(id) = id {
             let known = self.calls.iter().rposition(|(_, call)| call.id == id);
-            return known.or_else(|| numbered().filter(|&at| self.calls[at].1.id.is_empty()));
+            // Some services give all calls of an answer one id: a head under a number of its own is another call.
+            let begins = delta.name.is_some() && delta.index.is_some() && numbered().is_none();
+            return known
+                .filter(|_| !begins)
+                .or_else(|| numbered().filter(|&at| self.calls[at].1.id.is_empty()));
         }
         match (numbered(), name) {
             (Some(at), Some(name)) => {
@@ -300,6 +304,13 @@ mod tests {
             delta(None, "a", "", "1}"),
         ];
         assert_eq!(assembled(by_id_alone), calls(&[("a", "f", "{\"x\":1}"), ("b", "g", "{}")]));
+    }
+
+    #[test]
+    fn calls_of_one_id_are_told_apart_by_their_heads() {
+        let parts =
+            [delta(Some(0), "a", "f", "{}"), delta(Some(1), "a", "g", ""), delta(Some(1), "a", "", "{}")];
+        assert_eq!(assembled(parts), calls(&[("a", "f", "{}"), ("a", "g", "{}")]));
     }
 
     #[test]
