@@ -115,6 +115,11 @@ export interface ProviderConfig {
   headers?: Record<string, string>
   /** Bytes: a longer answer is refused while it is read (`provider_response`). Default: 33,554,432 (32 MiB). */
   maxResponseBytes?: number
+  /**
+   * Other hosts (`name`, or `name:port`) that a redirect may carry a request to, without its key and without the entry's headers.
+   * Default: none; a redirect to another host is an error (`provider_response`).
+   */
+  redirectHosts?: string[]
   /** Milliseconds after which a stream that nobody reads is closed. Default: 300,000. */
   streamIdleMs?: number
   /** Options that only one family understands. Default: none. */

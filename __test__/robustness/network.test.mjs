@@ -248,6 +248,24 @@ describe('redirects', () => {
     },
   )
 
+  test('a redirect to another host is refused unless redirectHosts names the host', async () => {
+    vi.stubEnv('TEST_KEY', 'sk-the-key')
+    const elsewhere = await upstream(answer)
+    const location = elsewhere.url.replace('127.0.0.1', 'localhost')
+    const server = await upstream((exchange) =>
+      exchange.reply('', { status: 308, headers: { location: location + exchange.path } }),
+    )
+    const { gateway } = gatewayOf({ providers: [openai.entry(server.url, keyed)] })
+    const error = await failure(gateway.chat(ask()))
+    expect(error).toMatchObject(RESPONSE)
+    expect(error.message).toContain('redirectHosts')
+    expect(elsewhere.requests).toHaveLength(0)
+
+    const entry = openai.entry(server.url, { ...keyed, redirectHosts: ['localhost'] })
+    expect((await gatewayOf({ providers: [entry] }).gateway.chat(ask())).content).toBe('Hello')
+    expect(JSON.stringify(elsewhere.requests[0].headers)).not.toContain('sk-the-key')
+  })
+
   test('there and back again carries no key either', async () => {
     vi.stubEnv('TEST_KEY', 'sk-the-key')
     const elsewhere = await upstream((exchange) =>

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+use crate::build::shown_variable;
 use gateway_model::error::{ErrorKind, GatewayError};
 use gateway_model::{KeyState, KeyTrouble};
 use gateway_transport::Endpoint;
@@ -196,7 +197,7 @@ impl KeyRing {
     pub fn states(&self) -> Vec<KeyState> {
         let now = Instant::now();
         let unset = self.unset.iter().map(|variable| KeyState {
-            variable: variable.clone(),
+            variable: shown_variable(variable).into_owned(),
             cooldown_ms: None,
             reason: Some(KeyTrouble::NotSet),
             model: None,

@@ -1,102 +1,27 @@
 //! The HTTP client: sends a body, follows safe redirects, describes what went wrong.
 
 use std::error::Error;
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::header::PROXY_AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use url::Url;
 
 use super::connect::{Connector, Via};
 use super::connection::{Connection, Request, poll_piece};
+use super::endpoint::{Endpoint, Redirect};
 use super::network::NetworkSettings;
-use super::pool::Pool;
+use super::pool::{Pool, idle_limit};
 use gateway_model::error::GatewayError;
 
 const MAX_REDIRECTS: usize = 5;
-/// Dead pooled connections that one request may run into.
-const MAX_LOST: usize = 64;
-
-/// Where requests go and with which headers; built once for each provider where the address does not depend on the call.
-#[derive(Debug, Clone)]
-pub struct Endpoint {
-    url: Url,
-    method: Method,
-    address: Uri,
-    /// Path and query of the address.
-    path: Uri,
-    /// Scheme, host and port: connections of the same origin can be reused.
-    origin: Arc<str>,
-    headers: HeaderMap,
-}
-
-impl Endpoint {
-    /// `None`: not an HTTP URL.
-    pub fn new(url: Url, mut headers: HeaderMap) -> Option<Self> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return None;
-        }
-        // User, password and fragment of the URL are not sent.
-        let address: Uri = url[..url::Position::AfterQuery].parse().ok()?;
-        let path = Uri::from(address.path_and_query()?.clone());
-        let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
-        headers.insert(HOST, HeaderValue::from_str(host).ok()?);
-        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-        headers
-            .entry(USER_AGENT)
-            .or_insert(HeaderValue::from_static(concat!("ai-gateway-native/", env!("CARGO_PKG_VERSION"))));
-        let origin = url.origin().ascii_serialization().into();
-        Some(Self { url, method: Method::POST, address, path, origin, headers })
-    }
-
-    /// The endpoint at `path` (a query may follow) below this one, with the same headers.
-    pub fn at(&self, path: &str) -> Option<Self> {
-        let base = self.url[..url::Position::AfterPath].trim_end_matches('/');
-        Self::new(Url::parse(&format!("{base}{path}")).ok()?, self.headers.clone())
-    }
-
-    /// The same address with GET instead of POST.
-    pub fn read(self) -> Self {
-        Self { method: Method::GET, ..self }
-    }
-
-    pub fn url(&self) -> &Url {
-        &self.url
-    }
-
-    pub fn method(&self) -> &Method {
-        &self.method
-    }
-
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.headers
-    }
-
-    /// Where a redirect leads: 307 and 308 alone, which repeat the request; the others turn a POST into a GET, which no
-    /// provider means. Keys and the entry's own headers are for the configured origin alone.
-    fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Option<Self> {
-        if !matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
-            return None;
-        }
-        let url = self.url.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
-        let headers = if url.origin() == self.url.origin() {
-            self.headers.clone()
-        } else {
-            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))])
-        };
-        Some(Self { method: self.method.clone(), ..Self::new(url, headers)? })
-    }
-}
+/// A request that a kept connection loses later than this may have been worked on, and charged.
+const LOST_AT_ONCE: Duration = Duration::from_millis(250);
 
 /// Why no response, or only a part of one, arrived.
 pub(super) enum Lost {
@@ -116,8 +41,8 @@ impl HttpClient {
         Ok(Self { connector: Connector::new(network)?, pool: Arc::default() })
     }
 
-    /// Sends `body` and returns the response's head. A request lost on a pooled connection is sent again, until one
-    /// was sent on a connection of its own.
+    /// Sends `body` and returns the response's head. A request that a pooled connection loses at once is sent again,
+    /// once, on a connection of its own.
     pub async fn request(
         &self,
         provider: &str,
@@ -128,27 +53,36 @@ impl HttpClient {
         let mut response = self.send(endpoint, &body).await.map_err(failed)?;
         let mut next = endpoint.redirected(response.status, &response.headers);
         for _ in 0..MAX_REDIRECTS {
-            let Some(target) = next else { return Ok(response) };
+            let target = match next {
+                Redirect::None => return Ok(response),
+                Redirect::To(target) => target,
+                Redirect::Refused(host) => {
+                    let problem =
+                        format!("redirected to {host}, which is not among the entry's redirectHosts");
+                    let error = GatewayError::provider_response(provider, response.status.as_u16(), &problem);
+                    return Err(GatewayError { retryable: false, ..error });
+                }
+            };
             response = self.send(&target, &body).await.map_err(failed)?;
             next = target.redirected(response.status, &response.headers);
         }
         match next {
-            None => Ok(response),
-            Some(_) => Err(GatewayError::provider_network(provider, "redirected too often")),
+            Redirect::None => Ok(response),
+            _ => Err(GatewayError::provider_network(provider, "redirected too often")),
         }
     }
 
     async fn send(&self, endpoint: &Endpoint, body: &Bytes) -> Result<Response, Lost> {
         let mut request = self.message(endpoint, body);
-        for _ in 0..MAX_LOST {
-            let Some(mut connection) = self.pool.take(&endpoint.origin) else { break };
+        while let Some(mut connection) = self.pool.take(&endpoint.origin) {
+            let sent = Instant::now();
             match connection.send(request).await {
                 Ok(response) => return Ok(self.response(endpoint, connection, response)),
                 Err(mut failed) => {
                     request = match failed.take_message() {
                         Some(unsent) => unsent,
                         // Idle connections die together: the next attempt opens a new one.
-                        None if lost_before_answer(failed.error()) => {
+                        None if lost_before_answer(failed.error()) && sent.elapsed() <= LOST_AT_ONCE => {
                             request = self.message(endpoint, body);
                             break;
                         }
@@ -167,8 +101,8 @@ impl HttpClient {
 
     fn message(&self, endpoint: &Endpoint, body: &Bytes) -> Request {
         let mut request = Request::new(Full::new(body.clone()));
-        *request.method_mut() = endpoint.method.clone();
-        *request.headers_mut() = endpoint.headers.clone();
+        *request.method_mut() = endpoint.method().clone();
+        *request.headers_mut() = endpoint.headers().clone();
         *request.uri_mut() = match self.connector.via(&endpoint.address) {
             Via::Server => endpoint.path.clone(),
             Via::Proxy(auth) => {
@@ -213,10 +147,6 @@ pub struct Response {
 
 impl Response {
     /// The next piece of the body; `None` at its end.
-    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, Lost> {
-        poll_fn(|context| self.poll_piece(context)).await
-    }
-
     pub(super) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Lost>> {
         let Some(connection) = &mut self.connection else { return Poll::Ready(Ok(None)) };
         poll_piece(connection, &mut self.body, context).map(|piece| {
@@ -224,7 +154,7 @@ impl Response {
                 && let Some(connection) = self.connection.take()
                 && piece.is_none()
             {
-                self.pool.give_back(&self.origin, connection);
+                self.pool.give_back(&self.origin, connection, idle_limit(&self.headers));
             }
             piece.transpose().map_err(Lost::Asking)
         })

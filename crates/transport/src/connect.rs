@@ -8,11 +8,12 @@ use http::{HeaderValue, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::client::proxy::matcher::Intercept;
 use rustls::ClientConfig;
 use tower_service::Service;
 
-use super::network::NetworkSettings;
+use super::network::{NetworkSettings, Proxies};
+use super::socks::Socks;
 
 /// Responses can take minutes, and routers on the way drop connections that are silent for so long.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -34,9 +35,10 @@ pub(super) enum Via {
 
 #[derive(Clone)]
 pub(super) struct Connector {
+    sockets: HttpConnector,
     direct: HttpsConnector<HttpConnector>,
     tls: Arc<ClientConfig>,
-    proxies: Option<Arc<Matcher>>,
+    proxies: Option<Arc<Proxies>>,
 }
 
 impl Connector {
@@ -50,8 +52,8 @@ impl Connector {
             .with_tls_config(tls.clone())
             .https_or_http()
             .enable_http1()
-            .wrap_connector(sockets);
-        Ok(Self { direct, tls: Arc::new(tls), proxies: network.proxies()?.map(Arc::new) })
+            .wrap_connector(sockets.clone());
+        Ok(Self { sockets, direct, tls: Arc::new(tls), proxies: network.proxies()?.map(Arc::new) })
     }
 
     pub async fn connect(&self, address: &Uri) -> Result<Box<dyn Io>, ConnectError> {
@@ -59,6 +61,13 @@ impl Connector {
         let Some(proxy) = self.proxy(address) else {
             return Ok(Box::new(direct.call(address.clone()).await?));
         };
+        if let Some(mut socks) = Socks::new(&proxy, self.sockets.clone()) {
+            if address.scheme_str() != Some("https") {
+                return Ok(Box::new(socks.call(address.clone()).await?));
+            }
+            let mut secured = HttpsConnector::from((socks, self.tls.clone()));
+            return Ok(Box::new(secured.call(address.clone()).await?));
+        }
         if address.scheme_str() != Some("https") {
             return Ok(Box::new(direct.call(proxy.uri().clone()).await?));
         }
@@ -72,7 +81,9 @@ impl Connector {
 
     pub fn via(&self, address: &Uri) -> Via {
         match self.proxy(address) {
-            Some(proxy) if address.scheme_str() == Some("http") => Via::Proxy(proxy.basic_auth().cloned()),
+            Some(proxy) if address.scheme_str() == Some("http") && !is_socks(&proxy) => {
+                Via::Proxy(proxy.basic_auth().cloned())
+            }
             _ => Via::Server,
         }
     }
@@ -80,4 +91,8 @@ impl Connector {
     fn proxy(&self, address: &Uri) -> Option<Intercept> {
         self.proxies.as_ref()?.intercept(address)
     }
+}
+
+fn is_socks(proxy: &Intercept) -> bool {
+    proxy.uri().scheme_str().is_some_and(|scheme| scheme.starts_with("socks"))
 }

@@ -14,17 +14,18 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 
 use super::connect::Io;
+use super::early_answer::EarlyAnswer;
 
 pub(super) type Request = http::Request<Full<Bytes>>;
 
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    driver: http1::Connection<Box<dyn Io>, Full<Bytes>>,
+    driver: http1::Connection<EarlyAnswer<Box<dyn Io>>, Full<Bytes>>,
 }
 
 impl Connection {
     pub async fn new(io: Box<dyn Io>) -> hyper::Result<Self> {
-        let (sender, driver) = http1::handshake(io).await?;
+        let (sender, driver) = http1::handshake(EarlyAnswer::new(io)).await?;
         Ok(Self { sender, driver })
     }
 

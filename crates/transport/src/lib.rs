@@ -3,16 +3,22 @@
 pub mod body;
 mod certificates;
 pub mod client;
+mod coding;
 mod connect;
 mod connection;
+mod early_answer;
+mod endpoint;
 pub mod event_stream;
 pub mod frames;
 pub mod network;
+mod no_proxy;
 mod pool;
 pub mod retry_after;
+mod socks;
 pub mod sse;
 
-pub use client::{Endpoint, HttpClient, Response};
+pub use client::{HttpClient, Response};
+pub use endpoint::Endpoint;
 pub use frames::Frames;
 pub use network::NetworkSettings;
 pub use retry_after::retry_after;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use http::Uri;
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::certificates::TrustingVerifier;
+use super::no_proxy::NoProxy;
 
 /// Proxies and extra certificates, named as in the environment variables they usually come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +18,9 @@ pub struct NetworkSettings {
     pub https_proxy: Option<String>,
     /// `HTTP_PROXY`: the proxy of `http:` addresses.
     pub http_proxy: Option<String>,
-    /// `NO_PROXY`: hosts reached without one, comma-separated.
+    /// `ALL_PROXY`: the proxy of addresses that have none by the other two.
+    pub all_proxy: Option<String>,
+    /// `NO_PROXY`: hosts reached without one, separated by commas or blanks.
     pub no_proxy: Option<String>,
     /// `NODE_EXTRA_CA_CERTS`: a PEM file of authorities trusted in addition to Mozilla's.
     pub extra_ca_file: Option<String>,
@@ -25,12 +28,14 @@ pub struct NetworkSettings {
 
 impl NetworkSettings {
     /// The environment variables that [`NetworkSettings::from_vars`] looks up.
-    pub const VARIABLES: [&str; 7] = [
+    pub const VARIABLES: [&str; 9] = [
         "HTTPS_PROXY",
         "HTTP_PROXY",
+        "ALL_PROXY",
         "NO_PROXY",
         "https_proxy",
         "http_proxy",
+        "all_proxy",
         "no_proxy",
         "NODE_EXTRA_CA_CERTS",
     ];
@@ -42,35 +47,44 @@ impl NetworkSettings {
         Self {
             https_proxy: set(["https_proxy", "HTTPS_PROXY"]),
             http_proxy: set(["http_proxy", "HTTP_PROXY"]),
+            all_proxy: set(["all_proxy", "ALL_PROXY"]),
             no_proxy: set(["no_proxy", "NO_PROXY"]),
             extra_ca_file: var("NODE_EXTRA_CA_CERTS").filter(|path| !path.is_empty()),
         }
     }
 
+    /// The addresses of all proxies, as they are written: they may hold passwords.
+    pub fn proxy_addresses(&self) -> impl Iterator<Item = &str> {
+        [&self.https_proxy, &self.http_proxy, &self.all_proxy].into_iter().filter_map(Option::as_deref)
+    }
+
     /// Which proxy an address needs; `None`: no address needs one. An unusable proxy address is an error that does not quote it
     /// (it may hold a password).
-    pub(super) fn proxies(&self) -> Result<Option<Matcher>, String> {
-        // The matcher's own `*` covers host names but not IP addresses.
-        if self.no_proxy.as_deref().is_some_and(|list| list.split(',').any(|host| host.trim() == "*")) {
+    pub(super) fn proxies(&self) -> Result<Option<Proxies>, String> {
+        let exempt = NoProxy::parse(self.no_proxy.as_deref().unwrap_or(""));
+        if exempt.is_everything() {
             return Ok(None);
         }
-        let (https, http) =
-            (self.https_proxy.as_deref().unwrap_or(""), self.http_proxy.as_deref().unwrap_or(""));
-        for (variable, value) in [("HTTPS_PROXY", https), ("HTTP_PROXY", http)] {
+        let set = |value: &Option<String>| value.clone().unwrap_or_default();
+        let (https, http, all) = (set(&self.https_proxy), set(&self.http_proxy), set(&self.all_proxy));
+        for (variable, value) in [("HTTPS_PROXY", &https), ("HTTP_PROXY", &http), ("ALL_PROXY", &all)] {
             let usable = || {
-                let chosen =
-                    Matcher::builder().all(value).build().intercept(&Uri::from_static("http://a.test"));
-                chosen.is_some_and(|proxy| matches!(proxy.uri().scheme_str(), Some("http" | "https")))
+                let chosen = Matcher::builder()
+                    .all(value.as_str())
+                    .build()
+                    .intercept(&Uri::from_static("http://a.test"));
+                chosen.is_some_and(|proxy| {
+                    matches!(proxy.uri().scheme_str(), Some("http" | "https" | "socks5" | "socks5h"))
+                })
             };
             if !value.is_empty() && !usable() {
-                return Err(format!("{variable} is not the address of an HTTP proxy"));
+                return Err(format!("{variable} is not the address of an HTTP or SOCKS5 proxy"));
             }
         }
-        if https.is_empty() && http.is_empty() {
+        if https.is_empty() && http.is_empty() && all.is_empty() {
             return Ok(None);
         }
-        let exempt = self.no_proxy.as_deref().unwrap_or("");
-        Ok(Some(Matcher::builder().https(https).http(http).no(exempt).build()))
+        Ok(Some(Proxies { matcher: Matcher::builder().https(https).http(http).all(all).build(), exempt }))
     }
 
     /// Mozilla's authorities, as Node trusts them, and those of the extra file. As in Node, a file that cannot be
@@ -90,6 +104,19 @@ impl NetworkSettings {
         let verifier =
             TrustingVerifier::new(roots, extra, provider).map_err(|error| format!("TLS: {error}"))?;
         Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+    }
+}
+
+/// The proxies of the machine.
+pub(super) struct Proxies {
+    matcher: Matcher,
+    exempt: NoProxy,
+}
+
+impl Proxies {
+    /// The proxy on the way to an address; `None`: it is reached without one.
+    pub fn intercept(&self, address: &Uri) -> Option<Intercept> {
+        if self.exempt.contains(address) { None } else { self.matcher.intercept(address) }
     }
 }
 
@@ -116,6 +143,6 @@ mod tests {
         let settings =
             NetworkSettings { https_proxy: Some("http://user:hunter2@[".into()), ..Default::default() };
         let error = settings.proxies().err();
-        assert_eq!(error.as_deref(), Some("HTTPS_PROXY is not the address of an HTTP proxy"));
+        assert_eq!(error.as_deref(), Some("HTTPS_PROXY is not the address of an HTTP or SOCKS5 proxy"));
     }
 }

@@ -69,6 +69,9 @@ fn provider(entry: &mut Fields<'_, '_>, has_defaults: HasDefaults<'_>) {
     entry.optional("enabled", Value::is_boolean, "must be a boolean");
     entry.optional_strings(["defaultModel"]);
     entry.optional_amounts(["timeoutMs", "maxResponseBytes", "streamIdleMs", "priority"]);
+    if entry.get("redirectHosts").is_some_and(|hosts| *hosts != json!([])) {
+        entry.strings("redirectHosts");
+    }
     entry.optional("weight", is_weight, A_WEIGHT);
     entry.optional("maxConcurrency", is_count, A_COUNT);
     if let Some(mut retry) = entry.optional_object("retry") {

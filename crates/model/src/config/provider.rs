@@ -35,6 +35,9 @@ pub struct ProviderConfig {
     /// Bytes; longer answers are refused while reading. 32 MiB by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub max_response_bytes: Option<u64>,
+    /// Other hosts (`name`, or `name:port`) that a redirect may carry a request to, without keys; none by default.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub redirect_hosts: Vec<String>,
     /// Milliseconds after which a stream that is not read is closed. Five minutes by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub stream_idle_ms: Option<u64>,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::address_secrets::shown_variable;
+
 /// An entry that no provider can be built of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildError {
@@ -31,7 +33,9 @@ impl BuildProblem {
 impl fmt::Display for BuildProblem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::VariableNotSet(name) => write!(out, "environment variable {name} is not set"),
+            Self::VariableNotSet(name) => {
+                write!(out, "environment variable {} is not set", shown_variable(name))
+            }
             Self::Required { field, needed_by } => write!(out, "{field} is required for {needed_by}"),
             Self::Invalid(sentence) => out.write_str(sentence),
         }

@@ -1,5 +1,6 @@
 //! From a provider's entry to the provider: keys, addresses, headers. No family is known here by name.
 
+mod address_secrets;
 mod defaults;
 mod error;
 mod headers;
@@ -19,6 +20,7 @@ use gateway_model::{Provider, RetryPolicy};
 use gateway_transport::body::BodyLimit;
 use gateway_transport::{Endpoint, HttpClient, NetworkSettings};
 
+pub(crate) use address_secrets::shown_variable;
 pub use defaults::{FamilyDefaults, KeyHeader};
 pub use error::{BuildError, BuildProblem};
 
@@ -111,16 +113,17 @@ impl Builder<'_> {
             (BaseUrl::WorkedOut(base_url), None, None) => base_url,
             (BaseUrl::Default, None, None) => self.defaults.base_url,
         };
-        let base = base.trim_end_matches('/');
         if base.is_empty() {
             let needed_by = format!("family \"{}\"", self.family);
             return Err(BuildProblem::Required { field: "baseUrl", needed_by });
         }
-        let endpoint = |path: &str| {
-            Url::parse(&format!("{base}{path}"))
-                .ok()
-                .and_then(|url| Endpoint::new(url, headers.clone()))
-                .ok_or_else(|| BuildProblem::invalid("baseUrl is not an http(s) address"))
+        let endpoint = Url::parse(base)
+            .ok()
+            .and_then(|url| Endpoint::new(url, headers))
+            .ok_or_else(|| BuildProblem::invalid("baseUrl is not an http(s) address"))?
+            .allow_redirects_to(&config.redirect_hosts);
+        let below = |path: &str| {
+            endpoint.at(path).ok_or_else(|| BuildProblem::invalid("baseUrl is not an http(s) address"))
         };
         let own_headers =
             config.headers.values().filter(|value| value.trim().len() >= SECRET_LENGTH).cloned();
@@ -130,15 +133,21 @@ impl Builder<'_> {
                 timeout: Duration::from_millis(config.timeout_ms.unwrap_or(self.defaults.timeout_ms)),
                 limit: config.max_response_bytes.map_or_else(BodyLimit::default, |max| BodyLimit { max }),
                 secrets: Secrets::new(
-                    found.into_iter().map(|(_, key)| key).chain(token).chain(own_headers).chain(secrets),
+                    found
+                        .into_iter()
+                        .map(|(_, key)| key)
+                        .chain(token)
+                        .chain(own_headers)
+                        .chain(secrets)
+                        .chain(self.address_secrets()),
                 ),
             }),
             family: self.family,
-            base: endpoint("")?,
             chat: match wire.chat_path() {
-                ChatPath::Fixed(path) => ChatEndpoint::Fixed(Box::new(endpoint(&path)?)),
+                ChatPath::Fixed(path) => ChatEndpoint::Fixed(Box::new(below(&path)?)),
                 ChatPath::PerCall(path) => ChatEndpoint::PerCall(path),
             },
+            base: endpoint,
             wire,
             client: HttpClient::new(&self.env.network).map_err(BuildProblem::invalid)?,
             keys,
@@ -160,6 +169,16 @@ impl Builder<'_> {
         let route =
             CloudflareRoute::new(self.family, gateway, token.as_deref()).map_err(BuildProblem::Invalid)?;
         Ok((Some(route), token))
+    }
+
+    /// What is secret in the addresses that the entry names, and in those of the proxies on the way.
+    fn address_secrets(&self) -> Vec<String> {
+        let gateway = self.config.cloudflare_gateway.as_ref().and_then(|gateway| gateway.base_url.as_deref());
+        let own = self.config.base_url.as_deref().into_iter().chain(gateway);
+        let proxies = self.env.network.proxy_addresses().filter_map(|address| Url::parse(address).ok());
+        own.flat_map(address_secrets::address_secrets)
+            .chain(proxies.flat_map(|url| address_secrets::credentials(&url)))
+            .collect()
     }
 
     /// The keys of the entry that are set; none for `auth.type: "none"`.

@@ -58,7 +58,7 @@ impl HttpEvents {
     ) -> Self {
         Self {
             status: response.status.as_u16(),
-            body: Some(ChunkReader::new(response)),
+            body: Some(ChunkReader::new(response, context.limit)),
             frames: wire.frames(usize::try_from(context.limit.max).unwrap_or(usize::MAX)),
             decoder: wire.decoder(),
             wait,

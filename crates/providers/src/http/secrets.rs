@@ -1,7 +1,14 @@
 //! Keeps keys and tokens out of what people get to see.
 
+use std::fmt::Write;
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
+
 /// Shorter values would redact ordinary words.
 pub const SECRET_LENGTH: usize = 8;
+/// Shorter pieces of base64 could be words.
+const BASE64_LENGTH: usize = 8;
 
 /// Values that must show nowhere, in each spelling in which an upstream may repeat them.
 #[derive(Default)]
@@ -18,13 +25,11 @@ impl Secrets {
                 .map(|(_, token)| token.trim())
                 .filter(|token| token.len() >= SECRET_LENGTH);
             for secret in [Some(value), token].into_iter().flatten().filter(|secret| !secret.is_empty()) {
-                let json = serde_json::to_string(secret).unwrap_or_default();
-                let json = json.trim_matches('"').to_owned();
-                spellings.extend([secret.to_owned(), json.replace('/', "\\/"), json]);
+                spell(secret, &mut spellings);
             }
         }
         // The longest first: one may be part of another.
-        spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+        spellings.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         spellings.dedup();
         Self(spellings)
     }
@@ -38,3 +43,86 @@ impl Secrets {
         text
     }
 }
+
+/// Adds `secret` as it is, and as JSON, addresses and base64 spell it.
+fn spell(secret: &str, into: &mut Vec<String>) {
+    let json = serde_json::to_string(secret).unwrap_or_default();
+    let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
+    into.extend([secret.to_owned(), json.replace('/', "\\/")]);
+    // Encoders differ in what they escape beyond the need: nothing more, all that is not ASCII, what HTML minds.
+    for also in ["", "<>&", "<>&'\"`+"] {
+        let (lower, upper) = (escape_json(&json, also, Case::Lower), escape_json(&json, also, Case::Upper));
+        into.extend([lower.replace('/', "\\/"), upper.replace('/', "\\/"), lower, upper]);
+    }
+    into.push(json);
+    // Addresses leave these alone, some of them or none.
+    for plain in ["-_.~", "-_.~!'()*", "-_.~!$&'()*+,;=:@", "-_.~!$&'()*+,;=:@/?"] {
+        let (lower, upper) = (percent(secret, plain, Case::Lower), percent(secret, plain, Case::Upper));
+        into.extend([lower.replace("%20", "+"), lower, upper.replace("%20", "+"), upper]);
+    }
+    into.extend(base64_spellings(secret));
+}
+
+#[derive(Clone, Copy)]
+enum Case {
+    Lower,
+    Upper,
+}
+
+/// JSON's inner text, with `\u` for all that is not ASCII and for `also`.
+fn escape_json(json: &str, also: &str, case: Case) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for char in json.chars() {
+        if char.is_ascii() && !also.contains(char) {
+            escaped.push(char);
+            continue;
+        }
+        // `\"` has its backslash already.
+        if char == '"' && escaped.ends_with('\\') {
+            escaped.pop();
+        }
+        for unit in char.encode_utf16(&mut [0; 2]) {
+            let _ = match case {
+                Case::Lower => write!(escaped, "\\u{unit:04x}"),
+                Case::Upper => write!(escaped, "\\u{unit:04X}"),
+            };
+        }
+    }
+    escaped
+}
+
+fn percent(secret: &str, plain: &str, case: Case) -> String {
+    let mut escaped = String::with_capacity(secret.len());
+    for byte in secret.bytes() {
+        let char = char::from(byte);
+        let _ = match case {
+            _ if char.is_ascii_alphanumeric() || (char.is_ascii() && plain.contains(char)) => {
+                escaped.write_char(char)
+            }
+            Case::Lower => write!(escaped, "%{byte:02x}"),
+            Case::Upper => write!(escaped, "%{byte:02X}"),
+        };
+    }
+    escaped
+}
+
+/// `secret` as base64 has it, by itself and inside of something longer: what stands around it decides the characters at
+/// its edges, and which of three ways the rest is written.
+fn base64_spellings(secret: &str) -> Vec<String> {
+    let mut spellings = Vec::new();
+    for before in 0..3 {
+        let padded: Vec<u8> = std::iter::repeat_n(0, before).chain(secret.bytes()).collect();
+        let (first, end) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
+        if before == 0 {
+            spellings.extend([BASE64_STANDARD.encode(&padded), BASE64_URL_SAFE.encode(&padded)]);
+        }
+        for encoded in [BASE64_STANDARD.encode(&padded), BASE64_URL_SAFE.encode(&padded)] {
+            spellings.extend(encoded.get(first..end).map(str::to_owned));
+        }
+    }
+    spellings.retain(|spelling| spelling.len() >= BASE64_LENGTH);
+    spellings
+}
+
+#[cfg(test)]
+mod tests;

@@ -46,13 +46,15 @@ impl HttpProvider {
 
     async fn send_once(&self, endpoint: &Endpoint, body: Bytes) -> Result<Response, GatewayError> {
         let name = &self.context.name;
-        let response = if let Some(signer) = self.wire.signer() {
+        let sent = if let Some(signer) = self.wire.signer() {
             let mut signed = endpoint.clone();
             signer.sign(&mut signed, &body)?;
-            self.client.request(name, &signed, body).await?
+            self.client.request(name, &signed, body).await
         } else {
-            self.client.request(name, endpoint, body).await?
+            self.client.request(name, endpoint, body).await
         };
+        let response = sent
+            .map_err(|error| GatewayError { message: self.context.secrets.redact(error.message), ..error })?;
         if response.status.is_success() { Ok(response) } else { Err(self.read_error(response).await) }
     }
 
