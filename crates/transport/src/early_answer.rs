@@ -91,3 +91,63 @@ impl<T: Write + Unpin> Write for EarlyAnswer<T> {
         Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+
+    use super::*;
+    use crate::connection::{Connection, Request};
+
+    /// Closed for writing while the answer has not been read yet.
+    #[derive(Default)]
+    struct Refusing {
+        was_written_to: bool,
+        was_read: bool,
+    }
+
+    impl Read for Refusing {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            mut into: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            if !self.was_written_to {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !std::mem::replace(&mut self.was_read, true) {
+                into.put_slice(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n");
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Write for Refusing {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            self.was_written_to = true;
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_though_the_request_cannot_be_written() {
+        let mut connection = Connection::new(Box::new(Refusing::default())).await.unwrap();
+        let request = Request::new(Full::new(Bytes::from_static(b"a long request")));
+        let answer = connection.send(request).await;
+        assert_eq!(
+            answer.map(|answer| answer.status().as_u16()).map_err(|failed| failed.into_error()).unwrap(),
+            413
+        );
+    }
+}
