@@ -78,14 +78,14 @@ describe.each(formats)('$family', (format) => {
   })
 })
 
-test('comments and halves of events keep a stream alive', async () => {
+test('comments and halves of events keep a stream alive that has begun', async () => {
   const server = await upstream(async (exchange) => {
-    exchange.events().write(openai.start)
+    exchange.events().write(openai.start + openai.delta('Hel'))
     await exchange.trickle(
       60,
       Array.from({ length: 8 }, () => ': still there\n\n'),
     )
-    await exchange.trickle(60, openai.delta('Hello').match(/.{1,16}/gs))
+    await exchange.trickle(60, openai.delta('lo').match(/.{1,16}/gs))
     exchange.end(openai.finish, openai.done)
   })
   const { gateway } = gatewayOf({ providers: [openai.entry(server.url, { timeoutMs: 300 })] })

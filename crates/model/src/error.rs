@@ -12,6 +12,9 @@ const QUOTED_BODY_CHARS: usize = 300;
 /// The `errorCode` of an attempt that was given up because another one of the same call (a hedge) answered first.
 pub const HEDGE_LOST: &str = "HEDGE_LOST";
 
+/// `details.reason` of an answer that is not the JSON that was asked for.
+pub const NOT_JSON_REASON: &str = "not_json";
+
 /// What sort of failure a [`GatewayError`] is; decides fallback, retry and HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,9 +5,14 @@ use futures::future::BoxFuture;
 
 use gateway_model::EventSource;
 use gateway_model::StreamEvent;
-use gateway_model::error::{Failure, GatewayError};
+use gateway_model::error::{Failure, GatewayError, NOT_JSON_REASON};
 
 pub(super) const NOT_JSON: &str = "the answer is not the JSON that was asked for";
+
+/// Marks a failure of the check: it is about what was asked for, not about how the target is doing.
+pub(super) fn not_json(error: GatewayError) -> GatewayError {
+    error.with_detail("reason", NOT_JSON_REASON.into())
+}
 
 const FENCE: &str = "```";
 
@@ -60,7 +65,7 @@ impl EventSource for JsonStream {
             if self.calls || is_json(&self.fence.text) {
                 return Ok(false);
             }
-            Err(GatewayError::provider_response(&self.provider, self.status, NOT_JSON).into())
+            Err(not_json(GatewayError::provider_response(&self.provider, self.status, NOT_JSON)).into())
         })
     }
 }

@@ -64,8 +64,11 @@ impl Gateway {
     /// Readies a call to run. Its attempts ask for themselves whether they may be sent.
     pub(super) fn admit(&self, plan: Planned, observer: Arc<dyn Observer>) -> Admitted {
         let Planned { request, estimate, decision, request_id, started, deadline } = plan;
+        let max_latency = self.router.rule(decision.rule).constraints.max_latency_ms;
+        let is_callers = request.timeout_ms.is_some_and(|own| max_latency.is_none_or(|max| own < max));
         let options = CallOptions {
             deadline,
+            callers_deadline: deadline.filter(|_| is_callers),
             // The original repeats and falls back as often as its configuration says.
             retry_budget: decision.pool.is_some().then(|| self.retry_budget.clone()),
             admission: self.attempt_admission(&request, &estimate, &decision, &observer),

@@ -93,7 +93,11 @@ pub(super) async fn attempt<O: Operation>(
         Ok(output) => {
             health.answered();
             options.attempts.answered(provider.name(), &call.model, since);
-            let output = output.hold(InFlightGuard { attempt: health, _permit: permit });
+            let output = output.hold(InFlightGuard {
+                attempt: health,
+                callers_deadline: options.callers_deadline,
+                _permit: permit,
+            });
             let routed = Routed::new(output, name, provider.clone(), call.model);
             let reservation = reservation.or_else(|| slot.take());
             Attempted::Answered(Routed { fallback_triggered: position > 0, reservation, ..routed })
@@ -102,7 +106,7 @@ pub(super) async fn attempt<O: Operation>(
             drop(reservation.or_else(|| slot.take()));
             // A call that has spent its time in our own queue says nothing about how slow the target is.
             let is_late_by_queue = options.is_late() && queued > started.elapsed() / 2;
-            if !recorded && !is_late_by_queue {
+            if !recorded && !is_late_by_queue && !options.is_past_callers_deadline() {
                 health.failed(&failure);
             }
             options.attempts.failed(provider.name(), &call.model, failure.log_code(), since);

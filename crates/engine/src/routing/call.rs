@@ -17,6 +17,8 @@ pub struct CallOptions {
     pub request: Arc<ChatRequest>,
     /// Of the whole call, retries and fallbacks included.
     pub deadline: Option<Instant>,
+    /// The request's own `timeoutMs`, where that is the deadline: what it cuts short says nothing about the target.
+    pub callers_deadline: Option<Instant>,
     pub attempts: Arc<AttemptLog>,
     /// Bounds attempts after the first; `None`: they are not bounded.
     pub retry_budget: Option<Arc<RetryBudget>>,
@@ -30,6 +32,7 @@ impl CallOptions {
         Self {
             request,
             deadline: None,
+            callers_deadline: None,
             attempts: Arc::default(),
             retry_budget: None,
             estimator,
@@ -74,6 +77,11 @@ impl CallOptions {
     /// No further attempt is to be asked for.
     pub(super) fn is_closed(&self) -> bool {
         self.admission.as_ref().is_some_and(|admission| admission.standing() == Standing::Closed)
+    }
+
+    /// The caller had less patience than the entry.
+    pub(super) fn is_past_callers_deadline(&self) -> bool {
+        self.callers_deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     pub(super) fn is_late(&self) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::health::Attempt;
 use crate::limits::Permit;
@@ -55,6 +56,7 @@ pub trait Output: Sized + Send {
 /// What an attempt holds while its answer goes on.
 pub struct InFlightGuard {
     pub(super) attempt: Attempt,
+    pub(super) callers_deadline: Option<Instant>,
     pub(super) _permit: Option<Permit>,
 }
 
@@ -146,6 +148,8 @@ impl EventSource for TrackedStream {
             match &result {
                 Ok(true) => {}
                 Ok(false) => self.guard.attempt.ended(),
+                // The caller had less patience than the entry: that is not the target's failure.
+                Err(_) if self.guard.callers_deadline.is_some_and(|at| Instant::now() >= at) => {}
                 Err(failure) => self.guard.attempt.failed(failure),
             }
             result

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::events::HttpEvents;
 use super::{ChatEndpoint, HttpProvider};
-use crate::json_answer::{CodeFence, JsonStream, NOT_JSON, extract_json};
+use crate::json_answer::{CodeFence, JsonStream, NOT_JSON, extract_json, not_json};
 use crate::settings::CallSettings;
 use crate::wire::{Mode, check_path_name};
 use gateway_model::error::{Failure, GatewayError};
@@ -125,7 +125,7 @@ impl HttpProvider {
             && !self.wire.supports_json_mode(call, Mode::Full)
         {
             answer.content = extract_json(&answer.content)
-                .ok_or_else(|| self.context.unacceptable(status, NOT_JSON.to_owned()))?;
+                .ok_or_else(|| not_json(self.context.unacceptable(status, NOT_JSON.to_owned())))?;
         }
         Ok(answer)
     }

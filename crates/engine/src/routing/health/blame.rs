@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway_model::error::{ErrorKind, Failure};
+use gateway_model::error::{ErrorKind, Failure, NOT_JSON_REASON};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
@@ -27,6 +27,7 @@ pub fn blame(failure: &Failure) -> Blame {
         Some(ErrorKind::InvalidRequest) if !is_foreign => Blame::Neutral,
         Some(ErrorKind::InvalidRequest) => Blame::Caller,
         Some(ErrorKind::Aborted | ErrorKind::BudgetExceeded) => Blame::Neutral,
+        Some(ErrorKind::ProviderResponse) if is_own_check(failure) => Blame::Neutral,
         Some(ErrorKind::ProviderResponse) => match status {
             Some(400 | 413 | 422) => Blame::Caller,
             Some(404) => Blame::Neutral,
@@ -34,4 +35,11 @@ pub fn blame(failure: &Failure) -> Blame {
         },
         _ => Blame::Target,
     }
+}
+
+/// The answer came, and failed a check of ours on what the request asked for.
+fn is_own_check(failure: &Failure) -> bool {
+    let Failure::Gateway(error) = failure else { return false };
+    let reason = error.details.as_ref().and_then(|details| details.get("reason"));
+    reason.is_some_and(|reason| reason == NOT_JSON_REASON)
 }
