@@ -168,7 +168,7 @@ function wrap(text) {
 function checkVocabularies() {
   const places = ['crates/pricing/src/vocabularies.rs', 'src/pricing/vocabularies.rs']
   const source = places.map((place) => path.join(root, place)).find(existsSync)
-  const [, list] = readFileSync(source, 'utf8').match(/loaded!\(\s*([a-z0-9_\s]+)\)/)
+  const [, list] = readFileSync(source, 'utf8').match(/^vocabularies!\s*[({]\s*([a-z0-9_\s]+)[)}]/m)
   const linked = list.trim().split(/\s+/).sort()
   const noticed = others()
     .map((text) => text.split(lineBreak)[0])
