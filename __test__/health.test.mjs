@@ -221,7 +221,7 @@ describe('breakers', () => {
       ],
       ['rate_limited', { retryAfterMs: 'soon' }, 'closed'],
       ['rate_limited', { retryAfterMs: Number.NaN }, 'closed'],
-      [400n, { upstreamStatus: 400 }, 'open'],
+      [400n, { upstreamStatus: 400 }, 'closed'],
     ]
     for (const [kind, details, state] of cases) expect((await afterThrowing(thrown(kind, details))).state).toBe(state)
   })

@@ -62,7 +62,23 @@ function describeError(error) {
     return { message: String(message), kind: stringOrNone(kind), code: stringOrNone(code), ...upstreamFigures(error) }
   }
   if (error instanceof NotStreaming) return { message: error.message, kind: 'provider_response' }
-  return { message: error instanceof Error ? String(error.message) : String(error) }
+  if (!(error instanceof Error)) return { message: String(error) }
+  return { message: String(error.message), ...ownWords(error) }
+}
+
+// What the errors of vendors' SDKs and of HTTP clients say of the answer that they stand for.
+function ownWords(error) {
+  try {
+    const { status, statusCode, response, type, code } = error
+    const upstreamStatus = [status, statusCode, response?.status].find((number) => Number.isInteger(number))
+    return {
+      upstreamStatus: clampInt(upstreamStatus, 999),
+      upstreamType: stringOrNone(type),
+      upstreamCode: stringOrNone(code),
+    }
+  } catch {
+    return undefined
+  }
 }
 
 const stringOrNone = (value) => (typeof value === 'string' ? value : undefined)

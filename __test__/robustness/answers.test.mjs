@@ -11,7 +11,7 @@ const common = (format) => [
   ['nothing', ''],
   ['blanks', '  \n'],
   ['JSON that is cut', JSON.stringify(format.whole()).slice(0, -10)],
-  ['an error object', { error: { message: 'model is overloaded', code: 503 } }],
+  ['an error object', { error: { message: 'model is overloaded', code: 'busy' } }],
   ['an error text', { error: 'model is overloaded' }],
   ['an empty object', {}],
   ['null', 'null'],
@@ -32,7 +32,7 @@ const own = {
     ['a choice that is null', { ...openai.whole(), choices: [null] }],
   ],
   anthropic: [
-    ['Anthropic’s own error', { type: 'error', error: { type: 'overloaded_error', message: 'model is overloaded' } }],
+    ['Anthropic’s own error', { type: 'error', error: { type: 'busy', message: 'model is overloaded' } }],
     ['no content', { ...anthropic.whole(), content: undefined }],
     ['content that is null', { ...anthropic.whole(), content: null }],
     ['content that is a number', { ...anthropic.whole(), content: 42 }],

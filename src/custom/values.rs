@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use gateway_model::error::{ErrorKind, Failure, ForeignError, GatewayError};
+use gateway_model::error::{ErrorKind, Failure, ForeignError, GatewayError, UpstreamReport};
 use gateway_model::{
     Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, Warning, json,
 };
@@ -19,20 +19,30 @@ struct Thrown {
     message: String,
     kind: Option<String>,
     code: Option<String>,
+    /// Another error's own `status`, `type` and `code`, too.
     upstream_status: Option<u16>,
+    upstream_type: Option<String>,
+    upstream_code: Option<String>,
     retry_after_ms: Option<u64>,
 }
 
 /// The failure that a thrown error stands for.
 pub fn read_thrown(text: &str) -> Failure {
     match json::parse::<Thrown>(text.as_bytes()) {
-        Ok(Thrown { id, message, kind, code, upstream_status, retry_after_ms }) => {
+        Ok(thrown) => {
+            let Thrown { id, message, kind, code, upstream_status, .. } = thrown;
+            let report = UpstreamReport {
+                kind: thrown.upstream_type,
+                code: thrown.upstream_code,
+                ..UpstreamReport::new(&*message)
+            };
+            let reason = report.reason(upstream_status.unwrap_or(500));
             // Kinds that are not the gateway's own count as a provider's failure.
             let kind = kind.map(|kind| {
                 serde_json::from_value::<ErrorKind>(kind.into()).unwrap_or(ErrorKind::ProviderResponse)
             });
-            let retry_after = retry_after_ms.map(Duration::from_millis);
-            Failure::Foreign(ForeignError { id, message, kind, code, upstream_status, retry_after })
+            let retry_after = thrown.retry_after_ms.map(Duration::from_millis);
+            Failure::Foreign(ForeignError { id, message, kind, code, upstream_status, reason, retry_after })
         }
         Err(_) => GatewayError::internal("a custom provider's error could not be read").into(),
     }

@@ -1,19 +1,23 @@
 //! Every way a call can fail, in one type, with one mapping to codes and HTTP status.
 
+mod reason;
+mod report;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+pub use reason::Reason;
+pub use report::UpstreamReport;
+use report::first_chars;
+
 /// How much of an upstream's error body an error message quotes, in characters.
 const QUOTED_BODY_CHARS: usize = 300;
 
 /// The `errorCode` of an attempt that was given up because another one of the same call (a hedge) answered first.
 pub const HEDGE_LOST: &str = "HEDGE_LOST";
-
-/// `details.reason` of an answer that is not the JSON that was asked for.
-pub const NOT_JSON_REASON: &str = "not_json";
 
 /// What sort of failure a [`GatewayError`] is; decides fallback, retry and HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -105,9 +109,12 @@ pub struct GatewayError {
     pub request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Map<String, Value>>,
-    /// How long to wait, as the upstream or one of our own limits says. Callers see only our own, in `details`.
+    /// How long to wait, as the upstream or one of our own limits says; `details.retryAfterMs`, too.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
+    /// `details.reason`, too.
+    #[serde(skip)]
+    pub reason: Option<Reason>,
 }
 
 impl GatewayError {
@@ -122,6 +129,7 @@ impl GatewayError {
             request_id: None,
             details: None,
             retry_after: None,
+            reason: None,
         }
     }
 
@@ -162,14 +170,55 @@ impl GatewayError {
         .with_detail("upstreamStatus", json!(upstream_status))
     }
 
-    /// The error for an HTTP status that is not a success.
+    /// The error for an HTTP status that is not a success; `body` is JSON or any text.
     pub fn from_http_status(provider: &str, status: u16, body: &str) -> Self {
-        match status {
-            401 | 403 => Self::provider_auth(provider),
-            429 => Self::provider_rate_limit(provider),
-            408 | 504 => Self::provider_timeout(provider),
-            _ => Self::provider_response(provider, status, first_chars(body, QUOTED_BODY_CHARS)),
+        let report = UpstreamReport::read(body);
+        Self::reported(provider, status, &report, first_chars(body, QUOTED_BODY_CHARS))
+    }
+
+    /// The error for what an upstream reports inside an answer whose `status` is a success: it has the kind and the status
+    /// that the report names.
+    pub fn from_report(provider: &str, status: u16, report: &UpstreamReport) -> Self {
+        Self::reported(provider, status, report, &report.message)
+    }
+
+    fn reported(provider: &str, status: u16, report: &UpstreamReport, quoted: &str) -> Self {
+        let reason::Verdict { status, kind, reason } = reason::judge(status, report);
+        let mut error = match kind {
+            ErrorKind::ProviderAuth => Self::provider_auth(provider),
+            ErrorKind::ProviderRateLimit => Self::provider_rate_limit(provider),
+            ErrorKind::ProviderTimeout => Self::provider_timeout(provider),
+            _ => Self::provider_response(provider, status, quoted),
+        };
+        if report.is_empty() {
+            return error;
         }
+        if kind != ErrorKind::ProviderResponse {
+            // Their messages are the same for every provider, as programs compare them.
+            error = error.with_detail("upstreamStatus", json!(status));
+            if !report.message.is_empty() {
+                let said = first_chars(&report.message, QUOTED_BODY_CHARS);
+                error = error.with_detail("upstreamMessage", json!(said));
+            }
+        }
+        for (name, word) in [("upstreamType", &report.kind), ("upstreamCode", &report.code)] {
+            if let Some(word) = word {
+                error = error.with_detail(name, json!(first_chars(word, QUOTED_BODY_CHARS)));
+            }
+        }
+        if let Some(reason) = reason {
+            error = error.with_reason(reason);
+        }
+        match report.wait {
+            Some(wait) => error.with_retry_after(wait),
+            None => error,
+        }
+    }
+
+    /// Sets what the failure is about. None of these passes by itself.
+    #[must_use]
+    pub fn with_reason(self, reason: Reason) -> Self {
+        Self { reason: Some(reason), retryable: false, ..self.with_detail("reason", json!(reason.word())) }
     }
 
     pub fn route_not_found() -> Self {
@@ -238,7 +287,8 @@ impl GatewayError {
         Self { provider: Some(provider.to_owned()), ..self }
     }
 
-    fn with_retry_after(self, wait: Duration) -> Self {
+    #[must_use]
+    pub fn with_retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self.with_detail("retryAfterMs", json!(whole_ms(wait))) }
     }
 
@@ -261,11 +311,6 @@ fn readable(wait: Duration) -> String {
     }
 }
 
-/// The first `count` characters of `text`.
-fn first_chars(text: &str, count: usize) -> &str {
-    text.char_indices().nth(count).map_or(text, |(end, _)| &text[..end])
-}
-
 /// An error thrown by a custom provider. The thrown object stays with its owner, who finds it again by `id`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ForeignError {
@@ -274,8 +319,10 @@ pub struct ForeignError {
     /// Set when the thrown error is a `GatewayError` of its own.
     pub kind: Option<ErrorKind>,
     pub code: Option<String>,
-    /// Of a `GatewayError`'s `details`.
+    /// Of a `GatewayError`'s `details`, or another error's own `status`.
     pub upstream_status: Option<u16>,
+    /// What its own type, code and words say it is about.
+    pub reason: Option<Reason>,
     pub retry_after: Option<Duration>,
 }
 
@@ -309,6 +356,13 @@ impl Failure {
                 }
             }
             Self::Gateway(error) => Self::Gateway(Box::new(GatewayError { request_id: None, ..*error })),
+        }
+    }
+
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Gateway(error) => error.reason,
+            Self::Foreign(error) => error.reason,
         }
     }
 

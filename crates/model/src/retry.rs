@@ -98,12 +98,16 @@ impl RetryPolicy {
     }
 }
 
-/// 429, 502, 503, 504, timeouts and lost connections.
+/// 408, 429, 502, 503, 504, 529, timeouts and lost connections. What has a reason of its own (a used-up quota, a request too
+/// large) fails again.
 fn is_transient(error: &GatewayError) -> bool {
+    if error.reason.is_some() {
+        return false;
+    }
     match error.kind {
         ErrorKind::ProviderRateLimit | ErrorKind::ProviderTimeout | ErrorKind::ProviderNetwork => true,
         ErrorKind::ProviderResponse => {
-            matches!(error.upstream_status(), Some(502 | 503))
+            matches!(error.upstream_status(), Some(502 | 503 | 529))
         }
         _ => false,
     }
@@ -161,9 +165,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_passing_faults_are_tried_again() {
-        for (status, expected) in
-            [(400, 1), (401, 1), (404, 1), (500, 1), (429, 3), (502, 3), (503, 3), (504, 3)]
-        {
+        for (status, expected) in [
+            (400, 1),
+            (401, 1),
+            (404, 1),
+            (500, 1),
+            (408, 3),
+            (429, 3),
+            (502, 3),
+            (503, 3),
+            (504, 3),
+            (529, 3),
+        ] {
             let (made, _) = attempts(policy(3), None, GatewayError::from_http_status("p", status, "")).await;
             assert_eq!(made, expected, "status {status}");
         }

@@ -1,5 +1,6 @@
 //! What a wire format has to say about embeddings.
 
+use crate::read_error::ReadError;
 use gateway_model::{EmbedCall, Vectors};
 use serde_json::{Map, Value};
 
@@ -15,5 +16,5 @@ pub trait EmbeddingFormat: Send + Sync {
     fn body(&self, call: &EmbedCall, inputs: &[String]) -> Map<String, Value>;
 
     /// Reads an answer; the error says what is wrong with it.
-    fn vectors(&self, body: &[u8]) -> Result<Vectors, String>;
+    fn vectors(&self, body: &[u8]) -> Result<Vectors, ReadError>;
 }

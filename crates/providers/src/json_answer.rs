@@ -5,13 +5,13 @@ use futures::future::BoxFuture;
 
 use gateway_model::EventSource;
 use gateway_model::StreamEvent;
-use gateway_model::error::{Failure, GatewayError, NOT_JSON_REASON};
+use gateway_model::error::{Failure, GatewayError, Reason};
 
 pub(super) const NOT_JSON: &str = "the answer is not the JSON that was asked for";
 
 /// Marks a failure of the check: it is about what was asked for, not about how the target is doing.
 pub(super) fn not_json(error: GatewayError) -> GatewayError {
-    error.with_detail("reason", NOT_JSON_REASON.into())
+    error.with_reason(Reason::NotJson)
 }
 
 const FENCE: &str = "```";

@@ -10,7 +10,7 @@ use http::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use crate::build::shown_variable;
-use gateway_model::error::{ErrorKind, GatewayError};
+use gateway_model::error::{ErrorKind, GatewayError, Reason};
 use gateway_model::{KeyState, KeyTrouble};
 use gateway_transport::Endpoint;
 
@@ -215,7 +215,7 @@ pub(super) struct Round<'a> {
     /// Keys that have been looked at.
     seen: usize,
     /// The last refusal.
-    last: Option<KeyTrouble>,
+    last: Option<Box<GatewayError>>,
 }
 
 /// A key that an attempt uses now.
@@ -261,31 +261,32 @@ impl<'a> Round<'a> {
 
     /// Starts the key's cooldown. An error that says nothing about the key comes back.
     pub fn refused(&mut self, turn: &Turn<'_>, error: GatewayError) -> Result<(), GatewayError> {
-        let mut cooldowns = turn.key.lock_cooldowns();
         let max_requested = self.ring.max_requested;
-        match error.kind {
-            ErrorKind::ProviderAuth => {
-                let cooldown =
-                    Cooldown::after(cooldowns.unauthorized, turn.sent, None, max_requested, UNAUTHORIZED);
-                cooldowns.unauthorized = Some(cooldown);
-                self.last = Some(KeyTrouble::Unauthorized);
-            }
-            ErrorKind::ProviderRateLimit => {
-                let before = cooldowns.rate_limited.get(self.model).copied();
-                let cooldown =
-                    Cooldown::after(before, turn.sent, error.retry_after, max_requested, RATE_LIMITED);
-                let now = Instant::now();
-                cooldowns.rate_limited.retain(|_, cooldown| cooldown.until + REMEMBERED > now);
-                cooldowns.rate_limited.insert(self.model.to_owned(), cooldown);
-                self.last = Some(KeyTrouble::RateLimited);
-            }
+        let own_lengths = match (error.reason, error.kind) {
+            // A quota that is used up comes back no sooner than a key that was taken away.
+            (Some(Reason::InsufficientQuota), _) | (None, ErrorKind::ProviderAuth) => UNAUTHORIZED,
+            (None, ErrorKind::ProviderRateLimit) => RATE_LIMITED,
             _ => return Err(error),
+        };
+        let mut cooldowns = turn.key.lock_cooldowns();
+        if error.reason.is_none() && error.kind == ErrorKind::ProviderAuth {
+            let cooldown =
+                Cooldown::after(cooldowns.unauthorized, turn.sent, None, max_requested, own_lengths);
+            cooldowns.unauthorized = Some(cooldown);
+        } else {
+            let before = cooldowns.rate_limited.get(self.model).copied();
+            let cooldown = Cooldown::after(before, turn.sent, error.retry_after, max_requested, own_lengths);
+            let now = Instant::now();
+            cooldowns.rate_limited.retain(|_, cooldown| cooldown.until + REMEMBERED > now);
+            cooldowns.rate_limited.insert(self.model.to_owned(), cooldown);
         }
+        drop(cooldowns);
+        self.last = Some(Box::new(error));
         Ok(())
     }
 
     /// The error of an attempt that has no key left: that of the last refusal, with the wait until a key is back.
-    pub fn failed(&self, provider: &str) -> GatewayError {
+    pub fn failed(self, provider: &str) -> GatewayError {
         let now = Instant::now();
         let mut latest: Option<(Instant, KeyTrouble)> = None;
         let mut wait: Option<Duration> = None;
@@ -299,9 +300,14 @@ impl<'a> Round<'a> {
             }
             wait = Some(wait.map_or(own, |wait| wait.min(own)));
         }
-        match self.last.or(latest.map(|(_, reason)| reason)) {
-            Some(KeyTrouble::Unauthorized) => GatewayError::provider_auth(provider),
-            _ => GatewayError { retry_after: wait, ..GatewayError::provider_rate_limit(provider) },
+        let error = match (self.last, latest) {
+            (Some(last), _) => *last,
+            (None, Some((_, KeyTrouble::Unauthorized))) => GatewayError::provider_auth(provider),
+            (None, _) => GatewayError::provider_rate_limit(provider),
+        };
+        match wait {
+            Some(wait) if error.kind == ErrorKind::ProviderRateLimit => error.with_retry_after(wait),
+            _ => error,
         }
     }
 }

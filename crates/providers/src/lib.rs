@@ -17,6 +17,7 @@ mod lenient;
 mod mock;
 mod openai;
 mod provider;
+mod read_error;
 mod registry;
 mod responses;
 mod settings;

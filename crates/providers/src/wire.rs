@@ -1,5 +1,6 @@
 //! What a wire format has to say: its requests, its answers, its stream.
 
+use crate::read_error::ReadError;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ pub trait Wire: Send + Sync + 'static {
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError>;
 
     /// Reads a whole answer; the error says what is wrong with it.
-    fn answer(&self, body: &[u8]) -> Result<Answer, String>;
+    fn answer(&self, body: &[u8]) -> Result<Answer, ReadError>;
 
     /// A fresh decoder for one stream.
     fn decoder(&self) -> Box<dyn StreamDecoder>;
@@ -99,13 +100,13 @@ pub trait Wire: Send + Sync + 'static {
     }
 
     /// Reads the ids of a list of models; the error says what is wrong with it.
-    fn models(&self, body: &[u8]) -> Result<Vec<String>, String> {
+    fn models(&self, body: &[u8]) -> Result<Vec<String>, ReadError> {
         model_ids(body, "data", "id")
     }
 }
 
 /// The field `id` of each object in the list `list`.
-pub(super) fn model_ids(body: &[u8], list: &str, id: &str) -> Result<Vec<String>, String> {
+pub(super) fn model_ids(body: &[u8], list: &str, id: &str) -> Result<Vec<String>, ReadError> {
     let whole: serde_json::Value =
         serde_json::from_slice(body).map_err(|error| describe_unreadable(body, &error))?;
     // A few services answer with the bare list.
@@ -149,7 +150,8 @@ pub(super) fn path_segment(name: &str) -> String {
 /// Turns the upstream's events into ours.
 pub trait StreamDecoder: Send {
     /// Reads one event. An error is the upstream's own report of a failure.
-    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String>;
+    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>)
+    -> Result<(), ReadError>;
 
     /// The upstream has said that nothing follows.
     fn is_done(&self) -> bool;

@@ -65,6 +65,8 @@ impl NoRoute {
     pub fn into_error(self) -> GatewayError {
         let mut error = GatewayError::route_not_found();
         if let Some(provider) = self.missing {
+            let why = "no entry has that name, or its API key is not set";
+            error.message = format!("{}: provider \"{provider}\" is not loaded: {why}", error.message);
             error = error.with_detail("providerNotLoaded", provider.into());
         }
         if !self.excluded.is_empty() {

@@ -12,7 +12,13 @@ pub fn trigger(failure: &Failure) -> FallbackTrigger {
         Some(ErrorKind::BudgetExceeded) => FallbackTrigger::BudgetExceeded,
         Some(_) => FallbackTrigger::ProviderError,
         None => {
-            let message = failure.to_string();
+            let Failure::Foreign(thrown) = failure else { return FallbackTrigger::ProviderError };
+            match thrown.upstream_status {
+                Some(429) => return FallbackTrigger::RateLimit,
+                Some(408 | 504) => return FallbackTrigger::Timeout,
+                _ => {}
+            }
+            let message = &thrown.message;
             let says = |word: &str| message.contains(word);
             if says("timeout") || says("aborted") {
                 FallbackTrigger::Timeout

@@ -1,20 +1,22 @@
 //! Whole answers, and the counts that streams share with them.
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::lenient::{TokenCount, describe_unreadable, error_text, is_reported, nonzero, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, is_reported, nonzero, usage_of};
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
-pub fn answer(body: &[u8]) -> Result<Answer, String> {
+pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
     let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
     if let Some(error) = whole.error.filter(is_reported) {
-        return Err(error_text(&error));
+        return Err(UpstreamReport::of(&error).into());
     }
     let mut answer = Answer::default();
     for block in whole.content.ok_or("the answer has no content")? {
         if !block.is_object() {
-            return Err("a block of the answer's content is not an object".to_owned());
+            return Err("a block of the answer's content is not an object".into());
         }
         match block["type"].as_str() {
             Some("text") => answer.content.push_str(block["text"].as_str().unwrap_or_default()),

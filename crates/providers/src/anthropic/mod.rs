@@ -7,6 +7,7 @@ mod request;
 mod stream;
 mod thinking;
 
+use crate::read_error::ReadError;
 use std::borrow::Cow;
 
 use super::build::{Builder, Connection, FamilyDefaults, KeyHeader};
@@ -54,7 +55,7 @@ impl Wire for AnthropicWire {
         request::body(settings, mode)
     }
 
-    fn answer(&self, body: &[u8]) -> Result<Answer, String> {
+    fn answer(&self, body: &[u8]) -> Result<Answer, ReadError> {
         answer::answer(body)
     }
 

@@ -1,10 +1,12 @@
 //! The stream: blocks that open, grow and close, and counts that replace each other.
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::WireUsage;
-use crate::lenient::{TextOrParts, error_text, is_reported, unreadable_event};
+use crate::lenient::{TextOrParts, is_reported, unreadable_event};
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, ToolCallDelta};
 
@@ -138,7 +140,12 @@ impl AnthropicDecoder {
 }
 
 impl StreamDecoder for AnthropicDecoder {
-    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+    fn event(
+        &mut self,
+        name: Option<&str>,
+        data: &str,
+        into: &mut Vec<StreamEvent>,
+    ) -> Result<(), ReadError> {
         let Ok(event) = gateway_model::json::parse::<Event>(data.as_bytes()) else {
             return unreadable_event(name, data);
         };
@@ -170,7 +177,7 @@ impl StreamDecoder for AnthropicDecoder {
                 into.extend(self.usage.counts().map(StreamEvent::Usage));
             }
             Event::MessageStop => self.done = true,
-            Event::Error { error } => return Err(error_text(&error)),
+            Event::Error { error } => return Err(UpstreamReport::of(&error).into()),
             Event::Other => {}
         }
         Ok(())

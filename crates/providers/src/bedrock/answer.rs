@@ -1,9 +1,11 @@
 //! A whole answer, and its counts.
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::lenient::{TokenCount, describe_unreadable, error_text, nonzero, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, nonzero, usage_of};
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 #[derive(Deserialize)]
@@ -49,11 +51,14 @@ impl WireUsage {
     }
 }
 
-pub fn answer(body: &[u8]) -> Result<Answer, String> {
+pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
     let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
     let Some(message) = whole.output.and_then(|output| output.message) else {
         // An error that came with a 200, from a proxy say.
-        return Err(whole.message.as_ref().map_or("the answer has no output".to_owned(), error_text));
+        return Err(whole
+            .message
+            .as_ref()
+            .map_or("the answer has no output".into(), |said| UpstreamReport::of(said).into()));
     };
     let mut answer = Answer {
         finish_reason: whole.stop_reason,
@@ -62,7 +67,7 @@ pub fn answer(body: &[u8]) -> Result<Answer, String> {
     };
     for block in message.content.ok_or("the answer has no content")? {
         let Value::Object(fields) = &block else {
-            return Err("a block of the answer's content is not an object".to_owned());
+            return Err("a block of the answer's content is not an object".into());
         };
         // A block has one field, which says what it is.
         let Some((kind, value)) = fields.iter().find(|(_, value)| !value.is_null()) else { continue };

@@ -2,12 +2,14 @@
 //!
 //! Source: the Amazon Bedrock user guide, "Amazon Titan Embeddings Text" and "Cohere Embed models".
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{BedrockWire, vendor};
 use crate::embeddings::EmbeddingFormat;
-use crate::lenient::{TokenCount, count_of, describe_unreadable, error_text};
+use crate::lenient::{TokenCount, count_of, describe_unreadable};
 use crate::wire::path_segment;
 use gateway_model::json;
 use gateway_model::{EmbedCall, Vectors};
@@ -39,16 +41,16 @@ impl EmbeddingFormat for BedrockWire {
         body
     }
 
-    fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
+    fn vectors(&self, body: &[u8]) -> Result<Vectors, ReadError> {
         let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
         let vectors = match (whole.embedding, whole.embeddings) {
             (Some(one), _) => vec![one],
             (None, Some(Embeddings::List(list) | Embeddings::ByType { float: list })) => list,
             (None, None) => {
-                return Err(whole
-                    .message
-                    .as_ref()
-                    .map_or("the answer has no embedding".to_owned(), error_text));
+                let said = whole.message.as_ref();
+                return Err(
+                    said.map_or("the answer has no embedding".into(), |said| UpstreamReport::of(said).into())
+                );
             }
         };
         let input_tokens = count_of(whole.input_text_token_count);

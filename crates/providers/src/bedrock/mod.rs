@@ -15,6 +15,7 @@ use super::embeddings::EmbeddingFormat;
 use super::family::{Family, KeyVariable};
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, Sign, StreamDecoder, Wire, path_segment};
+use crate::read_error::ReadError;
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature};
@@ -64,7 +65,7 @@ impl Wire for BedrockWire {
         request::body(settings, &self.provider)
     }
 
-    fn answer(&self, body: &[u8]) -> Result<Answer, String> {
+    fn answer(&self, body: &[u8]) -> Result<Answer, ReadError> {
         answer::answer(body)
     }
 

@@ -1,10 +1,11 @@
 //! The stream: content in blocks, `messageStop`, then the counts in `metadata`, which the body ends with.
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::WireUsage;
-use crate::lenient::error_text;
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, ToolCallDelta, json as text_json};
 use gateway_transport::event_stream::ERROR;
@@ -82,9 +83,9 @@ struct Metadata {
     usage: Option<WireUsage>,
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(name: &str, data: &str) -> Result<T, String> {
+fn parse<T: for<'de> Deserialize<'de>>(name: &str, data: &str) -> Result<T, ReadError> {
     text_json::parse(data.as_bytes())
-        .map_err(|error| format!("an event {name} is not the JSON expected ({error})"))
+        .map_err(|error| format!("an event {name} is not the JSON expected ({error})").into())
 }
 
 impl BedrockDecoder {
@@ -129,7 +130,12 @@ impl BedrockDecoder {
 }
 
 impl StreamDecoder for BedrockDecoder {
-    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+    fn event(
+        &mut self,
+        name: Option<&str>,
+        data: &str,
+        into: &mut Vec<StreamEvent>,
+    ) -> Result<(), ReadError> {
         match name {
             Some(name @ "contentBlockStart") => {
                 let Start { content_block_index: index, start } = parse(name, data)?;
@@ -161,8 +167,12 @@ impl StreamDecoder for BedrockDecoder {
                 into.extend(usage.and_then(WireUsage::counts).map(StreamEvent::Usage));
             }
             Some(name) if name == ERROR || name.ends_with("Exception") => {
-                let said = serde_json::from_str(data).map_or_else(|_| data.to_owned(), |e| error_text(&e));
-                return Err(if name == ERROR { said } else { format!("{name}: {said}") });
+                let said = UpstreamReport::read(data);
+                if name == ERROR {
+                    return Err(said.into());
+                }
+                let message = format!("{name}: {}", said.message);
+                return Err(UpstreamReport { message, ..said }.named(name).into());
             }
             _ => {}
         }

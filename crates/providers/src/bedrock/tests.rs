@@ -109,7 +109,7 @@ fn each_vendor_embeds_in_its_own_form() {
 #[test]
 fn vectors_are_read_in_each_vendors_form() {
     let read = |body: &Value| {
-        let read = wire().vectors(body.to_string().as_bytes())?;
+        let read = wire().vectors(body.to_string().as_bytes()).map_err(|error| error.to_string())?;
         Ok::<_, String>((read.vectors, read.input_tokens))
     };
     let titan = json!({

@@ -1,17 +1,19 @@
 //! Answers, and what the chunks of a stream share with them: each chunk is an answer with a few of its parts.
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::parts::{AFTER, SIGNATURE};
-use crate::lenient::{TokenCount, describe_unreadable, error_text, is_reported, nonzero, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, is_reported, nonzero, usage_of};
 use gateway_model::{Answer, StreamEvent, TokenUsage, ToolCallAssembly, ToolCallDelta};
 
 /// Reads a whole answer.
-pub fn answer(body: &[u8]) -> Result<Answer, String> {
+pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
     let mut chunk = Chunk::read(body).map_err(|error| describe_unreadable(body, &error))?;
     if let Some(problem) = chunk.problem() {
-        return Err(problem);
+        return Err(problem.into());
     }
     let usage = chunk.usage();
     let mut candidate = chunk.candidate().ok_or("the answer has no candidates")?;
@@ -83,9 +85,9 @@ impl Chunk {
     }
 
     /// What the upstream reports in place of an answer.
-    pub fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<UpstreamReport> {
         if let Some(error) = self.error.as_ref().filter(|error| is_reported(error)) {
-            return Some(error_text(error));
+            return Some(UpstreamReport::of(error));
         }
         let feedback = self.prompt_feedback.as_ref()?;
         let reason = feedback.block_reason.as_deref()?;
@@ -93,10 +95,11 @@ impl Chunk {
             return None;
         }
         let message = feedback.block_reason_message.as_deref().filter(|message| !message.is_empty());
-        Some(match message {
+        let message = match message {
             Some(message) => format!("the prompt was blocked ({reason}): {message}"),
             None => format!("the prompt was blocked ({reason})"),
-        })
+        };
+        Some(UpstreamReport { is_flagged: true, ..UpstreamReport::new(message) })
     }
 
     /// The first of several answers, where `candidateCount` asked for more.
@@ -221,7 +224,7 @@ mod tests {
     use super::*;
     use gateway_model::{Message, Role};
 
-    fn read(body: &Value) -> Result<Answer, String> {
+    fn read(body: &Value) -> Result<Answer, ReadError> {
         answer(body.to_string().as_bytes())
     }
 
@@ -242,7 +245,7 @@ mod tests {
             (json!({"candidates": null}), "the answer has no candidates"),
             (json!([]), "the answer has no candidates"),
         ] {
-            assert_eq!(read(&body), Err(problem.to_owned()), "{body}");
+            assert_eq!(read(&body).unwrap_err().to_string(), problem, "{body}");
         }
         for body in
             ["", "[", "7", "[7]", "{\"candidates\":7}", "{\"candidates\":[{\"content\":[1]}]}", "<html>"]

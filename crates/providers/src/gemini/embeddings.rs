@@ -1,11 +1,13 @@
 //! `POST /models/MODEL:batchEmbedContents`. Source: Google's API reference, "Embeddings".
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{GeminiWire, resource};
 use crate::embeddings::EmbeddingFormat;
-use crate::lenient::{TokenCount, count_of, describe_unreadable, error_text, is_reported};
+use crate::lenient::{TokenCount, count_of, describe_unreadable, is_reported};
 use gateway_model::json;
 use gateway_model::{EmbedCall, Vectors};
 
@@ -32,10 +34,10 @@ impl EmbeddingFormat for GeminiWire {
     }
 
     /// In the order of the texts. Answers do not name the model, and few models report a count of tokens.
-    fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
+    fn vectors(&self, body: &[u8]) -> Result<Vectors, ReadError> {
         let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
         if let Some(error) = whole.error.filter(is_reported) {
-            return Err(error_text(&error));
+            return Err(UpstreamReport::of(&error).into());
         }
         let embeddings = whole.embeddings.ok_or("the answer has no embeddings")?;
         Ok(Vectors {
@@ -106,7 +108,7 @@ mod tests {
         };
         assert_eq!(GeminiWire.vectors(body), Ok(expected));
         let error = br#"{"error":{"code":404,"message":"models/x is not found","status":"NOT_FOUND"}}"#;
-        assert_eq!(GeminiWire.vectors(error), Err("models/x is not found".to_owned()));
+        assert_eq!(GeminiWire.vectors(error).unwrap_err().to_string(), "models/x is not found");
         assert!(GeminiWire.vectors(b"{}").is_err());
         assert!(GeminiWire.vectors(b"[]").is_err());
     }

@@ -25,6 +25,7 @@ mod request;
 mod stream;
 mod thinking;
 
+use crate::read_error::ReadError;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ impl Wire for GeminiWire {
         serde_json::to_vec(&request::body(settings)).map_err(GatewayError::unwritable)
     }
 
-    fn answer(&self, body: &[u8]) -> Result<Answer, String> {
+    fn answer(&self, body: &[u8]) -> Result<Answer, ReadError> {
         answer::answer(body)
     }
 
@@ -95,7 +96,7 @@ impl Wire for GeminiWire {
         Some(Cow::Borrowed("/models?pageSize=1000"))
     }
 
-    fn models(&self, body: &[u8]) -> Result<Vec<String>, String> {
+    fn models(&self, body: &[u8]) -> Result<Vec<String>, ReadError> {
         let names = model_ids(body, "models", "name")?;
         Ok(names.into_iter().map(|name| plain_name(&name).to_owned()).collect())
     }

@@ -2,6 +2,7 @@
 
 use super::answer::{Chunk, Reader};
 use crate::lenient::unreadable_event;
+use crate::read_error::ReadError;
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, TextChunk};
 
@@ -13,12 +14,17 @@ pub struct GeminiDecoder {
 }
 
 impl StreamDecoder for GeminiDecoder {
-    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+    fn event(
+        &mut self,
+        name: Option<&str>,
+        data: &str,
+        into: &mut Vec<StreamEvent>,
+    ) -> Result<(), ReadError> {
         let Ok(mut chunk) = Chunk::read(data.as_bytes()) else {
             return unreadable_event(name, data);
         };
         if let Some(problem) = chunk.problem() {
-            return Err(problem);
+            return Err(problem.into());
         }
         let usage = chunk.usage();
         let mut text = TextChunk::default();

@@ -125,7 +125,7 @@ impl HttpProvider {
             && !self.wire.supports_json_mode(call, Mode::Full)
         {
             answer.content = extract_json(&answer.content)
-                .ok_or_else(|| not_json(self.context.unacceptable(status, NOT_JSON.to_owned())))?;
+                .ok_or_else(|| not_json(self.context.unacceptable(status, NOT_JSON.into())))?;
         }
         Ok(answer)
     }

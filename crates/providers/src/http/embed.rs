@@ -24,7 +24,9 @@ impl HttpProvider {
             let answer = format.vectors(body)?;
             match answer.vectors.len() {
                 given if given == call.inputs.len() => Ok(answer),
-                given => Err(format!("the answer has {given} vectors for {} texts", call.inputs.len())),
+                given => {
+                    Err(format!("the answer has {given} vectors for {} texts", call.inputs.len()).into())
+                }
             }
         };
         let request = PlainRequest { endpoint, model: &call.model, body, deadline };

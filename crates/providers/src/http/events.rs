@@ -1,5 +1,6 @@
 //! A streamed answer, from its bytes to events.
 
+use crate::read_error::ReadError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub(super) struct HttpEvents {
     /// Events that have been read and not yet handed on.
     ready: Vec<StreamEvent>,
     /// What the upstream reported after them.
-    failed: Option<String>,
+    failed: Option<ReadError>,
     /// The body goes on.
     open: bool,
 }
@@ -157,7 +158,7 @@ impl HttpEvents {
                 }
             });
             if let Err(problem) = fed {
-                *failed = Some(problem);
+                *failed = Some(problem.into());
             }
         };
         within(&context.name, deadline, async { Ok(body.read(&context.name, feed).await?) }).await
@@ -177,7 +178,7 @@ impl HttpEvents {
         let problem = match failed {
             Some(problem) => problem,
             None if self.decoder.may_end() => return Ok(false),
-            None if self.seen_event => "the stream ended before the answer was complete".to_owned(),
+            None if self.seen_event => "the stream ended before the answer was complete".into(),
             None => {
                 let seen = String::from_utf8_lossy(&self.seen_bytes).into_owned();
                 not_a_stream(&self.context.secrets.redact(seen))
@@ -188,18 +189,16 @@ impl HttpEvents {
 }
 
 /// A 200 whose body is no event stream: an error object, a page, or nothing.
-fn not_a_stream(body: &str) -> String {
+fn not_a_stream(body: &str) -> ReadError {
     let text = body.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
-        return "the stream is empty".to_owned();
+        return "the stream is empty".into();
     }
-    // Google's errors may lie in a list.
-    let reported = serde_json::from_str::<serde_json::Value>(text)
-        .ok()
-        .and_then(|value| find_reported_failure(value.get(0).unwrap_or(&value)));
-    reported.unwrap_or_else(|| {
-        format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)])
-    })
+    let reported = serde_json::from_str(text).ok().and_then(|value| find_reported_failure(&value));
+    reported.map_or_else(
+        || format!("the answer is not an event stream: {}", &text[..text.floor_char_boundary(200)]).into(),
+        Into::into,
+    )
 }
 
 impl EventSource for HttpEvents {

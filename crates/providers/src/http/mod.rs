@@ -16,9 +16,10 @@ use serde_json::{Map, Value};
 
 use super::cloudflare::CloudflareRoute;
 use super::keys::KeyRing;
+use super::read_error::ReadError;
 use super::wire::{Mode, Wire};
 use gateway_model::RetryPolicy;
-use gateway_model::error::GatewayError;
+use gateway_model::error::{GatewayError, UpstreamReport};
 use gateway_transport::body::BodyLimit;
 use gateway_transport::{Endpoint, HttpClient};
 
@@ -59,9 +60,24 @@ pub(super) struct ProviderContext {
 }
 
 impl ProviderContext {
-    /// The error for an answer that came and is not acceptable.
-    fn unacceptable(&self, status: u16, problem: String) -> GatewayError {
-        GatewayError::provider_response(&self.name, status, &self.secrets.redact(problem))
+    /// The error for what came with a success's status and is no answer.
+    fn unacceptable(&self, status: u16, problem: ReadError) -> GatewayError {
+        match problem {
+            ReadError::Unacceptable(problem) => {
+                GatewayError::provider_response(&self.name, status, &self.secrets.redact(problem))
+            }
+            ReadError::Reported(report) => {
+                let redact = |text: Option<String>| text.map(|text| self.secrets.redact(text));
+                let UpstreamReport { message, kind, code, .. } = *report;
+                let report = UpstreamReport {
+                    message: self.secrets.redact(message),
+                    kind: redact(kind),
+                    code: redact(code),
+                    ..*report
+                };
+                GatewayError::from_report(&self.name, status, &report)
+            }
+        }
     }
 }
 

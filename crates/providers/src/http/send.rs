@@ -1,5 +1,6 @@
 //! Sends one request and reads what is no stream.
 
+use crate::read_error::ReadError;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -63,17 +64,21 @@ impl HttpProvider {
         let status = response.status;
         let asked = retry_after(&response.headers, SystemTime::now());
         let text = body::read_error(response).await;
-        let retry_after = asked.or_else(|| self.wire.requested_wait(&text));
+        let asked = asked.or_else(|| self.wire.requested_wait(&text));
         let status = self.wire.error_status(status.as_u16(), &text);
         let text = self.context.secrets.redact(text);
-        GatewayError { retry_after, ..GatewayError::from_http_status(&self.context.name, status, &text) }
+        let error = GatewayError::from_http_status(&self.context.name, status, &text);
+        match asked {
+            Some(wait) => error.with_retry_after(wait),
+            None => error,
+        }
     }
 
     /// Sends a request and reads its whole answer with `read`, whose error says what is wrong with it.
     pub(super) async fn fetch<T>(
         &self,
         request: PlainRequest<'_>,
-        read: impl Fn(&[u8]) -> Result<T, String>,
+        read: impl Fn(&[u8]) -> Result<T, ReadError>,
     ) -> Result<T, Failure> {
         let PlainRequest { endpoint, model, body, deadline } = request;
         within(&self.context.name, deadline, async {
@@ -87,7 +92,7 @@ impl HttpProvider {
     pub(super) async fn read_full<T>(
         &self,
         response: Response,
-        read: impl Fn(&[u8]) -> Result<T, String>,
+        read: impl Fn(&[u8]) -> Result<T, ReadError>,
     ) -> Result<T, Failure> {
         let context = &self.context;
         let status = response.status.as_u16();
@@ -100,8 +105,8 @@ impl HttpProvider {
         &self,
         status: u16,
         body: &[u8],
-        problem: String,
-        read: impl Fn(&[u8]) -> Result<T, String>,
+        problem: ReadError,
+        read: impl Fn(&[u8]) -> Result<T, ReadError>,
     ) -> GatewayError {
         let clean = self.context.secrets.redact(String::from_utf8_lossy(body).into_owned());
         self.context.unacceptable(status, read(clean.as_bytes()).err().unwrap_or(problem))

@@ -1,5 +1,9 @@
 //! What a body says that is no answer: an upstream's report of a failure, or something else altogether.
 
+use gateway_model::error::UpstreamReport;
+
+use crate::read_error::ReadError;
+
 /// Why a 200 could not be read, for people: HTML, nothing, or cut JSON.
 pub(crate) fn describe_unreadable(body: &[u8], error: &serde_json::Error) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(120)]);
@@ -29,56 +33,38 @@ pub(crate) fn is_reported(error: &serde_json::Value) -> bool {
 ///
 /// # Errors
 /// What was wrong with it.
-pub(crate) fn unreadable_event(name: Option<&str>, data: &str) -> Result<(), String> {
+pub(crate) fn unreadable_event(name: Option<&str>, data: &str) -> Result<(), ReadError> {
     if name == Some("error") {
-        return Err(data.to_owned());
+        return Err(UpstreamReport::read(data).into());
     }
     match serde_json::from_str::<serde_json::Value>(data) {
         Ok(serde_json::Value::Object(_)) => {
-            Err("an event of the stream cannot be read: a field has a type of its own".to_owned())
+            Err("an event of the stream cannot be read: a field has a type of its own".into())
         }
         Err(_) if data.contains('{') => {
-            Err("an event of the stream cannot be read: its JSON is broken".to_owned())
+            Err("an event of the stream cannot be read: its JSON is broken".into())
         }
         _ => Ok(()),
     }
 }
 
-/// What an upstream's error object says: `{"message": …}`, a string, or the JSON itself.
-pub(crate) fn error_text(error: &serde_json::Value) -> String {
-    match error {
-        serde_json::Value::String(text) => text.clone(),
-        other => match other.get("message").and_then(serde_json::Value::as_str) {
-            Some(message) => message.to_owned(),
-            None => other.to_string(),
-        },
-    }
-}
-
 /// The failure that a body of status 200 reports, in whichever of the shapes services have for it; `None`: it reports
 /// none. Asked only where an answer has nothing else to say.
-pub(crate) fn find_reported_failure(body: &serde_json::Value) -> Option<String> {
+pub(crate) fn find_reported_failure(body: &serde_json::Value) -> Option<UpstreamReport> {
+    // Google's errors may lie in a list.
+    let body = body.get(0).unwrap_or(body);
     let filled = |name: &str| body.get(name).filter(|value| !value.is_null());
-    if let Some(error) = filled("error").filter(|error| is_reported(error)) {
-        return Some(error_text(error));
-    }
-    // Cloudflare's list.
-    if let Some(errors) = filled("errors").and_then(serde_json::Value::as_array).filter(|all| !all.is_empty())
-    {
-        return Some(errors.iter().map(error_text).collect::<Vec<_>>().join("; "));
-    }
-    // MiniMax says 0 where all went well.
-    let status = body.pointer("/base_resp/status_code").and_then(serde_json::Value::as_i64);
-    if status.is_some_and(|status| status != 0) {
-        return body.pointer("/base_resp/status_msg").map(error_text);
-    }
-    // vLLM: `{"object":"error","message":…,"code":400}`. DashScope: `{"code":"…","message":…,"request_id":…}`.
-    let is_error = filled("object").is_some_and(|object| object == "error") || filled("code").is_some();
-    if let Some(message) = filled("message").filter(|message| is_error && message.is_string()) {
-        return Some(error_text(message));
-    }
-    // FastAPI's servers.
-    filled("detail").map(error_text)
+    let has_error = filled("error").is_some_and(is_reported)
+        // Cloudflare's list.
+        || filled("errors").and_then(serde_json::Value::as_array).is_some_and(|all| !all.is_empty())
+        // MiniMax says 0 where all went well.
+        || body.pointer("/base_resp/status_code").and_then(serde_json::Value::as_i64).is_some_and(|code| code != 0)
+        // vLLM: `{"object":"error","message":…,"code":400}`. DashScope: `{"code":"…","message":…,"request_id":…}`.
+        || (filled("message").is_some_and(serde_json::Value::is_string)
+            && (filled("object").is_some_and(|object| object == "error") || filled("code").is_some()))
+        // FastAPI's servers.
+        || filled("detail").is_some();
+    has_error.then(|| UpstreamReport::of(body))
 }
 
 #[cfg(test)]
@@ -97,7 +83,8 @@ mod tests {
             json!({"code": "InvalidApiKey", "message": "no", "request_id": "1"}),
             json!({"detail": "no"}),
         ] {
-            assert_eq!(find_reported_failure(&body).as_deref(), Some("no"), "{body}");
+            let report = find_reported_failure(&body);
+            assert_eq!(report.map(|report| report.message).as_deref(), Some("no"), "{body}");
         }
         for body in [
             json!({"object": "chat.completion", "message": "fine"}),

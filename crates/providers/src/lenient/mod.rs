@@ -12,9 +12,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use gateway_model::TokenUsage;
 
-pub(crate) use failure::{
-    describe_unreadable, error_text, find_reported_failure, is_reported, unreadable_event,
-};
+pub(crate) use failure::{describe_unreadable, find_reported_failure, is_reported, unreadable_event};
 pub(crate) use mend::mend_openai;
 pub(crate) use text::{BorrowedText, TextOrParts};
 

@@ -1,23 +1,25 @@
 //! Whole answers, and what streams share with them.
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Dialect;
 use crate::lenient::{
-    TextOrParts, TokenCount, describe_unreadable, error_text, find_reported_failure, is_reported,
-    mend_openai, nonzero, usage_of,
+    TextOrParts, TokenCount, describe_unreadable, find_reported_failure, is_reported, mend_openai, nonzero,
+    usage_of,
 };
 use gateway_model::{Answer, FinishReason, TokenUsage, ToolCall, ToolCallAssembly, ToolCallDelta, json};
 
-pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, String> {
+pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, ReadError> {
     let whole = read_whole(body)?;
     let Some(choice) = first_choice(whole.choices.unwrap_or_default()) else {
         let reported = json::parse(body).ok().and_then(|body| find_reported_failure(&body));
-        return Err(reported.unwrap_or_else(|| "the answer has no choices".to_owned()));
+        return Err(reported.map_or("the answer has no choices".into(), Into::into));
     };
     if let Some(error) = whole.error.or(choice.error).filter(is_reported) {
-        return Err(error_text(&error));
+        return Err(UpstreamReport::of(&error).into());
     }
     let finish_reason = choice.finish_reason.word().map(str::to_owned);
     let message = choice.message.ok_or("the answer has no choices")?;
@@ -41,11 +43,11 @@ pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, String> {
 }
 
 /// Reads field by field where the quick way fails: one of an odd type loses itself alone.
-fn read_whole(body: &[u8]) -> Result<FullResponse, String> {
+fn read_whole(body: &[u8]) -> Result<FullResponse, ReadError> {
     json::parse(body).or_else(|error| {
         let mut whole: Value = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
         mend_openai(&mut whole);
-        serde_json::from_value(whole).map_err(|_| describe_unreadable(body, &error))
+        serde_json::from_value(whole).map_err(|_| describe_unreadable(body, &error).into())
     })
 }
 

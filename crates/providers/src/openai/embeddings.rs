@@ -1,11 +1,13 @@
 //! `POST /embeddings`. Source: OpenAI's API reference, "Embeddings".
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::OpenAiWire;
 use crate::embeddings::EmbeddingFormat;
-use crate::lenient::{TokenCount, count_of, describe_unreadable, error_text, is_reported};
+use crate::lenient::{TokenCount, count_of, describe_unreadable, is_reported};
 use gateway_model::json;
 use gateway_model::{EmbedCall, Vectors};
 
@@ -31,10 +33,10 @@ impl EmbeddingFormat for OpenAiWire {
         body
     }
 
-    fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
+    fn vectors(&self, body: &[u8]) -> Result<Vectors, ReadError> {
         let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
         if let Some(error) = whole.error.filter(is_reported) {
-            return Err(error_text(&error));
+            return Err(UpstreamReport::of(&error).into());
         }
         let mut data = whole.data.ok_or("the answer has no data")?;
         // Only `index` gives their order.

@@ -9,6 +9,7 @@ mod reasoning;
 mod request;
 mod stream;
 
+use crate::read_error::ReadError;
 use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
@@ -73,7 +74,7 @@ impl Wire for OpenAiWire {
         self.write_body(settings, mode)
     }
 
-    fn answer(&self, body: &[u8]) -> Result<Answer, String> {
+    fn answer(&self, body: &[u8]) -> Result<Answer, ReadError> {
         answer::answer(body, &self.dialect)
     }
 

@@ -1,5 +1,7 @@
 //! The stream: chunks of one choice, usage in the last of them, then `[DONE]`.
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -7,7 +9,7 @@ use super::Dialect;
 use super::answer::{WireCall, WireFunction, WireUsage};
 use super::reasoning::BlockAssembly;
 use crate::lenient::{
-    BorrowedText, IsFilled, Items, TextOrParts, error_text, find_reported_failure, is_reported, mend_openai,
+    BorrowedText, IsFilled, Items, TextOrParts, find_reported_failure, is_reported, mend_openai,
     unreadable_event,
 };
 use crate::wire::StreamDecoder;
@@ -101,7 +103,12 @@ impl OpenAiDecoder {
 }
 
 impl StreamDecoder for OpenAiDecoder {
-    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+    fn event(
+        &mut self,
+        name: Option<&str>,
+        data: &str,
+        into: &mut Vec<StreamEvent>,
+    ) -> Result<(), ReadError> {
         if data == "[DONE]" {
             self.done = true;
             self.push_blocks(into);
@@ -144,7 +151,7 @@ fn mended(data: &str) -> Option<String> {
 }
 
 impl OpenAiDecoder {
-    fn read(&mut self, chunk: Chunk<'_>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+    fn read(&mut self, chunk: Chunk<'_>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), ReadError> {
         let (groq_usage, groq_error) = chunk.x_groq.map_or((None, None), |notes| (notes.usage, notes.error));
         let (mut usage, mut error) = (chunk.usage, chunk.error);
         let mut text = TextChunk::default();
@@ -173,7 +180,7 @@ impl OpenAiDecoder {
             }
         }
         if let Some(error) = error.or(groq_error).filter(|error| is_reported(error)) {
-            return Err(error_text(&error));
+            return Err(UpstreamReport::of(&error).into());
         }
         let usage = usage.or(groq_usage).and_then(|usage| usage.counts(&self.dialect));
         if !has_choice
@@ -181,7 +188,7 @@ impl OpenAiDecoder {
             && let Some(problem) =
                 serde_json::from_str(data).ok().and_then(|body| find_reported_failure(&body))
         {
-            return Err(problem);
+            return Err(problem.into());
         }
         if text.finish_reason.word().is_some() {
             self.finished = true;

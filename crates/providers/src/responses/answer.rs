@@ -1,12 +1,14 @@
 //! Whole answers, and what streams share with them.
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::lenient::{TokenCount, describe_unreadable, error_text, is_reported, nonzero, usage_of};
+use crate::lenient::{TokenCount, describe_unreadable, is_reported, nonzero, usage_of};
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
-pub fn answer(body: &[u8]) -> Result<Answer, String> {
+pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
     let mut whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
     let (mut answer, mut refused) = (Answer::default(), false);
     let mut reasoning = Vec::new();
@@ -33,7 +35,7 @@ pub fn answer(body: &[u8]) -> Result<Answer, String> {
         Said { text: !answer.content.is_empty(), refusal: refused, calls: !answer.tool_calls.is_empty() };
     let finish_reason = whole.finish(said)?;
     if output.is_none() {
-        return Err("the answer has no output".to_owned());
+        return Err("the answer has no output".into());
     }
     Ok(Answer {
         reasoning: reasoning.join("\n\n"),
@@ -84,9 +86,9 @@ pub struct Said {
 
 impl FullResponse {
     /// Why the model stopped, in the words of chat completions; the error is what the service reports in its place.
-    pub fn finish(&self, said: Said) -> Result<String, String> {
+    pub fn finish(&self, said: Said) -> Result<String, ReadError> {
         if let Some(error) = self.error.as_ref().filter(|error| is_reported(error)) {
-            return Err(error_text(error));
+            return Err(UpstreamReport::of(error).into());
         }
         let word = match self.status.as_deref() {
             None | Some("completed") if said.calls => "tool_calls",
@@ -100,8 +102,10 @@ impl FullResponse {
                     None => "incomplete",
                 }
             }
-            Some("failed") => return Err("the answer failed".to_owned()),
-            Some(status) => return Err(format!("the answer is not complete: its status is \"{status}\"")),
+            Some("failed") => return Err("the answer failed".into()),
+            Some(status) => {
+                return Err(format!("the answer is not complete: its status is \"{status}\"").into());
+            }
         };
         Ok(word.to_owned())
     }
@@ -146,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_did_not_end_is_none() {
-        let read = |body: Value| answer(body.to_string().as_bytes());
+        let read = |body: Value| answer(body.to_string().as_bytes()).map_err(|error| error.to_string());
         assert!(read(json!({"status": "cancelled", "output": []})).unwrap_err().contains("cancelled"));
         assert!(read(json!({"status": "failed", "output": []})).unwrap_err().contains("failed"));
         assert_eq!(read(json!({"error": {"message": "no"}})), Err("no".to_owned()));

@@ -7,6 +7,7 @@ mod answer;
 mod request;
 mod stream;
 
+use crate::read_error::ReadError;
 use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
@@ -41,7 +42,7 @@ impl Wire for ResponsesWire {
         serde_json::to_vec(&self.fields(settings, mode)).map_err(GatewayError::unwritable)
     }
 
-    fn answer(&self, body: &[u8]) -> Result<Answer, String> {
+    fn answer(&self, body: &[u8]) -> Result<Answer, ReadError> {
         answer::answer(body)
     }
 

@@ -1,10 +1,12 @@
 //! The stream: events with names of their own, each about one item of the output.
 
+use crate::read_error::ReadError;
+use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::{FullResponse, Said, call, reasoning_text};
-use crate::lenient::{BorrowedText, error_text, is_reported, unreadable_event};
+use crate::lenient::{BorrowedText, unreadable_event};
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, TextChunk, ToolCallDelta, json};
 
@@ -33,8 +35,6 @@ struct Event<'a> {
     arguments: Option<String>,
     item: Option<Value>,
     response: Option<FullResponse>,
-    error: Option<Value>,
-    message: Option<String>,
 }
 
 impl ResponsesDecoder {
@@ -108,7 +108,7 @@ impl ResponsesDecoder {
         kind: &str,
         response: Option<FullResponse>,
         into: &mut Vec<StreamEvent>,
-    ) -> Result<(), String> {
+    ) -> Result<(), ReadError> {
         let mut whole = response.unwrap_or_default();
         let status = || kind.strip_prefix("response.").map(str::to_owned);
         whole.status = whole.status.or_else(status);
@@ -123,7 +123,7 @@ impl ResponsesDecoder {
         Ok(())
     }
 
-    fn read(&mut self, event: Event<'_>, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+    fn read(&mut self, event: Event<'_>, into: &mut Vec<StreamEvent>) -> Result<(), ReadError> {
         let Event { kind: BorrowedText(kind), delta, output_index: index, .. } = event;
         let delta = delta.map(|BorrowedText(text)| text).unwrap_or_default();
         match &*kind {
@@ -160,15 +160,6 @@ impl ResponsesDecoder {
             "response.completed" | "response.incomplete" | "response.failed" => {
                 self.end(&kind, event.response, into)?;
             }
-            // The fields stand in the event itself, or in an object of their own.
-            "error" => {
-                let nested = event.error.filter(is_reported);
-                return Err(match (event.message, nested) {
-                    (Some(message), _) => message,
-                    (None, Some(error)) => error_text(&error),
-                    (None, None) => "the stream reports an error".to_owned(),
-                });
-            }
             _ => {}
         }
         Ok(())
@@ -192,7 +183,12 @@ fn is_without_content(data: &str) -> bool {
 }
 
 impl StreamDecoder for ResponsesDecoder {
-    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+    fn event(
+        &mut self,
+        name: Option<&str>,
+        data: &str,
+        into: &mut Vec<StreamEvent>,
+    ) -> Result<(), ReadError> {
         let replaced;
         let mut event = serde_json::from_str::<Event<'_>>(data);
         if event.is_err()
@@ -202,6 +198,10 @@ impl StreamDecoder for ResponsesDecoder {
             event = serde_json::from_str(&replaced);
         }
         match event {
+            // The fields stand in the event itself, or in an object of their own.
+            Ok(Event { kind: BorrowedText(kind), .. }) if kind == "error" => {
+                Err(UpstreamReport::read(data).into())
+            }
             Ok(event) => self.read(event, into),
             Err(_) if is_without_content(data) => Ok(()),
             Err(_) => unreadable_event(name, data),

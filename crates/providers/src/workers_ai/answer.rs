@@ -1,5 +1,6 @@
 //! Whole answers, in Workers AI's own form or in OpenAI's, inside of Cloudflare's envelope.
 
+use crate::read_error::ReadError;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -10,7 +11,7 @@ use crate::openai::{WireCall, WireUsage, calls, read_answer};
 use gateway_model::{Answer, json};
 
 /// Reads a whole answer.
-pub fn answer(body: &[u8]) -> Result<Answer, String> {
+pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
     let result = read_result(body)?;
     let native: Native =
         json::parse(result.get().as_bytes()).map_err(|error| describe_unreadable(body, &error))?;
@@ -18,7 +19,7 @@ pub fn answer(body: &[u8]) -> Result<Answer, String> {
         return read_answer(result.get().as_bytes(), &DIALECT);
     }
     if native.response.is_none() && native.tool_calls.is_none() {
-        return Err("the answer has no response".to_owned());
+        return Err("the answer has no response".into());
     }
     Ok(Answer {
         content: text_of(native.response),
@@ -36,13 +37,13 @@ struct Envelope {
 }
 
 /// What stands in the envelope, where the call went well.
-pub(super) fn read_result(body: &[u8]) -> Result<Box<RawValue>, String> {
+pub(super) fn read_result(body: &[u8]) -> Result<Box<RawValue>, ReadError> {
     let envelope: Envelope = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
     match envelope {
         Envelope { result: Some(result), success: None | Some(true) } => Ok(result),
         _ => {
             let reported = json::parse(body).ok().and_then(|body| find_reported_failure(&body));
-            Err(reported.unwrap_or_else(|| "the answer has no result".to_owned()))
+            Err(reported.map_or("the answer has no result".into(), Into::into))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Embeddings: several texts in one `POST /run/MODEL`.
 
+use crate::read_error::ReadError;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -24,7 +25,7 @@ impl EmbeddingFormat for WorkersAiWire {
         Map::from_iter([("text".to_owned(), json!(inputs))])
     }
 
-    fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
+    fn vectors(&self, body: &[u8]) -> Result<Vectors, ReadError> {
         #[derive(Deserialize)]
         struct Answered {
             data: Vec<Vec<f64>>,

@@ -8,6 +8,7 @@ mod embeddings;
 mod request;
 mod stream;
 
+use crate::read_error::ReadError;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -76,7 +77,7 @@ impl Wire for WorkersAiWire {
         serde_json::to_vec(&request::body(settings, mode)).map_err(GatewayError::unwritable)
     }
 
-    fn answer(&self, body: &[u8]) -> Result<Answer, String> {
+    fn answer(&self, body: &[u8]) -> Result<Answer, ReadError> {
         answer::answer(body)
     }
 
@@ -92,7 +93,7 @@ impl Wire for WorkersAiWire {
         Some(Cow::Borrowed("/models/search?per_page=1000"))
     }
 
-    fn models(&self, body: &[u8]) -> Result<Vec<String>, String> {
+    fn models(&self, body: &[u8]) -> Result<Vec<String>, ReadError> {
         model_ids(body, "result", "name")
     }
 }

@@ -1,5 +1,6 @@
 //! Streams, in Workers AI's own form or in OpenAI's.
 
+use crate::read_error::ReadError;
 use serde::Deserialize;
 
 use super::DIALECT;
@@ -47,7 +48,12 @@ impl WorkersAiDecoder {
 }
 
 impl StreamDecoder for WorkersAiDecoder {
-    fn event(&mut self, name: Option<&str>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), String> {
+    fn event(
+        &mut self,
+        name: Option<&str>,
+        data: &str,
+        into: &mut Vec<StreamEvent>,
+    ) -> Result<(), ReadError> {
         let Ok(chunk) = json::parse::<Chunk>(data.as_bytes()) else {
             // `[DONE]`, and stray lines.
             return self.openai.event(name, data, into);
@@ -58,7 +64,7 @@ impl StreamDecoder for WorkersAiDecoder {
         let usage = chunk.usage.and_then(|usage| usage.counts(&DIALECT));
         if chunk.response.is_none() && chunk.tool_calls.is_none() && usage.is_none() {
             let reported = serde_json::from_str(data).ok().and_then(|body| find_reported_failure(&body));
-            return reported.map_or(Ok(()), Err);
+            return reported.map_or(Ok(()), |report| Err(report.into()));
         }
         self.push_calls(chunk.tool_calls.unwrap_or_default(), into);
         let delta = chunk.response.map(TextOrParts::into_string).unwrap_or_default();

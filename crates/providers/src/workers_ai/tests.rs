@@ -71,9 +71,14 @@ fn vectors_and_models_are_read_out_of_the_envelope() {
     assert_eq!(vectors.input_tokens, None);
     let failed =
         json!({"result": null, "success": false, "errors": [{"code": 5007, "message": "No such model"}]});
-    assert_eq!(WorkersAiWire.vectors(failed.to_string().as_bytes()).unwrap_err(), "No such model");
+    assert_eq!(
+        WorkersAiWire.vectors(failed.to_string().as_bytes()).unwrap_err().to_string(),
+        "No such model"
+    );
     let nothing = json!({"result": {}, "success": true});
-    assert!(WorkersAiWire.vectors(nothing.to_string().as_bytes()).unwrap_err().contains("no data"));
+    assert!(
+        WorkersAiWire.vectors(nothing.to_string().as_bytes()).unwrap_err().to_string().contains("no data")
+    );
     let models = json!({"result": [{"id": "0", "name": "@cf/baai/bge-m3"}], "success": true});
     assert_eq!(WorkersAiWire.models(models.to_string().as_bytes()).unwrap(), ["@cf/baai/bge-m3"]);
 }

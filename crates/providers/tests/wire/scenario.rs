@@ -367,11 +367,15 @@ pub fn error(failure: &Failure, status: u16) -> Value {
     assert_eq!(error.provider.as_deref(), Some("replay"));
     assert_eq!(error.code, kind.code());
     let upstream = error.details.as_ref().and_then(|details| details.get("upstreamStatus"));
-    if let Some(upstream) = upstream {
-        assert_eq!(*upstream, status);
-    }
     let mut fields =
         json!({"kind": kind, "message": message, "retryable": retryable, "httpStatus": http_status});
+    // A report inside a success names a status of its own.
+    if let Some(upstream) = upstream.filter(|upstream| **upstream != status) {
+        fields["upstreamStatus"] = upstream.clone();
+    }
+    if let Some(reason) = error.reason {
+        fields["reason"] = reason.word().into();
+    }
     if let Some(wait) = error.retry_after {
         fields["retryAfterMs"] = u64::try_from(wait.as_millis()).unwrap().into();
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway_model::error::{ErrorKind, Failure, NOT_JSON_REASON};
+use gateway_model::error::{ErrorKind, Failure, Reason};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
@@ -15,31 +15,77 @@ pub enum Blame {
     Target,
 }
 
-/// Attributes a failure.
+/// How long a target is left alone whose quota is used up, where it does not say.
+const QUOTA_REST: Duration = Duration::from_secs(60);
+
+/// Attributes a failure: by what it is about, where that is known, before its kind and status.
 pub fn blame(failure: &Failure) -> Blame {
     let (status, retry_after, is_foreign) = match failure {
         Failure::Gateway(error) => (error.upstream_status(), error.retry_after, false),
         Failure::Foreign(error) => (error.upstream_status.map(u64::from), error.retry_after, true),
     };
+    match failure.reason() {
+        Some(Reason::InsufficientQuota) => return Blame::Limit(Some(retry_after.unwrap_or(QUOTA_REST))),
+        // Another model may be larger or less strict, or know the name.
+        Some(Reason::ContentFilter | Reason::RequestTooLarge | Reason::ModelNotFound | Reason::NotJson) => {
+            return Blame::Neutral;
+        }
+        None => {}
+    }
     match failure.kind() {
         Some(ErrorKind::ProviderRateLimit | ErrorKind::RateLimited) => Blame::Limit(retry_after),
         // A built-in provider refused it before anything was sent: another one may take it.
         Some(ErrorKind::InvalidRequest) if !is_foreign => Blame::Neutral,
         Some(ErrorKind::InvalidRequest) => Blame::Caller,
         Some(ErrorKind::Aborted | ErrorKind::BudgetExceeded) => Blame::Neutral,
-        Some(ErrorKind::ProviderResponse) if is_own_check(failure) => Blame::Neutral,
-        Some(ErrorKind::ProviderResponse) => match status {
+        // A thrown error without a kind is read by its own status.
+        Some(ErrorKind::ProviderResponse) | None => match status {
             Some(400 | 413 | 422) => Blame::Caller,
             Some(404) => Blame::Neutral,
+            Some(429) => Blame::Limit(retry_after),
             _ => Blame::Target,
         },
         _ => Blame::Target,
     }
 }
 
-/// The answer came, and failed a check of ours on what the request asked for.
-fn is_own_check(failure: &Failure) -> bool {
-    let Failure::Gateway(error) = failure else { return false };
-    let reason = error.details.as_ref().and_then(|details| details.get("reason"));
-    reason.is_some_and(|reason| reason == NOT_JSON_REASON)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gateway_model::error::{ForeignError, GatewayError};
+
+    fn of(status: u16, body: &str) -> Blame {
+        blame(&GatewayError::from_http_status("p", status, body).into())
+    }
+
+    #[test]
+    fn what_the_request_caused_is_not_the_targets() {
+        assert_eq!(of(403, r#"{"error":{"message":"m","metadata":{"flagged_input":"x"}}}"#), Blame::Neutral);
+        assert_eq!(of(429, r#"{"error":{"message":"Request too large for m"}}"#), Blame::Neutral);
+        assert_eq!(of(400, r#"{"error":{"code":"context_length_exceeded"}}"#), Blame::Neutral);
+        assert_eq!(of(400, r#"{"error":{"code":"invalid_value"}}"#), Blame::Caller);
+        assert_eq!(of(403, "no"), Blame::Target);
+    }
+
+    #[test]
+    fn a_used_up_quota_rests_the_target_whatever_its_status() {
+        for status in [400, 402, 403, 429] {
+            assert_eq!(
+                of(status, r#"{"error":{"code":"insufficient_quota"}}"#),
+                Blame::Limit(Some(QUOTA_REST))
+            );
+        }
+    }
+
+    #[test]
+    fn a_thrown_error_is_read_by_its_own_status() {
+        let thrown = |status| {
+            blame(&Failure::Foreign(ForeignError { upstream_status: status, ..ForeignError::default() }))
+        };
+        assert_eq!(thrown(None), Blame::Target);
+        assert_eq!(thrown(Some(500)), Blame::Target);
+        assert_eq!(thrown(Some(404)), Blame::Neutral);
+        assert_eq!(thrown(Some(400)), Blame::Caller);
+        assert_eq!(thrown(Some(429)), Blame::Limit(None));
+    }
 }
