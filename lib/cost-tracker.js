@@ -42,8 +42,11 @@ function sumOf(table, name) {
   return table.get(name)
 }
 
-function add(sum, { inputTokens = 0, outputTokens = 0 }, pico) {
-  sum.calls++
+// Entries of attempts beside the one that a call's own entry is about: they cost, and are no calls.
+const ATTEMPTS = new Set(['HEDGE_LOST', 'ATTEMPT_FAILED'])
+
+function add(sum, { inputTokens = 0, outputTokens = 0, errorCode }, pico) {
+  if (!ATTEMPTS.has(errorCode)) sum.calls++
   sum.inputTokens += inputTokens
   sum.outputTokens += outputTokens
   sum.pico += pico

@@ -44,9 +44,10 @@ export interface UsageLog {
   fallbackFrom?: string
   /**
    * On failure, the `code` of the {@link GatewayError}, `UNKNOWN` for other errors, `ABORTED` for a cancelled call;
-   * `HEDGE_LOST` for an attempt that lost a hedge. Absent on success.
+   * `HEDGE_LOST` for an attempt that lost a hedge, `ATTEMPT_FAILED` for one that failed and was charged nevertheless, while
+   * its call went on. Absent on success.
    */
-  errorCode?: GatewayErrorCode | 'UNKNOWN' | 'HEDGE_LOST' | (string & {})
+  errorCode?: GatewayErrorCode | 'UNKNOWN' | 'HEDGE_LOST' | 'ATTEMPT_FAILED' | (string & {})
   /** `estimated` if the gateway counted the tokens; absent if the provider reported them. */
   usageSource?: UsageSource
   /** Present if the answer came from the cache, or was shared with an identical call. */

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::usage::TokenUsage;
+
 pub use reason::Reason;
 pub use report::UpstreamReport;
 use report::first_chars;
@@ -18,6 +20,9 @@ const QUOTED_BODY_CHARS: usize = 300;
 
 /// The `errorCode` of an attempt that was given up because another one of the same call (a hedge) answered first.
 pub const HEDGE_LOST: &str = "HEDGE_LOST";
+
+/// The `errorCode` of an entry for an attempt that failed and was charged nevertheless, while its call went on.
+pub const ATTEMPT_FAILED: &str = "ATTEMPT_FAILED";
 
 /// What sort of failure a [`GatewayError`] is; decides fallback, retry and HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -115,6 +120,9 @@ pub struct GatewayError {
     /// `details.reason`, too.
     #[serde(skip)]
     pub reason: Option<Reason>,
+    /// What the upstream has charged for nevertheless, as far as it has told.
+    #[serde(skip)]
+    pub usage: Option<Box<TokenUsage>>,
 }
 
 impl GatewayError {
@@ -130,6 +138,7 @@ impl GatewayError {
             details: None,
             retry_after: None,
             reason: None,
+            usage: None,
         }
     }
 
@@ -213,6 +222,12 @@ impl GatewayError {
             Some(wait) => error.with_retry_after(wait),
             None => error,
         }
+    }
+
+    /// Sets what the upstream has charged for nevertheless.
+    #[must_use]
+    pub fn with_usage(self, usage: Option<TokenUsage>) -> Self {
+        Self { usage: usage.map(Box::new), ..self }
     }
 
     /// Sets what the failure is about. None of these passes by itself.
@@ -359,10 +374,31 @@ impl Failure {
         }
     }
 
+    /// What was charged nevertheless, as far as it was told.
+    pub fn usage(&self) -> Option<TokenUsage> {
+        match self {
+            Self::Gateway(error) => error.usage.as_deref().copied(),
+            Self::Foreign(_) => None,
+        }
+    }
+
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Gateway(error) => error.reason,
             Self::Foreign(error) => error.reason,
+        }
+    }
+
+    /// The failure of a part, after others that used `input_tokens` together.
+    #[must_use]
+    pub fn after_usage(self, input_tokens: Option<u64>) -> Self {
+        match (self, input_tokens) {
+            (Self::Gateway(error), Some(tokens)) if tokens > 0 => {
+                let mut usage = error.usage.as_deref().copied().unwrap_or_default();
+                usage.input = usage.input.saturating_add(tokens);
+                Self::Gateway(Box::new(error.with_usage(Some(usage))))
+            }
+            (failure, _) => failure,
         }
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::admission::Admitted;
 use super::outcome::{self, price};
-use super::{CallContext, Gateway, PromptEstimate, bill_hedge_losers, failed, unless_cancelled};
+use super::{
+    CallContext, Gateway, PromptEstimate, bill_failed_attempts, bill_hedge_losers, failed, unless_cancelled,
+};
 use crate::routing::fallback;
 use crate::routing::operation::Embed;
 use crate::usage::latency_ms;
@@ -28,9 +30,12 @@ impl Gateway {
         let run = fallback::embed(&decision, &self.providers, &options, &texts);
         let mut routed = match unless_cancelled(&cancel, run).await {
             Ok(routed) => routed,
-            Err(failure) => return Err(failed(record, failure, &request_id, &options)),
+            Err(failure) => {
+                return Err(failed(record, failure, &request_id, &options, &context.gateway_observer));
+            }
         };
         record.hold(routed.reservation.take());
+        bill_failed_attempts(&record, &context.gateway_observer, options.charges.take());
         let losers = std::mem::take(&mut routed.hedge_losers);
         bill_hedge_losers(&record, &context.gateway_observer, losers, |model| {
             counted(model.to_owned(), inputs.clone())

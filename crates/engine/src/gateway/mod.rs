@@ -17,10 +17,12 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::BudgetGuard;
 use crate::limits::UserLimits;
 use crate::routing::fallback;
-use crate::routing::{CallOptions, HedgeLoser, ProviderEntry, Providers, RetryBudget, RoutePool, Router};
-use crate::usage::{CallRecord, Observer, latency_ms};
+use crate::routing::{
+    CallOptions, Charge, HedgeLoser, ProviderEntry, Providers, RetryBudget, RoutePool, Router,
+};
+use crate::usage::{Billed, CallRecord, Observer, latency_ms};
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
-use gateway_model::error::{ErrorKind, Failure, GatewayError};
+use gateway_model::error::{ATTEMPT_FAILED, ErrorKind, Failure, GatewayError, HEDGE_LOST};
 use gateway_model::{Billing, CallFigures, ChatRequest, Delivery, GatewayResponse, Outcome, TokenUsage};
 use gateway_pricing as pricing;
 
@@ -170,6 +172,7 @@ impl Gateway {
         let run = async {
             let mut routed = fallback::chat(&decision, &self.providers, &options).await?;
             record.hold(routed.reservation.take());
+            bill_failed_attempts(&record, gateway_observer, options.charges.take());
             let losers = std::mem::take(&mut routed.hedge_losers);
             bill_hedge_losers(&record, gateway_observer, losers, |model| {
                 estimated_usage(model, &options.request, "")
@@ -185,7 +188,7 @@ impl Gateway {
                 record.end(&outcome, figures.clone(), None);
                 Ok((outcome, figures))
             }
-            Err(failure) => Err(failed(record, failure, &request_id, &options)),
+            Err(failure) => Err(failed(record, failure, &request_id, &options, gateway_observer)),
         }
     }
 
@@ -221,6 +224,7 @@ impl Gateway {
         let open = async {
             let mut routed = fallback::stream(&decision, &self.providers, &options).await?;
             record.hold(routed.reservation.take());
+            bill_failed_attempts(&record, gateway_observer, options.charges.take());
             let losers = std::mem::take(&mut routed.hedge_losers);
             bill_hedge_losers(&record, gateway_observer, losers, |model| {
                 estimated_usage(model, &options.request, "")
@@ -240,7 +244,7 @@ impl Gateway {
                 };
                 Ok(GatewayStream::new(source, outcome, record, call))
             }
-            Err(failure) => Err(failed(record, failure, &request_id, &options)),
+            Err(failure) => Err(failed(record, failure, &request_id, &options, gateway_observer)),
         }
     }
 }
@@ -280,12 +284,40 @@ pub fn new_request_id() -> String {
 
 /// Ends the record of a call whose attempts have failed. One that was refused before anything was sent, by budgets or the
 /// caller's limits, is not logged.
-fn failed(record: CallRecord, failure: Failure, request_id: &str, options: &CallOptions) -> Failure {
+fn failed(
+    record: CallRecord,
+    failure: Failure,
+    request_id: &str,
+    options: &CallOptions,
+    gateway_observer: &Arc<dyn Observer>,
+) -> Failure {
     if options.is_refused() {
         record.discard();
         return failure.with_request_id(request_id);
     }
-    failed_without_attempt(record, failure, request_id)
+    let mut charges = options.charges.take();
+    // The last attempt's charge is the call's own.
+    let own = if failure.usage().is_some() { charges.pop() } else { None };
+    bill_failed_attempts(&record, gateway_observer, charges);
+    match own {
+        Some(Charge { provider, model, reservation, usage }) => {
+            let cost = pricing::cost(provider.family(), &model, &usage);
+            record.fail_charged(&failure, provider.name(), &model, Billed { reservation, usage, cost });
+            failure.with_request_id(request_id)
+        }
+        None => failed_without_attempt(record, failure, request_id),
+    }
+}
+
+/// Bills and logs attempts that failed and were charged nevertheless.
+fn bill_failed_attempts(record: &CallRecord, observer: &Arc<dyn Observer>, charges: Vec<Charge>) {
+    for Charge { provider, model, reservation, usage } in charges {
+        let cost = pricing::cost(provider.family(), &model, &usage);
+        let billed = Billed { reservation, usage, cost };
+        if let Some(entry) = record.bill_attempt(ATTEMPT_FAILED, provider.name(), &model, billed) {
+            observer.usage(entry);
+        }
+    }
 }
 
 /// [`failed`], of a call that has asked for no attempt of its own. A chain without a single loaded provider is a refusal by
@@ -310,7 +342,8 @@ async fn bill_hedge_losers<F: Future<Output = TokenUsage>>(
         let usage = prompt(&loser.model).await;
         let cost = pricing::cost(loser.provider.family(), &loser.model, &usage);
         let HedgeLoser { provider, model, reservation } = loser;
-        if let Some(entry) = record.bill_hedge_loser(provider.name(), &model, reservation, (usage, cost)) {
+        let billed = Billed { reservation, usage, cost };
+        if let Some(entry) = record.bill_attempt(HEDGE_LOST, provider.name(), &model, billed) {
             observer.usage(entry);
         }
     }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::call::CallOptions;
 use super::candidates::{Candidate, Source};
+use super::charges::Charge;
 use super::health::{Attempt, Blame, blame};
 use super::operation::{InFlightGuard, Operation, Output, RetryPermit};
 use super::retry_budget::RetryToken;
@@ -103,7 +104,13 @@ pub(super) async fn attempt<O: Operation>(
             Attempted::Answered(Routed { fallback_triggered: position > 0, reservation, ..routed })
         }
         Err(failure) => {
-            drop(reservation.or_else(|| slot.take()));
+            let reservation = reservation.or_else(|| slot.take());
+            if let Some(usage) = failure.usage() {
+                let (provider, model) = (provider.clone(), call.model.clone());
+                options.charges.push(Charge { provider, model, reservation, usage });
+            } else {
+                drop(reservation);
+            }
             // A call that has spent its time in our own queue says nothing about how slow the target is.
             let is_late_by_queue = options.is_late() && queued > started.elapsed() / 2;
             if !recorded && !is_late_by_queue && !options.is_past_callers_deadline() {
@@ -150,6 +157,10 @@ impl RetryPermit for Tries<'_> {
             return false;
         }
         token.spend();
+        if let Some(usage) = failure.usage() {
+            let (provider, model) = (self.provider.clone(), self.model.to_owned());
+            self.options.charges.push(Charge { provider, model, reservation: None, usage });
+        }
         self.options.attempts.failed(self.provider.name(), self.model, failure.log_code(), self.since);
         self.since = Instant::now() + wait;
         true

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::attempt_admission::{AttemptAdmission, AttemptRefusal, Standing};
 use super::attempt_log::AttemptLog;
+use super::charges::Charges;
 use super::retry_budget::{RetryBudget, RetryToken};
 use crate::budget::Reservation;
 use gateway_model::{ChatRequest, ProviderCall, TokenUsage, Usd};
@@ -20,6 +21,8 @@ pub struct CallOptions {
     /// The request's own `timeoutMs`, where that is the deadline: what it cuts short says nothing about the target.
     pub callers_deadline: Option<Instant>,
     pub attempts: Arc<AttemptLog>,
+    /// What attempts that failed were charged nevertheless.
+    pub charges: Arc<Charges>,
     /// Bounds attempts after the first; `None`: they are not bounded.
     pub retry_budget: Option<Arc<RetryBudget>>,
     pub estimator: Arc<dyn TokenEstimator>,
@@ -34,6 +37,7 @@ impl CallOptions {
             deadline: None,
             callers_deadline: None,
             attempts: Arc::default(),
+            charges: Arc::default(),
             retry_budget: None,
             estimator,
             admission: None,

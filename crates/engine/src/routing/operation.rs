@@ -208,7 +208,10 @@ impl Operation for Embed {
         let mut all = Vectors { input_tokens: Some(0), ..Vectors::default() };
         for inputs in self.inputs.chunks(most) {
             request.inputs = inputs.into();
-            all.append(send_embed(provider, &request, permit).await?);
+            match send_embed(provider, &request, permit).await {
+                Ok(more) => all.append(more),
+                Err(failure) => return Err(failure.after_usage(all.input_tokens)),
+            }
         }
         Ok(all)
     }

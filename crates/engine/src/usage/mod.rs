@@ -4,7 +4,7 @@ mod record;
 
 use gateway_model::UsageLog;
 
-pub use record::{CallRecord, Start, latency_ms};
+pub use record::{Billed, CallRecord, Start, latency_ms};
 
 /// Receives what a call's caller may log.
 pub trait Observer: Send + Sync {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::Observer;
 use crate::budget::{BudgetUsage, Reservation};
-use gateway_model::error::{ErrorKind, Failure, HEDGE_LOST};
+use gateway_model::error::{ErrorKind, Failure};
 use gateway_model::{CallFigures, CallLabels, LoggedCall, Outcome, TokenUsage, UsageLog, Usd};
 
 /// What is known of a call before it runs.
@@ -22,6 +22,14 @@ pub struct Start {
     pub provider: String,
     pub model: String,
     pub labels: CallLabels,
+}
+
+/// What an attempt that gave no answer comes to.
+pub struct Billed {
+    /// To be settled with it.
+    pub reservation: Option<Reservation>,
+    pub usage: TokenUsage,
+    pub cost: Usd,
 }
 
 /// The open record of a call. Dropping it unended (a panic, a runtime that stops) returns the reservation and logs an abort.
@@ -54,32 +62,38 @@ impl CallRecord {
         }
     }
 
-    /// Bills an attempt that lost against its hedge, and gives the entry that is to be logged for it.
-    pub fn bill_hedge_loser(
+    /// Bills an attempt beside the one that the call's own entry is about, and gives the entry that is to be logged for it.
+    pub fn bill_attempt(
         &self,
+        error_code: &str,
         provider: &str,
         model: &str,
-        reservation: Option<Reservation>,
-        (usage, cost): (TokenUsage, Usd),
+        billed: Billed,
     ) -> Option<UsageLog> {
+        let Billed { reservation, usage, cost } = billed;
         let start = self.start.as_ref()?;
         if let Some(reservation) = reservation {
             start.warn(reservation.settle_given_up(budget_usage(&usage, cost)));
         }
-        let figures = CallFigures {
-            input_tokens: usage.input,
-            output_tokens: usage.output,
-            total_tokens: usage.total(),
-            estimated_cost_usd: cost.dollars(),
-            usage_source: usage.source,
-            ..start.unanswered(provider, model)
-        };
-        Some(UsageLog { call: logged(start.labels.clone(), Some(HEDGE_LOST), None), figures })
+        let figures = start.billed(provider, model, &usage, cost);
+        Some(UsageLog { call: logged(start.labels.clone(), Some(error_code), None), figures })
     }
 
     /// Ends a call that was refused before any provider was asked: it has no entry.
     pub fn discard(mut self) {
         self.start = None;
+    }
+
+    /// Ends a call whose last attempt failed and was charged nevertheless.
+    pub fn fail_charged(mut self, failure: &Failure, provider: &str, model: &str, billed: Billed) {
+        let Some(mut start) = self.start.take() else { return };
+        let Billed { reservation, usage, cost } = billed;
+        if let Some(reservation) = reservation.or_else(|| start.reservation.take()) {
+            start.warn(reservation.settle_given_up(budget_usage(&usage, cost)));
+        }
+        let figures = start.billed(provider, model, &usage, cost);
+        let entry = UsageLog { call: logged(start.labels, Some(failure.log_code()), None), figures };
+        start.observer.usage(entry);
     }
 
     /// Ends a call that nobody answered: nothing is billed.
@@ -118,6 +132,20 @@ impl Start {
         let figures = self.unanswered(&self.provider, &self.model);
         // The reservation goes back as it is dropped.
         self.observer.usage(UsageLog { call: logged(self.labels, Some(error_code), None), figures });
+    }
+
+    /// The figures of an attempt that gave no answer and was charged.
+    fn billed(&self, provider: &str, model: &str, usage: &TokenUsage, cost: Usd) -> CallFigures {
+        CallFigures {
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            cache_read_tokens: usage.cache_read,
+            cache_write_tokens: usage.cache_write,
+            total_tokens: usage.total(),
+            estimated_cost_usd: cost.dollars(),
+            usage_source: usage.source,
+            ..self.unanswered(provider, model)
+        }
     }
 
     /// The figures of an attempt that gave no answer.

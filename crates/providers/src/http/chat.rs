@@ -124,8 +124,10 @@ impl HttpProvider {
             && answer.tool_calls.is_empty()
             && !self.wire.supports_json_mode(call, Mode::Full)
         {
-            answer.content = extract_json(&answer.content)
-                .ok_or_else(|| not_json(self.context.unacceptable(status, NOT_JSON.into())))?;
+            let usage = answer.usage;
+            answer.content = extract_json(&answer.content).ok_or_else(|| {
+                not_json(self.context.unacceptable(status, NOT_JSON.into())).with_usage(usage)
+            })?;
         }
         Ok(answer)
     }

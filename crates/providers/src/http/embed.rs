@@ -7,7 +7,7 @@ use super::send::PlainRequest;
 use crate::wire::check_path_name;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::deadline_after;
-use gateway_model::{EmbedCall, Feature, Vectors};
+use gateway_model::{EmbedCall, Feature, TokenUsage, Vectors};
 
 impl HttpProvider {
     /// Asks for the vectors of texts that fit into one request.
@@ -20,17 +20,15 @@ impl HttpProvider {
         check_path_name(&call.model)?;
         let endpoint = &self.below_base(&format.path(&call.model))?;
         let deadline = deadline_after(call.timeout.or(Some(self.context.timeout)), call.deadline);
-        let read = |body: &[u8]| {
-            let answer = format.vectors(body)?;
-            match answer.vectors.len() {
-                given if given == call.inputs.len() => Ok(answer),
-                given => {
-                    Err(format!("the answer has {given} vectors for {} texts", call.inputs.len()).into())
-                }
-            }
-        };
         let request = PlainRequest { endpoint, model: &call.model, body, deadline };
-        let mut answer = self.fetch(request, read).await?;
+        let mut answer = self.fetch(request, |body| format.vectors(body)).await?;
+        if answer.vectors.len() != call.inputs.len() {
+            let (given, asked) = (answer.vectors.len(), call.inputs.len());
+            let problem = format!("the answer has {given} vectors for {asked} texts");
+            let usage = answer.input_tokens.map(|tokens| TokenUsage::new(tokens, 0));
+            // Only what came with a success's status was read.
+            return Err(self.context.unacceptable(200, problem.into()).with_usage(usage).into());
+        }
         if answer.model.is_empty() {
             answer.model.clone_from(&call.model);
         }
