@@ -27,6 +27,7 @@ pub struct Scenario {
     pub form: Form,
     pub body: Vec<u8>,
     pub expected: Expected,
+    directory: PathBuf,
 }
 
 /// The format of the reply's body.
@@ -75,7 +76,7 @@ pub struct Head {
     pub headers: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub struct Expected {
     pub sent: Value,
     /// The path of the call, where it is not the service's usual one.
@@ -119,8 +120,29 @@ impl Scenario {
             head,
             form,
             body,
-            expected: serde_json::from_slice(&read("expected.json")).unwrap(),
+            expected: file("expected.json")
+                .map(|expected| serde_json::from_slice(&expected).unwrap())
+                .unwrap_or_default(),
+            directory: directory.to_owned(),
         }
+    }
+
+    /// Writes `expected.json`.
+    pub fn record(&self, sent: &Value, outcome: Outcome) {
+        let mut expected = json!({"sent": sent});
+        if let Some(path) = &self.expected.path {
+            expected["path"] = path.as_str().into();
+        }
+        match outcome {
+            Outcome::Answer(answer) => expected["answer"] = answer,
+            Outcome::Events(events, end) => {
+                expected["events"] = events.into();
+                expected["end"] = end;
+            }
+            Outcome::Error(error) => expected["error"] = error,
+        }
+        let text = serde_json::to_string_pretty(&expected).unwrap() + "\n";
+        fs::write(self.directory.join("expected.json"), text).unwrap();
     }
 
     pub fn title(&self) -> String {
@@ -185,7 +207,7 @@ impl Scenario {
             Some(answer) => answer.get("usage"),
             None => events.iter().flatten().rev().find_map(|event| event.get("usage")),
         };
-        usage.filter(|usage| !usage.is_null())
+        usage.filter(|usage| !usage.is_null()).or_else(|| self.failure()?.get("usage"))
     }
 
     /// The error that the call ends with, at once or after some events.
@@ -255,11 +277,13 @@ pub enum Outcome {
 }
 
 impl Expected {
-    pub fn outcome(&self) -> Outcome {
+    /// `None` for a transcript that has no `expected.json` yet.
+    pub fn outcome(&self) -> Option<Outcome> {
         match (&self.answer, &self.events, &self.error) {
-            (Some(answer), None, None) => Outcome::Answer(answer.clone()),
-            (None, Some(events), None) => Outcome::Events(events.clone(), self.end.clone().unwrap()),
-            (None, None, Some(error)) => Outcome::Error(error.clone()),
+            (Some(answer), None, None) => Some(Outcome::Answer(answer.clone())),
+            (None, Some(events), None) => Some(Outcome::Events(events.clone(), self.end.clone().unwrap())),
+            (None, None, Some(error)) => Some(Outcome::Error(error.clone())),
+            (None, None, None) => None,
             _ => panic!("expected.json: one of `answer`, `events` and `error`"),
         }
     }
@@ -378,6 +402,9 @@ pub fn error(failure: &Failure, status: u16) -> Value {
     }
     if let Some(wait) = error.retry_after {
         fields["retryAfterMs"] = u64::try_from(wait.as_millis()).unwrap().into();
+    }
+    if let Some(counts) = error.usage.as_deref() {
+        fields["usage"] = usage(counts);
     }
     fields
 }
