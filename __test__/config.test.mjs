@@ -105,7 +105,8 @@ describe('loadConfig', () => {
     const error = await failureOf(loadConfig(dir))
     expect(error).toBeInstanceOf(GatewayError)
     expect(error.kind).toBe('config_invalid')
-    expect(error.message).toBe(`Invalid configuration: Failed to parse JSON in "${path.join(dir, file)}"`)
+    const place = 'EOF while parsing a value at line 1 column 9'
+    expect(error.message).toBe(`Invalid configuration: Failed to parse JSON in "${path.join(dir, file)}": ${place}`)
   })
 
   test('does not quote a file that is no JSON: it could hold a secret', async () => {

@@ -122,3 +122,12 @@ test('a provider sees tools, parts and the rest of the request as the caller wro
   await gateway.chat(request)
   expect(seen).toEqual({ model: 'model-of-own', maxTokens: undefined, temperature: undefined, ...request })
 })
+
+test('typed events that end without `done` are a failure, not an answer', async () => {
+  const { gateway, logs } = withProvider({ chatStream: async () => ({ events: EVENTS.slice(0, -1) }) })
+  const { events } = await gateway.chatStream(ask())
+  await expect(collect(events)).rejects.toMatchObject({
+    message: 'Provider "own" ended its events without one of type "done"',
+  })
+  expect(logs[0]).toMatchObject({ success: false })
+})

@@ -165,3 +165,42 @@ test('a custom provider sees tools and may return calls, reasoning and why it st
     toolCalls: [{ id: '1', name: 'clock', arguments: { a: 1 } }],
   })
 })
+
+test('overlapping calls of next give each event once, in order', async () => {
+  const { gateway } = await of('openai', FIRST.openai)
+  const { events } = await gateway.chatStream(ask({ tools: TOOLS }))
+  const asked = await Promise.all(Array.from({ length: 8 }, () => events.next()))
+  const types = asked.map(({ value, done }) => (done ? 'end' : value.type))
+  expect(types).toEqual(['reasoning', 'text', 'tool_use', 'tool_use', 'done', 'end', 'end', 'end'])
+  expect(await events.next()).toEqual({ value: undefined, done: true })
+})
+
+test('an answer may be taken apart before it is read', async () => {
+  const { gateway } = await of('openai', FIRST.openai, FIRST.openai)
+  const first = await gateway.chatStream(ask({ tools: TOOLS }))
+  const { stream, events } = first
+  expect((await collect(stream)).map(({ delta }) => delta).join('')).toBe('Wait.')
+  await expect(events.next()).rejects.toMatchObject({ kind: 'invalid_request' })
+  const second = await gateway.chatStream(ask({ tools: TOOLS }))
+  second.toReadableStream()
+  expect((await collect(second.events)).map(({ type }) => type)).toEqual([
+    'reasoning',
+    'text',
+    'tool_use',
+    'tool_use',
+    'done',
+  ])
+})
+
+test('a second reader of another kind is told so, and takes nothing from the first', async () => {
+  const { gateway } = await of('openai', FIRST.openai)
+  const { stream, events } = await gateway.chatStream(ask({ tools: TOOLS }))
+  const first = await events.next()
+  const error = await failureOf(stream[Symbol.asyncIterator]().next())
+  expect(error).toMatchObject({
+    kind: 'invalid_request',
+    message: 'Invalid request: stream: cannot be read: the answer is being read as `events`, and can be read once',
+  })
+  const rest = await collect(events)
+  expect([first.value, ...rest].map(({ type }) => type)).toEqual(['reasoning', 'text', 'tool_use', 'tool_use', 'done'])
+})

@@ -3,6 +3,7 @@
 // This thread's side of the message protocol: messages come in batches, and each goes to the call that it names.
 
 const { Bridge } = require('../native.js')
+const { warn } = require('./console.js')
 const { callCustom, cancelCustom, resumeCustom } = require('./custom.js')
 const { HandleTable } = require('./handle-table.js')
 const { dispatch } = require('./protocol.js')
@@ -66,11 +67,8 @@ const handlers = {
     resumeCustom(callback, chunks)
   },
 
-  // One message must not keep the others of its batch from arriving, whatever a program has made of its console.
   warning(line) {
-    try {
-      console.warn(line)
-    } catch {}
+    warn(line)
   },
 
   log(logger, entry) {

@@ -1,6 +1,7 @@
 'use strict'
 
 const native = require('../native.js')
+const { warn } = require('./console.js')
 const { GatewayError, configFault, stringify, unwrap } = require('./errors.js')
 
 const policyText = (policies) => stringify(policies, 'budgets', configFault)
@@ -37,7 +38,7 @@ class BudgetGuard {
 
   enforce(request, estimated, requestId) {
     const { allowed, warnings, blockedBy } = this.check(request, estimated)
-    for (const warning of warnings) console.warn(`[budget-warn] ${warning}`)
+    for (const warning of warnings) warn(`[budget-warn] ${warning}`)
     if (!allowed && blockedBy !== undefined) throw GatewayError.budgetExceeded(blockedBy, requestId)
   }
 }

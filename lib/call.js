@@ -2,16 +2,18 @@
 
 const { AsyncResource } = require('node:async_hooks')
 const { bridge, calls, hold } = require('./bridge.js')
-const { GatewayError, invalidRequest, stringify } = require('./errors.js')
+const { GatewayError, invalidRequest, refuseNonFinite, stringify } = require('./errors.js')
 
-const NOT_FINITE = 'must be a finite number'
+/** Fields of requests whose contents are the program's own, or a model's. */
+const OPAQUE = new Set(['messages', 'tools', 'metadata', 'providerOptions', 'responseFormat', 'input', 'signal'])
 
 /**
  * One call, from its start to its last message. A call waits for its first message; a stream's call is then streaming,
  * which is when it has a `reader`; a call that has ended is no longer in the bridge's table.
  *
  * Thousands wait at once, so what only some calls have is left out until they have it: `context` and `request`, `onAbort`,
- * `head` and `reader`, and `thrown`, what custom providers have thrown.
+ * `deadline` (as `performance.now()`; a stream that is open has none), `head` and `reader`, and `thrown`, what custom
+ * providers have thrown.
  */
 class Call {
   /** `customs` are the providers of the program's own that may be called; `logger` is given the call's log entry. */
@@ -39,8 +41,11 @@ class Call {
   /** Begins with `native[method](bridge, id, aborted, request, ...rest)`; resolves to the call when it has its first message. */
   start(native, method, request, ...rest) {
     return new Promise((resolve) => {
-      this.signal = checked(request).signal ?? undefined
+      const { signal, timeoutMs } = checked(request)
+      this.signal = signal ?? undefined
+      if (timeoutMs > 0) this.deadline = performance.now() + timeoutMs
       const text = stringify(request, 'request')
+      refuseNonFinite(request, '', invalidRequest, OPAQUE)
       if (this.context !== undefined) this.request = request
       this.resolve = resolve
       this.id = calls.add(this)
@@ -86,6 +91,7 @@ class Call {
   /** Takes the message that a stream begins; `makeReader` of the call makes its reader. */
   open(head) {
     this.head = head
+    if (this.deadline !== undefined) this.deadline = undefined
     const reader = this.makeReader(head)
     // Weakly: a stream that is merely forgotten is collected, and then closed.
     this.reader = new WeakRef(reader)
@@ -135,22 +141,21 @@ class Call {
     this.onAbort = undefined
   }
 
-  /** Gives an entry to the log handlers; returns a promise when one of them takes its time. */
+  /** Gives an entry to the log handler; returns a promise when it takes its time, and the call has that time. */
   log(entry) {
     if (!entry || this.logger === undefined) return undefined
-    if (this.context === undefined) return this.logger.emit(entry)
-    return this.context.runInAsyncScope(this.logger.emit, this.logger, entry)
+    const { context, logger, signal, deadline } = this
+    if (context === undefined) return logger.emit(entry, signal, deadline)
+    return context.runInAsyncScope(logger.emit, logger, entry, signal, deadline)
   }
 }
 
-// What JSON would hide: a signal that is none, numbers that are none.
+// What JSON would hide: a signal that is none.
 function checked(request) {
-  const { signal, maxTokens, temperature } = request ?? {}
+  const { signal } = request ?? {}
   if (signal != null && (typeof signal.addEventListener !== 'function' || typeof signal.aborted !== 'boolean')) {
     throw invalidRequest('signal', 'must be an AbortSignal')
   }
-  if (typeof maxTokens === 'number' && !Number.isFinite(maxTokens)) throw invalidRequest('maxTokens', NOT_FINITE)
-  if (typeof temperature === 'number' && !Number.isFinite(temperature)) throw invalidRequest('temperature', NOT_FINITE)
   return request ?? {}
 }
 

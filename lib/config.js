@@ -3,7 +3,7 @@
 const { readFile } = require('node:fs/promises')
 const path = require('node:path')
 const native = require('../native.js')
-const { GatewayError, configFault, stringify, unwrap } = require('./errors.js')
+const { GatewayError, configFault, refuseNonFinite, stringify, unwrap } = require('./errors.js')
 
 const FILES = {
   providers: 'gateway.providers.json',
@@ -26,16 +26,21 @@ async function readJson(file, optional = false) {
     if (optional && error.code === 'ENOENT') return undefined
     throw GatewayError.configInvalid(`Failed to read "${file}": ${error.message}`)
   }
+  // Editors on Windows like to begin files with a byte order mark.
+  if (text.charCodeAt(0) === 0xfeff) text = text.slice(1)
   try {
-    // Editors on Windows like to begin files with a byte order mark.
-    return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text)
+    return JSON.parse(text)
   } catch {
-    throw GatewayError.configInvalid(`Failed to parse JSON in "${file}"`)
+    // V8's own message quotes the text, which may hold a key.
+    const fault = native.jsonFault(text) ?? 'not JSON'
+    throw GatewayError.configInvalid(`Failed to parse JSON in "${file}": ${fault}`)
   }
 }
 
 function validateConfig(raw) {
-  unwrap(native.checkConfig(stringify(raw, 'config', configFault)))
+  const text = stringify(raw, 'config', configFault)
+  refuseNonFinite(raw, '', configFault)
+  unwrap(native.checkConfig(text))
 }
 
 /** The entries of a providers file. What its object form says of all of them goes to each that has no say of its own. */

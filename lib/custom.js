@@ -61,7 +61,7 @@ function describeError(error) {
     const { message, kind, code } = error
     return { message: String(message), kind: stringOrNone(kind), code: stringOrNone(code), ...upstreamFigures(error) }
   }
-  if (error instanceof NotStreaming) return { message: error.message, kind: 'provider_response' }
+  if (error instanceof ProviderFault) return { message: error.message, kind: 'provider_response' }
   if (!(error instanceof Error)) return { message: String(error) }
   return { message: String(error.message), ...ownWords(error) }
 }
@@ -101,8 +101,9 @@ function clampInt(number, most) {
   return typeof number === 'number' && number >= 0 ? Math.min(Math.ceil(number), most) : undefined
 }
 
-class NotStreaming extends Error {}
-Object.defineProperty(NotStreaming.prototype, 'name', { value: 'Error' })
+/** What a provider of the program's own did not do as it must. */
+class ProviderFault extends Error {}
+Object.defineProperty(ProviderFault.prototype, 'name', { value: 'Error' })
 
 async function runChat(bridge, callback, provider, options, call) {
   const result = await provider.chat(options)
@@ -120,12 +121,12 @@ async function runEmbed(bridge, callback, provider, options) {
 
 async function runStream(bridge, callback, provider, options) {
   if (typeof provider.chatStream !== 'function') {
-    throw new NotStreaming(`Provider "${provider.name}" does not support streaming`)
+    throw new ProviderFault(`Provider "${provider.name}" does not support streaming`)
   }
   const stream = new CustomStream()
   streams.set(callback, stream)
   try {
-    await stream.run(bridge, callback, await provider.chatStream(options))
+    await stream.run(bridge, callback, provider, await provider.chatStream(options))
   } finally {
     streams.delete(callback)
   }
@@ -144,8 +145,10 @@ class CustomStream {
   /** The first half of a surrogate pair that a chunk ended with: it crosses with its other half. */
   #highSurrogate = ''
 
-  async run(bridge, callback, result) {
+  async run(bridge, callback, provider, result) {
     const source = result.stream ?? result.events
+    // Chunks end when they end; typed events say so.
+    let ended = result.stream != null
     const iterator = source[Symbol.asyncIterator]?.() ?? source[Symbol.iterator]()
     this.#iterator = iterator
     // The call may have ended before there was anything to close.
@@ -154,10 +157,12 @@ class CustomStream {
       const { value, done } = await iterator.next()
       if (this.#cancelled) return undefined
       if (done) {
+        if (!ended) throw new ProviderFault(`Provider "${provider.name}" ended its events without one of type "done"`)
         const delta = this.#highSurrogate
         if (delta !== '') bridge.customChunks(callback, JSON.stringify([{ delta }]))
         return bridge.customDone(callback, JSON.stringify(await result.getUsage?.()) ?? 'null')
       }
+      ended ||= value?.type === 'done'
       if (!bridge.customChunks(callback, JSON.stringify([this.#joinSurrogates(value)]))) return close(iterator)
       if (++this.#ahead >= CUSTOM_CHUNKS_AHEAD) await new Promise((resolve) => (this.#proceed = resolve))
     }

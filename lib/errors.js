@@ -123,6 +123,19 @@ function stringify(value, path, fail = invalidRequest) {
   return text ?? 'null'
 }
 
+/**
+ * Refuses numbers that JSON has no form for: they would be read as if the field were not there. `opaque` names fields of
+ * `value` whose contents are the program's own.
+ */
+function refuseNonFinite(value, path, fail, opaque) {
+  if (typeof value === 'number' && !Number.isFinite(value)) throw fail(path, `must be a finite number, not ${value}`)
+  if (value === null || typeof value !== 'object') return
+  for (const key of Object.keys(value)) {
+    if (opaque?.has(key)) continue
+    refuseNonFinite(value[key], Array.isArray(value) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`, fail)
+  }
+}
+
 const configFault = (path, problem) => GatewayError.configInvalid(`${path}: ${problem}`)
 
-module.exports = { GatewayError, configFault, invalidRequest, stringify, unwrap }
+module.exports = { GatewayError, configFault, invalidRequest, refuseNonFinite, stringify, unwrap }

@@ -4,26 +4,40 @@
 
 const RARE_COUNTS = ['cacheReadTokens', 'cacheWriteTokens', 'reasoningTokens']
 
-/** Over a reader that nobody has read from: text and reasoning as they come, then each tool call, then `done`. */
+/** Over a stream's reader: text and reasoning as they come, then each tool call, then `done`. */
 class EventReader {
   #reader
+  /** The reading of chunks, once this reader has begun it. */
+  #chunks = undefined
   #summary
+  #name
   /** The events that are left once the text has ended. */
   #last = undefined
+  /** Settles when the calls of `next` so far are answered. */
+  #turn = Promise.resolve()
 
-  /** `summary()` resolves to the whole answer, once the reader has ended. */
-  constructor(reader, summary) {
-    this.#reader = reader.withReasoning(toText, toReasoning)
+  /** `summary()` resolves to the whole answer, once the reader has ended; `name` is what its own reader calls this one. */
+  constructor(reader, summary, name = 'events') {
+    this.#reader = reader
     this.#summary = summary
+    this.#name = name
   }
 
   [Symbol.asyncIterator]() {
     return this
   }
 
-  async next() {
+  // One after the other: overlapping calls get each event once, in their order.
+  next() {
+    const event = this.#turn.then(() => this.#next())
+    this.#turn = event.catch(() => {})
+    return event
+  }
+
+  async #next() {
+    this.#chunks ??= this.#reader.readAs(this.#name, toText, toReasoning)
     while (this.#last === undefined) {
-      const { value, done } = await this.#reader.next().catch((error) => this.#fail(error))
+      const { value, done } = await this.#chunks.next().catch((error) => this.#fail(error))
       if (done) this.#last ??= this.#reader.closed ? [] : lastEvents(await this.#summary())
       else if (value !== undefined) return { value, done: false }
     }
@@ -69,9 +83,9 @@ function toToolUse({ id, name, arguments: input, rawArguments, signature }) {
   return event
 }
 
-/** The same events as a web stream; cancelling it closes the answer. */
+/** The same events as a web stream; cancelling it closes the answer. Nothing is read before the web stream is. */
 function toReadableStream(events) {
-  return new ReadableStream({
+  const source = {
     async pull(controller) {
       const { value, done } = await events.next()
       if (done) controller.close()
@@ -80,7 +94,8 @@ function toReadableStream(events) {
     async cancel() {
       await events.return()
     },
-  })
+  }
+  return new ReadableStream(source, { highWaterMark: 0 })
 }
 
 module.exports = { EventReader, toReadableStream }

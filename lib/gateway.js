@@ -4,16 +4,17 @@ const native = require('../native.js')
 const { batch } = require('./batch.js')
 const { bridge, callsOf, whenEnded } = require('./bridge.js')
 const { Call } = require('./call.js')
-const { GatewayError, configFault, invalidRequest, stringify, unwrap } = require('./errors.js')
+const { warn } = require('./console.js')
+const { GatewayError, configFault, invalidRequest, refuseNonFinite, stringify, unwrap } = require('./errors.js')
 const { ProviderRegistry, providerTable } = require('./providers.js')
 const { EventReader, toReadableStream } = require('./events.js')
-const { TASK_TYPES } = require('./internal.js')
+const { LONGEST_TIMER_MS, TASK_TYPES } = require('./internal.js')
 const { logEntryOf } = require('./protocol.js')
 const { StreamReader } = require('./stream.js')
-const { UsageLogger, numberOf } = require('./usage.js')
+const { UsageLog, numberOf } = require('./usage.js')
 
-/** What timers take at most, in milliseconds: a longer one would end at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1
+/** How long a log handler is waited for, in milliseconds. */
+const USAGE_LOG_TIMEOUT_MS = 5000
 
 const CLOSED = {
   code: 'ABORTED',
@@ -38,7 +39,7 @@ class Gateway {
 
   constructor(options) {
     this.#factories = Object.entries(options?.customProviders ?? {})
-    this.#logger = new UsageLogger(options?.onUsageLog)
+    this.#logger = new UsageLog(options?.onUsageLog, usageLogTimeoutOf(options))
     this.#configure(options?.config, (text, table) => {
       this.#native = new native.NativeGateway(text, table, numberOf(this.#logger))
     })
@@ -48,7 +49,8 @@ class Gateway {
   #configure(config, install) {
     if (config === null || typeof config !== 'object') throw GatewayError.configInvalid('config: must be an object')
     const text = stringify(config, 'config', configFault)
-    unwrap(native.checkGatewayConfig(text))
+    refuseNonFinite(config, '', configFault)
+    const warnings = unwrap(native.checkGatewayConfig(text))
 
     const registry = new ProviderRegistry()
     for (const [family, factory] of this.#factories) registry.registerFactory(family, factory)
@@ -64,6 +66,7 @@ class Gateway {
     this.#registry = registry
     this.#customs = customs
     this.#taskTypes = taskTypesOf(config)
+    for (const line of warnings) warn(`[gateway] Configuration: ${line}`)
   }
 
   /**
@@ -76,7 +79,7 @@ class Gateway {
 
   /**
    * Stops: calls from now on are refused, and those in flight are aborted once `graceMs` are over. Resolves when none is
-   * left.
+   * left, and no log handler runs.
    */
   async close({ graceMs = 0 } = {}) {
     this.#closed = true
@@ -88,6 +91,7 @@ class Gateway {
     const timer = setTimeout(cancelAll, Math.min(graceMs, LONGEST_TIMER_MS))
     await ended
     clearTimeout(timer)
+    await this.#logger.whenIdle()
   }
 
   [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
@@ -175,6 +179,15 @@ class Gateway {
   }
 }
 
+function usageLogTimeoutOf(options) {
+  const { onUsageLog, usageLogTimeoutMs = USAGE_LOG_TIMEOUT_MS } = options ?? {}
+  if (onUsageLog != null && typeof onUsageLog !== 'function') throw configFault('onUsageLog', 'must be a function')
+  if (!(usageLogTimeoutMs >= 0 && usageLogTimeoutMs <= LONGEST_TIMER_MS)) {
+    throw configFault('usageLogTimeoutMs', `must be a number from 0 to ${LONGEST_TIMER_MS}`)
+  }
+  return usageLogTimeoutMs
+}
+
 function taskTypesOf({ routes }) {
   const rules = (routes ?? []).filter((rule) => rule.enabled !== false && rule.match?.taskType != null)
   return new Set(rules.map((rule) => rule.match.taskType))
@@ -197,7 +210,7 @@ class StreamResponse {
   }
 
   toReadableStream() {
-    return toReadableStream(this.events)
+    return toReadableStream(new EventReader(this.stream, this.getUsageSummary, 'toReadableStream()'))
   }
 }
 

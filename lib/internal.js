@@ -5,4 +5,7 @@
 /** A method of gateways: the set of task types that enabled rules match. */
 const TASK_TYPES = Symbol.for('ai-gateway-native.taskTypes')
 
-module.exports = { TASK_TYPES }
+/** What timers take at most, in milliseconds: a longer one would end at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+module.exports = { LONGEST_TIMER_MS, TASK_TYPES }

@@ -3,6 +3,7 @@
 const native = require('../native.js')
 const { bridge } = require('./bridge.js')
 const { Call } = require('./call.js')
+const { warn } = require('./console.js')
 const { configFault, stringify } = require('./errors.js')
 const { CUSTOM_METHODS } = require('./protocol.js')
 const { StreamReader } = require('./stream.js')
@@ -115,7 +116,7 @@ class ProviderRegistry {
       try {
         this.#loaded.set(config.name, { provider: factory(config), config })
       } catch (error) {
-        console.warn(`[gateway] Skipping provider "${config.name}": ${error instanceof Error ? error.message : error}`)
+        warn(`[gateway] Skipping provider "${config.name}": ${error instanceof Error ? error.message : error}`)
       }
     }
   }

@@ -1,7 +1,7 @@
 'use strict'
 
 const { bridge, hold, release } = require('./bridge.js')
-const { GatewayError } = require('./errors.js')
+const { GatewayError, invalidRequest } = require('./errors.js')
 const { CHUNK_FINISH, CHUNK_REASONING, CHUNK_TEXT } = require('./protocol.js')
 
 // A stream that nobody can read any more is closed, and its upstream with it.
@@ -9,6 +9,8 @@ const collected = new FinalizationRegistry((id) => bridge.close(id))
 // Keeps streams alive while someone waits for a chunk or for figures: the waiting promise is all that may refer to them.
 const awaited = new Set()
 const EMPTY = []
+/** The name of the chunks themselves among the ways to read an answer. */
+const STREAM = 'stream'
 
 /**
  * The chunks of one answer. A plain iterator, not a generator: `return()` cancels at once, also beside a pending
@@ -18,6 +20,8 @@ class StreamReader {
   #id
   #toChunk
   #toReasoning = undefined
+  /** Who reads the chunks: `stream`, or what `readAs` was given; `undefined` before anybody has begun. */
+  #readBy = undefined
   #model
   /** The chunks being read, and how many of them have been. */
   #chunks = EMPTY
@@ -48,11 +52,13 @@ class StreamReader {
     return this
   }
 
-  /** Gives reasoning too, in what these two make of it; before anything is read. */
-  withReasoning(toChunk, toReasoning) {
+  /** Reads the chunks, reasoning too, in what these two make of them. `next()` of this reader is refused from then on. */
+  readAs(name, toChunk, toReasoning) {
+    if (this.#readBy !== undefined) throw alreadyRead(name, this.#readBy)
+    this.#readBy = name
     this.#toChunk = toChunk
     this.#toReasoning = toReasoning
-    return this
+    return { next: () => this.#next() }
   }
 
   /** All text that has arrived. */
@@ -116,6 +122,11 @@ class StreamReader {
   }
 
   next() {
+    this.#readBy ??= STREAM
+    return this.#readBy === STREAM ? this.#next() : Promise.reject(alreadyRead(STREAM, this.#readBy))
+  }
+
+  #next() {
     if (this.#more()) return Promise.resolve({ value: this.#take(), done: false })
     return new Promise((resolve, reject) => this.#wait({ resolve, reject }))
   }
@@ -227,6 +238,10 @@ class StreamReader {
     this.#batches.length = 0
     this.#chunks = EMPTY
   }
+}
+
+function alreadyRead(name, by) {
+  return invalidRequest(name, `cannot be read: the answer is being read as \`${by}\`, and can be read once`)
 }
 
 /** The text of a chunk, empty for reasoning. */

@@ -1,5 +1,8 @@
 'use strict'
 
+const { warn } = require('./console.js')
+const { LONGEST_TIMER_MS } = require('./internal.js')
+
 /** Gives each entry to handlers; without one, writes a line on the console. */
 class UsageLogger {
   #handlers = []
@@ -13,32 +16,112 @@ class UsageLogger {
   }
 
   async log(entry) {
-    await this.emit(entry)
-  }
-
-  /** As `log`, but returns a promise only when there is something to wait for. */
-  emit(entry, from = 0) {
-    if (this.#handlers.length === 0) console.log(`[usage] ${JSON.stringify(entry)}`)
-    for (let i = from; i < this.#handlers.length; i++) {
-      const handler = this.#handlers[i]
+    if (this.#handlers.length === 0) writeLine(entry)
+    for (const handler of this.#handlers) {
       try {
-        const result = handler(entry)
-        if (typeof result?.then === 'function') return this.#wait(result, entry, i + 1)
+        await handler(entry)
       } catch {
         // A handler's error is not the call's.
       }
     }
+  }
+}
+
+/**
+ * The usage log of a gateway: gives each entry to the program's handler, or writes a line on the console, and never lets
+ * either hold a call for ever.
+ */
+class UsageLog {
+  #handler
+  #timeoutMs
+  /** Of handlers that run: promises that are fulfilled when a handler has settled, or has taken too long. */
+  #running = new Set()
+  /** What has been said already. */
+  #said = new Set()
+
+  /** `timeoutMs` is how long a handler is waited for; 0: as long as it takes. */
+  constructor(handler, timeoutMs) {
+    this.#handler = handler ?? writeLine
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** Returns a promise when there is something to wait for: `signal` and `deadline` (as `performance.now()`) end the wait. */
+  emit(entry, signal, deadline) {
+    try {
+      const result = this.#handler(entry)
+      if (typeof result?.then === 'function') return until(this.#settled(result), signal, deadline)
+    } catch (error) {
+      this.#sayThrown(error)
+    }
     return undefined
   }
 
-  async #wait(result, entry, next) {
-    try {
-      await result
-    } catch {
-      // Likewise.
-    }
-    return this.emit(entry, next)
+  /** Resolves once no handler runs. */
+  async whenIdle() {
+    while (this.#running.size > 0) await Promise.all(this.#running)
   }
+
+  #settled(result) {
+    const settled = new Promise((resolve) => {
+      const timer = this.#timeoutMs > 0 ? setTimeout(() => resolve(this.#saySlow()), this.#timeoutMs) : undefined
+      const end = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      result.then(end, (error) => {
+        this.#sayThrown(error)
+        end()
+      })
+    })
+    this.#running.add(settled)
+    return settled.then(() => this.#running.delete(settled))
+  }
+
+  #saySlow() {
+    this.#sayOnce(
+      'slow',
+      `onUsageLog has not settled within ${this.#timeoutMs} ms; calls go on without it. Return sooner, or raise usageLogTimeoutMs`,
+    )
+  }
+
+  #sayThrown(error) {
+    this.#sayOnce('thrown', `onUsageLog failed: ${textOf(error)}. Calls go on; what it should have kept may be missing`)
+  }
+
+  #sayOnce(what, line) {
+    if (this.#said.has(what)) return
+    this.#said.add(what)
+    warn(`[gateway] ${line} (said once)`)
+  }
+}
+
+function writeLine(entry) {
+  console.log(`[usage] ${JSON.stringify(entry)}`)
+}
+
+// Anything can be thrown, things that cannot be written as text too.
+function textOf(error) {
+  try {
+    return String(error?.message ?? error)
+  } catch {
+    return 'with something that has no text'
+  }
+}
+
+/** Resolves with `settled`, or as soon as the call must end: a handler that needs no time is done by then. */
+function until(settled, signal, deadline) {
+  if (signal === undefined && deadline === undefined) return settled
+  return new Promise((resolve) => {
+    const left = signal?.aborted ? 0 : deadline === undefined ? undefined : Math.max(deadline - performance.now(), 0)
+    const timer = left === undefined ? undefined : setTimeout(end, Math.min(left, LONGEST_TIMER_MS))
+    signal?.addEventListener('abort', end, { once: true })
+    settled.then(end)
+    function end() {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', end)
+      resolve()
+    }
+  })
 }
 
 /** Loggers by number, for entries that do not come with a call's end. */
@@ -58,4 +141,4 @@ function loggerOf(number) {
   return loggers.get(number)?.deref()
 }
 
-module.exports = { UsageLogger, loggerOf, numberOf }
+module.exports = { UsageLog, UsageLogger, loggerOf, numberOf }

@@ -18,10 +18,16 @@ pub fn check_config(raw: String) -> String {
     settled(read(&raw).and_then(|raw| config::check(&raw, &gateway_providers::has_defaults)))
 }
 
-/// Checks whether a `GatewayConfig` can be used at all; `{"ok": null}` or the error.
+/// Checks whether a `GatewayConfig` can be used at all; `{"ok": [warning, …]}` or the error.
 #[napi(catch_unwind)]
 pub fn check_gateway_config(raw: String) -> String {
-    settled(read(&raw).and_then(|raw| config::parse(&raw)).map(|_| ()))
+    settled(read(&raw).and_then(|raw| config::parse_gateway(&raw).map(|_| config::warnings(&raw))))
+}
+
+/// What is wrong with a text that is not JSON, with line and column; it quotes nothing of the text. `null` for JSON.
+#[napi(catch_unwind)]
+pub fn json_fault(text: String) -> Option<String> {
+    serde_json::from_str::<serde::de::IgnoredAny>(&text).err().map(|error| error.to_string())
 }
 
 /// The fields of the error that an upstream's HTTP status stands for, as JSON.

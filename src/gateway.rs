@@ -59,7 +59,7 @@ fn context(
 
 fn read_config(config: &str) -> napi::Result<GatewayConfig> {
     let config = serde_json::from_str(config).map_err(|error| napi::Error::from_reason(error.to_string()))?;
-    gateway_engine::config::parse(&config).map_err(|error| napi::Error::from_reason(error.message))
+    gateway_engine::config::parse_gateway(&config).map_err(|error| napi::Error::from_reason(error.message))
 }
 
 impl NativeGateway {

@@ -15,8 +15,13 @@ import type { UsageLogHandler } from './usage.js'
 export interface GatewayOptions<Config extends PoolGatewayConfig = GatewayConfig> {
   /** The configuration, from `loadConfig` or `loadConfigFromObjects`. */
   config: Config
-  /** Called with each entry of the usage log, and awaited. Default: `console.log('[usage] ' + JSON)`. */
+  /**
+   * Called with each entry of the usage log, and awaited within `usageLogTimeoutMs` and the call's own `timeoutMs` and
+   * `signal`. One that fails is said once on the console. Default: `console.log('[usage] ' + JSON)`.
+   */
   onUsageLog?: UsageLogHandler
+  /** Milliseconds that a call waits for an `onUsageLog` that does not settle, 0 for no bound. Default: 5,000. */
+  usageLogTimeoutMs?: number
   /** Factories of your own providers, by family. They win over built-in families of the same name. Default: none. */
   customProviders?: Record<string, ProviderFactory | EventProviderFactory>
 }

@@ -264,7 +264,7 @@ export interface GatewayStreamResponse {
 }
 
 /**
- * What {@link Gateway.chatStream} resolves to. Consume only one of `stream`, `events` and `toReadableStream()`. It is a type
+ * What {@link Gateway.chatStream} resolves to. Read one of `stream`, `events` and `toReadableStream()`: reading a second one throws `invalid_request`. It is a type
  * of its own because code that makes `GatewayStreamResponse` objects for ai-gateway-lite must keep compiling.
  */
 export interface GatewayEventStreamResponse extends GatewayStreamResponse {

@@ -1,6 +1,7 @@
 //! Configuration as users write it: checked field by field, then read into its types.
 
 mod fields;
+mod guards;
 mod read;
 mod references;
 mod validate;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use gateway_model::config::{BudgetPolicy, GatewayConfig, ProviderConfig};
 use gateway_model::error::GatewayError;
 
+use guards::Parts;
 pub use validate::validate;
 
 /// One fault of a configuration.
@@ -31,7 +33,21 @@ pub type HasDefaults<'a> = &'a dyn Fn(&str) -> bool;
 pub fn check(raw: &Value, has_defaults: HasDefaults<'_>) -> Result<(), GatewayError> {
     let mut faults = validate(raw, has_defaults);
     references::check("rules", raw.get("providers"), raw.pointer("/routes/rules"), &mut faults);
+    let providers = raw.get("providers");
+    let parts = Parts {
+        providers: list(providers.map(|file| file.get("providers").unwrap_or(file))),
+        rules_name: "rules",
+        rules: list(raw.pointer("/routes/rules")),
+        chains: list(raw.pointer("/routes/fallbackChains")),
+        budgets: list(raw.get("budgets")),
+        settings: raw.get("settings"),
+    };
+    guards::check(&parts, &mut faults, &mut Vec::new());
     refuse(&faults)
+}
+
+fn list(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Reads `{providers, routes, fallbackChains, budgets}`, where `routes` is the list of rules. More is accepted than
@@ -44,6 +60,36 @@ pub fn parse(raw: &Value) -> Result<GatewayConfig, GatewayError> {
     let config = read::config(raw, &mut faults);
     references::check("routes", raw.get("providers"), raw.get("routes"), &mut faults);
     refuse(&faults).map(|()| config)
+}
+
+/// Reads a gateway's configuration: [`parse`], and refuses slips that would turn a guard off.
+///
+/// # Errors
+/// As [`parse`]; also `config_invalid` for limits that limit nothing, rules that match everything by a slip, and policies
+/// that cannot be told apart.
+pub fn parse_gateway(raw: &Value) -> Result<GatewayConfig, GatewayError> {
+    let config = parse(raw)?;
+    let mut faults = Vec::new();
+    guards::check(&parts_of_gateway(raw), &mut faults, &mut Vec::new());
+    refuse(&faults).map(|()| config)
+}
+
+/// What looks like a slip in a configuration that [`parse_gateway`] takes, each with its path.
+pub fn warnings(raw: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    guards::check(&parts_of_gateway(raw), &mut Vec::new(), &mut warnings);
+    warnings.iter().map(|warning| format!("{}: {}", warning.path, warning.message)).collect()
+}
+
+fn parts_of_gateway(raw: &Value) -> Parts<'_> {
+    Parts {
+        providers: list(raw.get("providers")),
+        rules_name: "routes",
+        rules: list(raw.get("routes")),
+        chains: list(raw.get("fallbackChains")),
+        budgets: list(raw.get("budgets")),
+        settings: raw.get("settings"),
+    }
 }
 
 /// Reads one provider's entry, as [`parse`] does.
