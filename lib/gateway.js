@@ -109,6 +109,11 @@ class Gateway {
     return JSON.parse(this.#native.health())
   }
 
+  /** What is spent and reserved of each budget. */
+  budgets() {
+    return JSON.parse(this.#native.budgets())
+  }
+
   /** What would become of a request; nobody is asked. */
   explain(request) {
     return unwrap(this.#native.explain(stringify(request ?? {}, 'request')))

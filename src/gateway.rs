@@ -110,6 +110,13 @@ impl NativeGateway {
             .map_err(|error| napi::Error::from_reason(error.to_string()))
     }
 
+    /// A JSON array: what is spent and reserved of each budget.
+    #[napi(catch_unwind)]
+    pub fn budgets(&self) -> napi::Result<String> {
+        serde_json::to_string(&self.current().gateway.budgets().standings())
+            .map_err(|error| napi::Error::from_reason(error.to_string()))
+    }
+
     /// `{"ok": …}`, what would become of a request, or the error.
     #[napi(catch_unwind)]
     pub fn explain(&self, request: String) -> String {

@@ -1,7 +1,8 @@
-/** Budgets without a gateway. */
+/** Budgets without a gateway, and how a gateway's budgets stand. */
 
-import type { BudgetPolicy } from './config.js'
+import type { BudgetLimits, BudgetPolicy } from './config.js'
 import type { GatewayError } from './errors.js'
+import type { Gateway } from './gateway.js'
 import type { GatewayRequest } from './requests.js'
 
 /** Tokens and cost of a call, estimated or real. */
@@ -12,6 +13,28 @@ export interface BudgetUsage {
   outputTokens: number
   /** US dollars. */
   costUsd: number
+}
+
+/** Tokens and dollars that are spent or reserved. */
+export interface BudgetAmount extends BudgetUsage {
+  /** Tokens of prompts and answers together. */
+  totalTokens: number
+}
+
+/** How a budget stands for one scope value, as {@link Gateway.budgets} reports it. */
+export interface BudgetStanding {
+  /** Name of the policy. */
+  policy: string
+  /** What it counts by: a user tier, a model, …; `"default"` for calls without one. Absent for scope `global`. */
+  scopeValue?: string
+  /** In the window that runs; zeros where none does. */
+  spent: BudgetAmount
+  /** By calls in flight: their estimates, upper bounds where nobody has needed a count. */
+  reserved: BudgetAmount
+  /** The policy's limits, as configured. */
+  limits: BudgetLimits
+  /** ISO 8601, UTC. Absent where no window runs, and for the window `request`. */
+  windowEndsAt?: string
 }
 
 /** The result of {@link BudgetTracker.check}. */

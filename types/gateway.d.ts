@@ -2,6 +2,7 @@
 
 /** The gateway. */
 
+import type { BudgetStanding } from './budgets.js'
 import type { GatewayConfig, PoolGatewayConfig } from './config.js'
 import type { EmbeddingRequest, EmbeddingResponse, ListedModel, ListModelsOptions } from './embeddings.js'
 import type { GatewayError } from './errors.js'
@@ -114,6 +115,13 @@ export class Gateway {
 
   /** The health of each loaded provider, in the order of the configuration. */
   health(): ProviderHealth[]
+
+  /**
+   * What is spent and reserved of each budget that has limits, in the order of the configuration: one item for each scope
+   * value whose window runs or that calls in flight reserve for, and one, of zeros, for a policy of a single value that
+   * counts nothing yet.
+   */
+  budgets(): BudgetStanding[]
 
   /**
    * Explains where a request would go at this moment: rule, candidates, estimates and budgets. Sends nothing and changes

@@ -368,15 +368,52 @@ fn reload_with_another_enforcement_still_counts_active_calls() {
 }
 
 #[test]
-fn reservations_of_removed_policies_are_forgotten() {
+fn policies_that_come_back_within_their_window_keep_what_they_counted() {
     let named = |name: &str| BudgetPolicy { name: name.to_owned(), ..total(100, Enforcement::Hard) };
-    let guard = guard([named("old")]);
-    let held = admit(&guard, 10, Some(10));
+    let time = ManualTime::new();
+    let guard = Arc::new(BudgetGuard::with_clock(vec![named("old")], time.clock()));
+    guard.record(&ANY, usage(90, 0, 0.0));
+    let held = admit(&guard, 1, Some(1));
     guard.replace_policies(vec![named("new")]);
+    // A call in flight settles against the policy that it began under.
     assert_eq!(held.settle(usage(10, 10, 0.0)), [""; 0]);
+    guard.replace_policies(Vec::new());
     guard.replace_policies(vec![named("old"), named("new")]);
-    assert_eq!(guard.spent(), [("old".to_owned(), usage(0, 0, 0.0)), ("new".to_owned(), usage(0, 0, 0.0))]);
+    assert_eq!(
+        guard.spent(),
+        [("old".to_owned(), usage(100, 10, 0.0)), ("new".to_owned(), usage(0, 0, 0.0))]
+    );
     assert!(guard.reserved().iter().all(|(_, sum)| *sum == BudgetUsage::default()));
+    assert_eq!(guard.admit(&ANY, FakeCall::new(1, Some(1))).unwrap_err().policy, "old");
+
+    guard.replace_policies(Vec::new());
+    time.advance(BudgetWindow::Day.duration().unwrap());
+    guard.replace_policies(vec![named("old")]);
+    assert_eq!(guard.spent(), [("old".to_owned(), usage(0, 0, 0.0))], "its window is over");
+}
+
+#[test]
+fn standings_tell_what_is_spent_and_reserved_by_scope_value() {
+    let by_tier = BudgetPolicy {
+        scope: BudgetScope { kind: ScopeKind::User, key: None },
+        name: "tier".into(),
+        ..total(100, Enforcement::Strict)
+    };
+    let request = BudgetPolicy { window: BudgetWindow::Request, ..total(50, Enforcement::Hard) };
+    let guard = guard([by_tier, request]);
+    let of = |tier| Scope { user_tier: Some(tier), ..Scope::default() };
+    guard.record(&of("pro"), usage(5, 6, 0.25));
+    let held = guard.admit(&of("free"), FakeCall::new(10, Some(20))).unwrap();
+    let [free, pro, alone] = guard.standings().try_into().unwrap();
+    assert_eq!((&*free.policy, free.scope_value.as_deref()), ("tier", Some("free")));
+    assert_eq!((free.spent.total_tokens, free.reserved.output_tokens), (0, 20));
+    assert_eq!(pro.scope_value.as_deref(), Some("pro"));
+    assert_eq!((pro.spent.input_tokens, pro.spent.output_tokens, pro.spent.total_tokens), (5, 6, 11));
+    assert_eq!((pro.spent.cost_usd, pro.limits.max_total_tokens), (0.25, Some(100)));
+    assert!(pro.window_ends_at.is_some_and(|ends| ends.ends_with('Z')));
+    assert_eq!((alone.scope_value, alone.window_ends_at), (None, None));
+    assert_eq!((alone.spent, alone.limits.max_total_tokens), (Default::default(), Some(50)));
+    drop(held);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::decision::{Decision, GuardCheck, decide};
 use super::ledger::{Account, Ledger};
 use super::limits::Subject;
 use super::policy::Scope;
+use super::standing::{BudgetStanding, standings};
 use super::window::{Buckets, Clock};
 use gateway_model::config::BudgetPolicy;
 
@@ -30,7 +31,7 @@ impl BudgetGuard {
     }
 
     /// Replaces the policies. Those that stay, by name, scope and window, keep their counts and what calls in flight
-    /// reserve.
+    /// reserve; so do those that come back before their windows are over.
     pub fn replace_policies(&self, policies: Vec<BudgetPolicy>) {
         let now = self.clock.now();
         self.ledger().replace_policies(policies, now);
@@ -75,6 +76,14 @@ impl BudgetGuard {
     pub fn spent(&self) -> Vec<(String, BudgetUsage)> {
         let now = self.clock.now();
         self.sums(|buckets| buckets.spent(now))
+    }
+
+    /// What is spent and reserved, for each policy that has limits and each scope value in use, in the order of the
+    /// configuration.
+    pub fn standings(&self) -> Vec<BudgetStanding> {
+        let now = self.clock.now();
+        let ledger = self.ledger();
+        ledger.accounts().iter().flat_map(|account| standings(account, now)).collect()
     }
 
     fn sums(&self, sum: impl Fn(&Buckets<Arc<str>>) -> Amount) -> Vec<(String, BudgetUsage)> {

@@ -16,6 +16,9 @@ use super::policy::{Policy, Scope};
 use super::window::Buckets;
 use gateway_model::config::BudgetPolicy;
 
+/// Configurations may name policies anew at each reload: the counts of no more than so many are kept of those that are gone.
+const MAX_DEPARTED: usize = 1_000;
+
 /// A policy and what was counted for it.
 pub(super) struct Account {
     /// Never used again for another account.
@@ -51,6 +54,8 @@ pub(super) struct Uncounted {
 pub(super) struct Ledger {
     /// In the order of the configuration.
     accounts: Vec<Account>,
+    /// Of policies that were taken away: their counts hold for the rest of their windows, should they come back.
+    departed: Vec<Account>,
     last_account: u64,
     active_calls: HashMap<u64, ActiveCall>,
     last_call: u64,
@@ -61,9 +66,11 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Replaces the policies; those without limits are left out. Policies that stay, by name, scope and window, keep their
-    /// accounts. The other accounts are gone: calls in flight that reserve in them have nothing to return.
+    /// accounts, and so do those that come back within a window. Of the other accounts those that have nothing to keep are
+    /// gone.
     pub fn replace_policies(&mut self, policies: Vec<BudgetPolicy>, now: Instant) {
         let mut before = std::mem::take(&mut self.accounts);
+        before.append(&mut self.departed);
         for policy in policies.into_iter().map(Policy::from).filter(|policy| !policy.limits.is_empty()) {
             let kept = before.iter().position(|account| policy.counts_like(&account.policy));
             let (id, buckets) = match kept.map(|index| before.remove(index)) {
@@ -75,6 +82,14 @@ impl Ledger {
             };
             self.accounts.push(Account { id, policy, buckets });
         }
+        before.retain(|account| account.buckets.in_use(now).next().is_some());
+        before.truncate(MAX_DEPARTED);
+        self.departed = before;
+    }
+
+    /// The account `id`, of a policy that holds or was taken away.
+    fn account_mut(&mut self, id: u64) -> Option<&mut Account> {
+        find_account(&mut self.accounts, &mut self.departed, id)
     }
 
     pub fn accounts(&self) -> &[Account] {
@@ -143,12 +158,11 @@ impl Ledger {
 
     /// Replaces the bounds of a call by its count, unless it has ended or was counted meanwhile.
     pub fn set_counted(&mut self, id: u64, amount: ReservationAmount) {
-        let Self { accounts, active_calls, .. } = self;
+        let Self { accounts, departed, active_calls, .. } = self;
         let Some(active) = active_calls.get_mut(&id).filter(|active| !active.amount.counted) else { return };
         for reserved in &active.reserved {
-            let bucket =
-                buckets_of(accounts, reserved.account).and_then(|buckets| buckets.get_mut(&*reserved.key));
-            if let Some(bucket) = bucket {
+            let account = find_account(accounts, departed, reserved.account);
+            if let Some(bucket) = account.and_then(|account| account.buckets.get_mut(&*reserved.key)) {
                 bucket.release(active.amount.under(reserved.terms), false);
                 bucket.reserve(amount.under(reserved.terms), true);
             }
@@ -167,8 +181,7 @@ impl Ledger {
         let mut warnings = Vec::new();
         let Some(active) = self.active_calls.remove(&id) else { return (None, warnings) };
         for reserved in &active.reserved {
-            let account = self.accounts.iter_mut().find(|account| account.id == reserved.account);
-            let Some(Account { policy, buckets, .. }) = account else { continue };
+            let Some(Account { policy, buckets, .. }) = self.account_mut(reserved.account) else { continue };
             if let Some(bucket) = buckets.get_mut(&*reserved.key) {
                 bucket.release(active.amount.under(reserved.terms), active.amount.counted);
             }
@@ -189,6 +202,10 @@ impl Ledger {
     }
 }
 
-fn buckets_of(accounts: &mut [Account], id: u64) -> Option<&mut Buckets<Arc<str>>> {
-    accounts.iter_mut().find(|account| account.id == id).map(|account| &mut account.buckets)
+fn find_account<'a>(
+    accounts: &'a mut [Account],
+    departed: &'a mut [Account],
+    id: u64,
+) -> Option<&'a mut Account> {
+    accounts.iter_mut().chain(departed).find(|account| account.id == id)
 }

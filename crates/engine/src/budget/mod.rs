@@ -4,7 +4,7 @@
 //! [`BudgetGuard::admit`]: a call reserves what it may use while it is in flight, and the [`Reservation`] is settled with
 //! what it really used or, if dropped, returned.
 //!
-//! Each file uses only those further down: `admission`, `reservation`, `guard` (the lock), `decision`, `ledger` (the state),
+//! Each file uses only those further down: `admission`, `reservation`, `guard` (the lock), `decision`, `standing`, `ledger` (the state),
 //! then `policy`, `call`, `output_estimate`, `window`, `limits` and `amount`. There is one lock, around the ledger; nothing
 //! is called under it that is not ours, and no other lock is taken.
 
@@ -18,6 +18,7 @@ mod limits;
 mod output_estimate;
 mod policy;
 mod reservation;
+mod standing;
 mod tracker;
 mod window;
 
@@ -34,4 +35,5 @@ pub use decision::{GuardCheck, Refusal};
 pub use guard::BudgetGuard;
 pub use policy::Scope;
 pub use reservation::Reservation;
+pub use standing::{BudgetStanding, StandingAmount};
 pub use tracker::{BudgetCheck, BudgetTracker};

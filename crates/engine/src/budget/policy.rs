@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::call::Terms;
 use super::limits::{Limits, Subject};
-use gateway_model::config::{BudgetPolicy, Enforcement, ScopeKind, UnknownPrice};
+use gateway_model::config::{BudgetLimits, BudgetPolicy, Enforcement, ScopeKind, UnknownPrice};
 
 /// The output bound of a call under `strict` enforcement where neither request nor policy sets one.
 const DEFAULT_OUTPUT_CAP: u64 = 4096;
@@ -36,6 +36,8 @@ pub(super) struct Policy {
     scope: ScopeKind,
     only: Option<String>,
     pub limits: Limits,
+    /// The limits as they were written.
+    pub configured: BudgetLimits,
     pub subject: Subject,
     pub enforcement: Enforcement,
     unknown_price: Option<UnknownPrice>,
@@ -51,6 +53,7 @@ impl From<BudgetPolicy> for Policy {
         let output_cap = policy.max_output_tokens_per_call.filter(|&cap| cap > 0);
         Self {
             limits: Limits::from(&policy.limits),
+            configured: policy.limits,
             name: policy.name,
             scope: policy.scope.kind,
             only: policy.scope.key.filter(|key| !key.is_empty()),
@@ -79,6 +82,16 @@ impl Policy {
             return None;
         }
         Some(value.unwrap_or("default"))
+    }
+
+    /// Whether it has a count for each value of a scope.
+    pub fn is_scoped(&self) -> bool {
+        self.scope != ScopeKind::Global
+    }
+
+    /// The only scope value that it counts; `None`: there may be several.
+    pub fn only_value(&self) -> Option<&str> {
+        if self.is_scoped() { self.only.as_deref() } else { Some("global") }
     }
 
     pub fn terms(&self) -> Terms {

@@ -115,6 +115,18 @@ impl<K: Hash + Eq> Buckets<K> {
         })
     }
 
+    /// Those whose window runs, or in which calls in flight reserve.
+    pub fn in_use(&self, now: Instant) -> impl Iterator<Item = (&K, &Bucket)> {
+        let is_used = move |bucket: &Bucket| bucket.active_calls > 0 || !bucket.expired(self.duration, now);
+        self.by_key.iter().filter(move |(_, bucket)| is_used(bucket))
+    }
+
+    /// When the window of `bucket` ends; `None`: it is over.
+    pub fn ends(&self, bucket: &Bucket, now: Instant) -> Option<Instant> {
+        let ends = bucket.started + self.duration;
+        (now < ends).then_some(ends)
+    }
+
     pub fn spent(&self, now: Instant) -> Amount {
         let live = self.by_key.values().filter(|bucket| !bucket.expired(self.duration, now));
         live.fold(Amount::default(), |sum, bucket| sum + bucket.spent)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::values::{null_as_default, number, whole_number};
@@ -113,20 +113,20 @@ impl BudgetWindow {
 }
 
 /// 0 and absent mean no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetLimits {
-    #[serde(default, deserialize_with = "whole_number")]
+    #[serde(default, deserialize_with = "whole_number", skip_serializing_if = "Option::is_none")]
     pub max_input_tokens: Option<u64>,
-    #[serde(default, deserialize_with = "whole_number")]
+    #[serde(default, deserialize_with = "whole_number", skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
-    #[serde(default, deserialize_with = "whole_number")]
+    #[serde(default, deserialize_with = "whole_number", skip_serializing_if = "Option::is_none")]
     pub max_total_tokens: Option<u64>,
     /// US dollars.
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
     /// Fraction of a limit (0 to 1) from which the policy warns.
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub warn_at: Option<f64>,
 }
 
