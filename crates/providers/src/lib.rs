@@ -9,6 +9,7 @@ mod catalogue;
 mod cloudflare;
 mod embeddings;
 mod family;
+mod fit;
 mod gemini;
 mod http;
 mod json_answer;

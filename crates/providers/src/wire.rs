@@ -7,6 +7,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::embeddings::EmbeddingFormat;
+use super::fit::Receiver;
 use super::lenient::describe_unreadable;
 use super::settings::CallSettings;
 use gateway_model::ProviderCall;
@@ -58,6 +59,11 @@ pub trait Wire: Send + Sync + 'static {
     /// Whether the format has words for a feature; a request that needs others is refused before it is sent.
     fn supports(&self, feature: Feature) -> bool {
         feature != Feature::OpenAiParts
+    }
+
+    /// What the service takes; calls are fitted to it before [`body`](Self::body) sees them.
+    fn receiver(&self, _call: &ProviderCall) -> Receiver {
+        Receiver::LENIENT
     }
 
     /// Writes the body of the chat call that the settings are of. Settings that it does not read become warnings.

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 
 use super::build::{Builder, Connection, FamilyDefaults, KeyHeader};
 use super::family::{EntryRule, Family};
+use super::fit::{IdRule, Receiver};
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire};
 use gateway_model::ProviderCall;
@@ -49,6 +50,10 @@ impl Wire for AnthropicWire {
 
     fn supports(&self, feature: Feature) -> bool {
         !matches!(feature, Feature::Audio | Feature::Embeddings | Feature::OpenAiParts)
+    }
+
+    fn receiver(&self, _: &ProviderCall) -> Receiver {
+        Receiver { ids: IdRule::Plain(64) }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {

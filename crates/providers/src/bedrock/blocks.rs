@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use gateway_model::error::GatewayError;
 use gateway_model::{Content, Message, Part, Role};
 
-/// Characters of a document's name, and of a call's id.
+/// Characters of a document's name.
 const MAX_NAME: usize = 200;
-const MAX_ID: usize = 64;
 
 pub struct Writer<'a> {
     /// For errors.
@@ -70,7 +69,7 @@ impl Writer<'_> {
         for call in &message.tool_calls {
             let input = call.parsed_arguments().unwrap_or_default();
             into.push(json!({
-                "toolUse": { "toolUseId": call_id(&call.id), "name": call.name, "input": input },
+                "toolUse": { "toolUseId": call.id, "name": call.name, "input": input },
             }));
         }
         if message.cache_control {
@@ -92,7 +91,7 @@ impl Writer<'_> {
             }
             content => vec![json!({ "text": content.text() })],
         };
-        let id = call_id(message.tool_call_id.as_deref().unwrap_or_default());
+        let id = message.tool_call_id.as_deref().unwrap_or_default();
         into.push(json!({ "toolResult": { "toolUseId": id, "content": content } }));
         // A mark has no place inside a result.
         if marked {
@@ -188,12 +187,6 @@ fn document_format(mime_type: &str) -> Option<&'static str> {
     })
 }
 
-/// A call's id as Bedrock takes it: letters, digits, `_` and `-`. Ids of other vendors may hold more.
-fn call_id(id: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    id.chars().take(MAX_ID).map(plain).collect()
-}
-
 /// The names of a request's documents: of letters, digits, single spaces, `-`, `()` and `[]`, and no two alike.
 #[derive(Default)]
 pub struct Documents(HashSet<String>);
@@ -249,12 +242,5 @@ mod tests {
         let long = "x".repeat(300);
         assert_eq!(documents.name(&long), "x".repeat(200));
         assert_eq!(documents.name(&long), format!("{} (2)", "x".repeat(196)));
-    }
-
-    #[test]
-    fn ids_of_calls_are_plain() {
-        assert_eq!(call_id("tooluse_kZJMlvQmRJ6eAyJE5GIl7Q"), "tooluse_kZJMlvQmRJ6eAyJE5GIl7Q");
-        assert_eq!(call_id("functions.weather:0"), "functions_weather_0");
-        assert_eq!(call_id(&"é".repeat(80)), "_".repeat(64));
     }
 }

@@ -13,6 +13,7 @@ mod stream;
 use super::build::{FamilyDefaults, KeyHeader};
 use super::embeddings::EmbeddingFormat;
 use super::family::{Family, KeyVariable};
+use super::fit::{IdRule, Receiver};
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, Sign, StreamDecoder, Wire, path_segment};
 use crate::read_error::ReadError;
@@ -59,6 +60,10 @@ impl Wire for BedrockWire {
 
     fn supports(&self, feature: Feature) -> bool {
         !matches!(feature, Feature::Audio | Feature::OpenAiParts)
+    }
+
+    fn receiver(&self, _: &ProviderCall) -> Receiver {
+        Receiver { ids: IdRule::Plain(64) }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, _: Mode) -> Result<Vec<u8>, GatewayError> {

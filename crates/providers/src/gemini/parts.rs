@@ -145,7 +145,8 @@ fn call(call: &ToolCall) -> Value {
 
 /// A call's id, unless it was made up for a call that came without one: those are numbered anew in each answer.
 fn identified(id: &str) -> Map<String, Value> {
-    let is_number = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit());
+    // Where a number stood for several calls, another follows.
+    let is_number = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
     let made_up = id.is_empty() || id.strip_prefix("call_").is_some_and(is_number);
     if made_up { Map::new() } else { Map::from_iter([("id".to_owned(), json!(id))]) }
 }

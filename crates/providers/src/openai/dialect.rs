@@ -1,5 +1,6 @@
 //! How compatible services depart from OpenAI.
 
+use crate::fit::IdRule;
 use gateway_model::{Feature, ResponseFormat};
 
 /// One service's way of speaking. [`Dialect::OPENAI`] is the standard that rows of the catalogue depart from.
@@ -28,6 +29,8 @@ pub struct Dialect {
     pub reasoning_apart: bool,
     /// The field in which a turn's blocks of reasoning come back; empty: there is none.
     pub reasoning_details: &'static str,
+    /// The ids of tool calls that it takes.
+    pub ids: IdRule,
     /// What the service cannot do.
     pub refuses: &'static [Feature],
     /// Texts that one request for embeddings may hold; 0: the service has none.
@@ -101,14 +104,20 @@ impl Dialect {
         reasoning_effort: true,
         reasoning_apart: false,
         reasoning_details: "",
+        ids: IdRule::AtMost(40),
         refuses: &[],
         embedding_inputs: 2048,
         models_path: "/models",
     };
 
     /// A service that follows the standard in all but OpenAI's latest words.
-    pub const COMPATIBLE: Self =
-        Self { max_tokens: MaxTokens::Classic, developer_role: false, embedding_inputs: 0, ..Self::OPENAI };
+    pub const COMPATIBLE: Self = Self {
+        max_tokens: MaxTokens::Classic,
+        developer_role: false,
+        ids: IdRule::Any,
+        embedding_inputs: 0,
+        ..Self::OPENAI
+    };
 
     /// "OpenAI Compatibility": two fields are errors there.
     pub const CEREBRAS: Self =
@@ -136,6 +145,7 @@ impl Dialect {
         seed: "random_seed",
         required_choice: "any",
         user: "",
+        ids: IdRule::Nine,
         ..Self::COMPATIBLE
     };
     /// "Tool Use": no `required`.

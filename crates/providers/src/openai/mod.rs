@@ -13,6 +13,7 @@ use crate::read_error::ReadError;
 use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
+use super::fit::Receiver;
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, path_segment};
 use gateway_model::ProviderCall;
@@ -68,6 +69,10 @@ impl Wire for OpenAiWire {
 
     fn supports(&self, feature: Feature) -> bool {
         !self.dialect.refuses.contains(&feature)
+    }
+
+    fn receiver(&self, _: &ProviderCall) -> Receiver {
+        Receiver { ids: self.dialect.ids }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {

@@ -11,6 +11,7 @@ use crate::read_error::ReadError;
 use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
+use super::fit::{IdRule, Receiver};
 use super::openai::OpenAiWire;
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire};
@@ -36,6 +37,10 @@ impl Wire for ResponsesWire {
 
     fn supports(&self, feature: Feature) -> bool {
         feature != Feature::Audio && self.chat.supports(feature)
+    }
+
+    fn receiver(&self, _: &ProviderCall) -> Receiver {
+        Receiver { ids: IdRule::AtMost(64) }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {
