@@ -52,10 +52,17 @@ describe('a field of an odd type loses itself alone', () => {
   })
 
   test('counts that are text are read; a truth value, a negative and a monstrous one are not believed', async () => {
-    const counted = async (prompt_tokens) =>
-      (await whole({ ...openai.answer('x').body, usage: { prompt_tokens, completion_tokens: 3 } })).inputTokens
-    expect(await counted('12')).toBe(12)
-    for (const odd of [true, [1], -5, 1e12]) expect(await counted(odd)).toBe(0)
+    const counted = (prompt_tokens) =>
+      whole({ ...openai.answer('x').body, usage: { prompt_tokens, completion_tokens: 3 } })
+    const read = await counted('12')
+    expect(read).toMatchObject({ inputTokens: 12, outputTokens: 3 })
+    expect(read.usageSource).toBeUndefined()
+    for (const odd of [true, [1], -5, 1e12, undefined]) {
+      const estimated = await counted(odd)
+      expect(estimated).toMatchObject({ outputTokens: 3, usageSource: 'estimated' })
+      expect(estimated.inputTokens).toBeGreaterThan(5)
+      expect(estimated.inputTokens).toBeLessThan(50)
+    }
   })
 })
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use gateway_model::error::{ErrorKind, Failure, ForeignError, GatewayError, UpstreamReport};
 use gateway_model::{
-    Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, Warning, json,
+    Answer, FinishReason, Side, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, Warning, json,
 };
 
 /// What the JS layer says of an error that was thrown; the error itself stays there.
@@ -125,20 +125,31 @@ pub fn count(number: f64) -> u64 {
     number.max(0.0) as u64
 }
 
+/// The largest whole number that JavaScript counts to exactly.
+const MAX_COUNT: f64 = 9_007_199_254_740_991.0;
+
+/// A count that can be one.
+fn believed(number: Option<f64>) -> Option<u64> {
+    number.filter(|number| (0.0..=MAX_COUNT).contains(number)).map(count)
+}
+
 impl FullResponse {
     /// `None`: the provider gave no counts.
     pub fn usage(&self) -> Option<TokenUsage> {
-        let known = self.input_tokens.is_some() || self.output_tokens.is_some();
-        let usage = TokenUsage {
+        let (input, output) = (believed(self.input_tokens), believed(self.output_tokens));
+        let unreported = match (input, output) {
+            (None, None) => return None,
+            (None, Some(_)) => Some(Side::Input),
+            (Some(_), None) => Some(Side::Output),
+            (Some(_), Some(_)) => None,
+        };
+        Some(TokenUsage {
+            unreported,
             cache_read: self.cache_read_tokens.map(count),
             cache_write: self.cache_write_tokens.map(count),
             reasoning: self.reasoning_tokens.map(count),
-            ..TokenUsage::new(
-                count(self.input_tokens.unwrap_or(0.0)),
-                count(self.output_tokens.unwrap_or(0.0)),
-            )
-        };
-        known.then_some(usage)
+            ..TokenUsage::new(input.unwrap_or_default(), output.unwrap_or_default())
+        })
     }
 
     /// What the provider says that it left out or changed; `provider` is its name.

@@ -389,6 +389,17 @@ impl Failure {
         }
     }
 
+    /// The failure of an answer of which `usage` had been told; what the failure itself tells is newer.
+    #[must_use]
+    pub fn with_usage_so_far(self, usage: Option<TokenUsage>) -> Self {
+        match self {
+            Self::Gateway(error) if error.usage.is_none() && usage.is_some() => {
+                Self::Gateway(Box::new(error.with_usage(usage)))
+            }
+            failure => failure,
+        }
+    }
+
     /// The failure of a part, after others that used `input_tokens` together.
     #[must_use]
     pub fn after_usage(self, input_tokens: Option<u64>) -> Self {

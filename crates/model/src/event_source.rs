@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::deadline::within;
 use crate::error::Failure;
-use crate::{StreamEvent, Warning};
+use crate::{StreamEvent, TokenUsage, UsageSource, Warning};
 
 /// Events of one answer. Dropping it closes the upstream's connection.
 pub trait EventSource: Send {
@@ -43,25 +43,47 @@ impl OpenedStream {
 /// # Errors
 /// The stream failed, or took too long, before any content.
 pub async fn await_first_content(provider: &str, opened: OpenedStream) -> Result<CommittedStream, Failure> {
-    let OpenedStream { source, first_content_by } = opened;
-    within(provider, first_content_by, read_to_first_content(source)).await
+    let OpenedStream { mut source, first_content_by } = opened;
+    let mut events = Vec::new();
+    loop {
+        let before = events.len();
+        let read = within(provider, first_content_by, source.next(&mut events)).await;
+        let has_content = drop_repetitions(&mut events, before);
+        let then = match read {
+            Ok(true) if !has_content => continue,
+            Ok(true) => Then::Read(source),
+            Ok(false) => Then::End,
+            // Content came in the same read as the failure: the reader gets the content first.
+            Err(failure) if has_content => Then::Fail(failure),
+            Err(failure) => return Err(failure.with_usage_so_far(last_usage(&events))),
+        };
+        return Ok(CommittedStream { events, then });
+    }
 }
 
-async fn read_to_first_content(mut source: Box<dyn EventSource>) -> Result<CommittedStream, Failure> {
-    let mut events = Vec::new();
-    let mut more = true;
-    while more && !events.iter().any(StreamEvent::is_content) {
-        more = match source.next(&mut events).await {
-            Ok(more) => more,
-            // Content came in the same read as the failure: the reader gets the content first.
-            Err(failure) if events.iter().any(StreamEvent::is_content) => {
-                return Ok(CommittedStream { events, then: Then::Fail(failure) });
-            }
-            Err(failure) => return Err(failure),
-        };
+/// How far back an event without content may repeat another.
+const REPETITION: usize = 4;
+
+/// Of the events from `from` on, drops those before the first content that say nothing new: an upstream may keep a stream open
+/// with millions of them. Whether there is content.
+fn drop_repetitions(events: &mut Vec<StreamEvent>, from: usize) -> bool {
+    let mut has_content = false;
+    for event in events.split_off(from) {
+        has_content |= event.is_content();
+        let recent = &events[events.len().saturating_sub(REPETITION)..];
+        if has_content || !recent.contains(&event) {
+            events.push(event);
+        }
     }
-    let then = if more { Then::Read(source) } else { Then::End };
-    Ok(CommittedStream { events, then })
+    has_content
+}
+
+/// What the provider had counted before it failed: no final count.
+fn last_usage(events: &[StreamEvent]) -> Option<TokenUsage> {
+    events.iter().rev().find_map(|event| match event {
+        StreamEvent::Usage(usage) => Some(TokenUsage { source: UsageSource::Estimated, ..*usage }),
+        _ => None,
+    })
 }
 
 /// A stream whose first content has arrived: only [`await_first_content`] makes one.
@@ -183,6 +205,28 @@ mod tests {
         let (events, end) =
             collect(commit(Script(vec![Ok(vec![StreamEvent::text("")])])).await.unwrap()).await;
         assert_eq!((events.len(), end.is_ok()), (1, true));
+    }
+
+    #[tokio::test]
+    async fn events_without_content_take_no_memory() {
+        let usage = |output| StreamEvent::Usage(TokenUsage::new(9, output));
+        let heartbeat = || Ok(vec![StreamEvent::text(""), usage(0), StreamEvent::text("")]);
+        let mut script: Vec<_> = (0..1000).map(|_| heartbeat()).collect();
+        script.push(Ok(vec![usage(1), StreamEvent::text("a")]));
+        let (events, end) = collect(commit(Script(script)).await.unwrap()).await;
+        assert_eq!(events, [StreamEvent::text(""), usage(0), usage(1), StreamEvent::text("a")]);
+        assert!(end.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_failure_before_content_tells_what_was_counted() {
+        let usage = TokenUsage::new(9, 0);
+        let script = Script(vec![
+            Ok(vec![StreamEvent::Usage(usage)]),
+            Err(GatewayError::provider_network("p", "lost")),
+        ]);
+        let told = TokenUsage { source: UsageSource::Estimated, ..usage };
+        assert_eq!(commit(script).await.err().unwrap().usage(), Some(told));
     }
 
     struct Silent;

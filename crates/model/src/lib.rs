@@ -32,4 +32,4 @@ pub use provider::{Provider, ProviderCall, UniversalCall};
 pub use request::{CacheWish, ChatRequest, EmbedRequest, Feature, OptionBounds, Setting};
 pub use retry::RetryPolicy;
 pub use tools::{ResponseFormat, Tool, ToolCall, ToolCallAssembly, ToolCallDelta, ToolChoice};
-pub use usage::{CallLabels, LoggedCall, TokenUsage, UsageLog, UsageSource};
+pub use usage::{CallLabels, LoggedCall, Side, TokenUsage, UsageLog, UsageSource};

@@ -116,8 +116,7 @@ impl Outcome {
             Billing::Own => (self.usage, self.cost, self.answer.total_tokens, self.attempts.clone()),
             Billing::Cached | Billing::Deduplicated => Default::default(),
         };
-        let TokenUsage { input, output, cache_read, cache_write, cache_write_1h: _, reasoning, source } =
-            usage;
+        let TokenUsage { input, output, cache_read, cache_write, reasoning, source, .. } = usage;
         CallFigures {
             request_id,
             provider: self.provider.clone(),

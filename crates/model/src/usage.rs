@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::money::Usd;
 use super::outcome::CallFigures;
 
 /// Where token counts come from.
@@ -30,12 +31,51 @@ pub struct TokenUsage {
     /// Of the tokens written, those that the cache keeps for an hour, which cost more.
     pub cache_write_1h: Option<u64>,
     pub reasoning: Option<u64>,
+    /// What the provider says that it charged.
+    pub cost: Option<Usd>,
     pub source: UsageSource,
+    /// What the provider did not report: 0 here, until the gateway has counted it.
+    pub unreported: Option<Side>,
+}
+
+/// A call's prompt or its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Input,
+    Output,
 }
 
 impl TokenUsage {
     pub fn new(input: u64, output: u64) -> Self {
         Self { input, output, ..Self::default() }
+    }
+
+    /// The same, with what was not reported as the gateway has `counted` it.
+    #[must_use]
+    pub fn completed(self, counted: Self) -> Self {
+        let cached = self.cache_read.unwrap_or(0).saturating_add(self.cache_write.unwrap_or(0));
+        let (input, output) = match self.unreported {
+            None => return self,
+            Some(Side::Input) => (counted.input.max(cached), self.output),
+            Some(Side::Output) => (self.input, counted.output.max(self.reasoning.unwrap_or(0))),
+        };
+        Self { input, output, source: UsageSource::Estimated, unreported: None, ..self }
+    }
+
+    /// The same, where `total` is what the provider says that it comes to: what the counts leave out is output.
+    #[must_use]
+    pub fn with_total(self, total: Option<u64>) -> Self {
+        let rest = total.and_then(|total| total.checked_sub(self.total())).unwrap_or(0);
+        match self.unreported {
+            None => Self { output: self.output.saturating_add(rest), ..self },
+            Some(Side::Output) if total.is_some() => {
+                Self { output: self.output.saturating_add(rest), unreported: None, ..self }
+            }
+            Some(Side::Input) if total.is_some() => {
+                Self { input: self.input.saturating_add(rest), unreported: None, ..self }
+            }
+            Some(_) => self,
+        }
     }
 
     pub fn total(&self) -> u64 {

@@ -69,6 +69,9 @@ pub fn cost(family: &str, model: &str, usage: &TokenUsage) -> Usd {
 
 /// [`cost`], `None` for an unknown model. Models of local servers are known: they cost nothing.
 pub fn known_cost(family: &str, model: &str, usage: &TokenUsage) -> Option<Usd> {
+    if usage.cost.is_some() {
+        return usage.cost;
+    }
     let cached = usage.cache_read.unwrap_or(0) > 0 || usage.cache_write.unwrap_or(0) > 0;
     cache::with_rates(family, model, cached, |rates| rates.cost(usage))
         .or_else(|| catalogue::is_local(family).then_some(Usd::ZERO))

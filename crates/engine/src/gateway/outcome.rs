@@ -46,9 +46,11 @@ pub(super) async fn priced(routed: Routed<Answer>, options: &CallOptions) -> Out
 }
 
 async fn usage_of(answer: &Answer, asked_model: &str, request: &Arc<ChatRequest>) -> TokenUsage {
+    let counted = || estimated_usage(asked_model, request, &answer.output_text());
     match answer.usage {
-        Some(usage) => usage,
-        None => estimated_usage(asked_model, request, &answer.output_text()).await,
+        Some(usage) if usage.unreported.is_none() => usage,
+        Some(usage) => usage.completed(counted().await),
+        None => counted().await,
     }
 }
 

@@ -167,7 +167,8 @@ impl GatewayStream {
         }
         let error_code = self.broken.as_ref().map(|failure| failure.log_code().to_owned());
         let usage = match (self.reported(), &error_code) {
-            (Some(reported), None) => reported,
+            (Some(reported), None) if reported.unreported.is_none() => reported,
+            (Some(reported), None) => reported.completed(self.counted().await),
             // What it used was counted when it was cached.
             (None, None) if self.call.billing == Billing::Cached => self.outcome.usage,
             (None, None) => self.counted().await,
@@ -265,7 +266,7 @@ fn with_reported(reported: Option<TokenUsage>, counted: TokenUsage) -> TokenUsag
         Some(reported) => TokenUsage {
             output: reported.output.max(counted.output),
             source: UsageSource::Estimated,
-            ..reported
+            ..reported.completed(counted)
         },
         None => counted,
     }

@@ -20,6 +20,9 @@ pub struct Charges(Mutex<Vec<Charge>>);
 
 impl Charges {
     pub(super) fn push(&self, charge: Charge) {
+        // Nobody has the rejected answer to count what was not reported of it.
+        let usage = charge.usage.completed(TokenUsage::default());
+        let charge = Charge { usage, ..charge };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(charge);
     }
 

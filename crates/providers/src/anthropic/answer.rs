@@ -2,7 +2,7 @@
 
 use crate::read_error::ReadError;
 use gateway_model::error::UpstreamReport;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::lenient::{TokenCount, describe_unreadable, is_reported, nonzero, usage_of};
@@ -58,6 +58,34 @@ pub struct WireUsage {
     cache_creation_input_tokens: Option<TokenCount>,
     cache_creation: Option<CacheCreation>,
     output_tokens_details: Option<OutputDetails>,
+    /// Where the model ran more than once (compaction, tools of the vendor's own): what each run used. The counts beside it
+    /// are those of the answer alone.
+    #[serde(default, deserialize_with = "sum_of_runs")]
+    iterations: Option<Runs>,
+}
+
+/// What all runs of a model used.
+#[derive(Clone, Copy)]
+struct Runs {
+    input: Option<TokenCount>,
+    output: Option<TokenCount>,
+    cache_read: Option<TokenCount>,
+    cache_write: Option<TokenCount>,
+}
+
+fn sum_of_runs<'de, D: Deserializer<'de>>(runs: D) -> Result<Option<Runs>, D::Error> {
+    let runs = Value::deserialize(runs)?;
+    let sum = |field: &str| {
+        let runs = runs.as_array().into_iter().flatten();
+        TokenCount::sum(runs.map(|run| TokenCount::deserialize(&run[field]).ok()))
+    };
+    let input = sum("input_tokens");
+    Ok(input.is_some().then(|| Runs {
+        input,
+        output: sum("output_tokens"),
+        cache_read: sum("cache_read_input_tokens"),
+        cache_write: sum("cache_creation_input_tokens"),
+    }))
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -73,9 +101,14 @@ struct OutputDetails {
 impl WireUsage {
     /// Anthropic's `input_tokens` leaves cached tokens out; ours has them in.
     pub fn counts(self) -> Option<TokenUsage> {
-        let usage = usage_of(self.input_tokens, self.output_tokens)?;
-        let (read, write) =
-            (nonzero(self.cache_read_input_tokens), nonzero(self.cache_creation_input_tokens));
+        let Runs { input, output, cache_read, cache_write } = self.iterations.unwrap_or(Runs {
+            input: self.input_tokens,
+            output: self.output_tokens,
+            cache_read: self.cache_read_input_tokens,
+            cache_write: self.cache_creation_input_tokens,
+        });
+        let usage = usage_of(input, output, None)?;
+        let (read, write) = (nonzero(cache_read), nonzero(cache_write));
         Some(TokenUsage {
             input: usage.input + read.unwrap_or(0) + write.unwrap_or(0),
             cache_read: read,
@@ -105,6 +138,7 @@ impl WireUsage {
             ),
             cache_creation: later.cache_creation.or(self.cache_creation),
             output_tokens_details: later.output_tokens_details.or(self.output_tokens_details),
+            iterations: later.iterations.or(self.iterations),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::read_error::ReadError;
 use gateway_model::error::UpstreamReport;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::lenient::{TokenCount, describe_unreadable, nonzero, usage_of};
+use crate::lenient::{TokenCount, count_of, describe_unreadable, nonzero, usage_of};
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 #[derive(Deserialize)]
@@ -34,20 +34,35 @@ pub struct WireUsage {
     output_tokens: Option<TokenCount>,
     cache_read_input_tokens: Option<TokenCount>,
     cache_write_input_tokens: Option<TokenCount>,
+    total_tokens: Option<TokenCount>,
+    /// What was written to the cache, by how long it stays there.
+    #[serde(default, deserialize_with = "written_for_an_hour")]
+    cache_details: Option<TokenCount>,
+}
+
+fn written_for_an_hour<'de, D: Deserializer<'de>>(details: D) -> Result<Option<TokenCount>, D::Error> {
+    let details = Value::deserialize(details)?;
+    let hour = details.as_array().into_iter().flatten().filter(|written| written["ttl"] == "1h");
+    Ok(TokenCount::sum(hour.map(|written| TokenCount::deserialize(&written["inputTokens"]).ok())))
 }
 
 impl WireUsage {
     /// Bedrock's `inputTokens` leaves cached tokens out; ours has them in.
     pub fn counts(self) -> Option<TokenUsage> {
-        let usage = usage_of(self.input_tokens, self.output_tokens)?;
+        let usage = usage_of(self.input_tokens, self.output_tokens, None)?;
         let (read, write) = (nonzero(self.cache_read_input_tokens), nonzero(self.cache_write_input_tokens));
         let cached = read.unwrap_or(0).saturating_add(write.unwrap_or(0));
-        Some(TokenUsage {
-            input: usage.input.saturating_add(cached),
-            cache_read: read,
-            cache_write: write,
-            ..usage
-        })
+        let input = usage.input.saturating_add(cached);
+        Some(
+            TokenUsage {
+                input,
+                cache_read: read,
+                cache_write: write,
+                cache_write_1h: nonzero(self.cache_details),
+                ..usage
+            }
+            .with_total(count_of(self.total_tokens)),
+        )
     }
 }
 

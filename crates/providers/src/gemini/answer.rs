@@ -72,6 +72,7 @@ struct WireUsage {
     cached_content_token_count: Option<TokenCount>,
     candidates_token_count: Option<TokenCount>,
     thoughts_token_count: Option<TokenCount>,
+    total_token_count: Option<TokenCount>,
 }
 
 impl Chunk {
@@ -111,17 +112,12 @@ impl Chunk {
     pub fn usage(&self) -> Option<TokenUsage> {
         let counts = self.usage_metadata?;
         let usage = usage_of(
-            counts.prompt_token_count,
-            counts.candidates_token_count.or(counts.thoughts_token_count.map(|_| TokenCount::default())),
+            TokenCount::sum([counts.prompt_token_count, counts.tool_use_prompt_token_count].into_iter()),
+            TokenCount::sum([counts.candidates_token_count, counts.thoughts_token_count].into_iter()),
+            counts.total_token_count,
         )?;
         let reasoning = nonzero(counts.thoughts_token_count);
-        Some(TokenUsage {
-            input: usage.input + nonzero(counts.tool_use_prompt_token_count).unwrap_or(0),
-            output: usage.output + reasoning.unwrap_or(0),
-            cache_read: nonzero(counts.cached_content_token_count),
-            reasoning,
-            ..usage
-        })
+        Some(TokenUsage { cache_read: nonzero(counts.cached_content_token_count), reasoning, ..usage })
     }
 }
 

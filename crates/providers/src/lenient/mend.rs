@@ -55,6 +55,7 @@ fn mend_usage(owner: &mut Map<String, Value>) {
     if let Some(usage) = owner.get_mut("usage").and_then(Value::as_object_mut) {
         keep(usage, "prompt_tokens_details", Value::is_object);
         keep(usage, "completion_tokens_details", Value::is_object);
+        keep(usage, "cost_details", Value::is_object);
     }
 }
 

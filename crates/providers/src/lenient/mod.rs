@@ -9,8 +9,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
-use gateway_model::TokenUsage;
+use gateway_model::{Side, TokenUsage};
 
 pub(crate) use failure::{describe_unreadable, find_reported_failure, is_reported, unreadable_event};
 pub(crate) use mend::mend_openai;
@@ -117,6 +118,18 @@ impl<'de> Deserialize<'de> for IsFilled {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct TokenCount(Option<u64>);
 
+impl TokenCount {
+    pub fn known(count: u64) -> Self {
+        Self(Some(count))
+    }
+
+    /// The sum of some counts; `None`: none of them can be believed.
+    pub fn sum(counts: impl Iterator<Item = Option<TokenCount>>) -> Option<Self> {
+        let sum = counts.filter_map(count_of).reduce(u64::saturating_add)?;
+        Some(Self(Some(sum)))
+    }
+}
+
 /// More tokens than any call has.
 const MAX_COUNT: f64 = 1e9;
 
@@ -179,9 +192,38 @@ pub(crate) fn nonzero(count: Option<TokenCount>) -> Option<u64> {
     count_of(count).filter(|count| *count > 0)
 }
 
-/// Input and output, once one of them is known.
-pub(crate) fn usage_of(input: Option<TokenCount>, output: Option<TokenCount>) -> Option<TokenUsage> {
+/// Input and output, once one of them is known. Of a `total` that is larger than their sum, the rest is output: some services
+/// leave reasoning out of it.
+pub(crate) fn usage_of(
+    input: Option<TokenCount>,
+    output: Option<TokenCount>,
+    total: Option<TokenCount>,
+) -> Option<TokenUsage> {
     let (input, output) = (count_of(input), count_of(output));
-    (input.is_some() || output.is_some())
-        .then(|| TokenUsage::new(input.unwrap_or_default(), output.unwrap_or_default()))
+    let unreported = match (input, output) {
+        (None, None) => return None,
+        (None, Some(_)) => Some(Side::Input),
+        (Some(_), None) => Some(Side::Output),
+        (Some(_), Some(_)) => None,
+    };
+    let known = TokenUsage::new(input.unwrap_or_default(), output.unwrap_or_default());
+    Some(TokenUsage { unreported, ..known }.with_total(count_of(total)))
+}
+
+/// US dollars as services write them, as a number or as text. What no call costs is not believed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Dollars(pub Option<f64>);
+
+/// More dollars than any call costs.
+const MAX_DOLLARS: f64 = 1e5;
+
+impl<'de> Deserialize<'de> for Dollars {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let dollars = match Value::deserialize(input)? {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        Ok(Self(dollars.filter(|dollars| (0.0..=MAX_DOLLARS).contains(dollars))))
+    }
 }

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::Dialect;
 use crate::lenient::{
-    TextOrParts, TokenCount, describe_unreadable, find_reported_failure, is_reported, mend_openai, nonzero,
-    usage_of,
+    Dollars, TextOrParts, TokenCount, count_of, describe_unreadable, find_reported_failure, is_reported,
+    mend_openai, nonzero, usage_of,
 };
-use gateway_model::{Answer, FinishReason, TokenUsage, ToolCall, ToolCallAssembly, ToolCallDelta, json};
+use gateway_model::{Answer, FinishReason, TokenUsage, ToolCall, ToolCallAssembly, ToolCallDelta, Usd, json};
 
 pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, ReadError> {
     let whole = read_whole(body)?;
@@ -186,6 +186,18 @@ pub struct WireUsage {
     prompt_cache_hit_tokens: Option<TokenCount>,
     /// Moonshot's.
     cached_tokens: Option<TokenCount>,
+    /// The same, of some servers of open models.
+    num_cached_tokens: Option<TokenCount>,
+    total_tokens: Option<TokenCount>,
+    /// OpenRouter's, in dollars: what it charged. Where it asked with the caller's own key, that is its fee alone.
+    cost: Option<Dollars>,
+    cost_details: Option<CostDetails>,
+}
+
+#[derive(Deserialize)]
+struct CostDetails {
+    /// What the caller's own key was charged.
+    upstream_inference_cost: Option<Dollars>,
 }
 
 #[derive(Deserialize)]
@@ -203,19 +215,27 @@ struct CompletionDetails {
 }
 
 impl WireUsage {
+    fn cost(&self) -> Option<Usd> {
+        let charged = self.cost?.0?;
+        let own_key = self.cost_details.as_ref().and_then(|details| details.upstream_inference_cost?.0);
+        Some(Usd::from_dollars(charged + own_key.unwrap_or(0.0)))
+    }
+
     pub fn counts(&self, dialect: &Dialect) -> Option<TokenUsage> {
-        let usage = usage_of(self.prompt_tokens, self.completion_tokens)?;
         let prompt = self.prompt_tokens_details.as_ref();
         let reasoning =
             nonzero(self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens));
         let apart = reasoning.filter(|_| dialect.reasoning_apart).unwrap_or(0);
+        let completion = count_of(self.completion_tokens).map(|count| count.saturating_add(apart));
+        let usage = usage_of(self.prompt_tokens, completion.map(TokenCount::known), self.total_tokens)?;
         Some(TokenUsage {
-            output: usage.output + apart,
+            cost: self.cost().filter(|_| dialect.reports_cost),
             cache_read: nonzero(
                 prompt
                     .and_then(|details| details.cached_tokens)
                     .or(self.prompt_cache_hit_tokens)
-                    .or(self.cached_tokens),
+                    .or(self.cached_tokens)
+                    .or(self.num_cached_tokens),
             ),
             cache_write: nonzero(
                 prompt.and_then(|details| details.cache_write_tokens.or(details.cache_creation_input_tokens)),

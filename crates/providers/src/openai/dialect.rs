@@ -27,6 +27,8 @@ pub struct Dialect {
     pub reasoning_effort: bool,
     /// Reasoning tokens come beside `completion_tokens`, not within them.
     pub reasoning_apart: bool,
+    /// `usage.cost` is what the call cost, in dollars.
+    pub reports_cost: bool,
     /// The field in which a turn's blocks of reasoning come back; empty: there is none.
     pub reasoning_details: &'static str,
     /// The ids of tool calls that it takes.
@@ -103,6 +105,7 @@ impl Dialect {
         user: "user",
         reasoning_effort: true,
         reasoning_apart: false,
+        reports_cost: false,
         reasoning_details: "",
         ids: IdRule::AtMost(40),
         refuses: &[],
@@ -163,6 +166,7 @@ impl Dialect {
     pub const OPENROUTER: Self = Self {
         developer_role: true,
         reasoning_details: "reasoning_details",
+        reports_cost: true,
         top_k: true,
         ..Self::COMPATIBLE
     };

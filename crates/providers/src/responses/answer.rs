@@ -117,11 +117,13 @@ pub struct WireUsage {
     output_tokens: Option<TokenCount>,
     input_tokens_details: Option<InputDetails>,
     output_tokens_details: Option<OutputDetails>,
+    total_tokens: Option<TokenCount>,
 }
 
 #[derive(Deserialize)]
 struct InputDetails {
     cached_tokens: Option<TokenCount>,
+    cache_write_tokens: Option<TokenCount>,
 }
 
 #[derive(Deserialize)]
@@ -131,9 +133,11 @@ struct OutputDetails {
 
 impl WireUsage {
     pub fn counts(&self) -> Option<TokenUsage> {
-        let usage = usage_of(self.input_tokens, self.output_tokens)?;
+        let usage = usage_of(self.input_tokens, self.output_tokens, self.total_tokens)?;
+        let input = self.input_tokens_details.as_ref();
         Some(TokenUsage {
-            cache_read: nonzero(self.input_tokens_details.as_ref().and_then(|details| details.cached_tokens)),
+            cache_read: nonzero(input.and_then(|details| details.cached_tokens)),
+            cache_write: nonzero(input.and_then(|details| details.cache_write_tokens)),
             reasoning: nonzero(
                 self.output_tokens_details.as_ref().and_then(|details| details.reasoning_tokens),
             ),

@@ -164,9 +164,9 @@ async fn record() {
         let provider = provider(&entry(&scenario, &replay.url));
         replay.deliver(unsplit(&scenario, Framing::Length));
         let outcome = run(&scenario, &*provider).await;
-        let sent = replay.seen().await.body;
+        let Seen { body: sent, path, .. } = replay.seen().await;
         if Some(&outcome) != scenario.expected.outcome().as_ref() || sent != scenario.expected.sent {
-            scenario.record(&sent, outcome);
+            scenario.record(&sent, &path, outcome);
         }
     })
     .await;
@@ -426,11 +426,23 @@ fn assert_logged_usage(scenario: &Scenario, entry: &UsageLog) {
         // A failure may tell its counts too: an answer that was paid for and is not the JSON that was asked for.
         (Some(usage), failure) if failure.is_none() || scenario.content().is_empty() => {
             let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+            if let Some(side) = usage.get("unreported") {
+                let (known, counted) = if side == "input" { (counts.1, counts.0) } else { counts };
+                let name = if side == "input" { "output" } else { "input" };
+                assert_eq!((Some(known), counted > 0), (count(name), true), "{title}");
+                assert_eq!(entry.figures.usage_source, UsageSource::Estimated, "{title}");
+                return;
+            }
+            if let Some(cost) = usage.get("cost").and_then(Value::as_f64) {
+                assert!((entry.figures.estimated_cost_usd - cost).abs() < 1e-9, "{title}");
+            }
             assert_eq!((Some(counts.0), Some(counts.1)), (count("input"), count("output")), "{title}");
             assert_eq!(entry.figures.cache_read_tokens, count("cacheRead"), "{title}");
             assert_eq!(entry.figures.cache_write_tokens, count("cacheWrite"), "{title}");
             assert_eq!(entry.figures.total_tokens, counts.0 + counts.1, "{title}");
-            assert_eq!(entry.figures.usage_source, UsageSource::Reported, "{title}");
+            let source =
+                if usage.get("estimated").is_some() { UsageSource::Estimated } else { UsageSource::Reported };
+            assert_eq!(entry.figures.usage_source, source, "{title}");
         }
         // Estimated by the gateway: the reply had no token counts, or broke off before them.
         _ => {

@@ -128,10 +128,12 @@ impl Scenario {
     }
 
     /// Writes `expected.json`.
-    pub fn record(&self, sent: &Value, outcome: Outcome) {
+    pub fn record(&self, sent: &Value, path: &str, outcome: Outcome) {
         let mut expected = json!({"sent": sent});
         if let Some(path) = &self.expected.path {
             expected["path"] = path.as_str().into();
+        } else if path != self.path() {
+            expected["path"] = path.into();
         }
         match outcome {
             Outcome::Answer(answer) => expected["answer"] = answer,
@@ -337,6 +339,15 @@ pub fn usage(counts: &TokenUsage) -> Value {
         if let Some(count) = count {
             usage[name] = count.into();
         }
+    }
+    if let Some(cost) = counts.cost {
+        usage["cost"] = cost.dollars().into();
+    }
+    if !counts.source.is_reported() {
+        usage["estimated"] = true.into();
+    }
+    if let Some(side) = counts.unreported {
+        usage["unreported"] = format!("{side:?}").to_lowercase().into();
     }
     usage
 }
