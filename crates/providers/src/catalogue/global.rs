@@ -16,7 +16,7 @@ pub static SERVICES: &[Service] = &[
     row("aimlapi", "AI/ML API", "https://api.aimlapi.com/v1", "AIMLAPI_API_KEY", &["deepseek/deepseek-chat"])
         .embeds(32),
     row("azure", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", &[])
-        .speaks(Dialect::OPENAI)
+        .speaks(Dialect::AZURE)
         .keyed(KeyHeader::Named("api-key"))
         .addressed(azure::addressed, &["api", "apiVersion", "deployment", "resource"])
         .names_users_in_responses("safety_identifier"),

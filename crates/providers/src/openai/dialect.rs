@@ -51,6 +51,9 @@ pub enum MaxTokens {
     /// `max_completion_tokens` for OpenAI's reasoning models, which refuse the older word; `max_tokens` for all others,
     /// of which some know no other.
     ByModel,
+    /// The same, where names are the user's own: a name that says nothing may stand for either, and the models of today
+    /// take `max_completion_tokens`.
+    ByDeployment,
 }
 
 /// What the service makes of `response_format`.
@@ -112,6 +115,9 @@ impl Dialect {
         embedding_inputs: 2048,
         models_path: "/models",
     };
+
+    /// Deployments have names of the user's own.
+    pub const AZURE: Self = Self { max_tokens: MaxTokens::ByDeployment, ..Self::OPENAI };
 
     /// A service that follows the standard in all but OpenAI's latest words.
     pub const COMPATIBLE: Self = Self {
@@ -199,20 +205,72 @@ impl MaxTokens {
         match self {
             Self::Completion => "max_completion_tokens",
             Self::ByModel if is_reasoning_model(model) => "max_completion_tokens",
-            Self::Classic | Self::ByModel => "max_tokens",
+            Self::ByDeployment if !names_older_model(model) => "max_completion_tokens",
+            Self::Classic | Self::ByModel | Self::ByDeployment => "max_tokens",
         }
     }
 }
 
-/// OpenAI's o-series and everything from GPT-5 on; a maker's name may stand before it.
+/// OpenAI's o-series and everything from GPT-5 on, wherever the name stands: behind a maker's, in a fine-tuned model's
+/// (`ft:o4-mini-2025-04-16:org::id`), in one of the user's own (`prod-gpt5-eastus`).
 pub fn is_reasoning_model(model: &str) -> bool {
-    let name = model.rsplit('/').next().unwrap_or(model);
-    let number = |prefix: &str| {
-        let rest = name.strip_prefix(prefix)?;
-        let digits = rest.find(|other: char| !other.is_ascii_digit()).unwrap_or(rest.len());
-        rest[..digits].parse::<u32>().ok()
-    };
-    number("o").is_some() || number("gpt-").is_some_and(|version| version >= 5)
+    let name = base_name(model);
+    let mut words = words(&name).peekable();
+    while let Some(word) = words.next() {
+        let version = match word.strip_prefix("gpt") {
+            Some("") => words.peek().and_then(|next| leading_number(next)),
+            Some(rest) => leading_number(rest),
+            None => None,
+        };
+        // `gpt35` is 3.5.
+        if version.is_some_and(|version| version >= 5 && version != 35) {
+            return true;
+        }
+        // `o3`, not `o3x`; `4o` is another word.
+        if word.strip_prefix('o').is_some_and(|rest| rest.len() == 1 && leading_number(rest).is_some()) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a name says that the model is OpenAI's and from before, or another maker's.
+fn names_older_model(model: &str) -> bool {
+    const OTHERS: [&str; 13] = [
+        "oss",
+        "llama",
+        "mistral",
+        "ministral",
+        "codestral",
+        "deepseek",
+        "phi",
+        "grok",
+        "command",
+        "cohere",
+        "jamba",
+        "qwen",
+        "kimi",
+    ];
+    let name = base_name(model);
+    !is_reasoning_model(model)
+        && (words(&name).any(|word| word.starts_with("gpt"))
+            || OTHERS.iter().any(|maker| name.contains(maker)))
+}
+
+/// A model's name in small letters, without what stands around it.
+fn base_name(model: &str) -> String {
+    let tuned = model.strip_prefix("ft:").and_then(|rest| rest.split(':').next());
+    let name = tuned.unwrap_or(model);
+    name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase()
+}
+
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+fn leading_number(text: &str) -> Option<u32> {
+    let digits = text.find(|other: char| !other.is_ascii_digit()).unwrap_or(text.len());
+    text.get(..digits)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -221,15 +279,49 @@ mod tests {
 
     #[test]
     fn reasoning_models_have_a_word_of_their_own_for_the_answers_length() {
-        for model in
-            ["o1", "o1-mini", "o3-mini-2025-01-31", "gpt-5", "gpt-5.1-codex", "openai/o4-mini", "gpt-10"]
-        {
+        for model in [
+            "o1",
+            "o1-mini",
+            "o3-mini-2025-01-31",
+            "gpt-5",
+            "gpt-5.1-codex",
+            "openai/o4-mini",
+            "gpt-10",
+            "ft:o4-mini-2025-04-16:org::id",
+            "prod-gpt5-eastus",
+            "GPT-5-mini",
+            "team_o3",
+            "chat-gpt-5.4-prod",
+        ] {
             assert_eq!(MaxTokens::ByModel.field(model), "max_completion_tokens", "{model}");
+            assert_eq!(MaxTokens::ByDeployment.field(model), "max_completion_tokens", "{model}");
         }
-        for model in
-            ["gpt-4o", "gpt-4.1-mini", "gpt-3.5-turbo", "omni", "gpt-oss-120b", "chatgpt-4o-latest", ""]
-        {
+        for model in [
+            "gpt-4o",
+            "gpt-4.1-mini",
+            "gpt-3.5-turbo",
+            "omni",
+            "gpt-oss-120b",
+            "chatgpt-4o-latest",
+            "",
+            "ft:gpt-4o-mini-2024-07-18:o3::id",
+            "gpt-35-turbo",
+            "gpt35-prod",
+        ] {
             assert_eq!(MaxTokens::ByModel.field(model), "max_tokens", "{model}");
+        }
+        for model in [
+            "gpt-4o",
+            "prod-gpt4o",
+            "gpt-35-turbo",
+            "Llama-3.3-70B-Instruct",
+            "DeepSeek-V3.1",
+            "gpt-oss-120b",
+        ] {
+            assert_eq!(MaxTokens::ByDeployment.field(model), "max_tokens", "{model}");
+        }
+        for model in ["prod", "chat-eastus", ""] {
+            assert_eq!(MaxTokens::ByDeployment.field(model), "max_completion_tokens", "{model}");
         }
     }
 }
