@@ -188,7 +188,10 @@ export interface AssistantMessage {
   content?: string | ContentPart[] | null
   /** The answer's `toolCalls`, unchanged. Default: none. */
   toolCalls?: ToolCall[]
-  /** The answer's `reasoningDetails`, unchanged; only the vendor they came from receives them. Default: none. */
+  /**
+   * The answer's `reasoningDetails`, unchanged; only the vendor they came from receives them, each in its old place in the
+   * turn. Default: none.
+   */
   reasoningDetails?: Record<string, unknown>[]
   /** Marks the prompt up to this message for the provider's prompt cache; see {@link PartsMessage.cacheControl}. Default: no mark. */
   cacheControl?: 'ephemeral'

@@ -60,17 +60,22 @@ function filePart({ data, mediaType = '', filename }) {
   return { type: 'file', data: text, mimeType: mediaType, ...(filename !== undefined && { name: filename }) }
 }
 
-/** Text and calls. Reasoning goes back as its vendor's blocks, which may ride on any part of the turn. */
+/**
+ * Text and calls. Reasoning goes back as its vendor's blocks, which may ride on any part of the turn; of a turn without them its
+ * text is kept for the services that want that.
+ */
 function assistantTurn(message, warn) {
   const parts = []
   const toolCalls = []
   const reasoningDetails = []
+  let reasoning = ''
   for (const part of message.content) {
     reasoningDetails.push(...(part.providerOptions?.gateway?.reasoningDetails ?? []))
     if (part.type === 'text') parts.push({ type: 'text', text: part.text })
     else if (part.type === 'file') parts.push(filePart(part))
     else if (part.type === 'tool-call' && !part.providerExecuted) toolCalls.push(toolCall(part))
-    else if (part.type !== 'reasoning')
+    else if (part.type === 'reasoning') reasoning += part.text
+    else
       warn(`${part.type} of a tool that a provider ran`, 'It is left out of the conversation.')
   }
   const isText = parts.every((part) => part.type === 'text')
@@ -78,6 +83,8 @@ function assistantTurn(message, warn) {
   const turn = { role: 'assistant', content: isText ? text : parts }
   if (isText && text === '' && toolCalls.length > 0) turn.content = null
   if (toolCalls.length > 0) turn.toolCalls = toolCalls
+  if (reasoningDetails.length === 0 && reasoning !== '')
+    reasoningDetails.push({ type: 'reasoning_content', text: reasoning })
   if (reasoningDetails.length > 0) turn.reasoningDetails = reasoningDetails
   return marked(turn, message, ...message.content)
 }

@@ -17,6 +17,7 @@ mod keys;
 mod lenient;
 mod mock;
 mod openai;
+mod places;
 mod provider;
 mod read_error;
 mod registry;

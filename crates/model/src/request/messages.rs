@@ -155,7 +155,8 @@ fn wire_call(call: &Value) -> Option<ToolCall> {
         id: call.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(),
         name: function.get("name")?.as_str()?.to_owned(),
         arguments: function.get("arguments").map(arguments).unwrap_or_default(),
-        signature: None,
+        // Google's place for it in this form.
+        signature: call["extra_content"]["google"]["thought_signature"].as_str().map(str::to_owned),
     })
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::lenient::{TokenCount, describe_unreadable, is_reported, nonzero, usage_of};
+use crate::places::Place;
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
@@ -28,7 +29,8 @@ pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
             }),
             Some("thinking" | "redacted_thinking") => {
                 answer.reasoning.push_str(block["thinking"].as_str().unwrap_or_default());
-                answer.reasoning_details.push(block);
+                let place = Place { text: answer.content.len(), calls: answer.tool_calls.len() };
+                answer.reasoning_details.push(place.note(block));
             }
             _ => {}
         }

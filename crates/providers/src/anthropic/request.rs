@@ -6,6 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value, json};
 
 use super::thinking::{Plan, version};
+use crate::places::{Piece, pieces};
 use crate::settings::CallSettings;
 use crate::wire::{Mode, format_instruction};
 use gateway_model::error::GatewayError;
@@ -156,18 +157,18 @@ fn turns(messages: &[Message]) -> Vec<Value> {
 
 /// A message as content blocks; the cache mark of a message is set on its last block.
 fn blocks(message: &Message) -> Vec<Value> {
-    // Thinking comes first, and unchanged: its signature covers each byte.
-    let thought = |block: &&Value| matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"));
-    let mut blocks: Vec<Value> = message.reasoning_details.iter().filter(thought).cloned().collect();
-    match &message.content {
-        Content::Text(text) if text.is_empty() => {}
-        Content::Text(text) => blocks.push(json!({"type": "text", "text": text})),
-        Content::Parts(parts) => blocks.extend(parts.iter().filter_map(block)),
-        Content::Empty => {}
-    }
-    for call in &message.tool_calls {
-        let input = call.parsed_arguments().unwrap_or_default();
-        blocks.push(json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input}));
+    // Thinking goes back unchanged, as its signature covers each byte, and in its place.
+    let mut blocks: Vec<Value> = Vec::new();
+    for piece in pieces(message, is_thought) {
+        match piece {
+            Piece::Text(text) => blocks.push(json!({"type": "text", "text": text})),
+            Piece::Part(part) => blocks.extend(block(part)),
+            Piece::Block(thought) => blocks.push(thought),
+            Piece::Call(call) => {
+                let input = call.parsed_arguments().unwrap_or_default();
+                blocks.push(json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input}));
+            }
+        }
     }
     if message.cache_control
         && let Some(Value::Object(last)) = blocks.last_mut()
@@ -175,6 +176,10 @@ fn blocks(message: &Message) -> Vec<Value> {
         last.insert("cache_control".into(), json!({"type": "ephemeral"}));
     }
     blocks
+}
+
+fn is_thought(block: &Value) -> bool {
+    matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"))
 }
 
 fn block(part: &Part) -> Option<Value> {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::WireUsage;
 use crate::lenient::{TextOrParts, is_reported, unreadable_event};
+use crate::places::Place;
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, ToolCallDelta};
 
@@ -18,6 +19,8 @@ pub struct AnthropicDecoder {
     /// The caller's tools that are being called, each with the input that it began with: parts that follow replace it. The
     /// vendor's own tools write arguments, too.
     calls: Vec<(Option<u64>, Option<Value>)>,
+    /// What came so far.
+    place: Place,
     stopped: bool,
     done: bool,
 }
@@ -76,10 +79,15 @@ impl AnthropicDecoder {
     fn begin_block(&mut self, index: Option<u64>, block: Value) -> Option<StreamEvent> {
         let text = |key: &str| block[key].as_str().unwrap_or_default().to_owned();
         match block["type"].as_str() {
-            Some("text") => Some(text("text")).filter(|text| !text.is_empty()).map(StreamEvent::text),
+            Some("text") => {
+                let text = text("text");
+                self.place.text += text.len();
+                Some(text).filter(|text| !text.is_empty()).map(StreamEvent::text)
+            }
             Some("tool_use") => {
                 let input = block.get("input").filter(|input| is_reported(input)).cloned();
                 self.calls.push((index, input));
+                self.place.calls += 1;
                 Some(StreamEvent::ToolCall(ToolCallDelta {
                     index,
                     id: Some(text("id")),
@@ -89,7 +97,7 @@ impl AnthropicDecoder {
             }
             Some("thinking" | "redacted_thinking") => {
                 let reasoning = text("thinking");
-                self.thinking.push((index, block));
+                self.thinking.push((index, self.place.note(block)));
                 Some(StreamEvent::Reasoning(reasoning))
             }
             // A tool of the vendor's own, its result, or what is not known yet.
@@ -163,7 +171,9 @@ impl StreamDecoder for AnthropicDecoder {
                 into.extend(self.begin_block(index, content_block));
             }
             Event::ContentBlockDelta { delta: BlockDelta { text: Some(text), .. }, .. } => {
-                into.push(StreamEvent::text(text.into_string()));
+                let text = text.into_string();
+                self.place.text += text.len();
+                into.push(StreamEvent::text(text));
             }
             Event::ContentBlockDelta { index, delta } => {
                 into.extend(self.part_of_block(index, delta));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::lenient::{TokenCount, count_of, describe_unreadable, nonzero, usage_of};
+use crate::places::Place;
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 #[derive(Deserialize)]
@@ -96,7 +97,8 @@ pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
             }),
             "reasoningContent" => {
                 answer.reasoning.push_str(value["reasoningText"]["text"].as_str().unwrap_or_default());
-                answer.reasoning_details.push(block);
+                let place = Place { text: answer.content.len(), calls: answer.tool_calls.len() };
+                answer.reasoning_details.push(place.note(block));
             }
             // Text with the places in documents that it rests on.
             "citationsContent" => {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use crate::places::{Piece, pieces};
 use gateway_model::error::GatewayError;
 use gateway_model::{Content, Message, Part, Role};
 
@@ -51,26 +52,26 @@ impl Writer<'_> {
         message: &Message,
         into: &mut Vec<Value>,
     ) -> Result<(), GatewayError> {
-        // Reasoning comes first, and unchanged: its signature covers each byte.
-        let thought = |block: &&Value| block.get("reasoningContent").is_some();
-        into.extend(message.reasoning_details.iter().filter(thought).cloned());
-        match &message.content {
-            Content::Text(text) => into.extend(text_block(text)),
-            Content::Parts(parts) => {
-                for (place, part) in parts.iter().enumerate() {
+        // Reasoning goes back unchanged, as its signature covers each byte, and in its place.
+        let mut place = 0;
+        for piece in pieces(message, |block| block.get("reasoningContent").is_some()) {
+            match piece {
+                Piece::Text(text) => into.extend(text_block(text)),
+                Piece::Part(part) => {
                     into.extend(self.block(index, place, part)?);
+                    place += 1;
                     if is_marked(part) {
                         self.cache(into);
                     }
                 }
+                Piece::Block(thought) => into.push(thought),
+                Piece::Call(call) => {
+                    let input = call.parsed_arguments().unwrap_or_default();
+                    into.push(json!({
+                        "toolUse": { "toolUseId": call.id, "name": call.name, "input": input },
+                    }));
+                }
             }
-            Content::Empty => {}
-        }
-        for call in &message.tool_calls {
-            let input = call.parsed_arguments().unwrap_or_default();
-            into.push(json!({
-                "toolUse": { "toolUseId": call.id, "name": call.name, "input": input },
-            }));
         }
         if message.cache_control {
             self.cache(into);

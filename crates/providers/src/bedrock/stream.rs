@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::WireUsage;
+use crate::places::Place;
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, ToolCallDelta, json as text_json};
 use gateway_transport::event_stream::ERROR;
@@ -14,11 +15,14 @@ use gateway_transport::event_stream::ERROR;
 pub struct BedrockDecoder {
     /// Text and signature of the reasoning under way, to be kept as a block.
     reasoning: Option<Reasoning>,
+    /// What came so far.
+    place: Place,
     stopped: bool,
 }
 
 #[derive(Default)]
 struct Reasoning {
+    place: Place,
     text: String,
     signature: Option<String>,
 }
@@ -92,6 +96,7 @@ impl BedrockDecoder {
     fn push_delta(&mut self, index: Option<u64>, delta: BlockDelta, into: &mut Vec<StreamEvent>) {
         if let Some(text) = delta.text {
             if !text.is_empty() {
+                self.place.text += text.len();
                 into.push(StreamEvent::text(text));
             }
             return;
@@ -101,7 +106,8 @@ impl BedrockDecoder {
         }
         let Some(part) = delta.reasoning_content else { return };
         if part.text.is_some() || part.signature.is_some() {
-            let reasoning = self.reasoning.get_or_insert_default();
+            let reasoning =
+                self.reasoning.get_or_insert(Reasoning { place: self.place, ..Reasoning::default() });
             if let Some(signature) = part.signature {
                 reasoning.signature.get_or_insert_default().push_str(&signature);
             }
@@ -113,19 +119,19 @@ impl BedrockDecoder {
         }
         if let Some(redacted) = part.redacted_content {
             let block = json!({ "reasoningContent": { "redactedContent": redacted } });
-            into.push(StreamEvent::ReasoningDetails(vec![block]));
+            into.push(StreamEvent::ReasoningDetails(vec![self.place.note(block)]));
         }
     }
 
     /// The block of reasoning that has ended.
     fn reasoned(&mut self) -> Option<StreamEvent> {
-        let Reasoning { text, signature } = self.reasoning.take()?;
+        let Reasoning { place, text, signature } = self.reasoning.take()?;
         let mut block = Map::from_iter([("text".to_owned(), json!(text))]);
         if let Some(signature) = signature {
             block.insert("signature".into(), json!(signature));
         }
         let block = json!({ "reasoningContent": { "reasoningText": block } });
-        Some(StreamEvent::ReasoningDetails(vec![block]))
+        Some(StreamEvent::ReasoningDetails(vec![place.note(block)]))
     }
 }
 
@@ -140,6 +146,7 @@ impl StreamDecoder for BedrockDecoder {
             Some(name @ "contentBlockStart") => {
                 let Start { content_block_index: index, start } = parse(name, data)?;
                 if let Some(call) = start.and_then(|start| start.tool_use) {
+                    self.place.calls += 1;
                     let StartedCall { tool_use_id: id, name } = call;
                     into.push(StreamEvent::ToolCall(ToolCallDelta {
                         index,

@@ -99,6 +99,7 @@ pub static SERVICES: &[Service] = &[
         "SILICONFLOW_API_KEY",
         &["deepseek-ai/DeepSeek-V4-Flash", "Qwen/Qwen3-8B"],
     )
+    .speaks(Dialect::HOSTING_REASONERS)
     .takes_top_k()
     .embeds(32),
     row(
@@ -108,6 +109,7 @@ pub static SERVICES: &[Service] = &[
         "SILICONFLOW_API_KEY",
         &["deepseek-ai/DeepSeek-V4-Flash"],
     )
+    .speaks(Dialect::HOSTING_REASONERS)
     .takes_top_k()
     .embeds(32),
     row(
@@ -138,6 +140,7 @@ pub static SERVICES: &[Service] = &[
         "ARK_API_KEY",
         &["doubao-seed-2-1-turbo-260628", "doubao-seed-2-0-lite-260428"],
     )
+    .speaks(Dialect::HOSTING_REASONERS)
     .embeds(256),
     row(
         "xiaomi",
@@ -145,7 +148,8 @@ pub static SERVICES: &[Service] = &[
         "https://api.xiaomimimo.com/v1",
         "XIAOMI_API_KEY",
         &["mimo-v2.6-flash", "mimo-v2.6-pro"],
-    ),
+    )
+    .speaks(Dialect::XIAOMI),
     row("yi", "01.AI (Yi)", "https://api.lingyiwanwu.com/v1", "YI_API_KEY", &["yi-lightning"]),
     row("zai", "Z.AI", "https://api.z.ai/api/paas/v4", "ZAI_API_KEY", &["glm-5.3-flash", "glm-5.3"])
         .speaks(Dialect::ZHIPU),

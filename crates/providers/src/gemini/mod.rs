@@ -102,6 +102,12 @@ impl Wire for GeminiWire {
     }
 }
 
+/// What stands in for the signatures of calls that no Gemini made, where the model requires them.
+pub fn foreign_signature(model: &str) -> Option<&'static str> {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    (thinking::Generation::of(name) == thinking::Generation::Level).then_some(parts::FOREIGN)
+}
+
 /// A model's name without the collection that most of them are in.
 fn plain_name(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)

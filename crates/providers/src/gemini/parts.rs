@@ -9,7 +9,7 @@ pub const SIGNATURE: &str = "thoughtSignature";
 /// Our own note on a part that is kept: what stood before it.
 pub const AFTER: &str = "after";
 /// What Google documents for calls that no Gemini made.
-const FOREIGN: &str = "skip_thought_signature_validator";
+pub const FOREIGN: &str = "skip_thought_signature_validator";
 
 /// What a message says; parts without a form here, and empty texts, which are refused, are left out.
 pub fn parts(content: &Content) -> Vec<Value> {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Dialect;
+use super::reasoning::{kept_text, thought_signature};
 use crate::lenient::{
     Dollars, TextOrParts, TokenCount, count_of, describe_unreadable, find_reported_failure, is_reported,
     mend_openai, nonzero, usage_of,
@@ -30,13 +31,16 @@ pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, ReadError> {
         Some(reasoning) => reasoning.into_string(),
         None => content.take_thinking(),
     };
+    let reasoning_details = message.reasoning_details.unwrap_or_else(|| {
+        dialect.keeps_reasoning().then(|| kept_text(&reasoning)).flatten().into_iter().collect()
+    });
     Ok(Answer {
         content: content.into_string(),
         model: whole.model.unwrap_or_default(),
         finish_reason,
         tool_calls: calls(tool_calls),
         reasoning,
-        reasoning_details: message.reasoning_details.unwrap_or_default(),
+        reasoning_details,
         usage: whole.usage.or(choice.usage).and_then(|usage| usage.counts(dialect)),
         ..Answer::default()
     })
@@ -140,12 +144,21 @@ pub struct WireCall {
     /// Workers AI's own calls have no `function` around these.
     name: Option<String>,
     arguments: Option<Value>,
+    /// Google's, behind an address of OpenAI's form.
+    extra_content: Option<Value>,
 }
 
 impl WireCall {
     /// A call in the form before there were several.
     pub fn of(function: WireFunction) -> Self {
-        Self { index: None, id: None, function: Some(function), name: None, arguments: None }
+        Self {
+            index: None,
+            id: None,
+            function: Some(function),
+            name: None,
+            arguments: None,
+            extra_content: None,
+        }
     }
 }
 
@@ -171,7 +184,7 @@ impl From<WireCall> for ToolCallDelta {
                 Some(Value::String(text)) => text,
                 Some(object) => object.to_string(),
             },
-            signature: None,
+            signature: call.extra_content.as_ref().and_then(thought_signature),
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Dialect {
     pub reports_cost: bool,
     /// The field in which a turn's blocks of reasoning come back; empty: there is none.
     pub reasoning_details: &'static str,
+    /// Whether a turn's reasoning comes back in `reasoning_content`.
+    pub reasoning_content: ReasoningContent,
     /// The ids of tool calls that it takes.
     pub ids: IdRule,
     /// What the service cannot do.
@@ -54,6 +56,17 @@ pub enum MaxTokens {
     /// The same, where names are the user's own: a name that says nothing may stand for either, and the models of today
     /// take `max_completion_tokens`.
     ByDeployment,
+}
+
+/// What the service makes of `reasoning_content` in a turn of the model's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReasoningContent {
+    /// It does not know the field.
+    Unread,
+    /// It likes to have it back.
+    Read,
+    /// It refuses a turn with calls that comes without.
+    Required,
 }
 
 /// What the service makes of `response_format`.
@@ -110,6 +123,7 @@ impl Dialect {
         reasoning_apart: false,
         reports_cost: false,
         reasoning_details: "",
+        reasoning_content: ReasoningContent::Unread,
         ids: IdRule::AtMost(40),
         refuses: &[],
         embedding_inputs: 2048,
@@ -133,10 +147,17 @@ impl Dialect {
         Self { max_tokens: MaxTokens::Completion, penalties: false, ..Self::COMPATIBLE };
     /// "Compatibility API". `stream_options` is an error; the last chunk has the usage.
     pub const COHERE: Self = Self { stream_options: false, user: "", ..Self::COMPATIBLE };
-    /// "JSON Output": an object, no schema.
-    pub const DEEPSEEK: Self = Self { response_format: FormatSupport::Object, ..Self::COMPATIBLE };
+    /// "JSON Output": an object, no schema. "Thinking Mode": reasoning that led to calls comes back with them.
+    pub const DEEPSEEK: Self = Self {
+        response_format: FormatSupport::Object,
+        reasoning_content: ReasoningContent::Required,
+        ..Self::COMPATIBLE
+    };
     /// "API Reference": `max_tokens` is deprecated.
     pub const GROQ: Self = Self { max_tokens: MaxTokens::Completion, ..Self::COMPATIBLE };
+    /// Hosts of models whose own services want their reasoning back.
+    pub const HOSTING_REASONERS: Self =
+        Self { reasoning_content: ReasoningContent::Read, ..Self::COMPATIBLE };
     /// llama-server reads `tool_choice` as a word, and all the settings of its own completions.
     pub const LLAMA_CPP: Self = Self { tool_choice: ChoiceSupport::Words, top_k: true, ..Self::COMPATIBLE };
     /// Both limits are errors that name what is allowed.
@@ -157,11 +178,12 @@ impl Dialect {
         ids: IdRule::Nine,
         ..Self::COMPATIBLE
     };
-    /// "Tool Use": no `required`.
+    /// "Tool Use": no `required`. "Thinking": reasoning that led to calls comes back with them.
     pub const MOONSHOT: Self = Self {
         max_tokens: MaxTokens::Completion,
         response_format: FormatSupport::Object,
         required_choice: "",
+        reasoning_content: ReasoningContent::Required,
         ..Self::COMPATIBLE
     };
     /// NIM's schemas are closed, and have no user.
@@ -186,6 +208,8 @@ impl Dialect {
         models_path: "",
         ..Self::COMPATIBLE
     };
+    /// MiMo, as DeepSeek does, has its reasoning back with the calls that it led to.
+    pub const XIAOMI: Self = Self { reasoning_content: ReasoningContent::Required, ..Self::COMPATIBLE };
     /// "Reasoning": its tokens are counted beside the answer's.
     pub const XAI: Self = Self { reasoning_apart: true, ..Self::COMPATIBLE };
     /// "Chat Completion": `auto` alone; no seed; `user_id` is bound in its length. Each stream ends with the usage.
@@ -193,11 +217,19 @@ impl Dialect {
         stream_options: false,
         response_format: FormatSupport::Object,
         tool_choice: ChoiceSupport::Auto,
+        reasoning_content: ReasoningContent::Read,
         seed: "",
         required_choice: "",
         user: "",
         ..Self::COMPATIBLE
     };
+}
+
+impl Dialect {
+    /// Whether reasoning is kept, to be given back.
+    pub fn keeps_reasoning(&self) -> bool {
+        self.reasoning_content != ReasoningContent::Unread
+    }
 }
 
 impl MaxTokens {

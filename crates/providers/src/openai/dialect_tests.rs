@@ -21,13 +21,17 @@ fn sent(family: &str, request: &Value) -> Value {
 }
 
 fn whole(family: &str, request: &Value, mode: Mode) -> Value {
+    of_model(family, "m", request, mode)
+}
+
+fn of_model(family: &str, model: &str, request: &Value, mode: Mode) -> Value {
     let mut full = json!({"messages": [{"role": "user", "content": "hi"}]});
     full.as_object_mut().unwrap().extend(request.as_object().unwrap().clone());
     let request = ChatRequest::from_json(&full.to_string()).unwrap();
     let call = ProviderCall {
         max_tokens: request.max_tokens,
         request: Arc::new(request),
-        model: "m".to_owned(),
+        model: model.to_owned(),
         timeout: None,
         deadline: None,
     };
@@ -181,6 +185,60 @@ fn a_turns_reasoning_in_the_services_own_field_goes_back_as_it_is() {
     let sent = whole("deepseek", &request, Mode::Full)["messages"][1].clone();
     assert_eq!(sent["reasoning_content"], "r");
     assert_eq!(sent["tool_calls"][0]["function"]["name"], "f");
+}
+
+#[test]
+fn reasoning_that_led_to_calls_goes_back_where_the_service_wants_it() {
+    let kept = json!([{"type": "reasoning_content", "text": "First I look it up."}]);
+    let call = json!({"id": "f:0", "name": "f", "arguments": {}});
+    let request = |details: &Value| {
+        json!({"messages": [
+            {"role": "user", "content": "u"},
+            {"role": "assistant", "content": "", "toolCalls": [call], "reasoningDetails": details},
+            {"role": "tool", "toolCallId": "f:0", "content": "r"},
+            {"role": "assistant", "content": "a"},
+            {"role": "user", "content": "v"},
+        ]})
+    };
+    for (family, own, others) in [
+        ("deepseek", json!("First I look it up."), json!("")),
+        ("moonshot", json!("First I look it up."), json!("")),
+        ("xiaomi", json!("First I look it up."), json!("")),
+        ("siliconflow", json!("First I look it up."), Value::Null),
+        ("zai", json!("First I look it up."), Value::Null),
+        ("groq", Value::Null, Value::Null),
+        ("openai", Value::Null, Value::Null),
+    ] {
+        let sent = |details: &Value| whole(family, &request(details), Mode::Full)["messages"].clone();
+        assert_eq!(sent(&kept)[1]["reasoning_content"], own, "{family}");
+        // Another model's calls.
+        let other = sent(&json!([{"type": "thinking", "thinking": "t", "signature": "s"}]));
+        assert_eq!(other[1]["reasoning_content"], others, "{family}");
+        assert_eq!(other[3], json!({"role": "assistant", "content": "a"}), "{family}");
+    }
+}
+
+#[test]
+fn signatures_of_calls_go_back_to_geminis_behind_other_addresses() {
+    let signed = |model: &str, signature: Option<&str>| {
+        let mut call = json!({"id": "c1", "name": "f", "arguments": {}});
+        if let Some(signature) = signature {
+            call["signature"] = json!(signature);
+        }
+        let request = json!({"messages": [
+            {"role": "user", "content": "u"},
+            {"role": "assistant", "content": null, "toolCalls": [call, {"id": "c2", "name": "f", "arguments": {}}]},
+            {"role": "tool", "toolCallId": "c1", "content": "r"},
+        ]});
+        let sent = of_model("openai", model, &request, Mode::Full)["messages"][1]["tool_calls"].clone();
+        assert_eq!(sent[1].get("extra_content"), None);
+        sent[0]["extra_content"]["google"]["thought_signature"].clone()
+    };
+    assert_eq!(signed("gemini-3-flash-preview", Some("c2ln")), "c2ln");
+    assert_eq!(signed("google/gemini-2.5-pro", Some("c2ln")), "c2ln");
+    assert_eq!(signed("google/gemini-3-pro", None), "skip_thought_signature_validator");
+    assert_eq!(signed("gemini-2.5-pro", None), Value::Null);
+    assert_eq!(signed("gpt-5", Some("c2ln")), Value::Null);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod answer;
 mod dialect;
 mod embeddings;
+mod messages;
 mod reasoning;
 mod request;
 mod stream;

@@ -1,6 +1,8 @@
-//! Reasoning in blocks, which must come back with the turn that it led to: `reasoning_details`.
+//! What must come back with the turn that it led to: blocks of reasoning (`reasoning_details`), reasoning as one text
+//! (`reasoning_content`), and Google's signatures of calls (`extra_content`).
 //!
-//! Source: OpenRouter's documentation, "Reasoning Tokens".
+//! Source: OpenRouter's documentation, "Reasoning Tokens"; DeepSeek's, "Thinking Mode"; Moonshot's, "Thinking Models"; Google's,
+//! "Thought signatures".
 
 use serde_json::{Map, Value, json};
 
@@ -12,6 +14,29 @@ pub fn blocks(message: &Message) -> impl Iterator<Item = &Value> {
         .reasoning_details
         .iter()
         .filter(|block| block["type"].as_str().is_some_and(|kind| kind.starts_with("reasoning.")))
+}
+
+/// Our block for reasoning that its service has as one text.
+const KEPT_TEXT: &str = "reasoning_content";
+
+pub fn kept_text(reasoning: &str) -> Option<Value> {
+    (!reasoning.is_empty()).then(|| json!({ "type": KEPT_TEXT, "text": reasoning }))
+}
+
+/// The texts that were kept of a turn; `None`: it had none.
+pub fn kept_texts(message: &Message) -> Option<String> {
+    let texts = message.reasoning_details.iter().filter(|block| block["type"] == KEPT_TEXT);
+    let texts: Vec<&str> = texts.filter_map(|block| block["text"].as_str()).collect();
+    (!texts.is_empty()).then(|| texts.concat())
+}
+
+/// Puts Google's signature on a call.
+pub fn sign_call(call: &mut Value, signature: &str) {
+    call["extra_content"] = json!({ "google": { "thought_signature": signature } });
+}
+
+pub fn thought_signature(extra_content: &Value) -> Option<String> {
+    extra_content["google"]["thought_signature"].as_str().map(str::to_owned)
 }
 
 /// Puts blocks together from their parts. Parts of one block have its `type` and `index`; their texts add up.

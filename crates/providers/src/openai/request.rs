@@ -3,12 +3,12 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::OpenAiWire;
 use super::dialect::{ChoiceSupport, FormatSupport};
-use super::{OpenAiWire, reasoning};
 use crate::settings::CallSettings;
 use crate::wire::{Mode, format_instruction};
 use gateway_model::error::GatewayError;
-use gateway_model::{ChatRequest, ResponseFormat, Role, Tool, ToolChoice};
+use gateway_model::{ChatRequest, ResponseFormat, Tool, ToolChoice};
 
 const MAY_ANSWER: &str = "Left out: this provider cannot be told that a tool must be called.";
 const MAY_ANSWER_OR_CALL_IT: &str =
@@ -25,7 +25,7 @@ impl OpenAiWire {
         let raw_length = request.openai_messages.as_ref().map_or(0, |raw| raw.get().len());
         let mut body = Fields::new(raw_length + 256);
         body.field("model", &call.model)?;
-        match (self.rewritten(request), &request.openai_messages) {
+        match (self.rewritten(call), &request.openai_messages) {
             (Some(messages), _) => body.field("messages", &messages)?,
             (None, Some(raw)) => body.raw("messages", raw.get().as_bytes()),
             (None, None) => body.field("messages", &request.openai_messages_value())?,
@@ -46,37 +46,6 @@ impl OpenAiWire {
     pub fn instruction(&self, request: &ChatRequest) -> Option<String> {
         let format = request.response_format.as_ref()?;
         (!self.dialect.response_format.has(format)).then(|| format_instruction(format))
-    }
-
-    /// The messages, where they cannot go out as they came in.
-    fn rewritten(&self, request: &ChatRequest) -> Option<Value> {
-        let instruction = self.instruction(request);
-        let renames = !self.dialect.developer_role
-            && request.messages.iter().any(|message| message.role == Role::Developer);
-        let details = self.dialect.reasoning_details;
-        let reasons = !details.is_empty()
-            && request.messages.iter().any(|message| reasoning::blocks(message).next().is_some());
-        if instruction.is_none() && !renames && !reasons {
-            return None;
-        }
-        let mut messages = request.openai_messages_value();
-        if let Value::Array(messages) = &mut messages {
-            for (message, wire) in request.messages.iter().zip(messages.iter_mut()).filter(|_| reasons) {
-                let blocks: Vec<&Value> = reasoning::blocks(message).collect();
-                if !blocks.is_empty() {
-                    wire[details] = json!(blocks);
-                }
-            }
-            for message in messages.iter_mut().filter(|message| renames && message["role"] == "developer") {
-                message["role"] = json!("system");
-            }
-            // Beside the other instructions: services want them first.
-            let after = request.messages.iter().take_while(|message| message.role.is_instruction()).count();
-            if let Some(text) = instruction {
-                messages.insert(after, json!({"role": "system", "content": text}));
-            }
-        }
-        Some(messages)
     }
 
     /// The fields that few requests set, in OpenAI's words and always in this order.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Dialect;
 use super::answer::{WireCall, WireFunction, WireUsage};
-use super::reasoning::BlockAssembly;
+use super::reasoning::{BlockAssembly, kept_text};
 use crate::lenient::{
     BorrowedText, IsFilled, Items, TextOrParts, find_reported_failure, is_reported, mend_openai,
     unreadable_event,
@@ -20,13 +20,22 @@ pub struct OpenAiDecoder {
     model: String,
     /// Blocks of reasoning that are handed on whole, when the answer ends.
     blocks: BlockAssembly,
+    /// Reasoning that is kept as one, of services that want it back.
+    reasoning: String,
     finished: bool,
     done: bool,
 }
 
 impl OpenAiDecoder {
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, model: String::new(), blocks: BlockAssembly::default(), finished: false, done: false }
+        Self {
+            dialect,
+            model: String::new(),
+            blocks: BlockAssembly::default(),
+            reasoning: String::new(),
+            finished: false,
+            done: false,
+        }
     }
 }
 
@@ -75,12 +84,16 @@ struct Delta {
 
 impl Delta {
     /// Hands on what it holds beside text.
-    fn push_other(&mut self, into: &mut Vec<StreamEvent>) {
+    /// `kept` gathers the reasoning that is to be given back.
+    fn push_other(&mut self, kept: Option<&mut String>, into: &mut Vec<StreamEvent>) {
         let reasoning = match self.reasoning_content.take().or(self.reasoning.take()) {
             Some(reasoning) => reasoning.into_string(),
             None => self.content.as_mut().map(TextOrParts::take_thinking).unwrap_or_default(),
         };
         if !reasoning.is_empty() {
+            if let Some(kept) = kept {
+                kept.push_str(&reasoning);
+            }
             into.push(StreamEvent::Reasoning(reasoning));
         }
         let calls = self.tool_calls.take().unwrap_or_default();
@@ -95,7 +108,11 @@ impl Delta {
 impl OpenAiDecoder {
     /// Hands on the blocks of reasoning that are whole now.
     fn push_blocks(&mut self, into: &mut Vec<StreamEvent>) {
-        let blocks = self.blocks.take();
+        let mut blocks = self.blocks.take();
+        let reasoning = std::mem::take(&mut self.reasoning);
+        if blocks.is_empty() {
+            blocks.extend(kept_text(&reasoning));
+        }
         if !blocks.is_empty() {
             into.push(StreamEvent::ReasoningDetails(blocks));
         }
@@ -168,7 +185,7 @@ impl OpenAiDecoder {
             usage = usage.or(choice.usage);
             error = error.or(choice.error);
             if let Some(mut delta) = choice.delta {
-                delta.push_other(into);
+                delta.push_other(self.dialect.keeps_reasoning().then_some(&mut self.reasoning), into);
                 for part in delta.reasoning_details.unwrap_or_default() {
                     self.blocks.push(part);
                 }

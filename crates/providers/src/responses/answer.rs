@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::lenient::{TokenCount, describe_unreadable, is_reported, nonzero, usage_of};
+use crate::places::Place;
 use gateway_model::{Answer, TokenUsage, ToolCall, json};
 
 pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
@@ -16,6 +17,8 @@ pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
     for item in output.iter().flatten() {
         match item["type"].as_str() {
             Some("message") => {
+                let place = Place { text: answer.content.len(), calls: answer.tool_calls.len() };
+                answer.reasoning_details.extend(phase(item).map(|phase| place.note(phase)));
                 for part in item["content"].as_array().into_iter().flatten() {
                     refused |= part["type"] == "refusal";
                     if part["type"] == "output_text" {
@@ -26,7 +29,8 @@ pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
             Some("function_call") => answer.tool_calls.push(call(item)),
             Some("reasoning") => {
                 reasoning.extend(reasoning_text(item));
-                answer.reasoning_details.push(item.clone());
+                let place = Place { text: answer.content.len(), calls: answer.tool_calls.len() };
+                answer.reasoning_details.push(place.note(item.clone()));
             }
             _ => {}
         }
@@ -49,6 +53,12 @@ pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
 pub fn call(item: &Value) -> ToolCall {
     let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
     ToolCall { id: text("call_id"), name: text("name"), arguments: text("arguments"), signature: None }
+}
+
+/// What a message is (`commentary` or `final_answer`), to be given back with it.
+pub fn phase(item: &Value) -> Option<Value> {
+    let phase = item["phase"].as_str()?;
+    Some(serde_json::json!({ "type": "message", "phase": phase }))
 }
 
 /// The summary of a reasoning item, else the reasoning itself, which open models show.

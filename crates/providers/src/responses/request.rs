@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::ResponsesWire;
 use crate::openai::{self, Dialect, is_reasoning_model};
+use crate::places::{Piece, pieces};
 use crate::settings::CallSettings;
 use crate::wire::Mode;
 use gateway_model::ProviderCall;
@@ -80,11 +81,17 @@ fn reasons(call: &ProviderCall) -> bool {
 
 /// The reasoning of a turn that can go back: with its content, as without `store` the vendor has kept nothing of it.
 fn reasoning_items(message: &Message) -> impl Iterator<Item = &Value> {
-    message.reasoning_details.iter().filter(|item| {
-        let encrypted = item["encrypted_content"].as_str().is_some_and(|text| !text.is_empty());
-        let open = item["content"].as_array().is_some_and(|parts| !parts.is_empty());
-        item["type"] == "reasoning" && (encrypted || open)
-    })
+    message.reasoning_details.iter().filter(|item| is_reasoning(item))
+}
+
+fn is_reasoning(item: &Value) -> bool {
+    let encrypted = item["encrypted_content"].as_str().is_some_and(|text| !text.is_empty());
+    let open = item["content"].as_array().is_some_and(|parts| !parts.is_empty());
+    item["type"] == "reasoning" && (encrypted || open)
+}
+
+fn is_phase(item: &Value) -> bool {
+    item["type"] == "message" && item["phase"].is_string()
 }
 
 /// A message as items; `source` is the message in the form of chat completions.
@@ -97,22 +104,7 @@ fn push_items(message: &Message, source: &Value, dialect: &Dialect, into: &mut V
             "output": output(&message.content, content),
         })),
         Role::Assistant => {
-            into.extend(reasoning_items(message).cloned());
-            let parts = match content {
-                Value::String(text) if !text.is_empty() => {
-                    vec![json!({ "type": "output_text", "text": text })]
-                }
-                content => parts(content, "output_text"),
-            };
-            if !parts.is_empty() {
-                into.push(json!({ "role": "assistant", "content": parts }));
-            }
-            into.extend(message.tool_calls.iter().map(|call| {
-                let arguments = if call.arguments.is_empty() { "{}" } else { &call.arguments };
-                json!({
-                    "type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments,
-                })
-            }));
+            push_turn(message, content, into);
         }
         role => {
             let known = role != Role::Developer || dialect.developer_role;
@@ -124,6 +116,45 @@ fn push_items(message: &Message, source: &Value, dialect: &Dialect, into: &mut V
             into.push(json!({ "role": role.as_str(), "content": content }));
         }
     }
+}
+
+/// A turn of the model: reasoning, texts and calls in their places, and what its texts were (`phase`).
+fn push_turn(message: &Message, content: &Value, into: &mut Vec<Value>) {
+    let mut phase: Option<Value> = None;
+    // Parts in the form of chat completions, as far as they are sent.
+    let mut sources = content.as_array().into_iter().flatten();
+    let mut said: Vec<Value> = Vec::new();
+    let say = |said: &mut Vec<Value>, phase: &Option<Value>, into: &mut Vec<Value>| {
+        if !said.is_empty() {
+            let mut item = json!({ "role": "assistant", "content": std::mem::take(said) });
+            if let Some(phase) = phase {
+                item["phase"] = phase.clone();
+            }
+            into.push(item);
+        }
+    };
+    for piece in pieces(message, |block| is_reasoning(block) || is_phase(block)) {
+        match piece {
+            Piece::Text(text) => said.push(json!({ "type": "output_text", "text": text })),
+            Piece::Part(_) => said.extend(sources.next().map(|source| part(source, "output_text"))),
+            Piece::Block(mut block) if is_phase(&block) => {
+                say(&mut said, &phase, into);
+                phase = Some(block["phase"].take());
+            }
+            Piece::Block(block) => {
+                say(&mut said, &phase, into);
+                into.push(block);
+            }
+            Piece::Call(call) => {
+                say(&mut said, &phase, into);
+                let arguments = if call.arguments.is_empty() { "{}" } else { &call.arguments };
+                into.push(json!({
+                    "type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments,
+                }));
+            }
+        }
+    }
+    say(&mut said, &phase, into);
 }
 
 /// The result of a tool: text, unless it holds more than that.

@@ -5,8 +5,9 @@ use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{FullResponse, Said, call, reasoning_text};
+use super::answer::{FullResponse, Said, call, phase, reasoning_text};
 use crate::lenient::{BorrowedText, unreadable_event};
+use crate::places::Place;
 use crate::wire::StreamDecoder;
 use gateway_model::{FinishReason, StreamEvent, TextChunk, ToolCallDelta, json};
 
@@ -22,6 +23,9 @@ pub struct ResponsesDecoder {
     reasoned_here: bool,
     /// More reasoning is set apart from what came before.
     apart: bool,
+    /// What came so far, and before the message under way.
+    place: Place,
+    message_place: Place,
     done: bool,
 }
 
@@ -55,6 +59,7 @@ impl ResponsesDecoder {
             Some("function_call") => {
                 let call = call(item);
                 self.said.calls = true;
+                self.place.calls += 1;
                 self.calls.push((index, !call.arguments.is_empty()));
                 Some(StreamEvent::ToolCall(ToolCallDelta {
                     index,
@@ -63,6 +68,10 @@ impl ResponsesDecoder {
                     arguments: call.arguments,
                     signature: None,
                 }))
+            }
+            Some("message") => {
+                self.message_place = self.place;
+                None
             }
             Some("reasoning") => {
                 self.apart = self.reasoned;
@@ -97,7 +106,11 @@ impl ResponsesDecoder {
             Some("reasoning") => {
                 let untold = reasoning_text(&item).filter(|_| !self.reasoned_here);
                 into.extend(untold.map(|text| self.reasoning(&text)));
-                into.push(StreamEvent::ReasoningDetails(vec![item]));
+                into.push(StreamEvent::ReasoningDetails(vec![self.place.note(item)]));
+            }
+            Some("message") => {
+                let phase = phase(&item).map(|phase| self.message_place.note(phase));
+                into.extend(phase.map(|phase| StreamEvent::ReasoningDetails(vec![phase])));
             }
             _ => {}
         }
@@ -129,6 +142,7 @@ impl ResponsesDecoder {
         match &*kind {
             "response.output_text.delta" => {
                 self.said.text |= !delta.is_empty();
+                self.place.text += delta.len();
                 into.push(StreamEvent::text(delta));
             }
             "response.refusal.delta" => {
