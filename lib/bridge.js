@@ -4,7 +4,7 @@
 
 const { Bridge } = require('../native.js')
 const { warn } = require('./console.js')
-const { callCustom, cancelCustom, resumeCustom } = require('./custom.js')
+const { callCustom, cancelCustom, resumeCustom, thrown } = require('./custom.js')
 const { HandleTable } = require('./handle-table.js')
 const { dispatch } = require('./protocol.js')
 const { loggerOf } = require('./usage.js')
@@ -65,6 +65,10 @@ const handlers = {
 
   customResume(callback, chunks) {
     resumeCustom(callback, chunks)
+  },
+
+  forgetThrown(id) {
+    thrown.delete(id)
   },
 
   warning(line) {

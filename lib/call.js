@@ -2,6 +2,7 @@
 
 const { AsyncResource } = require('node:async_hooks')
 const { bridge, calls, hold } = require('./bridge.js')
+const { thrown } = require('./custom.js')
 const { GatewayError, invalidRequest, refuseNonFinite, stringify } = require('./errors.js')
 
 /** Fields of requests whose contents are the program's own, or a model's. */
@@ -12,8 +13,7 @@ const OPAQUE = new Set(['messages', 'tools', 'metadata', 'providerOptions', 'res
  * which is when it has a `reader`; a call that has ended is no longer in the bridge's table.
  *
  * Thousands wait at once, so what only some calls have is left out until they have it: `context` and `request`, `onAbort`,
- * `deadline` (as `performance.now()`; a stream that is open has none), `head` and `reader`, and `thrown`, what custom
- * providers have thrown.
+ * `deadline` (as `performance.now()`; a stream that is open has none), `head` and `reader`.
  */
 class Call {
   /** `customs` are the providers of the program's own that may be called; `logger` is given the call's log entry. */
@@ -82,7 +82,7 @@ class Call {
 
   /** Takes the call's only message. */
   settle(error, value, log) {
-    this.error = error
+    this.error = withThrown(error)
     this.value = value
     this.logEntry = log
     this.resolve(this)
@@ -106,7 +106,7 @@ class Call {
     if (this.reader === undefined) return
     this.detach()
     const logged = this.log(log)
-    this.reader.deref()?.end(figures, error ? { reason: this.#reasonOf(error) } : undefined, logged)
+    this.reader.deref()?.end(figures, error ? { reason: this.#reasonOf(withThrown(error)) } : undefined, logged)
   }
 
   /** What the caller of a failed call is thrown, once the log is written. */
@@ -117,17 +117,10 @@ class Call {
   }
 
   #reasonOf(error) {
-    // What a custom provider threw is the program's own object, or nothing. A number without one, a fault of ours, must
-    // not end the program.
-    if (error.foreign < this.thrown?.length) return this.thrown[error.foreign]
+    // What a custom provider threw is the program's own object, or nothing.
+    if (error.thrown !== undefined) return error.thrown.error
     if (error.kind === 'aborted' && this.signal?.aborted) return this.signal.reason
     return new GatewayError(error)
-  }
-
-  /** Keeps what a custom provider threw; returns the number that Rust knows it by. */
-  keepThrown(error) {
-    this.thrown ??= []
-    return this.thrown.push(error) - 1
   }
 
   #attach() {
@@ -148,6 +141,12 @@ class Call {
     if (context === undefined) return logger.emit(entry, signal, deadline)
     return context.runInAsyncScope(logger.emit, logger, entry, signal, deadline)
   }
+}
+
+// Looked up as soon as the message comes: one that follows may say that it is to be forgotten.
+function withThrown(error) {
+  if (error?.foreign !== undefined) error.thrown = thrown.get(error.foreign)
+  return error
 }
 
 // What JSON would hide: a signal that is none.

@@ -3,6 +3,7 @@
 // Calls providers that are objects of JavaScript, on behalf of the native core.
 
 const { GatewayError, invalidRequest } = require('./errors.js')
+const { HandleTable } = require('./handle-table.js')
 const {
   CHAT,
   CHAT_STREAM,
@@ -15,21 +16,22 @@ const {
 /** Streams of custom providers under way, by callback number. */
 const streams = new Map()
 
+/** What providers have thrown, as `{error}`, while a call may have to throw it: calls that share one throw the same. */
+const thrown = new HandleTable()
+
 /** Says nothing about the provider, which was not asked. */
 const CALLER_LEFT = {
-  id: 0,
   kind: 'aborted',
   message: 'The provider could not be asked: the caller that began this call has left',
 }
 
 /** Calls a provider for `call`, whose handlers and context are the caller's; `undefined` once the caller has left. */
 function callCustom(bridge, call, { callback, provider: index, model, maxTokens, method }) {
-  if (call === undefined) return bridge.customFailed(callback, JSON.stringify(CALLER_LEFT))
+  if (call === undefined) return bridge.customFailed(callback, 0, JSON.stringify(CALLER_LEFT))
   const provider = call.customs[index]
   const options = optionsOf(call.request, method, model, maxTokens)
   call.context.runInAsyncScope(RUN[method], undefined, bridge, callback, provider, options, call).catch((error) => {
-    const id = call.keepThrown(error)
-    bridge.customFailed(callback, JSON.stringify({ id, ...describeThrown(error) }))
+    bridge.customFailed(callback, thrown.add({ error }), JSON.stringify(describeThrown(error)))
   })
 }
 
@@ -206,4 +208,4 @@ const cancelCustom = (callback) => streams.get(callback)?.cancel()
 
 const resumeCustom = (callback, chunks) => streams.get(callback)?.resume(chunks)
 
-module.exports = { callCustom, cancelCustom, resumeCustom }
+module.exports = { callCustom, cancelCustom, resumeCustom, thrown }

@@ -84,6 +84,10 @@ function dispatch(message, handlers) {
     // [10, logger, entry]
     case 10:
       return handlers.log(message[1], message[2])
+    // Nothing refers any more to what a custom provider threw.
+    // [11, id]
+    case 11:
+      return handlers.forgetThrown(message[1])
     default:
       return handlers.unknown(message[0])
   }

@@ -1,6 +1,6 @@
 //! What one JavaScript thread calls of its calls in flight.
 
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, Weak};
 
 use napi::Env;
 use napi::bindgen_prelude::Function;
@@ -8,6 +8,9 @@ use napi_derive::napi;
 
 use super::calls::Calls;
 use super::outbox::{Document, Outbox};
+use super::pending_calls::Thrown;
+use super::protocol::message;
+use gateway_model::error::Keeper;
 use gateway_pricing as pricing;
 
 /// One JavaScript thread's side of the message protocol. Dropped with the thread, it cancels the thread's calls.
@@ -79,16 +82,32 @@ impl Bridge {
         self.calls.pending.complete(callback, json);
     }
 
-    /// What a custom provider threw: `{id, message, kind?, code?, upstreamStatus?, retryAfterMs?}`.
+    /// What a custom provider threw: `{message, kind?, code?, upstreamStatus?, retryAfterMs?}`, and the number by which the
+    /// thrown object is kept until `forgetThrown` says that nobody refers to it; 0: nothing is kept.
     #[napi(catch_unwind)]
-    pub fn custom_failed(&self, callback: u32, json: String) {
-        self.calls.pending.fail(callback, json);
+    pub fn custom_failed(&self, callback: u32, id: u32, json: String) {
+        let kept = || Keeper(Arc::new(KeptThrown { calls: Arc::downgrade(&self.calls), id }));
+        self.calls.pending.fail(callback, Thrown { json, id, keeper: (id != 0).then(kept) });
     }
 
     /// Chunks of a custom provider's stream; false once nobody reads them.
     #[napi(catch_unwind)]
     pub fn custom_chunks(&self, callback: u32, json: String) -> bool {
         self.calls.pending.push_chunks(callback, json)
+    }
+}
+
+/// Something thrown that JavaScript keeps.
+struct KeptThrown {
+    calls: Weak<Calls>,
+    id: u32,
+}
+
+impl Drop for KeptThrown {
+    fn drop(&mut self) {
+        if let Some(calls) = self.calls.upgrade() {
+            calls.outbox.send(&message::ForgetThrown { id: self.id });
+        }
     }
 }
 

@@ -6,11 +6,19 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-/// JSON of what a custom provider threw: `{id, message, kind?, code?, upstreamStatus?, retryAfterMs?}`.
-pub struct ThrownJson(pub String);
+use gateway_model::error::Keeper;
+
+/// What a custom provider threw.
+pub struct Thrown {
+    /// `{message, kind?, code?, upstreamStatus?, retryAfterMs?}`
+    pub json: String,
+    /// The JS layer's number for what was thrown; 0: it is nothing that it keeps.
+    pub id: u32,
+    pub keeper: Option<Keeper>,
+}
 
 /// JSON of an answer.
-pub type AnswerReply = Result<String, ThrownJson>;
+pub type AnswerReply = Result<String, Thrown>;
 
 /// What a custom stream gives next.
 pub enum StreamPart {
@@ -20,7 +28,7 @@ pub enum StreamPart {
     End(String),
 }
 
-pub type StreamReply = Result<StreamPart, ThrownJson>;
+pub type StreamReply = Result<StreamPart, Thrown>;
 
 enum Waiter {
     Answer(oneshot::Sender<AnswerReply>),
@@ -72,11 +80,11 @@ impl PendingCalls {
     }
 
     /// The call has thrown.
-    pub fn fail(&self, id: u32, thrown: String) {
-        self.settle(id, Err(ThrownJson(thrown)));
+    pub fn fail(&self, id: u32, thrown: Thrown) {
+        self.settle(id, Err(thrown));
     }
 
-    fn settle(&self, id: u32, reply: Result<String, ThrownJson>) {
+    fn settle(&self, id: u32, reply: Result<String, Thrown>) {
         // Where nobody waits any more, the reply is for nobody.
         match self.waiters().remove(&id) {
             Some(Waiter::Answer(sender)) => drop(sender.send(reply)),

@@ -111,6 +111,8 @@ pub mod message {
         9 Warning[] { line: String }
         /// A log entry that does not come with its call's end.
         10 Log[L] { logger: u32, entry: L }
+        /// Nothing refers any more to what a custom provider threw.
+        11 ForgetThrown[] { id: u32 }
     }
 }
 

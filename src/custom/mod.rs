@@ -86,7 +86,7 @@ impl CustomCall<oneshot::Receiver<AnswerReply>> {
     async fn answer(&mut self) -> Result<String, Failure> {
         let reply = (&mut self.replies).await.map_err(|_| thread_stops())?;
         self.ended = true;
-        reply.map_err(|thrown| read_thrown(&thrown.0))
+        reply.map_err(read_thrown)
     }
 }
 
@@ -94,7 +94,7 @@ impl CustomCall<mpsc::UnboundedReceiver<StreamReply>> {
     async fn next_part(&mut self) -> Result<StreamPart, Failure> {
         let reply = self.replies.recv().await.ok_or_else(thread_stops)?;
         self.ended = !matches!(reply, Ok(StreamPart::Chunks(_)));
-        reply.map_err(|thrown| read_thrown(&thrown.0))
+        reply.map_err(read_thrown)
     }
 }
 
@@ -130,6 +130,10 @@ impl Provider for CustomProvider {
 
     fn family(&self) -> &str {
         &self.family
+    }
+
+    fn reads_notes(&self) -> bool {
+        true
     }
 
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>> {

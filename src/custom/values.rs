@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::pending_calls::Thrown;
 use gateway_model::error::{ErrorKind, Failure, ForeignError, GatewayError, UpstreamReport};
 use gateway_model::{
     Answer, FinishReason, Side, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, Warning, json,
@@ -13,8 +14,7 @@ use gateway_model::{
 /// What the JS layer says of an error that was thrown; the error itself stays there.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Thrown {
-    id: u32,
+struct ThrownFields {
     #[serde(default)]
     message: String,
     kind: Option<String>,
@@ -27,10 +27,10 @@ struct Thrown {
 }
 
 /// The failure that a thrown error stands for.
-pub fn read_thrown(text: &str) -> Failure {
-    match json::parse::<Thrown>(text.as_bytes()) {
+pub fn read_thrown(Thrown { json, id, keeper }: Thrown) -> Failure {
+    match json::parse::<ThrownFields>(json.as_bytes()) {
         Ok(thrown) => {
-            let Thrown { id, message, kind, code, upstream_status, .. } = thrown;
+            let ThrownFields { message, kind, code, upstream_status, .. } = thrown;
             let report = UpstreamReport {
                 kind: thrown.upstream_type,
                 code: thrown.upstream_code,
@@ -42,7 +42,13 @@ pub fn read_thrown(text: &str) -> Failure {
                 serde_json::from_value::<ErrorKind>(kind.into()).unwrap_or(ErrorKind::ProviderResponse)
             });
             let retry_after = thrown.retry_after_ms.map(Duration::from_millis);
-            Failure::Foreign(ForeignError { id, message, kind, code, upstream_status, reason, retry_after })
+            if keeper.is_none() {
+                let error = GatewayError::new(kind.unwrap_or(ErrorKind::ProviderResponse), message);
+                return GatewayError { retry_after, ..error }.into();
+            }
+            let error =
+                ForeignError { id, keeper, message, kind, code, upstream_status, reason, retry_after };
+            Failure::Foreign(error)
         }
         Err(_) => GatewayError::internal("a custom provider's error could not be read").into(),
     }

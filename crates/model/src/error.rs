@@ -3,7 +3,10 @@
 mod reason;
 mod report;
 
+use std::any::Any;
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -330,6 +333,8 @@ fn readable(wait: Duration) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ForeignError {
     pub id: u32,
+    /// Keeps the thrown object where it is for as long as anybody may be told of it.
+    pub keeper: Option<Keeper>,
     pub message: String,
     /// Set when the thrown error is a `GatewayError` of its own.
     pub kind: Option<ErrorKind>,
@@ -340,6 +345,24 @@ pub struct ForeignError {
     pub reason: Option<Reason>,
     pub retry_after: Option<Duration>,
 }
+
+/// Dropped with its last clone: then nobody refers to the object any more.
+#[derive(Clone)]
+pub struct Keeper(pub Arc<dyn Any + Send + Sync>);
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Keeper")
+    }
+}
+
+impl PartialEq for Keeper {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Keeper {}
 
 /// Why an attempt or a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -357,19 +380,11 @@ impl From<GatewayError> for Failure {
 }
 
 impl Failure {
-    /// As a call sees it that shares the one that failed: the error object that was thrown is the other caller's, and so
-    /// is the request id.
+    /// As a call sees it that shares the one that failed: the request id is the other's; an error that was thrown is the
+    /// same for all.
     pub fn of_another_call(self) -> Self {
         match self {
-            Self::Foreign(error) => {
-                let kind = error.kind.unwrap_or(ErrorKind::ProviderResponse);
-                let own =
-                    GatewayError { retry_after: error.retry_after, ..GatewayError::new(kind, error.message) };
-                match error.upstream_status {
-                    Some(status) => own.with_detail("upstreamStatus", json!(status)).into(),
-                    None => own.into(),
-                }
-            }
+            foreign @ Self::Foreign(_) => foreign,
             Self::Gateway(error) => Self::Gateway(Box::new(GatewayError { request_id: None, ..*error })),
         }
     }

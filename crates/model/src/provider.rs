@@ -53,6 +53,11 @@ pub trait Provider: Any + Send + Sync {
     /// ([`await_first_content`](crate::await_first_content)), until which a failure is an ordinary failed attempt.
     fn open_stream<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<OpenedStream, Failure>>;
 
+    /// Whether it may read what a request says for its caller's own use: `userId` and `metadata`.
+    fn reads_notes(&self) -> bool {
+        false
+    }
+
     /// What in a request the provider cannot do; nothing is sent where there is something.
     fn refuses(&self, _request: &ChatRequest) -> Option<GatewayError> {
         None

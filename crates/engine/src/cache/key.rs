@@ -8,13 +8,22 @@ use gateway_model::{ChatRequest, Content, Message, Part, ResponseFormat, Role, T
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CacheKey([u8; 32]);
 
+/// What becomes of a request's `userId` and `metadata`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notes {
+    /// No answer depends on them.
+    Ignored,
+    /// A provider of the program's own may read them.
+    Read,
+}
+
 impl CacheKey {
-    /// The key of calls in flight: who has less time than the first would have to go on alone.
-    pub fn in_flight(self, timeout_ms: Option<u64>) -> Self {
-        let Some(timeout_ms) = timeout_ms else { return self };
+    /// The key of calls in flight: who has less time than the first, or another way to go, would have to go on alone.
+    pub fn in_flight(self, timeout_ms: Option<u64>, way: &str) -> Self {
         let mut digest = Digest::new("flight");
         self.0.iter().for_each(|byte| digest.tag(*byte));
-        digest.number(timeout_ms);
+        digest.optional(timeout_ms, Digest::number);
+        digest.text(way);
         Self(digest.finish())
     }
 
@@ -25,7 +34,13 @@ impl CacheKey {
     ///
     /// Messages in OpenAI's own form and in ours mean the same; what only the former can say counts as well. Marks for
     /// a vendor's prompt cache do not count: they change the price of an answer, not the answer.
-    pub fn of_chat(request: &ChatRequest, max_tokens: Option<u64>, identity: &str, tenant: &str) -> Self {
+    pub fn of_chat(
+        request: &ChatRequest,
+        max_tokens: Option<u64>,
+        identity: &str,
+        tenant: &str,
+        notes: Notes,
+    ) -> Self {
         // Every field by name: a new one does not compile until it is decided here whether it changes the answer.
         let ChatRequest {
             messages,
@@ -50,10 +65,10 @@ impl CacheKey {
             tools,
             tool_choice,
             response_format,
-            // `tenant` says which users share.
-            user_id: _,
-            // Notes, deadlines and numbers of the call itself.
-            metadata: _,
+            // `tenant` says which users share; `notes`, whether anybody reads it.
+            user_id,
+            metadata,
+            // Deadlines and numbers of the call itself.
             provider_options,
             timeout_ms: _,
             cache: _,
@@ -76,6 +91,10 @@ impl CacheKey {
         choice(&mut digest, tool_choice.as_ref());
         format(&mut digest, response_format.as_ref());
         digest.optional(provider_options.as_ref(), |digest, options| digest.object(options, Keys::Sorted));
+        if notes == Notes::Read {
+            digest.optional_text(user_id.as_deref());
+            digest.optional(metadata.as_ref(), |digest, metadata| digest.object(metadata, Keys::AsWritten));
+        }
         Self(digest.finish())
     }
 

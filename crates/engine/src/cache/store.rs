@@ -97,7 +97,13 @@ mod tests {
     use gateway_model::{Answer, ChatRequest};
 
     fn key(number: usize) -> CacheKey {
-        CacheKey::of_chat(&ChatRequest::default(), None, &number.to_string(), "")
+        CacheKey::of_chat(
+            &ChatRequest::default(),
+            None,
+            &number.to_string(),
+            "",
+            crate::cache::Notes::Ignored,
+        )
     }
 
     fn answer(content: &str) -> Outcome {

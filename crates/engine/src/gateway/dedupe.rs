@@ -7,10 +7,11 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{Admitted, Planned, scope_of};
+use super::identity::RuleIdentity;
 use super::stream::StreamCall;
 use super::{CallContext, Gateway, GatewayStream, PromptEstimate, failed_without_attempt, unless_cancelled};
 use crate::cache::{
-    AnswerCache, AnswerFlights, CacheKey, Completion, Flights, Follower, Joined, Leader, SharedAnswer,
+    AnswerCache, AnswerFlights, CacheKey, Completion, Flights, Follower, Joined, Leader, Notes, SharedAnswer,
     SharedStream, StreamFlights, events,
 };
 use crate::usage::{CallRecord, latency_ms};
@@ -61,9 +62,10 @@ pub(super) struct DedupeRequest {
 }
 
 impl DedupeRequest {
-    /// Followers share the leader's deadline, so that another `timeoutMs` gets another key.
-    fn flight_key(&self, plan: &Planned) -> CacheKey {
-        self.key.in_flight(plan.request.timeout_ms)
+    /// Followers share the leader's deadline, chain and reply, so that another `timeoutMs` gets another key, and so do rules
+    /// that ask otherwise.
+    fn flight_key(&self, plan: &Planned, rule: &RuleIdentity) -> CacheKey {
+        self.key.in_flight(plan.request.timeout_ms, &rule.way)
     }
 }
 
@@ -97,21 +99,24 @@ impl Gateway {
             return None;
         }
         let request = &plan.request;
-        let fingerprint = format!("{}\n{}", self.fingerprint(plan.decision.rule), plan.decision.model);
+        let rule = self.identity(plan.decision.rule);
+        let fingerprint = format!("{}\n{}", rule.services, plan.decision.model);
         let tenant = request.user_id.as_deref().unwrap_or_default();
         // A budget may cut the answers of some callers short: nobody else is to get those.
         let capped =
             || self.budgets.output_cap(&scope_of(request, &plan.decision.provider, &plan.decision.model));
         let max_tokens = request.max_tokens.or_else(capped);
         Some(DedupeRequest {
-            key: CacheKey::of_chat(request, max_tokens, &fingerprint, tenant),
+            key: CacheKey::of_chat(request, max_tokens, &fingerprint, tenant, rule.notes),
             cache,
             dedupe,
         })
     }
 
-    fn fingerprint(&self, rule: usize) -> &str {
-        self.fingerprints.get(rule).map_or("", String::as_str)
+    fn identity(&self, rule: usize) -> &RuleIdentity {
+        const NOBODY: &RuleIdentity =
+            &RuleIdentity { services: String::new(), way: String::new(), notes: Notes::Read };
+        self.identities.get(rule).unwrap_or(NOBODY)
     }
 
     /// Whether any answer can have been cached by now.
@@ -172,7 +177,7 @@ impl Gateway {
             })
         };
         let flights = &self.sharing.answers;
-        let key = wanted.flight_key(&plan);
+        let key = wanted.flight_key(&plan, self.identity(plan.decision.rule));
         let (outcome, part) = self.follow_or_lead(flights, key, plan, &context, lead, Follower::wait).await?;
         let Part { request_id, started, follows, .. } = part;
         let latency_ms = latency_ms(started);
@@ -211,14 +216,15 @@ impl Gateway {
         }
         let (gateway, observer) = (self.clone(), context.gateway_observer.clone());
         let lead = |leader: Leader<SharedStream<Outcome>>, admitted| {
+            let abandoned = leader.abandoned();
             leader.run(async move {
-                let stream = gateway.open(admitted, &observer, CancellationToken::new()).await?;
+                let stream = gateway.open(admitted, &observer, abandoned).await?;
                 let opened = stream.outcome().clone();
                 Ok((opened, Box::new(stream.cached_by(writer)) as Box<dyn EventSource>))
             })
         };
         let flights = &self.sharing.streams;
-        let key = wanted.flight_key(&plan);
+        let key = wanted.flight_key(&plan, self.identity(plan.decision.rule));
         let (opened, part) = self.follow_or_lead(flights, key, plan, &context, lead, Follower::open).await?;
         let (outcome, source) = opened;
         let Part { request, request_id, started, follows } = part;
@@ -251,6 +257,7 @@ impl Gateway {
         };
         match flights.join(key) {
             Joined::Follower(follower) => {
+                let follower = follower.cancelled_by(&context.cancel);
                 let record = self.record(&plan, context);
                 let wait = within(&plan.decision.provider, plan.deadline, wait(follower));
                 match unless_cancelled(&context.cancel, wait).await {
@@ -264,6 +271,7 @@ impl Gateway {
                 }
             }
             Joined::Leader(leader) => {
+                let leader = leader.cancelled_by(&context.cancel);
                 // Admitted here, because the task that does the work may never begin. The log entry goes to the gateway's
                 // observer, not to this call's: the work goes on for the others when this call is left.
                 let admitted = self.admit(plan, context.gateway_observer.clone());

@@ -6,6 +6,7 @@ mod embed;
 mod estimate;
 mod explain;
 mod health;
+mod identity;
 mod models;
 mod outcome;
 mod stream;
@@ -28,6 +29,7 @@ use gateway_pricing as pricing;
 
 use admission::Admitted;
 use dedupe::CallSharing;
+use identity::RuleIdentity;
 use models::ModelLists;
 use stream::StreamCall;
 
@@ -48,8 +50,8 @@ pub struct Gateway {
     user_limits: Option<Arc<UserLimits>>,
     settings: Settings,
     sharing: Arc<CallSharing>,
-    /// What answers a rule's calls, as text, by rule: part of what makes two calls the same.
-    fingerprints: Vec<String>,
+    /// By rule.
+    identities: Vec<RuleIdentity>,
 }
 
 impl Gateway {
@@ -117,9 +119,9 @@ impl Gateway {
             let config = rule.target.pool.as_ref()?;
             Some(Arc::new(RoutePool::new(config, &providers, settings)))
         };
-        let fingerprints = rules.iter().map(|rule| fingerprint(rule, &chains, &providers)).collect();
+        let identities = rules.iter().map(|rule| RuleIdentity::of(rule, &chains, &providers)).collect();
         Self {
-            fingerprints,
+            identities,
             pools: rules.iter().map(pool).collect(),
             retry_budget: Arc::new(RetryBudget::new(&settings.retry_budget)),
             user_limits: UserLimits::of(&settings.limits).map(Arc::new),
@@ -247,22 +249,6 @@ impl Gateway {
             Err(failure) => Err(failed(record, failure, &request_id, &options, gateway_observer)),
         }
     }
-}
-
-/// The services behind a rule, with the models it names and those that answer where it names none.
-fn fingerprint(rule: &RouteRule, chains: &[FallbackChain], providers: &Providers) -> String {
-    let target = &rule.target;
-    let members = target.pool.iter().flat_map(|pool| &pool.members);
-    let members = members.map(|member| (&member.provider, member.model.as_deref()));
-    let chain = chains.iter().find(|chain| Some(&chain.name) == target.fallback_chain.as_ref());
-    let steps = chain.iter().flat_map(|chain| &chain.steps);
-    let steps = steps.map(|step| (&step.provider, step.model.as_deref()));
-    let single = std::iter::once((&target.provider, target.model.as_deref()));
-    let service = |(entry, model): (&String, Option<&str>)| {
-        let service = providers.get(entry).map_or("", |loaded| loaded.fingerprint());
-        format!("{entry}\t{service}\t{}\n", model.unwrap_or_default())
-    };
-    single.chain(members).chain(steps).map(service).collect()
 }
 
 /// Does the work, unless its caller no longer wants it.

@@ -10,6 +10,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::CacheKey;
 use gateway_model::error::{Failure, GatewayError};
@@ -21,6 +22,9 @@ pub use stream::{FlightStream, SharedStream, StreamFlights};
 pub trait Completion: Default + Send + Sync + 'static {
     /// Ends the flight for all, unless it has ended.
     fn fail(&self, failure: Failure);
+
+    /// All have left, the last of them because its call was cancelled.
+    fn abandon(&self) {}
 }
 
 /// Calls in flight, by their key.
@@ -95,11 +99,18 @@ impl<S: Completion> Flights<S> {
     }
 
     fn waiter(&self, key: CacheKey, shared: &Arc<S>) -> Waiter<S> {
-        Waiter { table: self.table.clone(), key, shared: shared.clone() }
+        Waiter { table: self.table.clone(), key, shared: shared.clone(), caller: None }
     }
 }
 
 impl<S: Completion> Leader<S> {
+    /// Names the token that cancels the leader's call.
+    #[must_use]
+    pub fn cancelled_by(mut self, caller: &CancellationToken) -> Self {
+        self.waiter.caller = Some(caller.clone());
+        self
+    }
+
     /// Ends the flight before it has begun, for all who have joined.
     pub fn fail(mut self, failure: Failure) {
         self.flight_end.free();
@@ -115,6 +126,15 @@ impl<S: Completion> Leader<S> {
         let task = tokio::spawn(work(flight_end)).abort_handle();
         waiter.table.with_flight(&waiter.key, &waiter.shared, |mut open| open.get_mut().task = Some(task));
         Follower { waiter }
+    }
+}
+
+impl<S: Completion> Follower<S> {
+    /// Names the token that cancels the follower's call.
+    #[must_use]
+    pub fn cancelled_by(mut self, caller: &CancellationToken) -> Self {
+        self.waiter.caller = Some(caller.clone());
+        self
     }
 }
 
@@ -141,19 +161,24 @@ impl<S> Table<S> {
 type OccupiedFlight<'a, S> = std::collections::hash_map::OccupiedEntry<'a, CacheKey, Flight<S>>;
 
 /// Counts a call as waiting, while it lives.
-struct Waiter<S> {
+struct Waiter<S: Completion> {
     table: Arc<Table<S>>,
     key: CacheKey,
     shared: Arc<S>,
+    /// Cancels its call; `None`: nobody can.
+    caller: Option<CancellationToken>,
 }
 
-impl<S> Drop for Waiter<S> {
+impl<S: Completion> Drop for Waiter<S> {
     fn drop(&mut self) {
         let left = self.table.with_flight(&self.key, &self.shared, |mut open| {
             open.get_mut().waiters -= 1;
             (open.get().waiters == 0).then(|| open.remove())
         });
         if let Some(task) = left.flatten().and_then(|flight| flight.task) {
+            if self.caller.as_ref().is_some_and(CancellationToken::is_cancelled) {
+                self.shared.abandon();
+            }
             task.abort();
         }
     }

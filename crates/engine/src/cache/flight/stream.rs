@@ -2,6 +2,7 @@
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Completion, FlightEnd, Flights, Follower, Leader, Waiter};
 use gateway_model::EventSource;
@@ -16,6 +17,8 @@ pub struct SharedStream<H> {
     log: watch::Sender<Log<H>>,
     /// Events that the fastest reader is waiting for. The upstream is not read beyond them.
     wanted: watch::Sender<usize>,
+    /// Fires when the last reader has left because its call was cancelled.
+    abandoned: CancellationToken,
 }
 
 struct Log<H> {
@@ -28,7 +31,11 @@ struct Log<H> {
 impl<H> Default for SharedStream<H> {
     fn default() -> Self {
         let log = Log { head: None, events: Vec::new(), end: None };
-        Self { log: watch::Sender::new(log), wanted: watch::Sender::new(0) }
+        Self {
+            log: watch::Sender::new(log),
+            wanted: watch::Sender::new(0),
+            abandoned: CancellationToken::new(),
+        }
     }
 }
 
@@ -40,9 +47,18 @@ impl<H: Clone + Send + Sync + 'static> Completion for SharedStream<H> {
             is_first
         });
     }
+
+    fn abandon(&self) {
+        self.abandoned.cancel();
+    }
 }
 
 impl<H: Clone + Send + Sync + 'static> Leader<SharedStream<H>> {
+    /// The token of the work: it fires, before the work is dropped, when the last reader's call was cancelled.
+    pub fn abandoned(&self) -> CancellationToken {
+        self.waiter.shared.abandoned.clone()
+    }
+
     /// Opens the stream for all calls that join until it ends, and reads it as they read. The source is dropped before
     /// any of them sees the end, and at once when all have left.
     pub fn run<W>(self, open: W) -> Follower<SharedStream<H>>

@@ -22,7 +22,7 @@ use gateway_model::{Answer, AnswerBuilder, ChatRequest, StreamEvent};
 const LOST: Duration = Duration::from_secs(20);
 
 fn key(number: usize) -> CacheKey {
-    CacheKey::of_chat(&ChatRequest::default(), None, &number.to_string(), "")
+    CacheKey::of_chat(&ChatRequest::default(), None, &number.to_string(), "", crate::cache::Notes::Ignored)
 }
 
 fn answer(content: &str) -> Arc<Outcome> {

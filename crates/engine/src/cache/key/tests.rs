@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 
 fn key(request: &ChatRequest) -> CacheKey {
-    CacheKey::of_chat(request, request.max_tokens, "entry/model", "tenant")
+    CacheKey::of_chat(request, request.max_tokens, "entry/model", "tenant", Notes::Ignored)
 }
 
 fn read(messages: &Value) -> ChatRequest {
@@ -241,8 +241,8 @@ proptest! {
     #[test]
     fn tenants_and_targets_never_share(request in a_request(), names in (text(), text(), text(), text())) {
         let (tenant, other_tenant, target, other_target) = names;
-        let one = CacheKey::of_chat(&request, None, &target, &tenant);
-        let other = CacheKey::of_chat(&request, None, &other_target, &other_tenant);
+        let one = CacheKey::of_chat(&request, None, &target, &tenant, Notes::Ignored);
+        let other = CacheKey::of_chat(&request, None, &other_target, &other_tenant, Notes::Ignored);
         prop_assert_eq!(one == other, (target, tenant) == (other_target, other_tenant));
     }
 }
@@ -250,7 +250,7 @@ proptest! {
 #[test]
 fn the_bound_that_is_sent_counts_and_not_the_one_that_was_asked_for() {
     let mut request = read(&json!([{ "role": "user", "content": "x" }]));
-    let bounded = |request: &ChatRequest, max| CacheKey::of_chat(request, max, "", "");
+    let bounded = |request: &ChatRequest, max| CacheKey::of_chat(request, max, "", "", Notes::Ignored);
     assert_ne!(bounded(&request, None), bounded(&request, Some(5)));
     let by_a_budget = bounded(&request, Some(5));
     request.max_tokens = Some(5);
@@ -361,4 +361,26 @@ fn the_place_of_what_only_openais_form_can_say_counts() {
     let low = json!({ "detail": "low" });
     assert_ne!(detail(low.clone(), json!({})), detail(json!({}), low.clone()));
     assert_ne!(detail(low.clone(), low.clone()), detail(json!({}), low));
+}
+
+#[test]
+fn notes_count_where_somebody_may_read_them() {
+    let noted = |metadata: Value| {
+        let request = json!({"messages": [{"role": "user", "content": "a"}], "metadata": metadata});
+        ChatRequest::from_json(&request.to_string()).unwrap()
+    };
+    let key = |request: &ChatRequest, notes| CacheKey::of_chat(request, None, "", "", notes);
+    let (red, blue) = (noted(json!({"color": "red"})), noted(json!({"color": "blue"})));
+    assert_eq!(key(&red, Notes::Ignored), key(&blue, Notes::Ignored));
+    assert_ne!(key(&red, Notes::Read), key(&blue, Notes::Read));
+    let of_ada = ChatRequest { user_id: Some("ada".into()), ..red.clone() };
+    assert_ne!(key(&red, Notes::Read), key(&of_ada, Notes::Read));
+}
+
+#[test]
+fn calls_in_flight_are_apart_by_time_and_way() {
+    let key = key(&read(&json!([{"role": "user", "content": "a"}])));
+    let keys = [key.in_flight(None, "a"), key.in_flight(Some(1), "a"), key.in_flight(None, "b"), key];
+    let distinct: std::collections::HashSet<_> = keys.iter().collect();
+    assert_eq!(distinct.len(), keys.len());
 }
