@@ -205,6 +205,11 @@ export interface ToolMessage {
   toolCallId: string
   /** The result: text, or a list of parts. */
   content: string | ContentPart[]
+  /**
+   * The tool failed, and `content` says how. Vendors without a field for it get a text that begins with `Error:`, unless it
+   * speaks of an error by itself. Default: `false`.
+   */
+  isError?: boolean
   /** Marks the prompt up to this message for the provider's prompt cache; see {@link PartsMessage.cacheControl}. Default: no mark. */
   cacheControl?: 'ephemeral'
 }

@@ -181,6 +181,7 @@ test('results of tools in each of their forms', async () => {
       ],
     ],
   ])
+  expect(messages.flatMap(({ toolCallId, isError }) => (isError ? [toolCallId] : []))).toEqual(['2', '3'])
   expect(warnings.map((warning) => warning.feature)).toEqual([
     'tool result content of type "file-url"',
     'tool result content of type "image-file-id"',

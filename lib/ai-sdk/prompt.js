@@ -103,6 +103,7 @@ function toolResults(message, warn) {
   const results = message.content.filter((part) => part.type === 'tool-result')
   return results.map((part, index) => {
     const result = { role: 'tool', toolCallId: part.toolCallId, content: resultContent(part.output, warn) }
+    if (part.output.type.startsWith('error-')) result.isError = true
     return index === results.length - 1 ? marked(result, part, message) : marked(result, part)
   })
 }

@@ -49,6 +49,8 @@ pub struct Message {
     pub tool_calls: Vec<ToolCall>,
     /// On a tool message: the call it answers.
     pub tool_call_id: Option<String>,
+    /// On a tool message: the tool failed, and the content says how.
+    pub is_error: bool,
     /// An assistant turn's reasoning in its vendor's own blocks, signatures included: it goes back to that vendor unchanged.
     pub reasoning_details: Vec<Value>,
     /// Anthropic prompt caching, on the message as a whole.
@@ -65,6 +67,7 @@ impl Message {
             content: Content::Text(text.into()),
             tool_calls: Vec::new(),
             tool_call_id: None,
+            is_error: false,
             reasoning_details: Vec::new(),
             cache_control: false,
             source: None,

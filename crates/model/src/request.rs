@@ -17,7 +17,7 @@ use super::tools::{ResponseFormat, Tool, ToolChoice};
 use crate::error::GatewayError;
 
 pub use embed::EmbedRequest;
-pub use openai::OpenAiMessages;
+pub use openai::{OpenAiMessages, file_name};
 pub use options::OptionBounds;
 pub use parse::Setting;
 

@@ -7,6 +7,7 @@ mod bedrock;
 mod build;
 mod catalogue;
 mod cloudflare;
+mod documents;
 mod embeddings;
 mod family;
 mod fit;

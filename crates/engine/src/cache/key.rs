@@ -74,7 +74,7 @@ impl CacheKey {
             cache: _,
             js_call_id: _,
         } = request;
-        let mut digest = Digest::new("ai-gateway chat 1");
+        let mut digest = Digest::new("ai-gateway chat 2");
         digest.text(tenant);
         digest.text(identity);
         digest.optional_text(model.as_deref());
@@ -110,8 +110,16 @@ impl std::fmt::Debug for CacheKey {
 }
 
 fn message(digest: &mut Digest, message: &Message) {
-    let Message { role, content, tool_calls, tool_call_id, reasoning_details, cache_control: _, source } =
-        message;
+    let Message {
+        role,
+        content,
+        tool_calls,
+        tool_call_id,
+        is_error,
+        reasoning_details,
+        cache_control: _,
+        source,
+    } = message;
     digest.tag(match role {
         Role::System => 0,
         Role::Developer => 1,
@@ -132,6 +140,7 @@ fn message(digest: &mut Digest, message: &Message) {
     }
     digest.list(tool_calls, call);
     digest.optional_text(tool_call_id.as_deref());
+    digest.tag(u8::from(*is_error));
     digest.list(reasoning_details, |digest, block| digest.value(block, Keys::AsWritten));
     source::rest(digest, content, source.as_ref());
 }

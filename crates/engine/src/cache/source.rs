@@ -6,13 +6,14 @@ use serde_json::{Map, Value};
 use super::digest::{Digest, Keys};
 use gateway_model::{Content, Part};
 
-const MESSAGE: [&str; 8] = [
+const MESSAGE: [&str; 9] = [
     "role",
     "content",
     "tool_calls",
     "toolCalls",
     "tool_call_id",
     "toolCallId",
+    "isError",
     "reasoningDetails",
     "cacheControl",
 ];

@@ -109,6 +109,7 @@ fn message(mut source: Map<String, Value>) -> Read<Message> {
         content: content(role, source.get("content"))?,
         tool_calls: tool_calls(&source)?,
         tool_call_id: tool_call_id(&source)?,
+        is_error: is_error(role, &source)?,
         reasoning_details: reasoning_details(&source)?,
         cache_control: cache_control(&source)?,
         source: Some(source),
@@ -125,6 +126,14 @@ fn content(role: Role, content: Option<&Value>) -> Read<Content> {
         }
         None | Some(Value::Null) if role == Role::Assistant => Ok(Content::Empty),
         _ => Err(FieldError::new(".content", "must be a string or an array of parts")),
+    }
+}
+
+fn is_error(role: Role, message: &Map<String, Value>) -> Read<bool> {
+    match set(message, "isError") {
+        None => Ok(false),
+        Some(Value::Bool(is_error)) => Ok(*is_error && role == Role::Tool),
+        Some(_) => Err(FieldError::new(".isError", "must be true or false")),
     }
 }
 

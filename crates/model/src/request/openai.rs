@@ -11,7 +11,7 @@ use crate::message::{Content, Message, Part};
 use crate::tools::ToolCall;
 
 /// Keys of our own form, which OpenAI's wire does not know.
-const OWN_KEYS: [&str; 4] = ["toolCalls", "toolCallId", "cacheControl", "reasoningDetails"];
+const OWN_KEYS: [&str; 5] = ["toolCalls", "toolCallId", "isError", "cacheControl", "reasoningDetails"];
 
 /// The messages of a request as they go out to OpenAI-like services; made for JSON text.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +112,7 @@ fn from_source(message: &Message, source: &Map<String, Value>) -> Value {
     let mut wire = Map::new();
     for (key, value) in source {
         match key.as_str() {
-            "cacheControl" | "reasoningDetails" => {}
+            "cacheControl" | "reasoningDetails" | "isError" => {}
             "toolCallId" | "tool_call_id" => {
                 if let Some(id) = &message.tool_call_id {
                     wire.insert("tool_call_id".to_owned(), json!(id));
@@ -168,12 +168,19 @@ fn wire_part(part: &Value) -> Value {
 }
 
 fn file(name: Option<&str>, data_url: &str) -> Value {
-    let mut file = Map::new();
-    if let Some(name) = name {
-        file.insert("filename".to_owned(), json!(name));
+    // What comes as data must have a name.
+    let name = name.map_or_else(|| Cow::Owned(file_name(data_url)), Cow::Borrowed);
+    json!({ "type": "file", "file": { "filename": name, "file_data": data_url } })
+}
+
+/// A name for a file that has none; its ending tells its kind.
+pub fn file_name(data_url: &str) -> String {
+    let kind = data_url.strip_prefix("data:").and_then(|url| url.split([';', ',']).next());
+    match kind.and_then(|kind| kind.split('/').nth(1)) {
+        Some("plain") => "file.txt".to_owned(),
+        Some(kind) => format!("file.{kind}"),
+        None => "file".to_owned(),
     }
-    file.insert("file_data".to_owned(), json!(data_url));
-    json!({ "type": "file", "file": file })
 }
 
 fn input_audio(data: &str, mime_type: &str) -> Value {
@@ -281,6 +288,7 @@ mod tests {
             ]),
             tool_calls: Vec::new(),
             tool_call_id: Some("1".to_owned()),
+            is_error: false,
             reasoning_details: Vec::new(),
             cache_control: false,
             source: None,

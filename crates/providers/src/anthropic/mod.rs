@@ -53,7 +53,7 @@ impl Wire for AnthropicWire {
     }
 
     fn receiver(&self, _: &ProviderCall) -> Receiver {
-        Receiver { ids: IdRule::Plain(64) }
+        Receiver { ids: IdRule::Plain(64), ..Receiver::LENIENT }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {

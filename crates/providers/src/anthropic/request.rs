@@ -1,11 +1,9 @@
 //! What is asked: turns, blocks, tools.
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value, json};
 
 use super::thinking::{Plan, version};
+use crate::documents::text_of;
 use crate::places::{Piece, pieces};
 use crate::settings::CallSettings;
 use crate::wire::{Mode, format_instruction};
@@ -113,11 +111,17 @@ fn turns(messages: &[Message]) -> Vec<Value> {
     let mut in_results = false;
     for message in messages.iter().filter(|message| !message.role.is_instruction()) {
         if message.role == Role::Tool {
+            let mut beside = Vec::new();
             let content = match &message.content {
                 Content::Parts(parts)
                     if parts.iter().any(|part| !matches!(part, Part::Text { cache_control: false, .. })) =>
                 {
-                    parts.iter().filter_map(block).collect()
+                    let blocks = parts.iter().filter_map(block);
+                    // The result of a tool that failed is text.
+                    let (inside, outside): (Vec<Value>, Vec<Value>) =
+                        blocks.partition(|block| !message.is_error || block["type"] == "text");
+                    beside = outside;
+                    Value::Array(inside)
                 }
                 content => json!(content.text()),
             };
@@ -126,14 +130,25 @@ fn turns(messages: &[Message]) -> Vec<Value> {
                 "tool_use_id": message.tool_call_id.as_deref().unwrap_or_default(),
                 "content": content,
             });
+            if message.is_error {
+                result["is_error"] = json!(true);
+            }
             if message.cache_control {
                 result["cache_control"] = json!({"type": "ephemeral"});
             }
             let open =
                 turns.last_mut().filter(|_| in_results).and_then(|turn| turn["content"].as_array_mut());
             match open {
-                Some(results) => results.push(result),
-                None => turns.push(json!({"role": "user", "content": [result]})),
+                Some(results) => {
+                    // Results stand before all else.
+                    let end = results.iter().position(|block| block["type"] != "tool_result");
+                    results.insert(end.unwrap_or(results.len()), result);
+                    results.append(&mut beside);
+                }
+                None => {
+                    let blocks: Vec<Value> = std::iter::once(result).chain(beside).collect();
+                    turns.push(json!({"role": "user", "content": blocks}));
+                }
             }
             in_results = true;
             continue;
@@ -209,11 +224,7 @@ fn block(part: &Part) -> Option<Value> {
 
 /// Text goes out as text: in base64 Anthropic takes PDFs alone.
 fn document_source(data: &str, mime_type: &str) -> Value {
-    const EITHER_PADDING: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, EITHER_PADDING);
-    let text = || String::from_utf8(BASE64.decode(data.replace('-', "+").replace('_', "/")).ok()?).ok();
-    match mime_type.starts_with("text/").then(text).flatten() {
+    match text_of(data, mime_type) {
         Some(text) => json!({"type": "text", "media_type": "text/plain", "data": text}),
         None => json!({"type": "base64", "media_type": mime_type, "data": data}),
     }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use crate::documents::is_text;
 use crate::places::{Piece, pieces};
 use gateway_model::error::GatewayError;
 use gateway_model::{Content, Message, Part, Role};
@@ -41,6 +42,9 @@ impl Writer<'_> {
                 _ if blocks.is_empty() => {}
                 _ => turns.push((role, blocks)),
             }
+        }
+        for (_, content) in &mut turns {
+            add_text_to_document(content);
         }
         Ok(turns.into_iter().map(|(role, content)| json!({ "role": role, "content": content })).collect())
     }
@@ -93,7 +97,11 @@ impl Writer<'_> {
             content => vec![json!({ "text": content.text() })],
         };
         let id = message.tool_call_id.as_deref().unwrap_or_default();
-        into.push(json!({ "toolResult": { "toolUseId": id, "content": content } }));
+        let mut result = json!({ "toolUseId": id, "content": content });
+        if message.is_error {
+            result["status"] = json!("error");
+        }
+        into.push(json!({ "toolResult": result }));
         // A mark has no place inside a result.
         if marked {
             self.cache(into);
@@ -147,6 +155,14 @@ impl Writer<'_> {
     }
 }
 
+/// A document alone is refused: a text must stand beside it.
+fn add_text_to_document(content: &mut Vec<Value>) {
+    let has = |kind: &str| content.iter().any(|block| block.get(kind).is_some());
+    if has("document") && !has("text") {
+        content.insert(0, json!({ "text": "See the attached document." }));
+    }
+}
+
 /// Blank text is refused by Bedrock.
 fn text_block(text: &str) -> Option<Value> {
     (!text.trim().is_empty()).then(|| json!({ "text": text }))
@@ -184,6 +200,7 @@ fn document_format(mime_type: &str) -> Option<&'static str> {
         "text/html" => "html",
         "text/plain" => "txt",
         "text/markdown" | "text/x-markdown" => "md",
+        other if is_text(other) => "txt",
         _ => return None,
     })
 }

@@ -63,7 +63,7 @@ impl Wire for BedrockWire {
     }
 
     fn receiver(&self, _: &ProviderCall) -> Receiver {
-        Receiver { ids: IdRule::Plain(64) }
+        Receiver { ids: IdRule::Plain(64), ..Receiver::LENIENT }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, _: Mode) -> Result<Vec<u8>, GatewayError> {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::thinking::Generation;
+use crate::documents::is_text;
 use gateway_model::{Content, Message, Part, ToolCall};
 
 pub const SIGNATURE: &str = "thoughtSignature";
@@ -20,7 +21,7 @@ pub fn parts(content: &Content) -> Vec<Value> {
     }
 }
 
-pub fn is_text(part: &Value) -> bool {
+pub fn is_text_part(part: &Value) -> bool {
     part["text"].is_string()
 }
 
@@ -35,6 +36,10 @@ fn part(part: &Part) -> Option<Value> {
             }
             file.insert("fileUri".into(), json!(url));
             json!({ "fileData": file })
+        }
+        // Of texts it knows some kinds alone.
+        Part::File { data, mime_type, .. } if is_text(mime_type) && !mime_type.starts_with("text/") => {
+            json!({"inlineData": {"mimeType": "text/plain", "data": data}})
         }
         Part::ImageData { data, mime_type, .. }
         | Part::File { data, mime_type, .. }
@@ -68,7 +73,7 @@ pub fn model_turn(message: &Message, generation: Generation) -> Vec<Value> {
         let mut turn = Turn { text: &text, at: 0, calls: &message.tool_calls, called: 0, parts: Vec::new() };
         kept().for_each(|block| turn.block(block));
         turn.text_up_to(text.len());
-        turn.parts.extend(parts(&message.content).into_iter().filter(|part| !is_text(part)));
+        turn.parts.extend(parts(&message.content).into_iter().filter(|part| !is_text_part(part)));
         turn.calls_up_to(usize::MAX);
         turn.parts
     };
@@ -165,8 +170,8 @@ pub fn results(round: &[&Message], calls: &[&ToolCall], generation: Generation) 
         let name = place(message).and_then(|at| calls.get(at)).map_or(&*id, |call| &*call.name);
         let mut result = identified(&id);
         result.insert("name".into(), json!(name));
-        result.insert("response".into(), Value::Object(response(message.content.text())));
-        let media = parts(&message.content).into_iter().filter(|part| !is_text(part));
+        result.insert("response".into(), Value::Object(response(message)));
+        let media = parts(&message.content).into_iter().filter(|part| !is_text_part(part));
         let (inside, outside): (Vec<Value>, Vec<Value>) =
             media.partition(|part| generation == Generation::Level && part["inlineData"].is_object());
         if !inside.is_empty() {
@@ -180,6 +185,12 @@ pub fn results(round: &[&Message], calls: &[&ToolCall], generation: Generation) 
 }
 
 /// A result must be an object.
-fn response(text: String) -> Map<String, Value> {
-    serde_json::from_str(&text).unwrap_or_else(|_| Map::from_iter([("result".to_owned(), json!(text))]))
+fn response(message: &Message) -> Map<String, Value> {
+    let text = message.content.text();
+    let key = if message.is_error { "error" } else { "result" };
+    let object = serde_json::from_str::<Map<String, Value>>(&text).ok();
+    object
+        // What failed says so under this key.
+        .filter(|object| !message.is_error || object.contains_key(key))
+        .unwrap_or_else(|| Map::from_iter([(key.to_owned(), json!(text))]))
 }

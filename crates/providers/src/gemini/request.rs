@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::parts::{is_text, model_turn, parts, results};
+use super::parts::{is_text_part, model_turn, parts, results};
 use super::thinking::{self, Generation};
 use crate::settings::CallSettings;
 use crate::wire::format_instruction;
@@ -44,7 +44,7 @@ fn instruction(call: &ProviderCall) -> Option<Value> {
     let request = &call.request;
     let instructions = request.messages.iter().filter(|message| message.role.is_instruction());
     let mut texts: Vec<Value> =
-        instructions.flat_map(|message| parts(&message.content)).filter(is_text).collect();
+        instructions.flat_map(|message| parts(&message.content)).filter(is_text_part).collect();
     if let Some(format) = request.response_format.as_ref().filter(|_| !has_format(call)) {
         texts.push(json!({"text": format_instruction(format)}));
     }

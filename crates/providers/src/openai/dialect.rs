@@ -1,6 +1,6 @@
 //! How compatible services depart from OpenAI.
 
-use crate::fit::IdRule;
+use crate::fit::{DocumentForm, IdRule, ResultMedia};
 use gateway_model::{Feature, ResponseFormat};
 
 /// One service's way of speaking. [`Dialect::OPENAI`] is the standard that rows of the catalogue depart from.
@@ -35,6 +35,9 @@ pub struct Dialect {
     pub reasoning_content: ReasoningContent,
     /// The ids of tool calls that it takes.
     pub ids: IdRule,
+    /// Where images and documents of a tool's result go.
+    pub result_media: ResultMedia,
+    pub documents: DocumentForm,
     /// What the service cannot do.
     pub refuses: &'static [Feature],
     /// Texts that one request for embeddings may hold; 0: the service has none.
@@ -125,6 +128,8 @@ impl Dialect {
         reasoning_details: "",
         reasoning_content: ReasoningContent::Unread,
         ids: IdRule::AtMost(40),
+        result_media: ResultMedia::Behind,
+        documents: DocumentForm::File,
         refuses: &[],
         embedding_inputs: 2048,
         models_path: "/models",
@@ -176,6 +181,8 @@ impl Dialect {
         required_choice: "any",
         user: "",
         ids: IdRule::Nine,
+        result_media: ResultMedia::Inside,
+        documents: DocumentForm::DocumentUrl,
         ..Self::COMPATIBLE
     };
     /// "Tool Use": no `required`. "Thinking": reasoning that led to calls comes back with them.
@@ -204,6 +211,7 @@ impl Dialect {
         response_format: FormatSupport::BareSchema,
         seed: "",
         user: "",
+        documents: DocumentForm::FileUrl,
         refuses: &[Feature::Tools],
         models_path: "",
         ..Self::COMPATIBLE

@@ -14,7 +14,7 @@ use crate::read_error::ReadError;
 use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
-use super::fit::Receiver;
+use super::fit::{ErrorForm, Receiver};
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, path_segment};
 use gateway_model::ProviderCall;
@@ -73,7 +73,12 @@ impl Wire for OpenAiWire {
     }
 
     fn receiver(&self, _: &ProviderCall) -> Receiver {
-        Receiver { ids: self.dialect.ids }
+        Receiver {
+            ids: self.dialect.ids,
+            errors: ErrorForm::Words,
+            result_media: self.dialect.result_media,
+            documents: self.dialect.documents,
+        }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {

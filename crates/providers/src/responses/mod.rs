@@ -11,7 +11,7 @@ use crate::read_error::ReadError;
 use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
-use super::fit::{IdRule, Receiver};
+use super::fit::{ErrorForm, IdRule, Receiver};
 use super::openai::OpenAiWire;
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire};
@@ -40,7 +40,7 @@ impl Wire for ResponsesWire {
     }
 
     fn receiver(&self, _: &ProviderCall) -> Receiver {
-        Receiver { ids: IdRule::AtMost(64) }
+        Receiver { ids: IdRule::AtMost(64), errors: ErrorForm::Words, ..Receiver::LENIENT }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {

@@ -8,6 +8,7 @@ use crate::places::{Piece, pieces};
 use crate::settings::CallSettings;
 use crate::wire::Mode;
 use gateway_model::ProviderCall;
+use gateway_model::request::file_name;
 use gateway_model::{ChatRequest, Content, Message, Part, Role};
 
 /// OpenAI's bounds for `metadata`, and for the name of a user.
@@ -194,16 +195,6 @@ fn part(source: &Value, text_kind: &str) -> Value {
             part
         }
         _ => source.clone(),
-    }
-}
-
-/// A name for a file that has none: what comes as data must be named, and its ending tells its kind.
-fn file_name(data_url: &str) -> String {
-    let kind = data_url.strip_prefix("data:").and_then(|url| url.split([';', ',']).next());
-    match kind.and_then(|kind| kind.split('/').nth(1)) {
-        Some("plain") => "file.txt".to_owned(),
-        Some(kind) => format!("file.{kind}"),
-        None => "file".to_owned(),
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::build::{BuildProblem, Builder, Connection, FamilyDefaults};
 use super::embeddings::EmbeddingFormat;
 use super::family::{Family, KeyVariable};
+use super::fit::{ErrorForm, Receiver, ResultMedia};
 use super::openai::Dialect;
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, model_ids, path_segment};
@@ -71,6 +72,10 @@ impl Wire for WorkersAiWire {
 
     fn supports(&self, feature: Feature) -> bool {
         !matches!(feature, Feature::Files | Feature::Audio | Feature::OpenAiParts)
+    }
+
+    fn receiver(&self, _: &ProviderCall) -> Receiver {
+        Receiver { errors: ErrorForm::Words, result_media: ResultMedia::Behind, ..Receiver::LENIENT }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {

@@ -70,9 +70,10 @@ prop_compose! {
         tool_call_id in option::of(text()),
         details in vec(object(), 0..2),
         cache_control in any::<bool>(),
+        is_error in any::<bool>(),
     ) -> Message {
         let reasoning_details = details.into_iter().map(Value::Object).collect();
-        Message { role, content, tool_calls, tool_call_id, reasoning_details, cache_control, source: None }
+        Message { role, content, tool_calls, tool_call_id, is_error, reasoning_details, cache_control, source: None }
     }
 }
 
