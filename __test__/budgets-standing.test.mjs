@@ -16,9 +16,7 @@ test('budgets() tells what is spent, reserved and left of each policy and scope 
     budget('all', { maxCostUsd: 5 }, { window: 'hour' }),
   ])
   const nothing = { inputTokens: 0, outputTokens: 0, totalTokens: 0, costUsd: 0 }
-  expect(gateway.budgets()).toEqual([
-    { policy: 'all', spent: nothing, reserved: nothing, limits: { maxCostUsd: 5 } },
-  ])
+  expect(gateway.budgets()).toEqual([{ policy: 'all', spent: nothing, reserved: nothing, limits: { maxCostUsd: 5 } }])
   await gateway.chat(ask({ userTier: 'free' }))
   await gateway.chat(ask({ userTier: 'pro' }))
   const [free, pro, all] = gateway.budgets()

@@ -68,7 +68,12 @@ describe('rules', () => {
       target('c2'),
       [chain('c1', 'a', 'b'), chain('c2', ['a', { timeoutMs: 9_000 }], 'b')],
     ],
-    ["a step's when", target('c1'), target('c2'), [chain('c1', 'a', 'b'), chain('c2', 'a', ['b', { when: ['timeout'] }])]],
+    [
+      "a step's when",
+      target('c1'),
+      target('c2'),
+      [chain('c1', 'a', 'b'), chain('c2', 'a', ['b', { when: ['timeout'] }])],
+    ],
     [
       'degradedReply',
       target('c1'),

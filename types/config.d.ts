@@ -134,7 +134,8 @@ export interface ProviderConfig {
   /** Rank in pools with strategy `priority`: lower numbers are tried first. Default: 0. */
   priority?: number
   /**
-   * Most calls at once; up to 1,000 more wait in a queue, further ones are `rate_limited`. Default: no limit.
+   * Most calls at once; up to 1,000 more of each user wait in a queue that serves the users in turn, for `timeoutMs` at most.
+   * Further ones are `rate_limited`. Default: no limit.
    */
   maxConcurrency?: number
   /** Most calls and tokens per minute. Calls above it are `rate_limited` (429), and nothing is sent. Default: no limit. */

@@ -132,6 +132,10 @@ impl Provider for CustomProvider {
         &self.family
     }
 
+    fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     fn reads_notes(&self) -> bool {
         true
     }

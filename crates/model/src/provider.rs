@@ -47,6 +47,11 @@ pub trait Provider: Any + Send + Sync {
         RetryPolicy::default()
     }
 
+    /// How long an attempt may take unless its call says otherwise; `None`: as long as it likes.
+    fn timeout(&self) -> Option<Duration> {
+        None
+    }
+
     fn chat<'a>(&'a self, call: &'a ProviderCall) -> BoxFuture<'a, Result<Answer, Failure>>;
 
     /// Opens a stream, and reads nothing of it: its caller awaits the first content

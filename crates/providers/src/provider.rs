@@ -1,6 +1,7 @@
 //! What the engine asks of a provider over HTTP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
@@ -19,6 +20,10 @@ impl Provider for HttpProvider {
 
     fn family(&self) -> &str {
         self.family
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        Some(self.context.timeout)
     }
 
     fn retry_policy(&self) -> RetryPolicy {

@@ -1,20 +1,20 @@
 //! Calls at once, and the queue of those that wait.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-/// At most so many calls at once. Further ones wait in a bounded queue and get permits in the order they came.
+use super::fair_queue::FairQueue;
+
+/// At most so many calls at once. Further ones wait in a bounded queue; permits go round the users that wait, and to each
+/// user's calls in the order they came.
 #[derive(Debug)]
 pub struct ConcurrencyLimit {
     max: usize,
+    /// Calls of one user that wait, at most.
     queue: usize,
-    /// Fair: a permit that is given back goes to the first in the queue, not to the next that asks.
-    permits: Arc<Semaphore>,
-    /// Calls that hold a permit or wait for one, together at most `max + queue`.
-    inside: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
 }
 
 /// Why a call was not let in.
@@ -28,65 +28,87 @@ pub enum Refused {
 
 /// Lets one call run; returned when it is dropped.
 #[derive(Debug)]
-pub struct Permit {
-    // In this order: a call is counted until its permit is free.
-    _permit: OwnedSemaphorePermit,
-    _entry: Entry,
+pub struct Permit(Option<Arc<Shared>>);
+
+#[derive(Debug)]
+struct Shared(Mutex<State>);
+
+/// While calls wait, no permit is free.
+#[derive(Debug, Default)]
+struct State {
+    /// Permits that are held, or on their way to a call that waits.
+    in_flight: usize,
+    queue: FairQueue<oneshot::Sender<Permit>>,
 }
 
-/// One of those inside.
-#[derive(Debug)]
-struct Entry(Arc<AtomicUsize>);
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
+/// A call's place in the queue. Dropped, it is given up; a permit that was on its way goes to the next.
+struct Waiting {
+    user: Arc<str>,
+    permit: oneshot::Receiver<Permit>,
+    shared: Arc<Shared>,
 }
 
 impl ConcurrencyLimit {
-    /// Calls that wait, by default.
+    /// Calls of one user that wait, by default.
     pub const QUEUE: usize = 1_000;
 
-    /// `max`: calls at once, at least one; `queue`: calls that wait, in addition.
+    /// Users that may fill their part of the queue before calls of yet another are refused.
+    const FULL_PARTS: usize = 10;
+
+    /// `max`: calls at once, at least one; `queue`: calls of one user that wait, in addition, and ten times as many of all
+    /// users together.
     pub fn new(max: usize, queue: usize) -> Self {
-        let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        Self { max, queue, permits: Arc::new(Semaphore::new(max)), inside: Arc::default() }
+        Self { max: max.max(1), queue, shared: Arc::new(Shared(Mutex::default())) }
     }
 
-    /// A permit, at once or in turn. Dropping the future leaves the queue.
-    pub async fn acquire(&self, deadline: Option<Instant>) -> Result<Permit, Refused> {
-        let entry = self
-            .enter(self.max.saturating_add(self.queue))
-            .ok_or_else(|| Refused::QueueFull { waiting: self.waiting() })?;
+    /// A permit, at once or in turn. Calls without a user are one common user's. Dropping the future leaves the queue.
+    pub async fn acquire(&self, user: Option<&str>, deadline: Option<Instant>) -> Result<Permit, Refused> {
         let in_time = |deadline: Instant| Instant::now() < deadline;
         let began_in_time = deadline.is_some_and(in_time);
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        let permit = match deadline {
-            None => permit.await,
-            Some(deadline) => timeout_at(deadline, permit).await.map_err(|_| Refused::Deadline)?,
+        let mut waiting = match self.permit_or_place(user.unwrap_or_default())? {
+            Ok(permit) => return Ok(permit),
+            Err(waiting) => waiting,
         };
-        // The semaphore is never closed.
+        let permit = match deadline {
+            None => (&mut waiting.permit).await,
+            Some(deadline) => {
+                timeout_at(deadline, &mut waiting.permit).await.map_err(|_| Refused::Deadline)?
+            }
+        };
+        // Its sender is only dropped once this call has left the queue.
         let permit = permit.map_err(|_| Refused::Deadline)?;
         // A permit that was waited for and comes too late is the next one's.
         if began_in_time && !deadline.is_some_and(in_time) {
             return Err(Refused::Deadline);
         }
-        Ok(Permit { _permit: permit, _entry: entry })
+        Ok(permit)
     }
 
-    /// A permit, if one is free and no call waits for it.
+    /// A permit, if one is free.
     pub fn try_acquire(&self) -> Option<Permit> {
-        let entry = self.enter(self.max)?;
-        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        Some(Permit { _permit: permit, _entry: entry })
+        let mut state = self.shared.lock();
+        self.take_free(&mut state)
     }
 
-    fn enter(&self, most: usize) -> Option<Entry> {
-        self.inside
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |inside| (inside < most).then_some(inside + 1))
-            .ok()
-            .map(|_| Entry(Arc::clone(&self.inside)))
+    fn take_free(&self, state: &mut State) -> Option<Permit> {
+        (state.in_flight < self.max).then(|| {
+            state.in_flight += 1;
+            Permit(Some(Arc::clone(&self.shared)))
+        })
+    }
+
+    fn permit_or_place(&self, user: &str) -> Result<Result<Permit, Waiting>, Refused> {
+        let mut state = self.shared.lock();
+        if let Some(permit) = self.take_free(&mut state) {
+            return Ok(Ok(permit));
+        }
+        let (own, all) = (state.queue.len_of(user), state.queue.len());
+        if own >= self.queue || all >= self.queue.saturating_mul(Self::FULL_PARTS) {
+            return Err(Refused::QueueFull { waiting: own.max(if own < self.queue { all } else { own }) });
+        }
+        let (sender, permit) = oneshot::channel();
+        let user = state.queue.push(user, sender);
+        Ok(Err(Waiting { user, permit, shared: Arc::clone(&self.shared) }))
     }
 
     /// Calls at once, at most.
@@ -96,13 +118,52 @@ impl ConcurrencyLimit {
 
     /// Permits that are held.
     pub fn in_flight(&self) -> usize {
-        self.max - self.permits.available_permits().min(self.max)
+        self.shared.lock().in_flight
     }
 
     /// Calls in the queue.
     pub fn waiting(&self) -> usize {
-        // The two figures are read one after the other, and may not be of the same moment.
-        self.inside.load(Ordering::Acquire).saturating_sub(self.in_flight()).min(self.queue)
+        self.shared.lock().queue.len()
+    }
+}
+
+impl Shared {
+    /// Every change is complete before anything can panic.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(shared) = self.0.take() else { return };
+        let mut state = shared.lock();
+        // Calls leave the queue under the lock: who is in it is still there to receive.
+        while let Some(sender) = state.queue.pop(oneshot::Sender::is_closed) {
+            match sender.send(Self(Some(Arc::clone(&shared)))) {
+                Ok(()) => return,
+                Err(mut unsent) => drop(unsent.0.take()),
+            }
+        }
+        state.in_flight -= 1;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.permit.is_terminated() {
+            return;
+        }
+        let mut state = self.shared.lock();
+        self.permit.close();
+        match self.permit.try_recv() {
+            // To be dropped without the lock.
+            Ok(permit) => {
+                drop(state);
+                drop(permit);
+            }
+            Err(_) => state.queue.leave(&self.user, oneshot::Sender::is_closed),
+        }
     }
 }
 

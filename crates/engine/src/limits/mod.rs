@@ -6,6 +6,7 @@
 //! permit is returned long before a minute is over.
 
 mod concurrency;
+mod fair_queue;
 mod rate;
 
 use std::sync::Arc;
@@ -44,17 +45,18 @@ impl EntryLimits {
         self.rate.is_none() && self.concurrency.is_none()
     }
 
-    /// Counts a call to the entry `name`, then waits for a permit. The permit is held while the call runs; `None` where
+    /// Counts a call to the entry `name`, then waits for a permit, in turn with other users' calls. The permit is held while the call runs; `None` where
     /// calls at once are not limited. `tokens`, asked for where they are limited, gets what may be taken in a minute: the
     /// most that a bound on the answer should count for, as the bound alone must not use up hours.
     ///
-    /// Errors: `rate_limited` above the rate and when the queue is full; `provider_timeout` when the deadline comes
-    /// before a permit does. `details.limit` names the setting. A call that gets no permit has counted for the rate.
+    /// Errors: `rate_limited` above the rate and when the queue is full; `provider_timeout` when the patience is over
+    /// before a permit comes. `details.limit` names the setting. A call that gets no permit has counted for the rate.
     pub async fn admit(
         &self,
         name: &str,
+        user: Option<&str>,
         tokens: impl FnOnce(u64) -> u64,
-        deadline: Option<Instant>,
+        patience: Patience,
     ) -> Result<Option<Permit>, GatewayError> {
         if let Some(rate) = &self.rate {
             let tokens = rate.tokens_per_minute().map_or(0, tokens);
@@ -67,9 +69,14 @@ impl EntryLimits {
             return Ok(Some(permit));
         }
         // Boxed: the future of a call that need not wait stays small.
-        match Box::pin(concurrency.acquire(deadline)).await {
+        let own = patience.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let until = own.into_iter().chain(patience.deadline).min();
+        match Box::pin(concurrency.acquire(user, until)).await {
             Ok(permit) => Ok(Some(permit)),
-            Err(refused) => Err(no_permit(name, concurrency.max(), refused)),
+            Err(refused) => {
+                let timeout = patience.timeout.filter(|_| until == own);
+                Err(no_permit(name, concurrency.max(), refused, timeout))
+            }
         }
     }
 
@@ -77,6 +84,15 @@ impl EntryLimits {
     pub fn concurrency(&self) -> Option<&Arc<ConcurrencyLimit>> {
         self.concurrency.as_ref()
     }
+}
+
+/// How long a call waits for a permit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Patience {
+    /// Of the whole call.
+    pub deadline: Option<Instant>,
+    /// Of the attempt; it begins anew when the attempt is sent.
+    pub timeout: Option<Duration>,
 }
 
 /// The `limits` of the settings: for each user, or for all calls without one together.
@@ -112,11 +128,19 @@ fn over_rate(whose: &str, settings: &str, limited: Limited) -> GatewayError {
         .with_detail("limit", json!(setting))
 }
 
-fn no_permit(name: &str, max: usize, refused: Refused) -> GatewayError {
+fn no_permit(name: &str, max: usize, refused: Refused, timeout: Option<Duration>) -> GatewayError {
     let error = match refused {
         Refused::QueueFull { waiting } => GatewayError::rate_limited(
             &format!("maxConcurrency ({max}) of provider \"{name}\" is used up and {waiting} calls wait"),
             FULL_QUEUE_RETRY,
+        ),
+        Refused::Deadline if let Some(timeout) = timeout => GatewayError::new(
+            ErrorKind::ProviderTimeout,
+            format!(
+                "Provider \"{name}\" timed out: its timeout of {} ms was over while maxConcurrency ({max}) was used up; \
+                 raise either, or add a fallback",
+                timeout.as_millis()
+            ),
         ),
         Refused::Deadline => GatewayError::new(
             ErrorKind::ProviderTimeout,

@@ -8,6 +8,10 @@ fn limits(settings: Value) -> EntryLimits {
     EntryLimits::of(&serde_json::from_value(entry).unwrap())
 }
 
+fn by(deadline: Instant) -> Patience {
+    Patience { deadline: Some(deadline), timeout: None }
+}
+
 fn detail<'a>(error: &'a GatewayError, key: &str) -> &'a Value {
     &error.details.as_ref().unwrap()[key]
 }
@@ -15,7 +19,7 @@ fn detail<'a>(error: &'a GatewayError, key: &str) -> &'a Value {
 #[tokio::test]
 async fn without_limits_every_call_is_let_through() {
     let limits = limits(json!({ "rateLimit": {} }));
-    assert!(limits.admit("p", |_| u64::MAX, None).await.unwrap().is_none());
+    assert!(limits.admit("p", None, |_| u64::MAX, Patience::default()).await.unwrap().is_none());
     assert!(limits.concurrency().is_none());
     assert!(UserLimits::of(&RateLimit::default()).is_none());
 }
@@ -23,8 +27,8 @@ async fn without_limits_every_call_is_let_through() {
 #[tokio::test(start_paused = true)]
 async fn above_the_rate_a_call_is_refused_with_its_wait() {
     let limits = limits(json!({ "rateLimit": { "requestsPerMinute": 2, "tokensPerMinute": 100 } }));
-    limits.admit("p", |_| 60, None).await.unwrap();
-    let error = limits.admit("p", |_| 60, None).await.unwrap_err();
+    limits.admit("p", None, |_| 60, Patience::default()).await.unwrap();
+    let error = limits.admit("p", None, |_| 60, Patience::default()).await.unwrap_err();
     assert_eq!(
         error.message,
         "Rate limited: rateLimit.tokensPerMinute (100) of provider \"p\" is used up; try again in 12 s"
@@ -33,20 +37,20 @@ async fn above_the_rate_a_call_is_refused_with_its_wait() {
     assert_eq!(error.provider.as_deref(), Some("p"));
     assert_eq!(detail(&error, "limit"), "rateLimit.tokensPerMinute");
     assert_eq!(detail(&error, "retryAfterMs"), 12_000);
-    limits.admit("p", |_| 0, None).await.unwrap();
-    let error = limits.admit("p", |_| 0, None).await.unwrap_err();
+    limits.admit("p", None, |_| 0, Patience::default()).await.unwrap();
+    let error = limits.admit("p", None, |_| 0, Patience::default()).await.unwrap_err();
     assert_eq!(detail(&error, "limit"), "rateLimit.requestsPerMinute");
     tokio::time::sleep(error.retry_after.unwrap()).await;
-    limits.admit("p", |_| 40, None).await.unwrap();
+    limits.admit("p", None, |_| 40, Patience::default()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_waits_for_a_permit_until_its_deadline() {
     let limits = limits(json!({ "maxConcurrency": 1 }));
-    let permit = limits.admit("p", |_| 0, None).await.unwrap();
+    let permit = limits.admit("p", None, |_| 0, Patience::default()).await.unwrap();
     assert!(permit.is_some());
     let deadline = Instant::now() + Duration::from_millis(30);
-    let error = limits.admit("p", |_| 0, Some(deadline)).await.unwrap_err();
+    let error = limits.admit("p", None, |_| 0, by(deadline)).await.unwrap_err();
     assert_eq!((error.kind, error.provider.as_deref()), (ErrorKind::ProviderTimeout, Some("p")));
     assert_eq!(
         error.message,
@@ -55,14 +59,17 @@ async fn a_call_waits_for_a_permit_until_its_deadline() {
     );
     assert_eq!(detail(&error, "limit"), "maxConcurrency");
     drop(permit);
-    assert!(limits.admit("p", |_| 0, Some(deadline)).await.unwrap().is_some(), "a free permit takes no time");
+    assert!(
+        limits.admit("p", None, |_| 0, by(deadline)).await.unwrap().is_some(),
+        "a free permit takes no time"
+    );
 }
 
 #[tokio::test]
 async fn a_full_queue_refuses() {
     let limits = EntryLimits { rate: None, concurrency: Some(Arc::new(ConcurrencyLimit::new(1, 0))) };
-    let permit = limits.admit("p", |_| 0, None).await.unwrap();
-    let error = limits.admit("p", |_| 0, None).await.unwrap_err();
+    let permit = limits.admit("p", None, |_| 0, Patience::default()).await.unwrap();
+    let error = limits.admit("p", None, |_| 0, Patience::default()).await.unwrap_err();
     assert_eq!(
         error.message,
         "Rate limited: maxConcurrency (1) of provider \"p\" is used up and 0 calls wait; try again in 1 s"
@@ -75,8 +82,8 @@ async fn a_full_queue_refuses() {
 #[tokio::test]
 async fn above_the_rate_a_call_takes_no_permit() {
     let limits = limits(json!({ "maxConcurrency": 5, "rateLimit": { "requestsPerMinute": 1 } }));
-    let permit = limits.admit("p", |_| 0, None).await.unwrap();
-    assert!(limits.admit("p", |_| 0, None).await.is_err());
+    let permit = limits.admit("p", None, |_| 0, Patience::default()).await.unwrap();
+    assert!(limits.admit("p", None, |_| 0, Patience::default()).await.is_err());
     let concurrency = limits.concurrency().unwrap();
     assert_eq!((concurrency.in_flight(), concurrency.waiting()), (1, 0));
     drop(permit);
@@ -102,4 +109,22 @@ fn users_are_limited_each_and_calls_without_one_together() {
     assert_eq!(error.provider, None);
     let error = limits.admit(None, |_| 0).unwrap_err();
     assert!(error.message.contains("of calls without a userId is used up"), "{}", error.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_no_longer_than_its_entrys_timeout() {
+    let limits = limits(json!({ "maxConcurrency": 1 }));
+    let permit = limits.admit("p", None, |_| 0, Patience::default()).await.unwrap();
+    let began = Instant::now();
+    let later = Some(began + Duration::from_secs(60));
+    let patience = Patience { deadline: later, timeout: Some(Duration::from_millis(1_500)) };
+    let error = limits.admit("p", Some("ada"), |_| 0, patience).await.unwrap_err();
+    assert_eq!(began.elapsed().as_millis() / 100, 15);
+    assert_eq!((error.kind, detail(&error, "limit")), (ErrorKind::ProviderTimeout, &json!("maxConcurrency")));
+    assert_eq!(
+        error.message,
+        "Provider \"p\" timed out: its timeout of 1500 ms was over while maxConcurrency (1) was used up; raise either, \
+         or add a fallback"
+    );
+    drop(permit);
 }

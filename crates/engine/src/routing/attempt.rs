@@ -13,6 +13,7 @@ use super::operation::{InFlightGuard, Operation, Output, RetryPermit};
 use super::retry_budget::RetryToken;
 use super::routed::Routed;
 use crate::budget::Reservation;
+use crate::limits::Patience;
 use gateway_model::Provider;
 use gateway_model::error::{ErrorKind, Failure, GatewayError};
 
@@ -71,7 +72,10 @@ pub(super) async fn attempt<O: Operation>(
     let mut permit = None;
     if !entry.limits.is_empty() {
         let tokens = |most| options.estimator.tokens(&model, most);
-        match entry.limits.admit(provider.name(), tokens, options.deadline).await {
+        let user = options.request.user_id.as_deref();
+        let patience =
+            Patience { deadline: options.deadline, timeout: timeout.or_else(|| provider.timeout()) };
+        match entry.limits.admit(provider.name(), user, tokens, patience).await {
             Ok(admitted) => permit = admitted,
             Err(error) => {
                 drop(slot.take());

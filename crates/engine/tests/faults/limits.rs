@@ -32,6 +32,52 @@ async fn concurrency_permits_bound_calls_in_flight_and_are_granted_in_fifo_order
 }
 
 #[tokio::test]
+async fn calls_of_one_user_do_not_hold_up_those_of_another() {
+    let server = Upstream::start(Play::Held, 1).await;
+    let one = [entry("a", &server, json!({"maxConcurrency": 1}))];
+    let rig = Rig::new(&one, json!({"provider": "a"}), json!({}));
+    let call = |user: &str, number: usize| {
+        let rig = rig.clone();
+        let mut request = request(&format!("{user} {number}"));
+        request["userId"] = json!(user);
+        async move { rig.call(request, number % 2 == 1).await.map(drop) }
+    };
+    let calls = (0..300).map(|number| call("many", number)).chain([call("few", 0)]);
+    let calls = tokio::spawn(join_all(start_all(calls).await));
+    wait_until(|| server.waiting() == 1).await;
+    server.play(Play::Healthy);
+    server.release();
+    for result in calls.await.unwrap() {
+        result.unwrap();
+    }
+    let texts: Vec<String> = server.requests().iter().map(|request| request.text.clone()).collect();
+    let place = texts.iter().position(|text| text == "few 0").unwrap();
+    assert!(place <= 2, "{place}");
+    rig.assert_idle().await;
+}
+
+#[tokio::test]
+async fn queued_call_times_out_with_its_entry() {
+    let held = Upstream::start(Play::Held, 1).await;
+    let one = [entry("a", &held, json!({"maxConcurrency": 1, "timeoutMs": 300}))];
+    let rig = Rig::new(&one, json!({"provider": "a"}), json!({}));
+    let calls = (0..3).map(|number| {
+        let rig = rig.clone();
+        async move { rig.call(request(&number.to_string()), false).await.map(drop) }
+    });
+    let errors = join_all(start_all(calls).await).await;
+    let kinds: Vec<_> = errors.iter().map(|result| result.as_ref().unwrap_err().kind).collect();
+    assert_eq!(kinds, [ErrorKind::ProviderTimeout; 3]);
+    let limit = |result: &Result<(), gateway_model::GatewayError>| {
+        let details = result.as_ref().unwrap_err().details.clone().unwrap_or_default();
+        details.get("limit").cloned()
+    };
+    let queued = errors.iter().filter(|result| limit(result) == Some(json!("maxConcurrency"))).count();
+    assert!(queued >= 1, "{errors:?}");
+    rig.assert_idle().await;
+}
+
+#[tokio::test]
 async fn stream_holds_its_concurrency_permit_until_it_ends() {
     let server = Upstream::start(Play::StallingLate, 1).await;
     let one = [entry("a", &server, json!({"maxConcurrency": 1}))];

@@ -195,7 +195,7 @@ impl Rig {
 
     /// Takes one of an entry's concurrency permits, which is held until the returned value is dropped.
     pub async fn take_permit(&self, name: &str) -> Permit {
-        self.providers[name].limits.admit(name, |_| 0, None).await.unwrap().unwrap()
+        self.providers[name].limits.admit(name, None, |_| 0, Default::default()).await.unwrap().unwrap()
     }
 
     /// Describes the first permit, shared call or reservation that is still held.

@@ -157,6 +157,10 @@ impl Provider for MockProvider {
         "mock"
     }
 
+    fn timeout(&self) -> Option<Duration> {
+        Some(self.timeout)
+    }
+
     fn retry_policy(&self) -> RetryPolicy {
         self.retry
     }

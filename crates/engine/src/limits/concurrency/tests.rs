@@ -2,6 +2,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::{JoinSet, yield_now};
@@ -16,7 +18,7 @@ fn poll(waiting: &mut Waiting<'_>) -> Poll<Result<Permit, Refused>> {
 }
 
 fn queued(limit: &ConcurrencyLimit) -> Waiting<'_> {
-    let mut waiting: Waiting = Box::pin(limit.acquire(None));
+    let mut waiting: Waiting = Box::pin(limit.acquire(None, None));
     assert!(poll(&mut waiting).is_pending());
     waiting
 }
@@ -28,13 +30,13 @@ fn counts(limit: &ConcurrencyLimit) -> (usize, usize) {
 #[tokio::test]
 async fn permits_run_out_and_are_returned() {
     let limit = ConcurrencyLimit::new(2, 0);
-    let first = limit.acquire(None).await.unwrap();
+    let first = limit.acquire(None, None).await.unwrap();
     let second = limit.try_acquire().unwrap();
     assert_eq!(counts(&limit), (2, 0));
     assert!(limit.try_acquire().is_none());
-    assert_eq!(limit.acquire(None).await.unwrap_err(), Refused::QueueFull { waiting: 0 });
+    assert_eq!(limit.acquire(None, None).await.unwrap_err(), Refused::QueueFull { waiting: 0 });
     drop(first);
-    let third = limit.acquire(None).await.unwrap();
+    let third = limit.acquire(None, None).await.unwrap();
     drop((second, third));
     assert_eq!(counts(&limit), (0, 0));
 }
@@ -42,12 +44,12 @@ async fn permits_run_out_and_are_returned() {
 #[tokio::test]
 async fn a_permit_may_move_to_another_task() {
     let limit = ConcurrencyLimit::new(1, 1);
-    let permit = limit.acquire(None).await.unwrap();
+    let permit = limit.acquire(None, None).await.unwrap();
     let stream = tokio::spawn(async move {
         yield_now().await;
         drop(permit);
     });
-    let next = limit.acquire(None).await.unwrap();
+    let next = limit.acquire(None, None).await.unwrap();
     stream.await.unwrap();
     drop(limit);
     drop(next);
@@ -56,10 +58,10 @@ async fn a_permit_may_move_to_another_task() {
 #[tokio::test]
 async fn the_queue_is_bounded() {
     let limit = ConcurrencyLimit::new(1, 2);
-    let held = limit.acquire(None).await.unwrap();
+    let held = limit.acquire(None, None).await.unwrap();
     let waiting = [queued(&limit), queued(&limit)];
     assert_eq!(counts(&limit), (1, 2));
-    assert_eq!(limit.acquire(None).await.unwrap_err(), Refused::QueueFull { waiting: 2 });
+    assert_eq!(limit.acquire(None, None).await.unwrap_err(), Refused::QueueFull { waiting: 2 });
     drop(waiting);
     drop(held);
     assert_eq!(counts(&limit), (0, 0));
@@ -68,7 +70,7 @@ async fn the_queue_is_bounded() {
 #[tokio::test]
 async fn a_permit_given_to_a_waiting_call_makes_room_in_the_queue() {
     let limit = ConcurrencyLimit::new(1, 1);
-    let held = limit.acquire(None).await.unwrap();
+    let held = limit.acquire(None, None).await.unwrap();
     let mut second = queued(&limit);
     drop(held);
     // The second has its permit, though it does not know yet.
@@ -84,21 +86,21 @@ async fn a_permit_given_to_a_waiting_call_makes_room_in_the_queue() {
 #[tokio::test(start_paused = true)]
 async fn the_deadline_ends_the_wait() {
     let limit = ConcurrencyLimit::new(1, 5);
-    let held = limit.acquire(None).await.unwrap();
+    let held = limit.acquire(None, None).await.unwrap();
     let started = Instant::now();
     let deadline = started + Duration::from_millis(70);
-    assert_eq!(limit.acquire(Some(deadline)).await.unwrap_err(), Refused::Deadline);
+    assert_eq!(limit.acquire(None, Some(deadline)).await.unwrap_err(), Refused::Deadline);
     assert_eq!(started.elapsed().as_millis() / 10, 7);
     assert_eq!(counts(&limit), (1, 0));
     drop(held);
-    let mut waiting = pin!(limit.acquire(Some(Instant::now() + Duration::from_secs(1))));
+    let mut waiting = pin!(limit.acquire(None, Some(Instant::now() + Duration::from_secs(1))));
     assert!((&mut waiting).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_dropped_wait_leaves_the_queue_at_once_and_passes_its_permit_on() {
     let limit = ConcurrencyLimit::new(1, 3);
-    let held = limit.acquire(None).await.unwrap();
+    let held = limit.acquire(None, None).await.unwrap();
     let (mut first, second, mut third) = (queued(&limit), queued(&limit), queued(&limit));
     drop(second);
     assert_eq!(counts(&limit), (1, 2));
@@ -155,11 +157,12 @@ async fn crowd(limit: Arc<ConcurrencyLimit>, max: usize, queue: usize) -> (usize
                 let permit = match random.random_range(0..10) {
                     0 => limit.try_acquire(),
                     // Given up from outside, at any point.
-                    1 | 2 => {
-                        timeout(micros(&mut random), limit.acquire(deadline)).await.ok().and_then(Result::ok)
-                    }
+                    1 | 2 => timeout(micros(&mut random), limit.acquire(None, deadline))
+                        .await
+                        .ok()
+                        .and_then(Result::ok),
                     3 => {
-                        let mut waiting: Waiting = Box::pin(limit.acquire(None));
+                        let mut waiting: Waiting = Box::pin(limit.acquire(None, None));
                         match poll(&mut waiting) {
                             Poll::Ready(outcome) => outcome.ok(),
                             Poll::Pending => {
@@ -168,9 +171,9 @@ async fn crowd(limit: Arc<ConcurrencyLimit>, max: usize, queue: usize) -> (usize
                             }
                         }
                     }
-                    _ => limit.acquire(deadline).await.ok(),
+                    _ => limit.acquire(None, deadline).await.ok(),
                 };
-                assert!(limit.inside.load(Ordering::SeqCst) <= max + queue);
+                assert!(limit.in_flight() <= max && limit.waiting() <= queue);
                 let Some(permit) = permit else {
                     refused += 1;
                     continue;
@@ -222,7 +225,7 @@ async fn without_deadlines_every_call_gets_a_permit() {
         let limit = Arc::clone(&limit);
         tasks.spawn(async move {
             for _ in 0..200 {
-                let permit = limit.acquire(None).await.unwrap();
+                let permit = limit.acquire(None, None).await.unwrap();
                 yield_now().await;
                 drop(permit);
             }
@@ -230,4 +233,53 @@ async fn without_deadlines_every_call_gets_a_permit() {
     }
     timeout(Duration::from_secs(60), tasks.join_all()).await.expect("a wake-up was lost");
     assert_eq!(counts(&limit), (0, 0));
+}
+
+#[test]
+fn permits_go_round_the_users_that_wait() {
+    let limit = ConcurrencyLimit::new(1, 1_000);
+    let mut held = limit.try_acquire();
+    let wait = |user: Option<&'static str>| {
+        let mut waiting: Waiting = Box::pin(limit.acquire(user, None));
+        assert!(poll(&mut waiting).is_pending());
+        (user, waiting)
+    };
+    let mut waiting: Vec<_> = (0..300).map(|_| wait(Some("many"))).collect();
+    waiting.extend([wait(Some("few")), wait(None), wait(Some("few"))]);
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        drop(held.take());
+        for (user, call) in &mut waiting {
+            if held.is_none()
+                && let Poll::Ready(permit) = poll(call)
+            {
+                held = permit.ok();
+                *call = Box::pin(std::future::pending());
+                order.push(*user);
+            }
+        }
+    }
+    assert_eq!(order, [Some("many"), Some("few"), None, Some("many"), Some("few"), Some("many")]);
+}
+
+#[test]
+fn one_users_full_queue_leaves_room_for_others() {
+    let names: Vec<String> = (0..18).map(|number| number.to_string()).collect();
+    let limit = ConcurrencyLimit::new(1, 2);
+    let _held = limit.try_acquire();
+    let wait = |user| -> Result<Waiting, Refused> {
+        let mut waiting: Waiting = Box::pin(limit.acquire(Some(user), None));
+        match poll(&mut waiting) {
+            Poll::Ready(outcome) => outcome.map(|_| unreachable!()),
+            Poll::Pending => Ok(waiting),
+        }
+    };
+    let mut waiting = vec![wait("many").unwrap(), wait("many").unwrap()];
+    assert_eq!(wait("many").err(), Some(Refused::QueueFull { waiting: 2 }));
+    for name in &names {
+        waiting.push(Box::pin(limit.acquire(Some(name), None)));
+        assert!(poll(waiting.last_mut().unwrap()).is_pending());
+    }
+    let mut beyond: Waiting = Box::pin(limit.acquire(Some("beyond"), None));
+    assert!(matches!(poll(&mut beyond), Poll::Ready(Err(Refused::QueueFull { waiting: 20 }))));
 }

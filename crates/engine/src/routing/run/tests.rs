@@ -287,7 +287,7 @@ async fn retry_token_of_a_hedge_that_was_not_sent_is_refunded_when_another_answe
     let mut case = pool(&[(&a, json!({})), (&b, queued)], json!({})).with_budget(1);
     case.decision.hedge = Some(Hedge { after: Some(Duration::from_millis(50)), max_extra: 1 });
     *a.play.lock().unwrap() = Play::Late(1_000);
-    let held = case.providers["b"].limits.admit("b", |_| 0, None).await.unwrap();
+    let held = case.providers["b"].limits.admit("b", None, |_| 0, Default::default()).await.unwrap();
     let routed = case.stream().await.ok().unwrap();
     assert_eq!((&*routed.entry, routed.hedge_losers.len(), b.sent()), ("a", 0, 0));
     assert_eq!(case.left(), 1);
