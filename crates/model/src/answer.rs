@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::event::{FinishReason, StreamEvent};
-use super::tools::{ToolCall, ToolCallAssembly};
+use super::event::{FinishReason, StreamEvent, TextChunk};
+use super::tools::{ToolCall, ToolCallAssembly, ToolCallDelta};
 use super::usage::{TokenUsage, UsageSource};
 
 /// What a provider answered to one attempt. It serialises as what a response has in addition to [`CallFigures`].
@@ -56,6 +56,36 @@ impl Answer {
     /// Everything the model wrote.
     pub fn output_text(&self) -> Cow<'_, str> {
         output_text(&self.content, &self.reasoning, &self.tool_calls)
+    }
+
+    /// The events of a stream that comes to this answer.
+    pub fn into_events(self) -> Vec<StreamEvent> {
+        let mut events = Vec::new();
+        if !self.reasoning.is_empty() {
+            events.push(StreamEvent::Reasoning(self.reasoning));
+        }
+        if !self.reasoning_details.is_empty() {
+            events.push(StreamEvent::ReasoningDetails(self.reasoning_details));
+        }
+        events.extend((0..).zip(self.tool_calls).map(|(index, call)| {
+            StreamEvent::ToolCall(ToolCallDelta {
+                index: Some(index),
+                id: Some(call.id),
+                name: Some(call.name),
+                arguments: call.arguments,
+                signature: call.signature,
+            })
+        }));
+        if !self.warnings.is_empty() {
+            events.push(StreamEvent::Warnings(self.warnings));
+        }
+        events.push(StreamEvent::Text(TextChunk {
+            delta: self.content,
+            model: Some(self.model).filter(|model| !model.is_empty()),
+            finish_reason: FinishReason::of(self.finish_reason),
+        }));
+        events.extend(self.usage.map(StreamEvent::Usage));
+        events
     }
 
     /// The answer with its reason to stop in the words that are the same for every vendor. Whatever the upstream calls it, an

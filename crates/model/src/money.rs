@@ -18,6 +18,15 @@ impl Usd {
         Self((dollars * PICO).round() as i128)
     }
 
+    pub fn from_picodollars(amount: u64) -> Self {
+        Self(i128::from(amount))
+    }
+
+    /// `None`: below zero, or more than 18 million dollars.
+    pub fn picodollars(self) -> Option<u64> {
+        u64::try_from(self.0).ok()
+    }
+
     #[allow(clippy::cast_precision_loss)]
     pub fn dollars(self) -> f64 {
         self.0 as f64 / PICO

@@ -3,6 +3,8 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::json;
+
 /// A function the model may call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tool {
@@ -51,7 +53,7 @@ impl ToolCall {
     /// The arguments as an object; `None` where the text is no JSON object. Empty text means no arguments.
     pub fn parsed_arguments(&self) -> Option<Map<String, Value>> {
         let text = self.arguments.trim();
-        if text.is_empty() { Some(Map::new()) } else { serde_json::from_str(text).ok() }
+        if text.is_empty() { Some(Map::new()) } else { json::parse(text.as_bytes()).ok() }
     }
 
     /// Whether its arguments have come to their end.

@@ -31,8 +31,8 @@ pub struct TokenUsage {
     /// Of the tokens written, those that the cache keeps for an hour, which cost more.
     pub cache_write_1h: Option<u64>,
     pub reasoning: Option<u64>,
-    /// What the provider says that it charged.
-    pub cost: Option<Usd>,
+    /// What the provider says that it charged, in picodollars: see [`TokenUsage::cost`].
+    pub charged: Option<u64>,
     pub source: UsageSource,
     /// What the provider did not report: 0 here, until the gateway has counted it.
     pub unreported: Option<Side>,
@@ -48,6 +48,11 @@ pub enum Side {
 impl TokenUsage {
     pub fn new(input: u64, output: u64) -> Self {
         Self { input, output, ..Self::default() }
+    }
+
+    /// What the provider says that it charged.
+    pub fn cost(&self) -> Option<Usd> {
+        self.charged.map(Usd::from_picodollars)
     }
 
     /// The same, with what was not reported as the gateway has `counted` it.

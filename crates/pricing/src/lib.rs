@@ -69,8 +69,8 @@ pub fn cost(family: &str, model: &str, usage: &TokenUsage) -> Usd {
 
 /// [`cost`], `None` for an unknown model. Models of local servers are known: they cost nothing.
 pub fn known_cost(family: &str, model: &str, usage: &TokenUsage) -> Option<Usd> {
-    if usage.cost.is_some() {
-        return usage.cost;
+    if let Some(charged) = usage.cost() {
+        return Some(charged);
     }
     let cached = usage.cache_read.unwrap_or(0) > 0 || usage.cache_write.unwrap_or(0) > 0;
     cache::with_rates(family, model, cached, |rates| rates.cost(usage))

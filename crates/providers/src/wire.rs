@@ -164,4 +164,9 @@ pub trait StreamDecoder: Send {
 
     /// The body may end here: the answer is complete.
     fn may_end(&self) -> bool;
+
+    /// Reads a body that is no stream, but a whole answer: so some services answer whatever was asked for.
+    fn whole(&self, _body: &[u8]) -> Result<Answer, ReadError> {
+        Err("the answer is not an event stream".into())
+    }
 }

@@ -5,12 +5,22 @@ use gateway_model::error::UpstreamReport;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::lenient::shape::Kind::{Object, Word};
+use crate::lenient::shape::{self, Shape};
 use crate::lenient::{TokenCount, describe_unreadable, is_reported, nonzero, usage_of};
 use crate::places::Place;
-use gateway_model::{Answer, TokenUsage, ToolCall, json};
+use gateway_model::{Answer, TokenUsage, ToolCall};
+
+const ANSWER: &Shape = &[
+    ("model", Word),
+    ("stop_reason", Word),
+    ("usage", Object),
+    ("usage.cache_creation", Object),
+    ("usage.output_tokens_details", Object),
+];
 
 pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
-    let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
+    let whole: FullResponse = shape::read(body, ANSWER).map_err(|error| describe_unreadable(body, &error))?;
     if let Some(error) = whole.error.filter(is_reported) {
         return Err(UpstreamReport::of(&error).into());
     }
@@ -37,7 +47,7 @@ pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
     }
     Ok(Answer {
         model: whole.model.unwrap_or_default(),
-        finish_reason: whole.stop_reason,
+        finish_reason: whole.stop_reason.filter(|reason| !reason.is_empty()),
         usage: whole.usage.and_then(|usage| usage.counts()),
         ..answer
     })

@@ -5,11 +5,30 @@ use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::WireUsage;
+use super::answer::{WireUsage, answer};
+use crate::lenient::shape::Kind::{Content, Number, Object, Objects, Word};
+use crate::lenient::shape::{self, Shape};
 use crate::lenient::{TextOrParts, is_reported, unreadable_event};
 use crate::places::Place;
 use crate::wire::StreamDecoder;
-use gateway_model::{FinishReason, StreamEvent, ToolCallDelta};
+use gateway_model::{Answer, FinishReason, StreamEvent, ToolCallDelta};
+
+/// Of all events: their fields have the same types wherever they have the same names.
+const EVENT: &Shape = &[
+    ("index", Number),
+    ("message.model", Word),
+    ("message.content", Objects),
+    ("message.usage", Object),
+    ("message.usage.cache_creation", Object),
+    ("message.usage.output_tokens_details", Object),
+    ("delta.partial_json", Content),
+    ("delta.thinking", Content),
+    ("delta.signature", Word),
+    ("delta.stop_reason", Word),
+    ("usage", Object),
+    ("usage.cache_creation", Object),
+    ("usage.output_tokens_details", Object),
+];
 
 #[derive(Default)]
 pub struct AnthropicDecoder {
@@ -154,7 +173,7 @@ impl StreamDecoder for AnthropicDecoder {
         data: &str,
         into: &mut Vec<StreamEvent>,
     ) -> Result<(), ReadError> {
-        let Ok(event) = gateway_model::json::parse::<Event>(data.as_bytes()) else {
+        let Ok(event) = shape::read::<Event>(data.as_bytes(), EVENT) else {
             return unreadable_event(name, data);
         };
         match event {
@@ -199,5 +218,9 @@ impl StreamDecoder for AnthropicDecoder {
 
     fn may_end(&self) -> bool {
         self.done || self.stopped
+    }
+
+    fn whole(&self, body: &[u8]) -> Result<Answer, ReadError> {
+        answer(body)
     }
 }

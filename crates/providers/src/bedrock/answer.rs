@@ -5,9 +5,11 @@ use gateway_model::error::UpstreamReport;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::lenient::shape::Kind::{Object, Word};
+use crate::lenient::shape::{self, Shape};
 use crate::lenient::{TokenCount, count_of, describe_unreadable, nonzero, usage_of};
 use crate::places::Place;
-use gateway_model::{Answer, TokenUsage, ToolCall, json};
+use gateway_model::{Answer, TokenUsage, ToolCall};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,8 +69,10 @@ impl WireUsage {
     }
 }
 
+const ANSWER: &Shape = &[("stopReason", Word), ("usage", Object)];
+
 pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
-    let whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
+    let whole: FullResponse = shape::read(body, ANSWER).map_err(|error| describe_unreadable(body, &error))?;
     let Some(message) = whole.output.and_then(|output| output.message) else {
         // An error that came with a 200, from a proxy say.
         return Err(whole
@@ -77,7 +81,7 @@ pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
             .map_or("the answer has no output".into(), |said| UpstreamReport::of(said).into()));
     };
     let mut answer = Answer {
-        finish_reason: whole.stop_reason,
+        finish_reason: whole.stop_reason.filter(|reason| !reason.is_empty()),
         usage: whole.usage.and_then(WireUsage::counts),
         ..Answer::default()
     };

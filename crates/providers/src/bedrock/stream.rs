@@ -6,10 +6,29 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::WireUsage;
+use crate::lenient::shape::Kind::{Content, Number, Object, Text, Word};
+use crate::lenient::shape::{self, Shape};
 use crate::places::Place;
 use crate::wire::StreamDecoder;
-use gateway_model::{FinishReason, StreamEvent, ToolCallDelta, json as text_json};
+use gateway_model::{FinishReason, StreamEvent, ToolCallDelta};
 use gateway_transport::event_stream::ERROR;
+
+/// Of all events: their fields have the same types wherever they have the same names.
+const EVENT: &Shape = &[
+    ("contentBlockIndex", Number),
+    ("start", Object),
+    ("start.toolUse", Object),
+    ("start.toolUse.toolUseId", Text),
+    ("start.toolUse.name", Text),
+    ("delta.text", Content),
+    ("delta.toolUse", Object),
+    ("delta.toolUse.input", Content),
+    ("delta.reasoningContent", Object),
+    ("delta.reasoningContent.text", Content),
+    ("delta.reasoningContent.signature", Word),
+    ("stopReason", Word),
+    ("usage", Object),
+];
 
 #[derive(Default)]
 pub struct BedrockDecoder {
@@ -88,7 +107,7 @@ struct Metadata {
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(name: &str, data: &str) -> Result<T, ReadError> {
-    text_json::parse(data.as_bytes())
+    shape::read(data.as_bytes(), EVENT)
         .map_err(|error| format!("an event {name} is not the JSON expected ({error})").into())
 }
 

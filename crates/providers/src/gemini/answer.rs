@@ -6,31 +6,49 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::parts::{AFTER, SIGNATURE};
+use crate::lenient::shape::Kind::{Number, Object, Objects, Text, Word};
+use crate::lenient::shape::{self, Shape};
 use crate::lenient::{TokenCount, describe_unreadable, is_reported, nonzero, usage_of};
 use gateway_model::{Answer, StreamEvent, TokenUsage, ToolCallAssembly, ToolCallDelta};
 
 /// Reads a whole answer.
 pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
-    let mut chunk = Chunk::read(body).map_err(|error| describe_unreadable(body, &error))?;
-    if let Some(problem) = chunk.problem() {
-        return Err(problem.into());
+    let chunks = Chunk::read_all(body).map_err(|error| describe_unreadable(body, &error))?;
+    let (mut answer, mut calls) = (Answer::default(), ToolCallAssembly::default());
+    let mut reader = Reader::default();
+    let mut has_candidate = false;
+    for mut chunk in chunks {
+        if let Some(problem) = chunk.problem() {
+            return Err(problem.into());
+        }
+        answer.usage = chunk.usage().or(answer.usage);
+        let Some(mut candidate) = chunk.candidate() else { continue };
+        has_candidate = true;
+        let parts = reader.parts(candidate.parts());
+        parts.tool_calls.into_iter().for_each(|call| calls.push(call));
+        answer.content.push_str(&parts.text);
+        answer.reasoning.push_str(&parts.reasoning);
+        answer.reasoning_details.extend(parts.reasoning_details);
+        answer.finish_reason =
+            candidate.finish_reason.filter(|reason| !reason.is_empty()).or(answer.finish_reason);
+        answer.model = chunk.model_version.unwrap_or(answer.model);
     }
-    let usage = chunk.usage();
-    let mut candidate = chunk.candidate().ok_or("the answer has no candidates")?;
-    let parts = Reader::default().parts(candidate.parts());
-    let mut calls = ToolCallAssembly::default();
-    parts.tool_calls.into_iter().for_each(|call| calls.push(call));
-    Ok(Answer {
-        content: parts.text,
-        model: chunk.model_version.unwrap_or_default(),
-        finish_reason: candidate.finish_reason,
-        tool_calls: calls.finish(),
-        reasoning: parts.reasoning,
-        reasoning_details: parts.reasoning_details,
-        usage,
-        ..Answer::default()
-    })
+    if !has_candidate {
+        return Err("the answer has no candidates".into());
+    }
+    Ok(Answer { tool_calls: calls.finish(), ..answer })
 }
+
+const ANSWER: &Shape = &[
+    ("candidates", Objects),
+    ("candidates.*.finishReason", Word),
+    ("candidates.*.index", Number),
+    ("promptFeedback", Object),
+    ("promptFeedback.blockReason", Word),
+    ("promptFeedback.blockReasonMessage", Text),
+    ("usageMetadata", Object),
+    ("modelVersion", Word),
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,13 +94,13 @@ struct WireUsage {
 }
 
 impl Chunk {
-    /// A list is read as its first item: so it comes without `alt=sse`, and so come errors then.
-    pub fn read(json: &[u8]) -> serde_json::Result<Self> {
-        if json.trim_ascii_start().starts_with(b"[") {
-            let chunks: Vec<Value> = gateway_model::json::parse(json)?;
-            return serde_json::from_value(chunks.into_iter().next().unwrap_or_else(|| json!({})));
+    /// One chunk, or a list of them: so they come without `alt=sse`, and so come errors then.
+    pub fn read_all(json: &[u8]) -> serde_json::Result<Vec<Self>> {
+        if !json.trim_ascii_start().starts_with(b"[") {
+            return shape::read(json, ANSWER).map(|chunk| vec![chunk]);
         }
-        gateway_model::json::parse(json)
+        let chunks: Vec<Value> = gateway_model::json::parse(json)?;
+        chunks.into_iter().map(|chunk| shape::read(chunk.to_string().as_bytes(), ANSWER)).collect()
     }
 
     /// What the upstream reports in place of an answer.
@@ -218,7 +236,7 @@ mod tests {
     use super::super::parts::model_turn;
     use super::super::thinking::Generation;
     use super::*;
-    use gateway_model::{Message, Role};
+    use gateway_model::{Message, Role, Side};
 
     fn read(body: &Value) -> Result<Answer, ReadError> {
         answer(body.to_string().as_bytes())
@@ -274,8 +292,8 @@ mod tests {
     #[test]
     fn thoughts_and_tools_are_counted_beside_the_rest() {
         let usage = |counts: Value| {
-            let chunk = Chunk::read(json!({"usageMetadata": counts}).to_string().as_bytes()).unwrap();
-            chunk.usage()
+            let chunks = Chunk::read_all(json!({"usageMetadata": counts}).to_string().as_bytes()).unwrap();
+            chunks[0].usage()
         };
         let all = json!({"promptTokenCount": 100, "toolUsePromptTokenCount": 20, "cachedContentTokenCount": 64,
             "candidatesTokenCount": 7, "thoughtsTokenCount": 30, "totalTokenCount": 157});
@@ -283,7 +301,9 @@ mod tests {
         assert_eq!(usage(all), Some(expected));
         let only_thoughts = TokenUsage { reasoning: Some(9), ..TokenUsage::new(4, 9) };
         assert_eq!(usage(json!({"promptTokenCount": 4, "thoughtsTokenCount": 9})), Some(only_thoughts));
-        assert_eq!(usage(json!({"promptTokenCount": 4})), Some(TokenUsage::new(4, 0)));
+        let one_side = TokenUsage { unreported: Some(Side::Output), ..TokenUsage::new(4, 0) };
+        assert_eq!(usage(json!({"promptTokenCount": 4})), Some(one_side));
+        assert_eq!(usage(json!({"promptTokenCount": 4, "totalTokenCount": 9})), Some(TokenUsage::new(4, 5)));
         assert_eq!(usage(json!({"totalTokenCount": 4})), None);
     }
 

@@ -1,10 +1,10 @@
 //! The stream: answers in small, one after the other. Nothing marks its end but a finish reason and the body's own end.
 
-use super::answer::{Chunk, Reader};
+use super::answer::{Chunk, Reader, answer};
 use crate::lenient::unreadable_event;
 use crate::read_error::ReadError;
 use crate::wire::StreamDecoder;
-use gateway_model::{FinishReason, StreamEvent, TextChunk};
+use gateway_model::{Answer, FinishReason, StreamEvent, TextChunk};
 
 #[derive(Default)]
 pub struct GeminiDecoder {
@@ -20,9 +20,27 @@ impl StreamDecoder for GeminiDecoder {
         data: &str,
         into: &mut Vec<StreamEvent>,
     ) -> Result<(), ReadError> {
-        let Ok(mut chunk) = Chunk::read(data.as_bytes()) else {
+        let Ok(chunks) = Chunk::read_all(data.as_bytes()) else {
             return unreadable_event(name, data);
         };
+        chunks.into_iter().try_for_each(|chunk| self.read(chunk, into))
+    }
+
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    fn may_end(&self) -> bool {
+        self.finished
+    }
+
+    fn whole(&self, body: &[u8]) -> Result<Answer, ReadError> {
+        answer(body)
+    }
+}
+
+impl GeminiDecoder {
+    fn read(&mut self, mut chunk: Chunk, into: &mut Vec<StreamEvent>) -> Result<(), ReadError> {
         if let Some(problem) = chunk.problem() {
             return Err(problem.into());
         }
@@ -49,13 +67,5 @@ impl StreamDecoder for GeminiDecoder {
         }
         into.extend(usage.map(StreamEvent::Usage));
         Ok(())
-    }
-
-    fn is_done(&self) -> bool {
-        false
-    }
-
-    fn may_end(&self) -> bool {
-        self.finished
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::ProviderContext;
@@ -35,7 +36,8 @@ pub(super) struct HttpEvents {
     deadline: Option<Instant>,
     /// When an answer that is complete ends at the latest.
     tail_until: Option<Instant>,
-    /// The beginning of a body that has shown no event yet: it may be an error page instead of a stream.
+    /// The beginning of a body that has shown no event yet: it may be an error page instead of a stream. All of it where it
+    /// begins as JSON, which may be the answer.
     seen_bytes: Vec<u8>,
     seen_event: bool,
     /// Events that have been read and not yet handed on.
@@ -148,15 +150,18 @@ impl HttpEvents {
             if failed.is_some() || decoder.is_done() {
                 return;
             }
-            if !*seen_event && seen_bytes.len() < QUOTED_START {
-                seen_bytes.extend_from_slice(&bytes[..bytes.len().min(QUOTED_START - seen_bytes.len())]);
+            if !*seen_event {
+                keep_start(seen_bytes, bytes);
             }
             let fed = frames.feed(bytes, |name, data| {
                 *seen_event = true;
                 if failed.is_none() && !decoder.is_done() {
-                    *failed = decoder.event(name, data, ready).err();
+                    *failed = decode(&mut **decoder, name, data, ready).err();
                 }
             });
+            if *seen_event {
+                *seen_bytes = Vec::new();
+            }
             if let Err(problem) = fed {
                 *failed = Some(problem.into());
             }
@@ -172,20 +177,64 @@ impl HttpEvents {
             // What cannot be read here was cut with the body: that is what there is to say.
             let is_cut = data.contains('{') && serde_json::from_str::<serde::de::IgnoredAny>(data).is_err();
             if !is_cut {
-                failed = decoder.event(name, data, into).err();
+                failed = decode(&mut **decoder, name, data, into).err();
             }
         });
         let problem = match failed {
             Some(problem) => problem,
             None if self.decoder.may_end() => return Ok(false),
             None if self.seen_event => "the stream ended before the answer was complete".into(),
-            None => {
-                let seen = String::from_utf8_lossy(&self.seen_bytes).into_owned();
-                not_a_stream(&self.context.secrets.redact(seen))
-            }
+            None => match self.decoder.whole(strip_mark(&self.seen_bytes)) {
+                Ok(answer) => {
+                    into.extend(answer.into_events());
+                    return Ok(false);
+                }
+                Err(reported @ ReadError::Reported(_)) => reported,
+                Err(ReadError::Unacceptable(_)) => {
+                    let seen = String::from_utf8_lossy(&self.seen_bytes).into_owned();
+                    not_a_stream(&self.context.secrets.redact(seen))
+                }
+            },
         };
         Err(self.context.unacceptable(self.status, problem).into())
     }
+}
+
+/// Adds to the start of a body what may be needed of it.
+fn keep_start(start: &mut Vec<u8>, more: &[u8]) {
+    let kept = if start.is_empty() { more } else { &*start };
+    let is_json = matches!(strip_mark(kept).trim_ascii_start().first(), None | Some(b'{' | b'['));
+    let room = if is_json { usize::MAX } else { QUOTED_START.saturating_sub(start.len()) };
+    start.extend_from_slice(&more[..more.len().min(room)]);
+}
+
+/// A body without its byte order mark.
+fn strip_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
+}
+
+/// Reads one event, or several that a service has put into one.
+fn decode(
+    decoder: &mut dyn StreamDecoder,
+    name: Option<&str>,
+    data: &str,
+    into: &mut Vec<StreamEvent>,
+) -> Result<(), ReadError> {
+    match decoder.event(name, data, into) {
+        Err(ReadError::Unacceptable(problem)) => {
+            let Some(parts) = several_objects(data) else { return Err(problem.into()) };
+            parts.into_iter().try_for_each(|part| decoder.event(name, part, into))
+        }
+        read => read,
+    }
+}
+
+/// The objects of a text that is more than one.
+fn several_objects(data: &str) -> Option<Vec<&str>> {
+    let objects = serde_json::Deserializer::from_str(data).into_iter::<&RawValue>();
+    let objects: Vec<&str> =
+        objects.map(|object| object.map(RawValue::get)).collect::<Result<_, _>>().ok()?;
+    (objects.len() > 1 && objects.iter().all(|object| object.starts_with('{'))).then_some(objects)
 }
 
 /// A 200 whose body is no event stream: an error object, a page, or nothing.

@@ -2,7 +2,7 @@
 //! answer that it stands in.
 
 mod failure;
-mod mend;
+pub(crate) mod shape;
 mod text;
 
 use std::fmt;
@@ -14,7 +14,6 @@ use serde_json::Value;
 use gateway_model::{Side, TokenUsage};
 
 pub(crate) use failure::{describe_unreadable, find_reported_failure, is_reported, unreadable_event};
-pub(crate) use mend::mend_openai;
 pub(crate) use text::{BorrowedText, TextOrParts};
 
 /// A list that has one item nearly always; `null` is an empty one.

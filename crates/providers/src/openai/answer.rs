@@ -7,14 +7,16 @@ use serde_json::Value;
 
 use super::Dialect;
 use super::reasoning::{kept_text, thought_signature};
+use super::shape::SHAPE;
+use super::think_tags::ThinkTags;
 use crate::lenient::{
     Dollars, TextOrParts, TokenCount, count_of, describe_unreadable, find_reported_failure, is_reported,
-    mend_openai, nonzero, usage_of,
+    nonzero, shape, usage_of,
 };
 use gateway_model::{Answer, FinishReason, TokenUsage, ToolCall, ToolCallAssembly, ToolCallDelta, Usd, json};
 
 pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, ReadError> {
-    let whole = read_whole(body)?;
+    let whole: FullResponse = shape::read(body, SHAPE).map_err(|error| describe_unreadable(body, &error))?;
     let Some(choice) = first_choice(whole.choices.unwrap_or_default()) else {
         let reported = json::parse(body).ok().and_then(|body| find_reported_failure(&body));
         return Err(reported.map_or("the answer has no choices".into(), Into::into));
@@ -27,15 +29,20 @@ pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, ReadError> {
     let mut tool_calls = message.tool_calls.unwrap_or_default();
     tool_calls.extend(message.function_call.map(WireCall::of));
     let mut content = message.content.unwrap_or_default();
-    let reasoning = match message.reasoning_content.or(message.reasoning) {
-        Some(reasoning) => reasoning.into_string(),
-        None => content.take_thinking(),
-    };
+    let said = [message.reasoning_content, message.reasoning, message.reasoning_text, message.thinking];
+    let mut reasoning = first_filled(said).unwrap_or_else(|| content.take_thinking());
+    let mut content = content.into_string();
+    if reasoning.is_empty() && dialect.think_tags {
+        let mut tags = ThinkTags::default();
+        let (parted, rest) = (tags.push(&content), tags.finish());
+        content = parted.text + &rest.text;
+        reasoning = parted.reasoning + &rest.reasoning;
+    }
     let reasoning_details = message.reasoning_details.unwrap_or_else(|| {
         dialect.keeps_reasoning().then(|| kept_text(&reasoning)).flatten().into_iter().collect()
     });
     Ok(Answer {
-        content: content.into_string(),
+        content,
         model: whole.model.unwrap_or_default(),
         finish_reason,
         tool_calls: calls(tool_calls),
@@ -46,13 +53,9 @@ pub fn answer(body: &[u8], dialect: &Dialect) -> Result<Answer, ReadError> {
     })
 }
 
-/// Reads field by field where the quick way fails: one of an odd type loses itself alone.
-fn read_whole(body: &[u8]) -> Result<FullResponse, ReadError> {
-    json::parse(body).or_else(|error| {
-        let mut whole: Value = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
-        mend_openai(&mut whole);
-        serde_json::from_value(whole).map_err(|_| describe_unreadable(body, &error).into())
-    })
+/// Of the fields in which services give reasoning, the first that says something.
+pub fn first_filled(fields: impl IntoIterator<Item = Option<TextOrParts>>) -> Option<String> {
+    fields.into_iter().flatten().map(TextOrParts::into_string).find(|text| !text.is_empty())
 }
 
 /// Of several answers the first by its number. Entries of one number add up: some services give a call one of its own.
@@ -114,6 +117,8 @@ impl WireMessage {
         self.content = joined(self.content, other.content);
         self.reasoning_content = joined(self.reasoning_content, other.reasoning_content);
         self.reasoning = joined(self.reasoning, other.reasoning);
+        self.reasoning_text = joined(self.reasoning_text, other.reasoning_text);
+        self.thinking = joined(self.thinking, other.thinking);
         let calls = |calls: Option<Vec<WireCall>>| calls.unwrap_or_default();
         self.tool_calls = Some(calls(self.tool_calls).into_iter().chain(calls(other.tool_calls)).collect());
         self.function_call = self.function_call.or(other.function_call);
@@ -125,9 +130,11 @@ impl WireMessage {
 #[derive(Deserialize)]
 struct WireMessage {
     content: Option<TextOrParts>,
-    /// DeepSeek's name for reasoning; OpenRouter says `reasoning`.
+    /// DeepSeek's name for reasoning; OpenRouter says `reasoning`, GitHub's models `reasoning_text`, Ollama's `thinking`.
     reasoning_content: Option<TextOrParts>,
     reasoning: Option<TextOrParts>,
+    reasoning_text: Option<TextOrParts>,
+    thinking: Option<TextOrParts>,
     /// OpenRouter's blocks of it.
     reasoning_details: Option<Vec<Value>>,
     tool_calls: Option<Vec<WireCall>>,
@@ -242,7 +249,7 @@ impl WireUsage {
         let completion = count_of(self.completion_tokens).map(|count| count.saturating_add(apart));
         let usage = usage_of(self.prompt_tokens, completion.map(TokenCount::known), self.total_tokens)?;
         Some(TokenUsage {
-            cost: self.cost().filter(|_| dialect.reports_cost),
+            charged: self.cost().filter(|_| dialect.reports_cost).and_then(Usd::picodollars),
             cache_read: nonzero(
                 prompt
                     .and_then(|details| details.cached_tokens)

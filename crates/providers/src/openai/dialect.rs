@@ -27,6 +27,8 @@ pub struct Dialect {
     pub reasoning_effort: bool,
     /// Reasoning tokens come beside `completion_tokens`, not within them.
     pub reasoning_apart: bool,
+    /// Models' reasoning may stand in the text, between `<think>` and `</think>`.
+    pub think_tags: bool,
     /// `usage.cost` is what the call cost, in dollars.
     pub reports_cost: bool,
     /// The field in which a turn's blocks of reasoning come back; empty: there is none.
@@ -124,6 +126,7 @@ impl Dialect {
         user: "user",
         reasoning_effort: true,
         reasoning_apart: false,
+        think_tags: false,
         reports_cost: false,
         reasoning_details: "",
         reasoning_content: ReasoningContent::Unread,
@@ -143,6 +146,7 @@ impl Dialect {
         max_tokens: MaxTokens::Classic,
         developer_role: false,
         ids: IdRule::Any,
+        think_tags: true,
         embedding_inputs: 0,
         ..Self::OPENAI
     };

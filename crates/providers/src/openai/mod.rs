@@ -8,7 +8,9 @@ mod embeddings;
 mod messages;
 mod reasoning;
 mod request;
+mod shape;
 mod stream;
+mod think_tags;
 
 use crate::read_error::ReadError;
 use std::borrow::Cow;
@@ -26,6 +28,7 @@ pub use answer::{WireCall, WireUsage, answer as read_answer, calls};
 pub use dialect::FormatSupport;
 pub use dialect::{Dialect, is_reasoning_model};
 pub use request::tool_json;
+pub use shape::SHAPE;
 pub use stream::OpenAiDecoder;
 
 /// OpenAI's format as one service speaks it.

@@ -6,14 +6,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Dialect;
-use super::answer::{WireCall, WireFunction, WireUsage};
+use super::answer::{WireCall, WireFunction, WireUsage, answer, first_filled};
 use super::reasoning::{BlockAssembly, kept_text};
+use super::shape::SHAPE;
+use super::think_tags::ThinkTags;
 use crate::lenient::{
-    BorrowedText, IsFilled, Items, TextOrParts, find_reported_failure, is_reported, mend_openai,
-    unreadable_event,
+    BorrowedText, IsFilled, Items, TextOrParts, find_reported_failure, is_reported, shape, unreadable_event,
 };
 use crate::wire::StreamDecoder;
-use gateway_model::{FinishReason, StreamEvent, TextChunk, json};
+use gateway_model::{Answer, FinishReason, StreamEvent, TextChunk, json};
 
 pub struct OpenAiDecoder {
     dialect: Dialect,
@@ -22,17 +23,26 @@ pub struct OpenAiDecoder {
     blocks: BlockAssembly,
     /// Reasoning that is kept as one, of services that want it back.
     reasoning: String,
+    tags: ThinkTags,
+    /// The number of the answer that is read: of several, the one that begins.
+    choice: Option<u64>,
     finished: bool,
     done: bool,
 }
 
 impl OpenAiDecoder {
     pub fn new(dialect: Dialect) -> Self {
+        let mut tags = ThinkTags::default();
+        if !dialect.think_tags {
+            tags.give_up();
+        }
         Self {
             dialect,
             model: String::new(),
             blocks: BlockAssembly::default(),
             reasoning: String::new(),
+            tags,
+            choice: None,
             finished: false,
             done: false,
         }
@@ -74,6 +84,8 @@ struct Delta {
     content: Option<TextOrParts>,
     reasoning_content: Option<Box<TextOrParts>>,
     reasoning: Option<Box<TextOrParts>>,
+    reasoning_text: Option<Box<TextOrParts>>,
+    thinking: Option<Box<TextOrParts>>,
     reasoning_details: Option<Vec<Value>>,
     tool_calls: Option<Vec<WireCall>>,
     /// The form of calls before there were several.
@@ -83,14 +95,18 @@ struct Delta {
 }
 
 impl Delta {
-    /// Hands on what it holds beside text.
-    /// `kept` gathers the reasoning that is to be given back.
-    fn push_other(&mut self, kept: Option<&mut String>, into: &mut Vec<StreamEvent>) {
-        let reasoning = match self.reasoning_content.take().or(self.reasoning.take()) {
-            Some(reasoning) => reasoning.into_string(),
-            None => self.content.as_mut().map(TextOrParts::take_thinking).unwrap_or_default(),
-        };
-        if !reasoning.is_empty() {
+    /// Hands on what it holds beside text; whether that is reasoning. `kept` gathers the reasoning that is to be given back.
+    fn push_other(&mut self, kept: Option<&mut String>, into: &mut Vec<StreamEvent>) -> bool {
+        let said = [
+            self.reasoning_content.take(),
+            self.reasoning.take(),
+            self.reasoning_text.take(),
+            self.thinking.take(),
+        ];
+        let reasoning = first_filled(said.into_iter().map(|field| field.map(|text| *text)))
+            .unwrap_or_else(|| self.content.as_mut().map(TextOrParts::take_thinking).unwrap_or_default());
+        let has_reasoning = !reasoning.is_empty();
+        if has_reasoning {
             if let Some(kept) = kept {
                 kept.push_str(&reasoning);
             }
@@ -102,6 +118,7 @@ impl Delta {
         if self.refusal.0 {
             into.push(StreamEvent::Opaque);
         }
+        has_reasoning
     }
 }
 
@@ -142,7 +159,7 @@ impl StreamDecoder for OpenAiDecoder {
         match chunk {
             Ok(chunk) => self.read(chunk, data, into),
             Err(_) => {
-                let Some(mended) = mended(data) else { return unreadable_event(name, data) };
+                let Some(mended) = shape::mended(data, SHAPE) else { return unreadable_event(name, data) };
                 match serde_json::from_str(&mended) {
                     Ok(chunk) => self.read(chunk, &mended, into),
                     Err(_) => unreadable_event(name, data),
@@ -158,16 +175,30 @@ impl StreamDecoder for OpenAiDecoder {
     fn may_end(&self) -> bool {
         self.done || self.finished
     }
-}
 
-/// A chunk that the quick way of reading has failed at; `None`: it is no object.
-fn mended(data: &str) -> Option<String> {
-    let mut whole: Value = json::parse(data.as_bytes()).ok().filter(Value::is_object)?;
-    mend_openai(&mut whole);
-    Some(whole.to_string())
+    fn whole(&self, body: &[u8]) -> Result<Answer, ReadError> {
+        answer(body, &self.dialect)
+    }
 }
 
 impl OpenAiDecoder {
+    /// Takes reasoning between tags out of `text`; the last piece of an answer `ends` it.
+    fn part_reasoning(&mut self, text: &mut String, ends: bool, into: &mut Vec<StreamEvent>) {
+        let mut parted = self.tags.push(text);
+        if ends {
+            let rest = self.tags.finish();
+            parted.reasoning.push_str(&rest.reasoning);
+            parted.text.push_str(&rest.text);
+        }
+        if !parted.reasoning.is_empty() {
+            if self.dialect.keeps_reasoning() {
+                self.reasoning.push_str(&parted.reasoning);
+            }
+            into.push(StreamEvent::Reasoning(parted.reasoning));
+        }
+        *text = parted.text;
+    }
+
     fn read(&mut self, chunk: Chunk<'_>, data: &str, into: &mut Vec<StreamEvent>) -> Result<(), ReadError> {
         let (groq_usage, groq_error) = chunk.x_groq.map_or((None, None), |notes| (notes.usage, notes.error));
         let (mut usage, mut error) = (chunk.usage, chunk.error);
@@ -179,13 +210,20 @@ impl OpenAiDecoder {
             text.model = Some(self.model.clone());
         }
         let mut has_choice = false;
-        // Of several answers the first alone; entries of one number add up.
-        for choice in chunk.choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
+        for choice in chunk.choices {
+            // Of several answers one alone; entries of one number add up.
+            let number = choice.index.unwrap_or(0);
+            if *self.choice.get_or_insert(number) != number {
+                continue;
+            }
             has_choice = true;
             usage = usage.or(choice.usage);
             error = error.or(choice.error);
             if let Some(mut delta) = choice.delta {
-                delta.push_other(self.dialect.keeps_reasoning().then_some(&mut self.reasoning), into);
+                let kept = self.dialect.keeps_reasoning().then_some(&mut self.reasoning);
+                if delta.push_other(kept, into) {
+                    self.tags.give_up();
+                }
                 for part in delta.reasoning_details.unwrap_or_default() {
                     self.blocks.push(part);
                 }
@@ -207,7 +245,11 @@ impl OpenAiDecoder {
         {
             return Err(problem.into());
         }
-        if text.finish_reason.word().is_some() {
+        let ends = text.finish_reason.word().is_some();
+        if !self.tags.is_over() {
+            self.part_reasoning(&mut text.delta, ends, into);
+        }
+        if ends {
             self.finished = true;
             self.push_blocks(into);
         }

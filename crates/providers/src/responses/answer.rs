@@ -5,12 +5,25 @@ use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::lenient::shape::Kind::{Object, Word};
+use crate::lenient::shape::{self, Shape};
 use crate::lenient::{TokenCount, describe_unreadable, is_reported, nonzero, usage_of};
 use crate::places::Place;
-use gateway_model::{Answer, TokenUsage, ToolCall, json};
+use gateway_model::{Answer, TokenUsage, ToolCall};
+
+const ANSWER: &Shape = &[
+    ("model", Word),
+    ("status", Word),
+    ("usage", Object),
+    ("usage.input_tokens_details", Object),
+    ("usage.output_tokens_details", Object),
+    ("incomplete_details", Object),
+    ("incomplete_details.reason", Word),
+];
 
 pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
-    let mut whole: FullResponse = json::parse(body).map_err(|error| describe_unreadable(body, &error))?;
+    let mut whole: FullResponse =
+        shape::read(body, ANSWER).map_err(|error| describe_unreadable(body, &error))?;
     let (mut answer, mut refused) = (Answer::default(), false);
     let mut reasoning = Vec::new();
     let output = whole.output.take();
@@ -19,12 +32,9 @@ pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
             Some("message") => {
                 let place = Place { text: answer.content.len(), calls: answer.tool_calls.len() };
                 answer.reasoning_details.extend(phase(item).map(|phase| place.note(phase)));
-                for part in item["content"].as_array().into_iter().flatten() {
-                    refused |= part["type"] == "refusal";
-                    if part["type"] == "output_text" {
-                        answer.content.push_str(part["text"].as_str().unwrap_or_default());
-                    }
-                }
+                let (text, refuses) = message_text(item);
+                answer.content.push_str(&text);
+                refused |= refuses;
             }
             Some("function_call") => answer.tool_calls.push(call(item)),
             Some("reasoning") => {
@@ -48,6 +58,14 @@ pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
         usage: whole.usage.and_then(|usage| usage.counts()),
         ..answer
     })
+}
+
+/// The text of a message, and whether it refuses.
+pub fn message_text(item: &Value) -> (String, bool) {
+    let parts = || item["content"].as_array().into_iter().flatten();
+    let text = parts().filter(|part| part["type"] == "output_text");
+    let text = text.map(|part| part["text"].as_str().unwrap_or_default()).collect();
+    (text, parts().any(|part| part["type"] == "refusal"))
 }
 
 pub fn call(item: &Value) -> ToolCall {

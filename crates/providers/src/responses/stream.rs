@@ -5,16 +5,37 @@ use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{FullResponse, Said, call, phase, reasoning_text};
+use super::answer::{FullResponse, Said, answer, call, message_text, phase, reasoning_text};
+use crate::lenient::shape::Kind::{Content, List, Number, Object, Word};
+use crate::lenient::shape::{self, Shape};
 use crate::lenient::{BorrowedText, unreadable_event};
 use crate::places::Place;
 use crate::wire::StreamDecoder;
-use gateway_model::{FinishReason, StreamEvent, TextChunk, ToolCallDelta, json};
+use gateway_model::{Answer, FinishReason, StreamEvent, TextChunk, ToolCallDelta, json};
+
+/// Of all events.
+const EVENT: &Shape = &[
+    ("output_index", Number),
+    ("delta", Content),
+    ("arguments", Content),
+    ("item", Object),
+    ("response", Object),
+    ("response.model", Word),
+    ("response.status", Word),
+    ("response.output", List),
+    ("response.usage", Object),
+    ("response.usage.input_tokens_details", Object),
+    ("response.usage.output_tokens_details", Object),
+    ("response.incomplete_details", Object),
+    ("response.incomplete_details.reason", Word),
+];
 
 #[derive(Default)]
 pub struct ResponsesDecoder {
     model: String,
     said: Said,
+    /// Messages whose text or refusal has been told, by their place in the output.
+    told: Vec<Option<u64>>,
     /// Items that call a tool, and whether their arguments have begun.
     calls: Vec<(Option<u64>, bool)>,
     /// Some reasoning has been reported, in this item or before it.
@@ -46,6 +67,13 @@ impl ResponsesDecoder {
         let model = model.filter(|model| *model != self.model)?;
         self.model.clone_from(&model);
         Some(model)
+    }
+
+    /// Notes that a message's text comes in parts.
+    fn told(&mut self, index: Option<u64>) {
+        if self.told.last() != Some(&index) {
+            self.told.push(index);
+        }
     }
 
     fn reasoning(&mut self, text: &str) -> StreamEvent {
@@ -109,10 +137,44 @@ impl ResponsesDecoder {
                 into.push(StreamEvent::ReasoningDetails(vec![self.place.note(item)]));
             }
             Some("message") => {
+                if !self.told.contains(&index) {
+                    self.message_place = self.place;
+                    self.tell_message(index, &item, into);
+                }
                 let phase = phase(&item).map(|phase| self.message_place.note(phase));
                 into.extend(phase.map(|phase| StreamEvent::ReasoningDetails(vec![phase])));
             }
             _ => {}
+        }
+    }
+
+    /// A message that comes whole, without parts before it.
+    fn tell_message(&mut self, index: Option<u64>, item: &Value, into: &mut Vec<StreamEvent>) {
+        let (text, refuses) = message_text(item);
+        self.told.push(index);
+        self.said.text |= !text.is_empty();
+        self.said.refusal |= refuses;
+        if refuses {
+            into.push(StreamEvent::Opaque);
+        }
+        self.place.text += text.len();
+        if !text.is_empty() {
+            into.push(StreamEvent::text(text));
+        }
+    }
+
+    /// What the end of a stream repeats of its output: news only where no event has told it.
+    fn tell_untold(&mut self, output: Vec<Value>, into: &mut Vec<StreamEvent>) {
+        let Said { text, refusal, calls } = self.said;
+        if text || refusal || calls {
+            return;
+        }
+        for (index, item) in (0..).zip(output) {
+            if item["type"] == "reasoning" && self.reasoned {
+                continue;
+            }
+            into.extend(self.begin_item(Some(index), &item));
+            self.finish_item(Some(index), item, into);
         }
     }
 
@@ -123,6 +185,7 @@ impl ResponsesDecoder {
         into: &mut Vec<StreamEvent>,
     ) -> Result<(), ReadError> {
         let mut whole = response.unwrap_or_default();
+        self.tell_untold(whole.output.take().unwrap_or_default(), into);
         let status = || kind.strip_prefix("response.").map(str::to_owned);
         whole.status = whole.status.or_else(status);
         let word = whole.finish(self.said)?;
@@ -141,11 +204,13 @@ impl ResponsesDecoder {
         let delta = delta.map(|BorrowedText(text)| text).unwrap_or_default();
         match &*kind {
             "response.output_text.delta" => {
+                self.told(index);
                 self.said.text |= !delta.is_empty();
                 self.place.text += delta.len();
                 into.push(StreamEvent::text(delta));
             }
             "response.refusal.delta" => {
+                self.told(index);
                 self.said.refusal = true;
                 into.push(StreamEvent::Opaque);
             }
@@ -218,7 +283,13 @@ impl StreamDecoder for ResponsesDecoder {
             }
             Ok(event) => self.read(event, into),
             Err(_) if is_without_content(data) => Ok(()),
-            Err(_) => unreadable_event(name, data),
+            Err(_) => {
+                let mended = shape::mended(data, EVENT);
+                match mended.as_deref().and_then(|mended| serde_json::from_str(mended).ok()) {
+                    Some(event) => self.read(event, into),
+                    None => unreadable_event(name, data),
+                }
+            }
         }
     }
 
@@ -228,5 +299,9 @@ impl StreamDecoder for ResponsesDecoder {
 
     fn may_end(&self) -> bool {
         self.done
+    }
+
+    fn whole(&self, body: &[u8]) -> Result<Answer, ReadError> {
+        answer(body)
     }
 }

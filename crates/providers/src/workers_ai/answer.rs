@@ -6,15 +6,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::DIALECT;
-use crate::lenient::{IsFilled, describe_unreadable, find_reported_failure};
-use crate::openai::{WireCall, WireUsage, calls, read_answer};
+use crate::lenient::{IsFilled, describe_unreadable, find_reported_failure, shape};
+use crate::openai::{SHAPE, WireCall, WireUsage, calls, read_answer};
 use gateway_model::{Answer, json};
 
 /// Reads a whole answer.
 pub fn answer(body: &[u8]) -> Result<Answer, ReadError> {
     let result = read_result(body)?;
     let native: Native =
-        json::parse(result.get().as_bytes()).map_err(|error| describe_unreadable(body, &error))?;
+        shape::read(result.get().as_bytes(), SHAPE).map_err(|error| describe_unreadable(body, &error))?;
     if native.choices.0 {
         return read_answer(result.get().as_bytes(), &DIALECT);
     }

@@ -4,10 +4,11 @@ use crate::read_error::ReadError;
 use serde::Deserialize;
 
 use super::DIALECT;
-use crate::lenient::{IsFilled, TextOrParts, find_reported_failure};
-use crate::openai::{OpenAiDecoder, WireCall, WireUsage};
+use super::answer::answer;
+use crate::lenient::{IsFilled, TextOrParts, find_reported_failure, shape};
+use crate::openai::{OpenAiDecoder, SHAPE, WireCall, WireUsage};
 use crate::wire::StreamDecoder;
-use gateway_model::{StreamEvent, ToolCallDelta, json};
+use gateway_model::{Answer, StreamEvent, ToolCallDelta};
 
 /// One event of a stream: text, mostly.
 #[derive(Deserialize)]
@@ -54,7 +55,7 @@ impl StreamDecoder for WorkersAiDecoder {
         data: &str,
         into: &mut Vec<StreamEvent>,
     ) -> Result<(), ReadError> {
-        let Ok(chunk) = json::parse::<Chunk>(data.as_bytes()) else {
+        let Ok(chunk) = shape::read::<Chunk>(data.as_bytes(), SHAPE) else {
             // `[DONE]`, and stray lines.
             return self.openai.event(name, data, into);
         };
@@ -82,5 +83,9 @@ impl StreamDecoder for WorkersAiDecoder {
 
     fn may_end(&self) -> bool {
         self.openai.may_end()
+    }
+
+    fn whole(&self, body: &[u8]) -> Result<Answer, ReadError> {
+        answer(body)
     }
 }

@@ -340,7 +340,7 @@ pub fn usage(counts: &TokenUsage) -> Value {
             usage[name] = count.into();
         }
     }
-    if let Some(cost) = counts.cost {
+    if let Some(cost) = counts.cost() {
         usage["cost"] = cost.dollars().into();
     }
     if !counts.source.is_reported() {

@@ -1,0 +1,47 @@
+//! The shape of answers and chunks.
+
+use crate::lenient::shape::Kind::{List, Number, Object, Objects, Text, Word};
+use crate::lenient::shape::Shape;
+
+/// Of whole answers, chunks, and Workers AI's own form of both.
+pub const SHAPE: &Shape = &[
+    ("model", Word),
+    ("usage", Object),
+    ("usage.prompt_tokens_details", Object),
+    ("usage.completion_tokens_details", Object),
+    ("usage.cost_details", Object),
+    ("x_groq", Object),
+    ("x_groq.usage", Object),
+    ("tool_calls", Objects),
+    ("tool_calls.*.index", Number),
+    ("tool_calls.*.id", Text),
+    ("tool_calls.*.name", Text),
+    ("tool_calls.*.function", Object),
+    ("tool_calls.*.function.name", Text),
+    ("choices", Objects),
+    ("choices.*.index", Number),
+    ("choices.*.finish_reason", Word),
+    ("choices.*.usage", Object),
+    ("choices.*.usage.prompt_tokens_details", Object),
+    ("choices.*.usage.completion_tokens_details", Object),
+    ("choices.*.message", Object),
+    ("choices.*.message.reasoning_details", List),
+    ("choices.*.message.tool_calls", Objects),
+    ("choices.*.message.tool_calls.*.index", Number),
+    ("choices.*.message.tool_calls.*.id", Text),
+    ("choices.*.message.tool_calls.*.name", Text),
+    ("choices.*.message.tool_calls.*.function", Object),
+    ("choices.*.message.tool_calls.*.function.name", Text),
+    ("choices.*.message.function_call", Object),
+    ("choices.*.message.function_call.name", Text),
+    ("choices.*.delta", Object),
+    ("choices.*.delta.reasoning_details", List),
+    ("choices.*.delta.tool_calls", Objects),
+    ("choices.*.delta.tool_calls.*.index", Number),
+    ("choices.*.delta.tool_calls.*.id", Text),
+    ("choices.*.delta.tool_calls.*.name", Text),
+    ("choices.*.delta.tool_calls.*.function", Object),
+    ("choices.*.delta.tool_calls.*.function.name", Text),
+    ("choices.*.delta.function_call", Object),
+    ("choices.*.delta.function_call.name", Text),
+];
