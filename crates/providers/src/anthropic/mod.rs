@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use super::build::{Builder, Connection, FamilyDefaults, KeyHeader};
 use super::family::{EntryRule, Family};
-use super::fit::{IdRule, Receiver};
+use super::fit::{IdRule, Prefill, Receiver, RootRule, StopRule, TurnRules};
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire};
 use gateway_model::ProviderCall;
@@ -39,6 +39,22 @@ const DEFAULTS: FamilyDefaults = FamilyDefaults {
 
 pub struct AnthropicWire;
 
+/// What the model takes, also where others offer it.
+pub fn receiver_of(model: &str) -> Receiver {
+    Receiver {
+        ids: IdRule::Plain(64),
+        turns: TurnRules {
+            user_first: true,
+            no_blanks: true,
+            prefill: if thinking::is_from(model, (4, 6)) { Prefill::Refused } else { Prefill::Trimmed },
+            ..TurnRules::NONE
+        },
+        schemas: RootRule::PlainObject,
+        stops: StopRule { most: usize::MAX, no_blanks: true },
+        ..Receiver::LENIENT
+    }
+}
+
 impl Wire for AnthropicWire {
     fn chat_path(&self) -> ChatPath {
         ChatPath::Fixed("/v1/messages".into())
@@ -52,8 +68,8 @@ impl Wire for AnthropicWire {
         !matches!(feature, Feature::Audio | Feature::Embeddings | Feature::OpenAiParts)
     }
 
-    fn receiver(&self, _: &ProviderCall) -> Receiver {
-        Receiver { ids: IdRule::Plain(64), ..Receiver::LENIENT }
+    fn receiver(&self, call: &ProviderCall) -> Receiver {
+        receiver_of(&call.model)
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {

@@ -17,8 +17,8 @@ pub fn body(settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, Gate
     let (call, request) = (settings.call(), settings.request());
     let mut body = Map::new();
     body.insert("model".into(), json!(call.model));
-    body.insert("messages".into(), Value::Array(turns(&request.messages)));
-    let plan = Plan::new(settings);
+    body.insert("messages".into(), Value::Array(turns(&request.messages, &call.model)));
+    let plan = Plan::new(settings, |block| is_thought(block, &call.model));
     body.insert("max_tokens".into(), json!(plan.max_tokens));
     if mode.is_stream() {
         body.insert("stream".into(), json!(true));
@@ -27,7 +27,7 @@ pub fn body(settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, Gate
         body.insert("temperature".into(), json!(temperature));
     }
     let format = settings.response_format_without_strict().map(format_instruction);
-    if let Some(system) = system(request, format) {
+    if let Some(system) = system(request, format, &call.model) {
         body.insert("system".into(), system);
     }
     options(settings, &plan, &mut body);
@@ -36,7 +36,7 @@ pub fn body(settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, Gate
 
 /// All system text, in order, and the answer's form in words: a string, or blocks where one of them is marked for the
 /// prompt cache.
-fn system(request: &ChatRequest, format: Option<String>) -> Option<Value> {
+fn system(request: &ChatRequest, format: Option<String>, model: &str) -> Option<Value> {
     let instructions: Vec<&Message> =
         request.messages.iter().filter(|message| message.role.is_instruction()).collect();
     if instructions.is_empty() {
@@ -49,7 +49,7 @@ fn system(request: &ChatRequest, format: Option<String>) -> Option<Value> {
     };
     if instructions.iter().any(|message| marked(&message)) {
         let format = format.map(|text| json!({"type": "text", "text": text}));
-        return Some(instructions.iter().flat_map(|message| blocks(message)).chain(format).collect());
+        return Some(instructions.iter().flat_map(|message| blocks(message, model)).chain(format).collect());
     }
     let texts: Vec<String> =
         instructions.iter().map(|message| message.content.text()).chain(format).collect();
@@ -106,7 +106,7 @@ fn tool_choice(choice: &ToolChoice) -> Value {
 }
 
 /// User and assistant turns. Results of tools are part of the user's turn; those of one round share it.
-fn turns(messages: &[Message]) -> Vec<Value> {
+fn turns(messages: &[Message], model: &str) -> Vec<Value> {
     let mut turns: Vec<Value> = Vec::new();
     let mut in_results = false;
     for message in messages.iter().filter(|message| !message.role.is_instruction()) {
@@ -121,7 +121,7 @@ fn turns(messages: &[Message]) -> Vec<Value> {
                     let (inside, outside): (Vec<Value>, Vec<Value>) =
                         blocks.partition(|block| !message.is_error || block["type"] == "text");
                     beside = outside;
-                    Value::Array(inside)
+                    if inside.is_empty() { json!("") } else { Value::Array(inside) }
                 }
                 content => json!(content.text()),
             };
@@ -163,7 +163,7 @@ fn turns(messages: &[Message]) -> Vec<Value> {
             {
                 json!(text)
             }
-            _ => Value::Array(blocks(message)),
+            _ => Value::Array(blocks(message, model)),
         };
         turns.push(json!({"role": role, "content": content}));
     }
@@ -171,11 +171,12 @@ fn turns(messages: &[Message]) -> Vec<Value> {
 }
 
 /// A message as content blocks; the cache mark of a message is set on its last block.
-fn blocks(message: &Message) -> Vec<Value> {
+fn blocks(message: &Message, model: &str) -> Vec<Value> {
     // Thinking goes back unchanged, as its signature covers each byte, and in its place.
     let mut blocks: Vec<Value> = Vec::new();
-    for piece in pieces(message, is_thought) {
+    for piece in pieces(message, |block| is_thought(block, model)) {
         match piece {
+            Piece::Text(text) if text.trim().is_empty() => {}
             Piece::Text(text) => blocks.push(json!({"type": "text", "text": text})),
             Piece::Part(part) => blocks.extend(block(part)),
             Piece::Block(thought) => blocks.push(thought),
@@ -193,12 +194,21 @@ fn blocks(message: &Message) -> Vec<Value> {
     blocks
 }
 
-fn is_thought(block: &Value) -> bool {
-    matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"))
+/// Whether the model takes a block as thinking of its own. Claude refuses what it has not signed.
+fn is_thought(block: &Value, model: &str) -> bool {
+    match block["type"].as_str() {
+        Some("thinking") => {
+            !model.contains("claude") || block["signature"].as_str().is_some_and(|text| !text.is_empty())
+        }
+        Some("redacted_thinking") => true,
+        _ => false,
+    }
 }
 
 fn block(part: &Part) -> Option<Value> {
     let (mut block, cached) = match part {
+        // Blank texts are refused.
+        Part::Text { text, .. } if text.trim().is_empty() => return None,
         Part::Text { text, cache_control } => (json!({"type": "text", "text": text}), cache_control),
         Part::ImageUrl { url, cache_control } => {
             (json!({"type": "image", "source": {"type": "url", "url": url}}), cache_control)

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::settings::CallSettings;
-use gateway_model::ToolChoice;
+use gateway_model::{Message, Role, ToolChoice};
 
 /// Anthropic requires a bound; this one stands in where the caller sets none.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
@@ -22,6 +22,11 @@ pub fn version(model: &str) -> Option<(u32, u32)> {
     Some((major, words.next().and_then(short).unwrap_or(0)))
 }
 
+/// Whether a model is a Claude of this version or later; names without a version are of the latest.
+pub fn is_from(model: &str, least: (u32, u32)) -> bool {
+    version(model) >= Some(least) || model.contains("claude-mythos")
+}
+
 /// What a request's `reasoningEffort` and `maxTokens` come to for a model.
 #[derive(Debug, PartialEq)]
 pub struct Plan {
@@ -33,14 +38,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For the call that the settings are of.
-    pub fn new(settings: &mut CallSettings<'_>) -> Self {
+    /// For the call that the settings are of; `is_thought` knows the thinking of a turn that goes back.
+    pub fn new(settings: &mut CallSettings<'_>, is_thought: impl Fn(&Value) -> bool) -> Self {
         let (model, max_tokens) = (&*settings.call().model, settings.max_tokens());
         // A model that thinks cannot be told to call a tool: the call is the harder demand.
         let forced =
             matches!(settings.request().tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
-        let version = version(model);
-        let from = |least| version >= Some(least) || model.contains("claude-mythos");
+        let from = |least| is_from(model, least);
         let mut plan = Self {
             max_tokens: max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
             thinking: None,
@@ -72,6 +76,8 @@ impl Plan {
                     false => json!({"type": "adaptive"}),
                 });
             }
+        } else if budget.is_some() && is_begun_elsewhere(&settings.request().messages, is_thought) {
+            settings.warn("reasoningEffort", "Left out: the turn under way was begun without thinking.");
         } else if let Some(budget) = budget {
             if !matches!(effort, "low" | "medium" | "high" | "xhigh" | "max") {
                 settings.warn("reasoningEffort", "Read as `medium`: this model takes a number of tokens.");
@@ -138,6 +144,14 @@ impl Plan {
     }
 }
 
+/// Whether the turn under way was begun without this model's thinking, by another model say. With a budget to think with, the
+/// vendor wants thinking at its beginning.
+fn is_begun_elsewhere(messages: &[Message], is_thought: impl Fn(&Value) -> bool) -> bool {
+    let begun = messages.iter().rposition(|message| message.role == Role::User).map_or(0, |at| at + 1);
+    let first = messages.iter().skip(begun).find(|message| message.role == Role::Assistant);
+    first.is_some_and(|turn| !turn.reasoning_details.iter().any(is_thought))
+}
+
 /// Tokens to think with; none for `none` and `minimal`.
 fn budget(effort: &str) -> Option<u64> {
     Some(match effort {
@@ -187,7 +201,7 @@ mod tests {
     fn sent(model: &str, effort: &str, max_tokens: Option<u64>) -> (u64, Value) {
         let reasoning_effort = Some(effort.to_owned());
         let call = call(model, ChatRequest { reasoning_effort, max_tokens, ..ChatRequest::default() });
-        let plan = Plan::new(&mut CallSettings::new(&call));
+        let plan = Plan::new(&mut CallSettings::new(&call), |_| true);
         let mut body = Map::new();
         plan.write(&mut body);
         (plan.max_tokens, Value::Object(body))
@@ -239,7 +253,7 @@ mod tests {
         let kept = |model: &str, request: ChatRequest| {
             let call = call(model, request);
             let mut settings = CallSettings::new(&call);
-            let plan = Plan::new(&mut settings);
+            let plan = Plan::new(&mut settings, |_| true);
             let kept =
                 (plan.temperature(&mut settings), plan.top_p(&mut settings), plan.top_k(&mut settings));
             let told: Vec<_> = settings.into_warnings("p").into_iter().map(|warning| warning.field).collect();
@@ -270,7 +284,7 @@ mod tests {
             let reasoning_effort = Some(effort.to_owned());
             let call = call(model, ChatRequest { reasoning_effort, max_tokens, ..ChatRequest::default() });
             let mut settings = CallSettings::new(&call);
-            Plan::new(&mut settings);
+            Plan::new(&mut settings, |_| true);
             let warnings = settings.into_warnings("p");
             assert_eq!(warnings.is_empty(), told.is_empty(), "{model} {effort}");
             assert!(warnings.iter().all(|warning| warning.reason.contains(told)), "{warnings:?}");
@@ -292,9 +306,33 @@ mod tests {
             };
             for model in ["claude-sonnet-4-5", "claude-opus-4-7"] {
                 let call = call(model, request.clone());
-                let plan = Plan::new(&mut CallSettings::new(&call));
+                let plan = Plan::new(&mut CallSettings::new(&call), |_| true);
                 assert_eq!(plan.thinking.is_some(), thinks, "{model} {choice:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_turn_that_was_begun_without_thinking_goes_on_without() {
+        let messages = |details: Value| {
+            json!([{"role": "user", "content": "go"},
+                {"role": "assistant", "content": null, "toolCalls": [{"id": "1", "name": "f"}], "reasoningDetails": details},
+                {"role": "tool", "toolCallId": "1", "content": "r"}])
+        };
+        let own = json!([{"type": "thinking", "thinking": "t", "signature": "s"}]);
+        for (model, details, thinks) in [
+            ("claude-sonnet-4-5", json!([]), false),
+            ("claude-sonnet-4-5", json!([{"type": "reasoning", "id": "rs_1"}]), false),
+            ("claude-sonnet-4-5", own.clone(), true),
+            // It thinks as it sees fit, and takes turns without.
+            ("claude-sonnet-4-6", json!([]), true),
+        ] {
+            let request = json!({"messages": messages(details), "reasoningEffort": "low"});
+            let call = call(model, ChatRequest::from_json(&request.to_string()).unwrap());
+            let mut settings = CallSettings::new(&call);
+            let plan = Plan::new(&mut settings, |block| block["type"] == "thinking");
+            assert_eq!(plan.thinking.is_some(), thinks, "{model}");
+            assert_eq!(settings.into_warnings("p").is_empty(), thinks, "{model}");
         }
     }
 }

@@ -11,6 +11,8 @@ use gateway_model::{Content, Message, Part, Role};
 
 /// Characters of a document's name.
 const MAX_NAME: usize = 200;
+/// Stands for a result that is empty, which is refused.
+const NO_RESULT: &str = "(empty)";
 
 pub struct Writer<'a> {
     /// For errors.
@@ -18,6 +20,8 @@ pub struct Writer<'a> {
     /// Marks for the prompt cache are set.
     pub caches: bool,
     pub documents: Documents,
+    /// Of the model; `None`: unknown.
+    pub vendor: Option<&'a str>,
 }
 
 impl Writer<'_> {
@@ -58,7 +62,7 @@ impl Writer<'_> {
     ) -> Result<(), GatewayError> {
         // Reasoning goes back unchanged, as its signature covers each byte, and in its place.
         let mut place = 0;
-        for piece in pieces(message, |block| block.get("reasoningContent").is_some()) {
+        for piece in pieces(message, |block| is_thought(block, self.vendor)) {
             match piece {
                 Piece::Text(text) => into.extend(text_block(text)),
                 Piece::Part(part) => {
@@ -85,7 +89,7 @@ impl Writer<'_> {
 
     fn result(&mut self, index: usize, message: &Message, into: &mut Vec<Value>) -> Result<(), GatewayError> {
         let mut marked = message.cache_control;
-        let content = match &message.content {
+        let mut content = match &message.content {
             Content::Parts(parts) => {
                 marked |= parts.iter().any(is_marked);
                 let mut blocks = Vec::new();
@@ -94,8 +98,11 @@ impl Writer<'_> {
                 }
                 blocks
             }
-            content => vec![json!({ "text": content.text() })],
+            content => text_block(&content.text()).into_iter().collect(),
         };
+        if content.is_empty() {
+            content.push(json!({ "text": NO_RESULT }));
+        }
         let id = message.tool_call_id.as_deref().unwrap_or_default();
         let mut result = json!({ "toolUseId": id, "content": content });
         if message.is_error {
@@ -153,6 +160,16 @@ impl Writer<'_> {
             Part::Audio { .. } | Part::Other { .. } => None,
         })
     }
+}
+
+/// Whether the model takes a block as reasoning of its own. Claude refuses what it has not signed.
+pub fn is_thought(block: &Value, vendor: Option<&str>) -> bool {
+    let reasoning = &block["reasoningContent"];
+    let is_signed = || {
+        reasoning["redactedContent"].is_string()
+            || reasoning["reasoningText"]["signature"].as_str().is_some_and(|text| !text.is_empty())
+    };
+    reasoning.is_object() && (vendor != Some("anthropic") || is_signed())
 }
 
 /// A document alone is refused: a text must stand beside it.

@@ -10,10 +10,11 @@ mod setup;
 mod sign;
 mod stream;
 
+use super::anthropic;
 use super::build::{FamilyDefaults, KeyHeader};
 use super::embeddings::EmbeddingFormat;
 use super::family::{Family, KeyVariable};
-use super::fit::{IdRule, Receiver};
+use super::fit::Receiver;
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, Sign, StreamDecoder, Wire, path_segment};
 use crate::read_error::ReadError;
@@ -62,8 +63,9 @@ impl Wire for BedrockWire {
         !matches!(feature, Feature::Audio | Feature::OpenAiParts)
     }
 
-    fn receiver(&self, _: &ProviderCall) -> Receiver {
-        Receiver { ids: IdRule::Plain(64), ..Receiver::LENIENT }
+    /// What Claude refuses, other vendors' models refuse here, too.
+    fn receiver(&self, call: &ProviderCall) -> Receiver {
+        anthropic::receiver_of(&call.model)
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, _: Mode) -> Result<Vec<u8>, GatewayError> {

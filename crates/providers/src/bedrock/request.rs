@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::blocks::{Documents, Writer};
+use super::blocks::{Documents, Writer, is_thought};
 use super::vendor;
 use crate::anthropic::Plan;
 use crate::settings::CallSettings;
@@ -26,6 +26,7 @@ pub fn body(settings: &mut CallSettings<'_>, provider: &str) -> Result<Vec<u8>, 
         // Models of other vendors refuse a request with cache points.
         caches: vendor.is_none_or(|vendor| ["anthropic", "amazon"].contains(&vendor)),
         documents: Documents::default(),
+        vendor,
     };
     let mut body = Map::new();
     body.insert("messages".into(), Value::Array(writer.turns(&request.messages)?));
@@ -34,7 +35,7 @@ pub fn body(settings: &mut CallSettings<'_>, provider: &str) -> Result<Vec<u8>, 
     if !system.is_empty() {
         body.insert("system".into(), Value::Array(system));
     }
-    let plan = (vendor == Some("anthropic")).then(|| Plan::new(settings));
+    let plan = (vendor == Some("anthropic")).then(|| Plan::new(settings, |block| is_thought(block, vendor)));
     let inference = inference(settings, plan.as_ref());
     if !inference.is_empty() {
         body.insert("inferenceConfig".into(), Value::Object(inference));

@@ -3,16 +3,20 @@ use serde_json::{Value, json};
 use super::*;
 
 /// The messages in OpenAI's form, as a receiver takes them.
-pub fn fitted(messages: &Value, receiver: &Receiver) -> Value {
-    let request = ChatRequest::from_json(&json!({ "messages": messages }).to_string()).unwrap();
-    let call = ProviderCall {
+fn fitted(messages: &Value, receiver: &Receiver) -> Value {
+    let call = call(&json!({ "messages": messages }));
+    fit_call(&call, receiver).call.request.openai_messages_value()
+}
+
+fn call(request: &Value) -> ProviderCall {
+    let request = ChatRequest::from_json(&request.to_string()).unwrap();
+    ProviderCall {
         max_tokens: request.max_tokens,
         request: Arc::new(request),
         model: "m".to_owned(),
         timeout: None,
         deadline: None,
-    };
-    fit_call(&call, receiver).request.openai_messages_value()
+    }
 }
 
 fn round(results: &[Value]) -> Value {
@@ -97,4 +101,126 @@ fn documents_are_in_the_services_form() {
     assert_eq!(sent(DocumentForm::DocumentUrl), json!([url, named_url, text, url]));
     let file = |name: &str| json!({"type": "file_url", "file_url": {"url": "AA=="}, "file_name": name});
     assert_eq!(sent(DocumentForm::FileUrl), json!([file("file.pdf"), file("a.pdf"), text, file("file.pdf")]));
+}
+
+/// Roles and contents, `u:hi` say, after turns are fitted.
+fn turns(messages: &Value, rules: TurnRules) -> String {
+    let sent = fitted(messages, &Receiver { turns: rules, ..Receiver::LENIENT });
+    let short = |message: &Value| {
+        let content =
+            message["content"].as_str().map_or_else(|| message["content"].to_string(), str::to_owned);
+        format!("{}:{content}", &message["role"].as_str().unwrap()[..1])
+    };
+    sent.as_array().unwrap().iter().map(short).collect::<Vec<_>>().join(" | ")
+}
+
+fn talk(turns: &[(&str, &str)]) -> Value {
+    turns.iter().map(|(role, content)| json!({"role": role, "content": content})).collect()
+}
+
+#[test]
+fn a_conversation_begins_with_the_user_where_it_must() {
+    let rules = TurnRules { user_first: true, ..TurnRules::NONE };
+    assert_eq!(turns(&talk(&[("system", "s")]), rules), "s:s | u:Begin.");
+    assert_eq!(turns(&talk(&[("assistant", "a"), ("user", "b")]), rules), "u:Begin. | a:a | u:b");
+    assert_eq!(turns(&talk(&[("system", "s"), ("user", "b")]), rules), "s:s | u:b");
+    assert_eq!(turns(&talk(&[("system", "s")]), TurnRules::NONE), "s:s");
+}
+
+#[test]
+fn neighbours_of_one_role_are_joined_where_turns_alternate() {
+    let rules = TurnRules { alternate: true, ..TurnRules::NONE };
+    let messages = talk(&[
+        ("system", "s"),
+        ("user", "a"),
+        ("user", "b"),
+        ("system", "t"),
+        ("user", "c"),
+        ("assistant", "d"),
+    ]);
+    assert_eq!(turns(&messages, rules), "s:s | s:t | u:a\n\nb\n\nc | a:d");
+    let image = json!({"type": "image_url", "image_url": {"url": "https://x/y.png"}});
+    let mixed = json!([{"role": "user", "content": "a"}, {"role": "user", "content": [image]}]);
+    let sent = fitted(&mixed, &Receiver { turns: rules, ..Receiver::LENIENT });
+    assert_eq!(sent, json!([{"role": "user", "content": [{"type": "text", "text": "a"}, image]}]));
+}
+
+#[test]
+fn a_turn_of_the_assistant_stands_between_a_result_and_the_user_where_it_must() {
+    let rules = TurnRules { bridges: true, ..TurnRules::NONE };
+    let messages = round(&[json!({"content": "r"}), json!({"content": "q"})]);
+    assert_eq!(turns(&messages, rules), "u:go | a:null | t:r | t:q | a:OK. | u:and?");
+}
+
+#[test]
+fn blanks_are_left_out_where_they_are_refused() {
+    let rules = TurnRules { no_blanks: true, user_first: true, ..TurnRules::NONE };
+    assert_eq!(
+        turns(&talk(&[("system", " "), ("user", "a"), ("assistant", "\n"), ("user", "b")]), rules),
+        "u:a | u:b"
+    );
+    assert_eq!(turns(&talk(&[("user", "")]), rules), "u:Begin.");
+    let parts =
+        json!([{"role": "user", "content": [{"type": "text", "text": " "}, {"type": "text", "text": "a"}]}]);
+    assert_eq!(turns(&parts, rules), r#"u:[{"type":"text","text":"a"}]"#);
+    let call = json!([{"id": "1", "name": "f", "arguments": {}}]);
+    let calling =
+        json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": " ", "toolCalls": call}]);
+    assert_eq!(turns(&calling, rules), "u:a | a:null");
+}
+
+#[test]
+fn a_turn_to_go_on_from_ends_without_blanks_or_is_not_the_last() {
+    let messages = talk(&[("user", "a"), ("assistant", "b \n")]);
+    let rules = |prefill| TurnRules { prefill, ..TurnRules::NONE };
+    assert_eq!(turns(&messages, rules(Prefill::Taken)), "u:a | a:b \n");
+    assert_eq!(turns(&messages, rules(Prefill::Trimmed)), "u:a | a:b");
+    let refused = Receiver { turns: rules(Prefill::Refused), ..Receiver::LENIENT };
+    let call = call(&json!({ "messages": messages }));
+    let fitted = fit_call(&call, &refused);
+    assert_eq!(fitted.call.request.messages.last().unwrap().role, gateway_model::Role::User);
+    assert_eq!(fitted.warnings[0].0, "messages");
+}
+
+/// A tool's schema as it is sent, and the warnings.
+fn schema(parameters: &Value, schemas: RootRule) -> (Value, usize) {
+    let tools = json!([{"name": "f", "parameters": parameters}]);
+    let call = call(&json!({"messages": talk(&[("user", "a")]), "tools": tools}));
+    let fitted = fit_call(&call, &Receiver { schemas, ..Receiver::LENIENT });
+    (Value::Object(fitted.call.request.tools[0].parameters.clone()), fitted.warnings.len())
+}
+
+#[test]
+fn a_tools_schema_is_an_object_at_its_root() {
+    let empty = json!({"type": "object", "properties": {}});
+    for bare in
+        [json!({}), json!({"type": "object"}), json!({"type": ["object", "null"]}), json!({"type": "string"})]
+    {
+        assert_eq!(schema(&bare, RootRule::Object), (empty.clone(), 0), "{bare}");
+    }
+    let whole = json!({"properties": {"a": {}}, "type": "object", "required": ["a"]});
+    assert_eq!(schema(&whole, RootRule::PlainObject), (whole, 0));
+    let one = |name: &str, kind: &str| json!({"type": "object", "properties": {"kind": {"const": name}, "x": {"type": kind}}, "required": ["kind", "x", name]});
+    let either = json!({"anyOf": [one("a", "string"), one("b", "string")]});
+    assert_eq!(schema(&either, RootRule::Object).0["anyOf"], either["anyOf"]);
+    let merged = json!({"type": "object", "properties": {
+        "kind": {"anyOf": [{"const": "a"}, {"const": "b"}]}, "x": {"type": "string"},
+    }, "required": ["kind", "x"]});
+    assert_eq!(schema(&either, RootRule::PlainObject), (merged, 1));
+    let both = json!({"type": "object", "properties": {"a": {}}, "allOf": [{"required": ["a"]}, {"properties": {"b": {}}, "required": ["b"]}]});
+    let merged = json!({"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a", "b"]});
+    assert_eq!(schema(&both, RootRule::PlainObject).0, merged);
+}
+
+#[test]
+fn texts_to_stop_at_that_are_not_taken_are_left_out_and_told() {
+    let stops = |stops: StopRule| {
+        let call = call(&json!({"messages": talk(&[("user", "a")]), "stop": ["a", "", "\n", "b"]}));
+        let fitted = fit_call(&call, &Receiver { stops, ..Receiver::LENIENT });
+        let told: Vec<String> = fitted.warnings.iter().map(|(field, _)| field.to_string()).collect();
+        (fitted.call.request.stop.join(","), told.join(" "))
+    };
+    assert_eq!(stops(StopRule { most: 9, no_blanks: false }), ("a,\n,b".into(), "stop[1]".into()));
+    assert_eq!(stops(StopRule { most: 9, no_blanks: true }), ("a,b".into(), "stop[1] stop[2]".into()));
+    assert_eq!(stops(StopRule { most: 2, no_blanks: false }), ("a".into(), "stop[1] stop[2] stop[3]".into()));
 }

@@ -32,6 +32,7 @@ use std::time::Duration;
 use super::build::{Builder, Connection, FamilyDefaults, KeyHeader};
 use super::embeddings::EmbeddingFormat;
 use super::family::{Family, KeyVariable};
+use super::fit::{Receiver, StopRule, TurnRules};
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, model_ids, path_segment};
 use gateway_model::Answer;
@@ -65,6 +66,14 @@ impl Wire for GeminiWire {
 
     fn supports_json_mode(&self, call: &ProviderCall, _: Mode) -> bool {
         request::has_format(call)
+    }
+
+    fn receiver(&self, _: &ProviderCall) -> Receiver {
+        Receiver {
+            turns: TurnRules { user_first: true, no_blanks: true, ..TurnRules::NONE },
+            stops: StopRule { most: 5, no_blanks: false },
+            ..Receiver::LENIENT
+        }
     }
 
     /// The path alone says whether the answer is to be streamed.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::events::HttpEvents;
 use super::{ChatEndpoint, HttpProvider};
-use crate::fit::fit_call;
+use crate::fit::{Fitted, fit_call};
 use crate::json_answer::{CodeFence, JsonStream, NOT_JSON, extract_json, not_json};
 use crate::settings::CallSettings;
 use crate::wire::{Mode, check_path_name};
@@ -77,8 +77,11 @@ impl HttpProvider {
         if let Some(refusal) = self.find_unsupported(&call.request) {
             return Err(refusal);
         }
-        let call = &*fit_call(call, &self.wire.receiver(call));
-        let mut settings = CallSettings::new(call);
+        let Fitted { call, warnings } = fit_call(call, &self.wire.receiver(call));
+        let mut settings = CallSettings::new(&call);
+        for (field, reason) in warnings {
+            settings.warn(field, reason);
+        }
         let mut json = self.wire.body(&mut settings, mode)?;
         if let Some(options) = self.own_options(call.request.provider_options.as_ref()) {
             let mut fields: Map<String, Value> =

@@ -1,6 +1,6 @@
 //! How compatible services depart from OpenAI.
 
-use crate::fit::{DocumentForm, IdRule, ResultMedia};
+use crate::fit::{DocumentForm, IdRule, Prefill, ResultMedia, RootRule, TurnRules};
 use gateway_model::{Feature, ResponseFormat};
 
 /// One service's way of speaking. [`Dialect::OPENAI`] is the standard that rows of the catalogue depart from.
@@ -40,6 +40,13 @@ pub struct Dialect {
     /// Where images and documents of a tool's result go.
     pub result_media: ResultMedia,
     pub documents: DocumentForm,
+    /// The order of turns that it takes.
+    pub turns: TurnRules,
+    /// The field on a last turn of the assistant's, which the answer is to go on from; empty: it needs none.
+    pub prefill: &'static str,
+    pub schemas: RootRule,
+    /// Texts to stop at that it takes, at most.
+    pub stops: usize,
     /// What the service cannot do.
     pub refuses: &'static [Feature],
     /// Texts that one request for embeddings may hold; 0: the service has none.
@@ -133,6 +140,10 @@ impl Dialect {
         ids: IdRule::AtMost(40),
         result_media: ResultMedia::Behind,
         documents: DocumentForm::File,
+        turns: TurnRules::NONE,
+        prefill: "",
+        schemas: RootRule::PlainObject,
+        stops: 4,
         refuses: &[],
         embedding_inputs: 2048,
         models_path: "/models",
@@ -147,6 +158,8 @@ impl Dialect {
         developer_role: false,
         ids: IdRule::Any,
         think_tags: true,
+        schemas: RootRule::Object,
+        stops: usize::MAX,
         embedding_inputs: 0,
         ..Self::OPENAI
     };
@@ -163,7 +176,7 @@ impl Dialect {
         ..Self::COMPATIBLE
     };
     /// "API Reference": `max_tokens` is deprecated.
-    pub const GROQ: Self = Self { max_tokens: MaxTokens::Completion, ..Self::COMPATIBLE };
+    pub const GROQ: Self = Self { max_tokens: MaxTokens::Completion, stops: 4, ..Self::COMPATIBLE };
     /// Hosts of models whose own services want their reasoning back.
     pub const HOSTING_REASONERS: Self =
         Self { reasoning_content: ReasoningContent::Read, ..Self::COMPATIBLE };
@@ -187,6 +200,8 @@ impl Dialect {
         ids: IdRule::Nine,
         result_media: ResultMedia::Inside,
         documents: DocumentForm::DocumentUrl,
+        turns: TurnRules { user_first: true, bridges: true, no_blanks: true, ..TurnRules::NONE },
+        prefill: "prefix",
         ..Self::COMPATIBLE
     };
     /// "Tool Use": no `required`. "Thinking": reasoning that led to calls comes back with them.
@@ -194,6 +209,7 @@ impl Dialect {
         max_tokens: MaxTokens::Completion,
         response_format: FormatSupport::Object,
         required_choice: "",
+        prefill: "partial",
         reasoning_content: ReasoningContent::Required,
         ..Self::COMPATIBLE
     };
@@ -216,6 +232,13 @@ impl Dialect {
         seed: "",
         user: "",
         documents: DocumentForm::FileUrl,
+        turns: TurnRules {
+            user_first: true,
+            alternate: true,
+            no_blanks: true,
+            prefill: Prefill::Refused,
+            ..TurnRules::NONE
+        },
         refuses: &[Feature::Tools],
         models_path: "",
         ..Self::COMPATIBLE
@@ -230,6 +253,8 @@ impl Dialect {
         response_format: FormatSupport::Object,
         tool_choice: ChoiceSupport::Auto,
         reasoning_content: ReasoningContent::Read,
+        turns: TurnRules { user_first: true, ..TurnRules::NONE },
+        stops: 1,
         seed: "",
         required_choice: "",
         user: "",

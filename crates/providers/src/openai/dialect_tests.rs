@@ -119,7 +119,8 @@ fn a_choice_of_tools_is_put_in_each_services_words() {
 
 /// `response_format`, and whether the model is asked in words.
 fn format(family: &str, format: &Value) -> (Value, bool) {
-    let body = whole(family, &json!({"responseFormat": format}), Mode::Full);
+    let request = json!({"responseFormat": format, "messages": [{"role": "user", "content": "hi, in JSON"}]});
+    let body = whole(family, &request, Mode::Full);
     (body["response_format"].clone(), body["messages"].as_array().unwrap().len() == 2)
 }
 
@@ -145,6 +146,35 @@ fn a_form_of_answers_is_asked_for_in_fields_or_in_words() {
     assert_eq!(format("perplexity", &json), (Value::Null, true));
     assert_eq!(format("minimax", &ours), (Value::Null, true));
     assert_eq!(format("minimax", &json), (Value::Null, true));
+}
+
+#[test]
+fn json_is_named_where_no_message_names_it() {
+    let messages = |family: &str| {
+        let body = whole(family, &json!({"responseFormat": "json"}), Mode::Full);
+        assert_eq!(body["response_format"], json!({"type": "json_object"}), "{family}");
+        body["messages"].clone()
+    };
+    for family in ["openai", "deepseek", "qwen", "groq"] {
+        let sent = messages(family);
+        assert_eq!((&sent[0]["role"], &sent[1]["content"]), (&json!("system"), &json!("hi")), "{family}");
+        assert!(sent[0]["content"].as_str().unwrap().contains("JSON"), "{family}");
+    }
+}
+
+#[test]
+fn a_turn_to_go_on_from_is_marked_where_the_service_wants_it() {
+    let request =
+        json!({"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "{"}]});
+    let last = |family: &str| whole(family, &request, Mode::Full)["messages"][1].clone();
+    let marked = |field: &str| json!({"role": "assistant", "content": "{", field: true});
+    assert_eq!(last("mistral"), marked("prefix"));
+    assert_eq!(last("moonshot"), marked("partial"));
+    assert_eq!(last("openai"), json!({"role": "assistant", "content": "{"}));
+    // A turn with calls is not one to go on from.
+    let calls = json!([{"id": "abcdefghi", "name": "f", "arguments": {}}]);
+    let request = json!({"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "x", "toolCalls": calls}]});
+    assert_eq!(whole("mistral", &request, Mode::Full)["messages"][1].get("prefix"), None);
 }
 
 #[test]

@@ -5,21 +5,27 @@ use serde_json::{Value, json};
 use super::dialect::ReasoningContent;
 use super::{OpenAiWire, reasoning};
 use crate::gemini;
-use gateway_model::{Message, ProviderCall, Role};
+use crate::wire::format_instruction;
+use gateway_model::{ChatRequest, Content, Message, ProviderCall, ResponseFormat, Role};
 
 impl OpenAiWire {
     /// The messages, where they cannot go out as they came in.
     pub(super) fn rewritten(&self, call: &ProviderCall) -> Option<Value> {
         let request = &call.request;
-        let instruction = self.instruction(request);
+        let instruction = self.instruction(request).or_else(|| self.json_word(request));
         let changes = self.changes(call);
-        if instruction.is_none() && !request.messages.iter().any(|message| changes.any(message)) {
+        let prefilled = !self.dialect.prefill.is_empty() && is_prefill(&request.messages);
+        if instruction.is_none() && !prefilled && !request.messages.iter().any(|message| changes.any(message))
+        {
             return None;
         }
         let mut messages = request.openai_messages_value();
         if let Value::Array(messages) = &mut messages {
             for (message, wire) in request.messages.iter().zip(messages.iter_mut()) {
                 changes.make(message, wire);
+            }
+            if let Some(last) = messages.last_mut().filter(|_| prefilled) {
+                last[self.dialect.prefill] = json!(true);
             }
             // Beside the other instructions: services want them first.
             let after = request.messages.iter().take_while(|message| message.role.is_instruction()).count();
@@ -28,6 +34,14 @@ impl OpenAiWire {
             }
         }
         Some(messages)
+    }
+
+    /// What names JSON to a service that takes `json_object` only where a message does.
+    pub fn json_word(&self, request: &ChatRequest) -> Option<String> {
+        let format = request.response_format.as_ref().filter(|format| **format == ResponseFormat::Json)?;
+        let named = |message: &Message| message.content.text().to_ascii_lowercase().contains("json");
+        let asks = self.dialect.response_format.has(format) && !request.messages.iter().any(named);
+        asks.then(|| format_instruction(format))
     }
 
     fn changes(&self, call: &ProviderCall) -> Changes {
@@ -41,6 +55,13 @@ impl OpenAiWire {
             foreign_signature: gemini::foreign_signature(&call.model),
         }
     }
+}
+
+/// Whether the answer is to go on from the last turn.
+fn is_prefill(messages: &[Message]) -> bool {
+    messages.last().is_some_and(|last| {
+        last.role == Role::Assistant && last.tool_calls.is_empty() && last.content != Content::Empty
+    })
 }
 
 /// What a service wants of single messages that the standard does not have.

@@ -16,7 +16,7 @@ use crate::read_error::ReadError;
 use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
-use super::fit::{ErrorForm, Receiver};
+use super::fit::{ErrorForm, Receiver, StopRule};
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, path_segment};
 use gateway_model::ProviderCall;
@@ -81,6 +81,9 @@ impl Wire for OpenAiWire {
             errors: ErrorForm::Words,
             result_media: self.dialect.result_media,
             documents: self.dialect.documents,
+            turns: self.dialect.turns,
+            schemas: self.dialect.schemas,
+            stops: StopRule { most: self.dialect.stops, no_blanks: false },
         }
     }
 

@@ -40,7 +40,12 @@ impl Wire for ResponsesWire {
     }
 
     fn receiver(&self, _: &ProviderCall) -> Receiver {
-        Receiver { ids: IdRule::AtMost(64), errors: ErrorForm::Words, ..Receiver::LENIENT }
+        Receiver {
+            ids: IdRule::AtMost(64),
+            errors: ErrorForm::Words,
+            schemas: self.chat.dialect.schemas,
+            ..Receiver::LENIENT
+        }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {

@@ -56,8 +56,8 @@ impl ResponsesWire {
     }
 
     fn input(&self, request: &ChatRequest) -> Vec<Value> {
-        let mut instruction =
-            self.chat.instruction(request).map(|text| json!({ "role": "system", "content": text }));
+        let words = self.chat.instruction(request).or_else(|| self.chat.json_word(request));
+        let mut instruction = words.map(|text| json!({ "role": "system", "content": text }));
         let mut input = Vec::new();
         let Value::Array(sources) = request.openai_messages_value() else { return input };
         for (message, source) in request.messages.iter().zip(&sources) {
