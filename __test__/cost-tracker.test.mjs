@@ -28,3 +28,14 @@ test("prices given go before the call's own cost, and the gateway's before nothi
   expect(byModel().m.costUsd).toBe(0.02)
   expect(byModel()['gpt-4o-mini'].costUsd).toBeCloseTo(0.00015 + 0.0006, 12)
 })
+
+test('sums stand by user and by feature', () => {
+  const tracker = createCostTracker()
+  tracker.record(call({ userId: 'ada', feature: 'chat', estimatedCostUsd: 1 }))
+  tracker.record(call({ userId: 'ada', estimatedCostUsd: 2 }))
+  tracker.record(call({ feature: 'chat', estimatedCostUsd: 4 }))
+  expect(tracker.byUser()).toMatchObject({ ada: { calls: 2, costUsd: 3 }, default: { calls: 1, costUsd: 4 } })
+  expect(tracker.byFeature()).toMatchObject({ chat: { calls: 2, costUsd: 5 }, default: { calls: 1, costUsd: 2 } })
+  tracker.reset()
+  expect([tracker.byUser(), tracker.byFeature()]).toEqual([{}, {}])
+})

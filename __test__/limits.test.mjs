@@ -154,6 +154,43 @@ describe('limits of users', () => {
     expect(logs).toHaveLength(6)
   })
 
+  test('several limits count each by its own key, and calls at once while they run', async () => {
+    const own = customs({ main: async () => (await sleep(40), 'yes') })
+    const limits = [
+      { requestsPerMinute: 3, per: 'metadata.team' },
+      { maxConcurrency: 1, per: 'userId' },
+    ]
+    const { gateway } = gatewayOf({ ...own, settings: { limits } })
+    const call = (userId, team) =>
+      gateway.chat(ask({ userId, metadata: { team } })).then(
+        () => 'ok',
+        ({ details }) => details.limit,
+      )
+    const atOnce = await Promise.all([call('ada', 'red'), call('ada', 'red'), call('bob', 'red')])
+    expect(atOnce).toEqual(['ok', 'limits[1].maxConcurrency', 'ok'])
+    expect(await call('ada', 'red')).toBe('ok')
+    expect(await call('ada', 'red')).toBe('limits[0].requestsPerMinute')
+    expect(await call('ada', 'blue')).toBe('ok')
+  })
+
+  test('a stream holds its part of maxConcurrency until it ends', async () => {
+    const feed = live()
+    const up = await upstream(feed, openai.stream(['x']))
+    const { gateway } = gatewayOf({
+      providers: [provider('main', up.url)],
+      settings: { limits: { maxConcurrency: 1 } },
+    })
+    const opening = gateway.chatStream(ask())
+    await feed.opened
+    feed.send(openai.chunk({ content: 'x' }))
+    const { stream } = await opening
+    expect((await failureOf(gateway.chat(ask()))).details.limit).toBe('limits.maxConcurrency')
+    feed.send(...openai.events(['y']))
+    feed.end()
+    await collect(stream)
+    await collect((await gateway.chatStream(ask())).stream)
+  })
+
   test('the error tells the setting and the wait', async () => {
     const { gateway } = gatewayOf({ ...customs({ main: says('yes') }), settings: { limits: { tokensPerMinute: 300 } } })
     await gateway.chat(ask({ userId: 'ada', maxTokens: 290 }))

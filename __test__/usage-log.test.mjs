@@ -57,6 +57,19 @@ describe('the entry of an answer', () => {
     expect(Math.abs(Date.parse(logs[0].timestamp) - before)).toBeLessThan(60_000)
   })
 
+  test('says who called, and for what: of an answer, a stream and a failure', async () => {
+    const labels = { userId: 'ada', metadata: { team: 'red', order: { id: 7 } } }
+    const up = await upstream(openai.answer('x'), openai.stream(['x']), status(500))
+    const { gateway, logs } = gatewayOf({ providers: [provider('main', up.url)] })
+    await gateway.chat(ask(labels))
+    await collect((await gateway.chatStream(ask(labels))).stream)
+    await failureOf(gateway.chat(ask(labels)))
+    expect(logs).toHaveLength(3)
+    for (const log of logs) expect(log).toMatchObject(labels)
+    await failureOf(gateway.chat(ask()))
+    expect(Object.keys(logs[3])).not.toContain('metadata')
+  })
+
   test('has no feature and no tier where the request has none', async () => {
     const up = await upstream(openai.answer())
     const { gateway, logs } = gatewayOf({ providers: [provider('main', up.url)] })

@@ -5,9 +5,12 @@ const { estimateCostUsd } = require('./pricing.js')
 // Money is added in whole picodollars: ten times 0.1 is 1.
 const PICO = 1e12
 
-/** Adds up what calls cost, by model and by provider; `pricing` goes before every other price. */
+/** Calls without a user or a feature are counted under this name, as budgets count them. */
+const NONE = 'default'
+
+/** Adds up what calls cost, by model, provider, user and feature; `pricing` goes before every other price. */
 function createCostTracker({ pricing = {} } = {}) {
-  let models, providers, all
+  let models, providers, users, features, all
 
   const costOf = ({ model, inputTokens = 0, outputTokens = 0, estimatedCostUsd }) => {
     if (Object.hasOwn(pricing, model)) {
@@ -21,14 +24,24 @@ function createCostTracker({ pricing = {} } = {}) {
     /** Takes an answer, an entry of the usage log, or any counts with `provider` and `model`; may be `onUsageLog` itself. */
     record(call) {
       const pico = BigInt(Math.round(costOf(call) * PICO))
-      for (const sum of [all, sumOf(models, call.model), sumOf(providers, call.provider)]) add(sum, call, pico)
+      const sums = [
+        all,
+        sumOf(models, call.model),
+        sumOf(providers, call.provider),
+        sumOf(users, call.userId || NONE),
+        sumOf(features, call.feature || NONE),
+      ]
+      for (const sum of sums) add(sum, call, pico)
     },
     total: () => report(all),
     byModel: () => tableOf(models),
     byProvider: () => tableOf(providers),
+    byUser: () => tableOf(users),
+    byFeature: () => tableOf(features),
     /** Forgets everything recorded. */
     reset() {
-      ;[models, providers, all] = [new Map(), new Map(), empty()]
+      ;[models, providers, users, features] = Array.from({ length: 4 }, () => new Map())
+      all = empty()
     },
   }
   tracker.reset()

@@ -118,6 +118,8 @@ function logEntryOf(answer, log) {
   if (answer.cached !== undefined) entry.cached = answer.cached
   if (answer.degraded !== undefined) entry.degraded = answer.degraded
   if (answer.attempts !== undefined) entry.attempts = answer.attempts
+  if (log.userId !== undefined) entry.userId = log.userId
+  if (log.metadata !== undefined) entry.metadata = log.metadata
   if (log.savedUsd !== undefined) entry.savedUsd = log.savedUsd
   return entry
 }

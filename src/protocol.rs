@@ -219,7 +219,13 @@ fn logged_success(optional: Option<()>) -> LoggedCall {
     let text = || optional.map(|()| String::new());
     LoggedCall {
         timestamp: String::new(),
-        labels: CallLabels { route_rule: String::new(), feature: text(), user_tier: text() },
+        labels: CallLabels {
+            route_rule: String::new(),
+            feature: text(),
+            user_tier: text(),
+            user_id: text(),
+            metadata: optional.map(|()| Map::new()),
+        },
         success: true,
         error_code: None,
         saved_usd: optional.map(|()| 0.0),

@@ -450,6 +450,17 @@ export interface CacheSettings {
   maxEntries?: number
 }
 
+/** Whose calls a {@link UserLimit} counts together. `key` is a server's client key, which calls in process do not have. */
+export type LimitKey = 'userId' | 'userTier' | 'key' | `metadata.${string}`
+
+/** What each caller may use. Calls without a value of `per` are one more caller's. */
+export interface UserLimit extends RateLimit {
+  /** Most calls at once, 1 or more; a stream counts until it ends. Further ones are `rate_limited`. Default: no limit. */
+  maxConcurrency?: number
+  /** Whose calls count together. Default: `userId`. */
+  per?: LimitKey
+}
+
 /** How many retries, further pool members and hedges pools may add to their traffic, so that an outage does not multiply it. */
 export interface RetryBudgetSettings {
   /** Extra attempts that each call adds to the balance. Default: 0.15. */
@@ -464,8 +475,8 @@ export interface GatewaySettings {
   cache?: CacheSettings
   /** Deduplication: identical calls in flight share one upstream call, and the first of them pays for it. Default: false. */
   dedupe?: boolean
-  /** Limits for each `userId`; calls without one share one limit. Calls above it are `rate_limited`. Default: no limits. */
-  limits?: RateLimit
+  /** Limits for callers, one or several; a call must pass each. Calls above one are `rate_limited`. Default: no limits. */
+  limits?: UserLimit | UserLimit[]
   /** Limits the extra attempts of pools. Default: a ratio of 0.15 and a reserve of 30. */
   retryBudget?: RetryBudgetSettings
   /** Quality of models, 0 to 1, by name, for the `hybrid` strategy. Default: 0.5 for each model. */

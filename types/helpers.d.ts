@@ -70,9 +70,13 @@ export interface CostRecord {
   outputTokens?: number
   /** US dollars. Default: the tokens at the model's known price. */
   estimatedCostUsd?: number
+  /** The user, as entries of the usage log have it. Default: none. */
+  userId?: string
+  /** The feature, as entries of the usage log have it. Default: none. */
+  feature?: string
 }
 
-/** Adds up tokens and costs, in total, by model and by provider. */
+/** Adds up tokens and costs, in total, by model, provider, user and feature. */
 export interface CostTracker {
   /** Adds one call. It needs no `this`, so you can pass it as `onUsageLog`. */
   record(call: CostRecord): void
@@ -82,6 +86,10 @@ export interface CostTracker {
   byModel(): Record<string, CostSum>
   /** The sums by provider. */
   byProvider(): Record<string, CostSum>
+  /** The sums by `userId`; calls without one are under `default`, as are answers, which name no user. */
+  byUser(): Record<string, CostSum>
+  /** The sums by `feature`; calls without one are under `default`, as are answers, which name none. */
+  byFeature(): Record<string, CostSum>
   /** Sets all sums to zero. */
   reset(): void
 }

@@ -22,6 +22,10 @@ export interface UsageLog {
   feature?: string
   /** {@link GatewayRequest.userTier}; absent if not set. */
   userTier?: string
+  /** The request's `userId`; absent if not set. */
+  userId?: string
+  /** The request's `metadata`; absent if not set. */
+  metadata?: Record<string, unknown>
   /** Whether the call was answered. */
   success: boolean
   /** Tokens of the prompt, cache reads and writes included. */

@@ -1,6 +1,7 @@
 //! The tokens of one call, and its entry in the usage log.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::money::Usd;
 use super::outcome::CallFigures;
@@ -125,4 +126,9 @@ pub struct CallLabels {
     pub feature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_tier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// As the request has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
 }

@@ -10,7 +10,7 @@ use super::ValidationError;
 use super::fields::fault;
 use gateway_model::config::{
     AuthConfig, BudgetLimits, BudgetPolicy, CacheSettings, RateLimit, RetryBudget, RouteConstraints,
-    RouteMatch, RouteRule, RouteTarget, Settings,
+    RouteMatch, RouteRule, RouteTarget, Settings, UserLimit,
 };
 
 /// How alike a field and a known one are, from 0 to 1, for the one to be taken for a slip of the other.
@@ -145,8 +145,27 @@ fn settings(settings: &Value, faults: &mut Vec<ValidationError>, warnings: &mut 
             near_misses(&format!("settings.{key}"), fields, known, warnings);
         }
     }
-    if let Some(values) = object(settings, "limits") {
-        limits("settings.limits", values, serde_introspect::<RateLimit>(), faults);
+    match settings.get("limits") {
+        Some(Value::Object(values)) => user_limit("settings.limits", values, faults),
+        Some(Value::Array(list)) => {
+            for (index, values) in list.iter().enumerate() {
+                if let Some(values) = values.as_object() {
+                    user_limit(&format!("settings.limits[{index}]"), values, faults);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// As [`limits`], of which `per` is none.
+fn user_limit(path: &str, values: &Map<String, Value>, faults: &mut Vec<ValidationError>) {
+    let known = serde_introspect::<UserLimit>();
+    let limiting: Vec<&str> = known.iter().copied().filter(|key| *key != "per").collect();
+    if values.keys().any(|key| limiting.contains(&&**key)) {
+        limits(path, values, known, faults);
+    } else {
+        limits(path, values, &limiting, faults);
     }
 }
 

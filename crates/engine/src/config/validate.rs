@@ -8,8 +8,8 @@ use super::fields::{AN_OBJECT, Fields, each, fault, object};
 use super::{HasDefaults, ValidationError};
 use crate::routing::pool::strategy_names;
 use gateway_model::config::{
-    A_HASH_KEY, AN_UNKNOWN_PRICE, AuthType, BudgetWindow, ChainExecution, Enforcement, FallbackTrigger,
-    Jitter, NOT_AS_THE_OLD_NAME, ScopeKind, UnknownPrice, is_hash_key, words,
+    A_HASH_KEY, A_LIMIT_KEY, AN_UNKNOWN_PRICE, AuthType, BudgetWindow, ChainExecution, Enforcement,
+    FallbackTrigger, Jitter, LimitKey, NOT_AS_THE_OLD_NAME, ScopeKind, UnknownPrice, is_hash_key, words,
 };
 
 /// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; empty if there is none.
@@ -175,6 +175,13 @@ fn rate_limit(limit: &mut Fields<'_, '_>) {
     limit.optional("tokensPerMinute", is_count, A_COUNT);
 }
 
+fn user_limit(limit: &mut Fields<'_, '_>) {
+    rate_limit(limit);
+    limit.optional("maxConcurrency", is_count, A_COUNT);
+    let is_key = |key: &Value| key.as_str().is_some_and(|key| LimitKey::read(key).is_some());
+    limit.optional("per", is_key, A_LIMIT_KEY);
+}
+
 fn settings(settings: &mut Fields<'_, '_>) {
     if let Some(mut cache) = settings.optional_object("cache") {
         cache.optional("enabled", Value::is_boolean, "must be a boolean");
@@ -182,8 +189,14 @@ fn settings(settings: &mut Fields<'_, '_>) {
         cache.optional("maxEntries", is_count, A_COUNT);
     }
     settings.optional("dedupe", Value::is_boolean, "must be a boolean");
-    if let Some(mut limits) = settings.optional_object("limits") {
-        rate_limit(&mut limits);
+    match settings.get("limits") {
+        None => {}
+        Some(Value::Array(_)) => settings.each("limits", user_limit),
+        Some(_) => {
+            if let Some(mut limits) = settings.optional_object("limits") {
+                user_limit(&mut limits);
+            }
+        }
     }
     if let Some(mut budget) = settings.optional_object("retryBudget") {
         budget.optional_amounts(["ratio", "reserve"]);

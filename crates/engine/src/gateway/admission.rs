@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Gateway, PromptEstimate, new_request_id};
 use crate::budget::{BudgetGuard, Refusal, Reservation, Scope};
-use crate::limits::UserLimits;
+use crate::limits::{UserLimits, UserPermits};
 use crate::routing::{
     AttemptAdmission, AttemptRefusal, CallOptions, Decision, Hedge, NoRoute, Standing, TokenEstimator,
     exceeded,
@@ -77,7 +77,8 @@ impl Gateway {
         if let Some(budget) = &options.retry_budget {
             budget.deposit();
         }
-        let start = self.start(&request, &decision, &request_id, started, observer);
+        let mut start = self.start(&request, &decision, &request_id, started, observer);
+        start.admission.clone_from(&options.admission);
         Admitted { decision, options, record: CallRecord::open(start), request_id, started }
     }
 
@@ -119,6 +120,7 @@ impl Gateway {
             started,
             observer,
             reservation: None,
+            admission: None,
             provider: loaded
                 .map_or_else(|| decision.provider.clone(), |loaded| loaded.provider.name().to_owned()),
             model: decision.model.clone(),
@@ -126,6 +128,8 @@ impl Gateway {
                 route_rule: self.router.rule(decision.rule).name.clone(),
                 feature: request.feature.clone(),
                 user_tier: request.user_tier.clone(),
+                user_id: request.user_id.clone(),
+                metadata: request.metadata.clone(),
             },
         }
     }
@@ -159,6 +163,8 @@ struct CallAdmission {
 struct Progress {
     /// An attempt was admitted; the call was counted against its caller's limits.
     has_begun: bool,
+    /// Held for as long as the call runs.
+    permits: UserPermits,
     /// Why attempts are refused.
     refused: Option<Standing>,
     /// Warnings that were given: several candidates may meet the same limit.
@@ -218,12 +224,15 @@ impl AttemptAdmission for CallAdmission {
             self.reserve(entry, family, model).map_err(|failure| self.refuse(Standing::Refused, failure))?;
         let mut progress = self.progress();
         if !progress.has_begun {
-            let counted = self.user_limits.as_ref().map_or(Ok(()), |limits| {
-                limits.admit(self.request.user_id.as_deref(), |most| self.estimate.tokens(model, most))
+            let counted = self.user_limits.as_ref().map_or(Ok(UserPermits::default()), |limits| {
+                limits.admit(&self.request, |most| self.estimate.tokens(model, most))
             });
-            if let Err(limited) = counted {
-                progress.refused = Some(Standing::Closed);
-                return Err(limited.into());
+            match counted {
+                Ok(permits) => progress.permits = permits,
+                Err(limited) => {
+                    progress.refused = Some(Standing::Closed);
+                    return Err(limited.into());
+                }
             }
             progress.has_begun = true;
         }

@@ -76,8 +76,8 @@ impl Gateway {
         let mut next = Self::with_settings(providers, rules, chains, Vec::new(), settings);
         before.budgets.replace_policies(budgets);
         next.budgets = before.budgets.clone();
-        if settings.limits == before.settings.limits {
-            next.user_limits = before.user_limits.clone();
+        if let (Some(limits), Some(earlier)) = (UserLimits::of(&settings.limits), &before.user_limits) {
+            next.user_limits = Some(Arc::new(limits.carry_over(earlier)));
         }
         if settings.cache == before.settings.cache {
             next.sharing = before.sharing.clone();

@@ -8,6 +8,7 @@
 mod concurrency;
 mod fair_queue;
 mod rate;
+mod user;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,9 @@ use tokio::time::Instant;
 
 pub use concurrency::{ConcurrencyLimit, Permit, Refused};
 pub use rate::{Limit, Limited, RateLimiter};
+pub use user::{UserLimits, UserPermits};
 
-use gateway_model::config::{ProviderConfig, RateLimit};
+use gateway_model::config::ProviderConfig;
 use gateway_model::error::{ErrorKind, GatewayError};
 
 /// What the error says to wait where a queue is full: how long the calls in it take is not known.
@@ -93,32 +95,6 @@ pub struct Patience {
     pub deadline: Option<Instant>,
     /// Of the attempt; it begins anew when the attempt is sent.
     pub timeout: Option<Duration>,
-}
-
-/// The `limits` of the settings: for each user, or for all calls without one together.
-#[derive(Debug)]
-pub struct UserLimits(RateLimiter);
-
-impl UserLimits {
-    /// `None` where nothing is limited.
-    pub fn of(limits: &RateLimit) -> Option<Self> {
-        RateLimiter::new(limits).map(Self)
-    }
-
-    /// Counts a call of `tokens`, as [`EntryLimits::admit`] does. Errors: `rate_limited`; `details.limit` names the
-    /// setting.
-    pub fn admit(&self, user: Option<&str>, tokens: impl FnOnce(u64) -> u64) -> Result<(), GatewayError> {
-        let tokens = self.0.tokens_per_minute().map_or(0, tokens);
-        match user {
-            Some(user) => {
-                self.0.admit(user, tokens).map_err(|limited| over_rate("this user", "limits", limited))
-            }
-            None => self
-                .0
-                .admit_one(tokens)
-                .map_err(|limited| over_rate("calls without a userId", "limits", limited)),
-        }
-    }
 }
 
 fn over_rate(whose: &str, settings: &str, limited: Limited) -> GatewayError {

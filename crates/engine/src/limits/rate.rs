@@ -96,6 +96,13 @@ struct Buckets {
     tokens: FullAt,
 }
 
+impl Buckets {
+    fn give_back(&mut self, tokens: u64) {
+        self.requests = self.requests.saturating_sub(MINUTE);
+        self.tokens = self.tokens.saturating_sub(u128::from(tokens) * MINUTE);
+    }
+}
+
 #[derive(Debug)]
 struct Quotas {
     requests: Option<Quota>,
@@ -174,11 +181,35 @@ impl RateLimiter {
         self.admit_one_at(Instant::now(), tokens)
     }
 
+    /// [`Self::admit`] or [`Self::admit_one`].
+    pub fn admit_for(&self, key: Option<&str>, tokens: u64) -> Result<(), Limited> {
+        match key {
+            Some(key) => self.admit(key, tokens),
+            None => self.admit_one(tokens),
+        }
+    }
+
+    /// Takes back what a call that was not let through after all has counted.
+    pub fn give_back(&self, key: Option<&str>, tokens: u64) {
+        match key {
+            Some(key) => {
+                if let Some(buckets) = locked(&self.keyed).buckets.get_mut(&self.hashed(key)) {
+                    buckets.give_back(tokens);
+                }
+            }
+            None => locked(&self.one).give_back(tokens),
+        }
+    }
+
+    fn hashed(&self, key: &str) -> u128 {
+        let [high, low] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(key)));
+        high << 64 | low
+    }
+
     fn admit_at(&self, now: Instant, key: &str, tokens: u64) -> Result<(), Limited> {
         let now = self.since_start(now);
-        let [high, low] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(key)));
         let mut keyed = locked(&self.keyed);
-        let buckets = keyed.buckets_of(high << 64 | low, &self.quotas, now);
+        let buckets = keyed.buckets_of(self.hashed(key), &self.quotas, now);
         self.quotas.take(buckets, now, tokens)
     }
 

@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 
 use super::*;
+use gateway_model::ChatRequest;
+use gateway_model::config::UserLimit;
 
 fn limits(settings: Value) -> EntryLimits {
     let mut entry = json!({ "name": "p", "provider": "mock" });
@@ -21,7 +23,7 @@ async fn without_limits_every_call_is_let_through() {
     let limits = limits(json!({ "rateLimit": {} }));
     assert!(limits.admit("p", None, |_| u64::MAX, Patience::default()).await.unwrap().is_none());
     assert!(limits.concurrency().is_none());
-    assert!(UserLimits::of(&RateLimit::default()).is_none());
+    assert!(UserLimits::of(&[UserLimit::default()]).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,12 +94,13 @@ async fn above_the_rate_a_call_takes_no_permit() {
 
 #[test]
 fn users_are_limited_each_and_calls_without_one_together() {
-    let limits = RateLimit { requests_per_minute: Some(1), tokens_per_minute: None };
-    let limits = UserLimits::of(&limits).unwrap();
+    let limit = UserLimit { requests_per_minute: Some(1), ..UserLimit::default() };
+    let limits = UserLimits::of(&[limit]).unwrap();
+    let of = |user: Option<&str>| ChatRequest { user_id: user.map(str::to_owned), ..ChatRequest::default() };
     for user in [Some("ann"), Some("bob"), None] {
-        limits.admit(user, |_| 0).unwrap();
+        limits.admit(&of(user), |_| 0).unwrap();
     }
-    let error = limits.admit(Some("ann"), |_| 0).unwrap_err();
+    let error = limits.admit(&of(Some("ann")), |_| 0).unwrap_err();
     assert!(
         error
             .message
@@ -107,7 +110,7 @@ fn users_are_limited_each_and_calls_without_one_together() {
     );
     assert_eq!(detail(&error, "limit"), "limits.requestsPerMinute");
     assert_eq!(error.provider, None);
-    let error = limits.admit(None, |_| 0).unwrap_err();
+    let error = limits.admit(&of(None), |_| 0).unwrap_err();
     assert!(error.message.contains("of calls without a userId is used up"), "{}", error.message);
 }
 

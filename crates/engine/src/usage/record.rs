@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::Observer;
 use crate::budget::{BudgetUsage, Reservation};
+use crate::routing::AttemptAdmission;
 use gateway_model::error::{ErrorKind, Failure};
 use gateway_model::{CallFigures, CallLabels, LoggedCall, Outcome, TokenUsage, UsageLog, Usd};
 
@@ -18,6 +19,8 @@ pub struct Start {
     pub observer: Arc<dyn Observer>,
     /// Of the attempt that answered; `None` before.
     pub reservation: Option<Reservation>,
+    /// Holds what the call takes of its caller's limits until it ends.
+    pub admission: Option<Arc<dyn AttemptAdmission>>,
     /// The rule's provider and its model: what a failure's entry carries.
     pub provider: String,
     pub model: String,

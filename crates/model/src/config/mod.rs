@@ -4,6 +4,7 @@ mod budget;
 mod provider;
 mod route;
 mod settings;
+mod user_limit;
 mod values;
 mod words;
 
@@ -25,6 +26,7 @@ pub use route::{
     StrategyName, is_hash_key,
 };
 pub use settings::{CacheSettings, RateLimit, RetryBudget, Settings};
+pub use user_limit::{A_LIMIT_KEY, LimitKey, UserLimit};
 pub use words::words;
 
 /// The whole configuration of a gateway.

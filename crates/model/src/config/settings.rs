@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::user_limit::{self, UserLimit};
 use super::values::{amount, count, fractions, null_as_default, whole_number};
 
 /// Settings of a gateway; all of them may be left out.
@@ -15,9 +16,9 @@ pub struct Settings {
     /// Identical calls in flight share one upstream call.
     #[serde(default, deserialize_with = "null_as_default")]
     pub dedupe: bool,
-    /// For each user (`userId`; all calls without one count together).
-    #[serde(default, deserialize_with = "null_as_default")]
-    pub limits: RateLimit,
+    /// What callers may use, each for itself.
+    #[serde(default, deserialize_with = "user_limit::limits")]
+    pub limits: Vec<UserLimit>,
     #[serde(default, deserialize_with = "null_as_default")]
     pub retry_budget: RetryBudget,
     /// How good a model is, 0 to 1, for pools of strategy `hybrid`; 0.5 for models that are not listed.

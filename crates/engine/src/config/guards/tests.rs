@@ -64,7 +64,17 @@ fn limits_that_limit_nothing_are_refused_with_what_was_meant() {
 #[test]
 fn rates_that_limit_nothing_are_refused() {
     let none = "limits nothing: it has none of requestsPerMinute, tokensPerMinute";
-    assert_eq!(faults(json!({"settings": {"limits": {}}})), [format!("settings.limits: {none}")]);
+    let nothing = |path: &str| [format!("{path}: {none}, maxConcurrency")];
+    assert_eq!(faults(json!({"settings": {"limits": {}}})), nothing("settings.limits"));
+    let no_limit = json!({"settings": {"limits": [{"maxConcurrency": 1}, {"per": "userTier"}]}});
+    assert_eq!(faults(no_limit), nothing("settings.limits[1]"));
+    assert_eq!(
+        faults(json!({"settings": {"limits": [{"requestsPerMinute": 1, "tokenPerMinute": 5}]}})),
+        ["settings.limits[0].tokenPerMinute: unknown field; did you mean \"tokensPerMinute\"?"]
+    );
+    for limits in [json!([{"requestsPerMinute": 1, "per": "metadata.team"}]), json!({"maxConcurrency": 1})] {
+        assert_eq!(faults(json!({"settings": {"limits": limits}})), Vec::<String>::new());
+    }
     let misspelt = json!({"name": "c", "provider": "openai", "rateLimit": {"requestPerMinute": 5}});
     assert_eq!(
         faults(json!({"providers": [misspelt]})),
