@@ -253,7 +253,7 @@ test.each(['openai', 'azure', 'deepseek', 'groq', 'mistral', 'ollama', 'vllm'])(
   'messages in OpenAI’s own form reach %s byte for byte, whatever else is asked',
   async (family) => {
     const messages = [
-      { content: 'Be brief.', role: 'system', name: 'boss' },
+      { content: 'Be brief, in JSON.', role: 'system', name: 'boss' },
       {
         role: 'user',
         content: [
@@ -263,9 +263,13 @@ test.each(['openai', 'azure', 'deepseek', 'groq', 'mistral', 'ollama', 'vllm'])(
       },
       {
         role: 'assistant',
-        tool_calls: [{ type: 'function', id: 'a', function: { arguments: '{"b": 1.0,\n"a":[1e3]}', name: 'weather' } }],
+        // As the service wants it: an id of nine letters and digits, and reasoning with its calls.
+        tool_calls: [
+          { type: 'function', id: 'abcdefghi', function: { arguments: '{"b": 1.0,\n"a":[1e3]}', name: 'weather' } },
+        ],
+        ...(family === 'deepseek' && { reasoning_content: 'Look.' }),
       },
-      { role: 'tool', content: 'sunny', tool_call_id: 'a', extra: null },
+      { role: 'tool', content: 'sunny', tool_call_id: 'abcdefghi', extra: null },
     ]
     const up = await upstream(openai.answer(JSON_TEXT))
     const { gateway } = gatewayOf({ providers: [provider('main', up.url, { provider: family, models: ['m'] })] })

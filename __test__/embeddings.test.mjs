@@ -18,7 +18,7 @@ describe('embeddings', () => {
     const { gateway, logs } = gatewayOf({ providers: [embedder('main', `${up.url}/v1`)] })
     const answer = await gateway.embed({ input: ['a', 'bbb'], dimensions: 2, userId: 'u-1', feature: 'search' })
     expect(up.last().url).toBe('/v1/embeddings')
-    expect(up.last().body).toEqual({ model: 'text-embedding-3-small', input: ['a', 'bbb'], dimensions: 2, user: 'u-1' })
+    expect(up.last().body).toEqual({ model: 'text-embedding-3-small', input: ['a', 'bbb'], dimensions: 2 })
     // 2 tokens at 0.02 dollars a million.
     expect(answer).toEqual({
       requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),

@@ -114,11 +114,11 @@ test("what few requests set reaches OpenAI in its own words, and the caller's op
     presence_penalty: 0.1,
     frequency_penalty: 0.2,
     reasoning_effort: 'low',
-    user: 'u',
     logprobs: true,
     response_format: { type: 'json_schema', json_schema: { name: 'answer', schema: SCHEMA, strict: true } },
   })
   expect(body).not.toHaveProperty('metadata')
+  expect(body).not.toHaveProperty('user')
   expect(body).not.toHaveProperty('top_k')
 })
 

@@ -120,6 +120,11 @@ export interface ProviderConfig {
    * Default: none; a redirect to another host is an error (`provider_response`).
    */
   redirectHosts?: string[]
+  /**
+   * Whether the vendor sees a request's `userId`, in the field that it has for that: as it is (`true`), or its SHA-256 in
+   * hexadecimal digits (`'hashed'`). Default: `false`. Providers written in JavaScript get it as it is.
+   */
+  sendUserId?: boolean | 'hashed'
   /** Milliseconds after which a stream that nobody reads is closed. Default: 300,000. */
   streamIdleMs?: number
   /** Options that only one family understands. Default: none. */

@@ -85,8 +85,8 @@ export interface GenerationOptions {
    */
   reasoningEffort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | (string & {})
   /**
-   * Id of your user. Limits per user count it, the cache keeps users apart by it, and `consistent_hash` picks by it. It is sent
-   * to OpenAI-like services that have a field for it (`user`) and to Anthropic (`metadata.user_id`). Default: none.
+   * Id of your user. Limits per user count it, the cache keeps users apart by it, and `consistent_hash` picks by it. Vendors
+   * see it where their entry says `sendUserId`. Default: none.
    */
   userId?: string
   /** Notes of your own. Sent to Amazon Bedrock and OpenAI's Responses API, which store such notes, and to no other. Default: none. */

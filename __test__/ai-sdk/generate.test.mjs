@@ -102,7 +102,6 @@ test('each setting reaches the wire', async () => {
     frequency_penalty: 0.2,
     logprobs: true,
     reasoning_effort: 'low',
-    user: 'u1',
   })
   expect(warnings.map((warning) => [warning.type, warning.feature])).toEqual([
     ['unsupported', 'headers'],

@@ -57,7 +57,13 @@ test('images, audio and documents, by URL, bytes and base64', async () => {
 test('reasoning without blocks of a vendor goes on as its text', async () => {
   const { messages } = await sent([
     ...user({ type: 'text', text: 'go' }),
-    { role: 'assistant', content: [{ type: 'reasoning', text: 'I look ' }, { type: 'reasoning', text: 'it up.' }] },
+    {
+      role: 'assistant',
+      content: [
+        { type: 'reasoning', text: 'I look ' },
+        { type: 'reasoning', text: 'it up.' },
+      ],
+    },
   ])
   expect(messages[1].reasoningDetails).toEqual([{ type: 'reasoning_content', text: 'I look it up.' }])
 })

@@ -75,8 +75,7 @@ function assistantTurn(message, warn) {
     else if (part.type === 'file') parts.push(filePart(part))
     else if (part.type === 'tool-call' && !part.providerExecuted) toolCalls.push(toolCall(part))
     else if (part.type === 'reasoning') reasoning += part.text
-    else
-      warn(`${part.type} of a tool that a provider ran`, 'It is left out of the conversation.')
+    else warn(`${part.type} of a tool that a provider ran`, 'It is left out of the conversation.')
   }
   const isText = parts.every((part) => part.type === 'text')
   const text = isText ? parts.map((part) => part.text).join('') : ''

@@ -4,6 +4,7 @@
 
 use super::build::BuildProblem;
 use super::openai::{Dialect, OpenAiWire};
+use super::wire::entry_segment;
 use gateway_model::config::ProviderConfig;
 
 /// The latest general release among the dated versions, of which the addresses by deployment need one.
@@ -30,6 +31,11 @@ pub fn addressed(
             return Err(BuildProblem::Required { field: "baseUrl or options.resource", needed_by });
         }
     };
+    if let Some(name) = options.deployment.as_deref().filter(|name| entry_segment(name).is_none()) {
+        return Err(BuildProblem::invalid(format_args!(
+            "options.deployment {name:?} is not a deployment's name"
+        )));
+    }
     let root = ["/openai/v1", "/openai"].iter().find_map(|path| given.strip_suffix(path));
     let is_host = given.split_once("://").is_some_and(|(_, rest)| !rest.contains('/'));
     let base = match (&options.deployment, root) {
@@ -92,6 +98,8 @@ mod tests {
     #[test]
     fn an_entry_says_where_its_resource_is() {
         assert!(addresses(None, &json!({})).unwrap_err().to_string().contains("options.resource"));
+        let climbing = json!({"resource": "r", "deployment": ".."});
+        assert!(addresses(None, &climbing).unwrap_err().to_string().contains("\"..\""));
         assert!(addresses(None, &json!({"resource": "a/b"})).unwrap_err().to_string().contains("\"a/b\""));
     }
 }

@@ -12,8 +12,8 @@ pub trait EmbeddingFormat: Send + Sync {
     /// The path below the base URL.
     fn path(&self, model: &str) -> String;
 
-    /// The body of a request for some of the call's texts.
-    fn body(&self, call: &EmbedCall, inputs: &[String]) -> Map<String, Value>;
+    /// The body of a request for some of the call's texts; `user` is what the vendor sees of the caller's.
+    fn body(&self, call: &EmbedCall, user: Option<&str>, inputs: &[String]) -> Map<String, Value>;
 
     /// Reads an answer; the error says what is wrong with it.
     fn vectors(&self, body: &[u8]) -> Result<Vectors, ReadError>;

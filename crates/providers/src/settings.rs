@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+use sha2::{Digest as _, Sha256};
+
+use gateway_model::config::SendUserId;
 use gateway_model::{ChatRequest, ProviderCall, ResponseFormat, Setting, Tool, ToolChoice, Warning};
 
 /// What a setting without a field comes to.
@@ -14,6 +17,8 @@ const NOT_STRICT: &str = "Left out: this provider does not enforce the schema.";
 /// words; whatever it changes about it, it says with [`warn`](Self::warn).
 pub struct CallSettings<'a> {
     call: &'a ProviderCall,
+    /// What the vendor sees of the caller's user.
+    user: Option<Cow<'a, str>>,
     /// One bit for each of [`Setting::ALL`].
     read: u32,
     warnings: Vec<(Cow<'static, str>, Cow<'static, str>)>,
@@ -30,7 +35,18 @@ macro_rules! readers {
 
 impl<'a> CallSettings<'a> {
     pub fn new(call: &'a ProviderCall) -> Self {
-        Self { call, read: 0, warnings: Vec::new() }
+        let user = call.request.user_id.as_deref().map(Cow::Borrowed);
+        Self { call, user, read: 0, warnings: Vec::new() }
+    }
+
+    /// The vendor sees so much of the caller's user.
+    pub fn showing_user(self, sent: SendUserId) -> Self {
+        Self { user: self.call.request.user_id.as_deref().and_then(|user| shown_user(user, sent)), ..self }
+    }
+
+    /// What the vendor sees of the caller's user.
+    pub fn user_id(&self) -> Option<&str> {
+        self.user.as_deref()
     }
 
     pub fn call(&self) -> &'a ProviderCall {
@@ -123,6 +139,18 @@ impl<'a> CallSettings<'a> {
             provider: provider.to_owned(),
         };
         unread.chain(self.warnings).map(warning).collect()
+    }
+}
+
+/// What a vendor sees of a user's id.
+pub fn shown_user(user: &str, sent: SendUserId) -> Option<Cow<'_, str>> {
+    match sent {
+        SendUserId::Never => None,
+        SendUserId::Plain => Some(Cow::Borrowed(user)),
+        SendUserId::Hashed => {
+            let digits = Sha256::digest(user).iter().map(|byte| format!("{byte:02x}")).collect();
+            Some(Cow::Owned(digits))
+        }
     }
 }
 

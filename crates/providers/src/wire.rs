@@ -147,6 +147,11 @@ pub(super) fn check_path_name(model: &str) -> Result<(), GatewayError> {
     Ok(())
 }
 
+/// An account, a deployment: what an entry says of itself, as one segment of a path; `None`: it would climb out of it.
+pub(super) fn entry_segment(name: &str) -> Option<String> {
+    (!matches!(name, "" | "." | "..")).then(|| path_segment(name))
+}
+
 /// A model's name as one segment of a path: everything that has a meaning there is escaped.
 pub(super) fn path_segment(name: &str) -> String {
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -9,7 +9,8 @@ use super::{HasDefaults, ValidationError};
 use crate::routing::pool::strategy_names;
 use gateway_model::config::{
     A_HASH_KEY, A_LIMIT_KEY, AN_UNKNOWN_PRICE, AuthType, BudgetWindow, ChainExecution, Enforcement,
-    FallbackTrigger, Jitter, LimitKey, NOT_AS_THE_OLD_NAME, ScopeKind, UnknownPrice, is_hash_key, words,
+    FallbackTrigger, Jitter, LimitKey, NOT_AS_THE_OLD_NAME, SEND_USER_ID, ScopeKind, UnknownPrice,
+    is_hash_key, words,
 };
 
 /// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; empty if there is none.
@@ -69,6 +70,8 @@ fn provider(entry: &mut Fields<'_, '_>, has_defaults: HasDefaults<'_>) {
     entry.optional("enabled", Value::is_boolean, "must be a boolean");
     entry.optional_strings(["defaultModel"]);
     entry.optional_amounts(["timeoutMs", "maxResponseBytes", "streamIdleMs", "priority"]);
+    let sends_user = |value: &Value| value.is_boolean() || value == "hashed";
+    entry.optional("sendUserId", sends_user, SEND_USER_ID);
     if entry.get("redirectHosts").is_some_and(|hosts| *hosts != json!([])) {
         entry.strings("redirectHosts");
     }

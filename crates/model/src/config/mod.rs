@@ -18,7 +18,7 @@ pub use budget::{
 };
 pub use provider::{
     AuthConfig, AuthType, BreakerConfig, CloudflareGateway, HealthCheck, Jitter, NOT_AS_THE_OLD_NAME,
-    ProviderConfig, ProviderOptions, RetryConfig,
+    ProviderConfig, ProviderOptions, RetryConfig, SEND_USER_ID, SendUserId,
 };
 pub use route::{
     A_HASH_KEY, ChainExecution, FallbackChain, FallbackStep, FallbackTrigger, HedgeConfig, HedgeDelay,

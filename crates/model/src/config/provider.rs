@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::settings::RateLimit;
 use super::values::{
@@ -38,6 +39,9 @@ pub struct ProviderConfig {
     /// Other hosts (`name`, or `name:port`) that a redirect may carry a request to, without keys; none by default.
     #[serde(default, deserialize_with = "null_as_default")]
     pub redirect_hosts: Vec<String>,
+    /// Whether the vendor sees a request's `userId`.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub send_user_id: SendUserId,
     /// Milliseconds after which a stream that is not read is closed. Five minutes by default.
     #[serde(default, deserialize_with = "whole_number")]
     pub stream_idle_ms: Option<u64>,
@@ -63,6 +67,35 @@ pub struct ProviderConfig {
     pub breaker: Option<BreakerConfig>,
     #[serde(default)]
     pub health_check: Option<HealthCheck>,
+}
+
+/// What the vendor sees of a request's `userId`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
+pub enum SendUserId {
+    /// Nothing.
+    #[default]
+    Never,
+    /// The id.
+    Plain,
+    /// Its SHA-256, in hexadecimal digits.
+    Hashed,
+}
+
+/// What is wrong with a `sendUserId`.
+pub const SEND_USER_ID: &str = "must be true, false or \"hashed\"";
+
+impl TryFrom<Value> for SendUserId {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        match value {
+            Value::Bool(true) => Ok(Self::Plain),
+            Value::Bool(false) => Ok(Self::Never),
+            Value::String(word) if word == "hashed" => Ok(Self::Hashed),
+            _ => Err(format!("in field `sendUserId`: {SEND_USER_ID}")),
+        }
+    }
 }
 
 /// When a circuit breaker opens, and for how long.

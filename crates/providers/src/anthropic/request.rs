@@ -78,7 +78,7 @@ fn options(settings: &mut CallSettings<'_>, plan: &Plan, body: &mut Map<String, 
             body.insert("tool_choice".into(), tool_choice(choice));
         }
     }
-    if let Some(user) = &settings.request().user_id {
+    if let Some(user) = settings.user_id() {
         body.insert("metadata".into(), json!({"user_id": user}));
     }
 }

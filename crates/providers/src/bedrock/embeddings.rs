@@ -24,7 +24,7 @@ impl EmbeddingFormat for BedrockWire {
         format!("/model/{}/invoke", path_segment(model))
     }
 
-    fn body(&self, call: &EmbedCall, inputs: &[String]) -> Map<String, Value> {
+    fn body(&self, call: &EmbedCall, _: Option<&str>, inputs: &[String]) -> Map<String, Value> {
         let mut body = Map::new();
         let dimensions = if vendor(&call.model) == Some("cohere") {
             body.insert("texts".into(), json!(inputs));

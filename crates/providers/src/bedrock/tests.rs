@@ -92,7 +92,7 @@ fn each_vendor_embeds_in_its_own_form() {
         let inputs: Arc<[String]> = ["a text".to_owned()].into();
         let call =
             EmbedCall { inputs: inputs.clone(), model: model.to_owned(), dimensions, ..EmbedCall::default() };
-        Value::Object(EmbeddingFormat::body(&wire(), &call, &inputs))
+        Value::Object(EmbeddingFormat::body(&wire(), &call, None, &inputs))
     };
     assert_eq!(
         asked("amazon.titan-embed-text-v2:0", Some(256)),

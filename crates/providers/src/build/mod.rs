@@ -132,6 +132,7 @@ impl Builder<'_> {
                 name: config.name.clone(),
                 timeout: Duration::from_millis(config.timeout_ms.unwrap_or(self.defaults.timeout_ms)),
                 limit: config.max_response_bytes.map_or_else(BodyLimit::default, |max| BodyLimit { max }),
+                send_user_id: config.send_user_id,
                 secrets: Secrets::new(
                     found
                         .into_iter()

@@ -3,6 +3,7 @@
 use http::header::{ACCEPT, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use serde_json::{Map, Value, json};
 
+use crate::wire::entry_segment;
 use gateway_model::config::CloudflareGateway;
 use gateway_model::error::GatewayError;
 use gateway_transport::Endpoint;
@@ -45,7 +46,11 @@ impl CloudflareRoute {
             .ok_or_else(|| format!("cloudflareGateway: it has no address for family \"{family}\""))?;
         let CloudflareGateway { account_id, gateway_id, .. } = gateway;
         let root = gateway.base_url.as_deref().unwrap_or(ADDRESS).trim_end_matches('/');
-        let address = format!("{root}/{account_id}/{gateway_id}");
+        let segment = |field: &str, id: &str| {
+            entry_segment(id).ok_or_else(|| format!("cloudflareGateway.{field}: {id:?} is not an id"))
+        };
+        let (account, name) = (segment("accountId", account_id)?, segment("gatewayId", gateway_id)?);
+        let address = format!("{root}/{account}/{name}");
         let mut headers = HeaderMap::new();
         if let Some(token) = token {
             let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
@@ -75,5 +80,23 @@ impl CloudflareRoute {
             }
         }
         Ok(json!({"provider": self.vendor, "endpoint": path, "headers": headers, "query": query}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_segments_of_the_address() {
+        let route = |account: &str, gateway: &str| {
+            let entry = json!({"accountId": account, "gatewayId": gateway});
+            let config: CloudflareGateway = serde_json::from_value(entry).unwrap();
+            CloudflareRoute::new("openai", &config, None).map(|route| route.address)
+        };
+        assert_eq!(route("acc", "gw").unwrap(), format!("{ADDRESS}/acc/gw"));
+        assert_eq!(route("a/b?c", "g#h").unwrap(), format!("{ADDRESS}/a%2Fb%3Fc/g%23h"));
+        assert!(route("..", "gw").unwrap_err().contains("accountId"));
+        assert!(route("acc", "..").unwrap_err().contains("gatewayId"));
     }
 }

@@ -20,7 +20,7 @@ impl EmbeddingFormat for GeminiWire {
         format!("/{}:batchEmbedContents", resource(model))
     }
 
-    fn body(&self, call: &EmbedCall, inputs: &[String]) -> Map<String, Value> {
+    fn body(&self, call: &EmbedCall, _: Option<&str>, inputs: &[String]) -> Map<String, Value> {
         // Each text is a request of its own, with the model's name in it.
         let model = resource(&call.model);
         let request = |input: &String| {
@@ -86,7 +86,7 @@ mod tests {
         let call = call(Some(768));
         let model = "models/gemini-embedding-001";
         assert_eq!(
-            Value::Object(GeminiWire.body(&call, &call.inputs)),
+            Value::Object(GeminiWire.body(&call, None, &call.inputs)),
             json!({"requests": [
                 {"model": model, "content": {"parts": [{"text": "one"}]}, "outputDimensionality": 768},
                 {"model": model, "content": {"parts": [{"text": "two"}]}, "outputDimensionality": 768},

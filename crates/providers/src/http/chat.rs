@@ -78,7 +78,7 @@ impl HttpProvider {
             return Err(refusal);
         }
         let Fitted { call, warnings } = fit_call(call, &self.wire.receiver(call));
-        let mut settings = CallSettings::new(&call);
+        let mut settings = CallSettings::new(&call).showing_user(self.context.send_user_id);
         for (field, reason) in warnings {
             settings.warn(field, reason);
         }

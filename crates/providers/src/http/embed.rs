@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::HttpProvider;
 use super::send::PlainRequest;
+use crate::settings::shown_user;
 use crate::wire::check_path_name;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::deadline_after;
@@ -14,7 +15,8 @@ impl HttpProvider {
     pub(crate) async fn fetch_vectors(&self, call: &EmbedCall) -> Result<Vectors, Failure> {
         let format =
             self.wire.embeddings().ok_or_else(|| Feature::Embeddings.refused_by(&self.context.name))?;
-        let mut body = format.body(call, &call.inputs);
+        let shown = call.user_id.as_deref().and_then(|user| shown_user(user, self.context.send_user_id));
+        let mut body = format.body(call, shown.as_deref(), &call.inputs);
         body.extend(self.own_options(call.provider_options.as_ref()).cloned().unwrap_or_default());
         let body = serde_json::to_vec(&body).map_err(GatewayError::unwritable)?.into();
         check_path_name(&call.model)?;

@@ -19,6 +19,7 @@ use super::keys::KeyRing;
 use super::read_error::ReadError;
 use super::wire::{Mode, Wire};
 use gateway_model::RetryPolicy;
+use gateway_model::config::SendUserId;
 use gateway_model::error::{GatewayError, UpstreamReport};
 use gateway_transport::body::BodyLimit;
 use gateway_transport::{Endpoint, HttpClient};
@@ -56,6 +57,7 @@ pub(super) struct ProviderContext {
     /// Of one attempt; for a stream, of the wait for each next byte.
     pub timeout: Duration,
     pub limit: BodyLimit,
+    pub send_user_id: SendUserId,
     pub secrets: Secrets,
 }
 
@@ -88,6 +90,7 @@ impl HttpProvider {
     }
 
     fn below_base(&self, path: &str) -> Result<Endpoint, GatewayError> {
-        self.base.at(path).ok_or_else(|| GatewayError::unwritable(format_args!("no address ends in {path}")))
+        let problem = || format!("gives no address: none ends in {path}");
+        self.base.at(path).ok_or_else(|| GatewayError::invalid_request("model", problem()))
     }
 }

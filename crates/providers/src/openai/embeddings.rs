@@ -20,14 +20,14 @@ impl EmbeddingFormat for OpenAiWire {
         self.path_to_model("/embeddings").into_owned()
     }
 
-    fn body(&self, call: &EmbedCall, inputs: &[String]) -> Map<String, Value> {
+    fn body(&self, call: &EmbedCall, user: Option<&str>, inputs: &[String]) -> Map<String, Value> {
         let mut body = Map::new();
         body.insert("model".into(), json!(call.model));
         body.insert("input".into(), json!(inputs));
         if let Some(dimensions) = call.dimensions {
             body.insert("dimensions".into(), json!(dimensions));
         }
-        if let Some(user) = call.user_id.as_deref().filter(|_| !self.dialect.user.is_empty()) {
+        if let Some(user) = user.filter(|_| !self.dialect.user.is_empty()) {
             body.insert(self.dialect.user.into(), json!(user));
         }
         body

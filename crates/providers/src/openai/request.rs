@@ -73,7 +73,7 @@ impl OpenAiWire {
         }
         body.optional("tool_choice", choice)?;
         body.optional("response_format", self.format(settings))?;
-        body.optional(dialect.user, settings.request().user_id.as_ref())
+        body.optional(dialect.user, settings.user_id())
     }
 
     /// The tools that are offered, and the word on them.

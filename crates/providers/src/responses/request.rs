@@ -40,7 +40,7 @@ impl ResponsesWire {
         field("tool_choice", choice.map(|choice| flat(choice, "function")));
         let format = self.chat.format(settings);
         field("text", format.map(|format| json!({ "format": flat(format, "json_schema") })));
-        let user = request.user_id.as_ref().filter(|user| user.chars().count() <= USER);
+        let user = settings.user_id().filter(|user| user.chars().count() <= USER);
         field(self.user, user.filter(|_| !self.user.is_empty()).map(|user| json!(user)));
         field("metadata", metadata(request));
         body

@@ -169,3 +169,15 @@ fn a_setting_nobody_reads_is_warned_about_once() {
     };
     assert_eq!(settings.into_warnings("entry"), [warning]);
 }
+
+#[test]
+fn a_vendor_sees_as_much_of_a_user_as_the_entry_says() {
+    use gateway_model::config::SendUserId;
+    for (sent, seen) in [
+        (SendUserId::Never, None),
+        (SendUserId::Plain, Some("ada")),
+        (SendUserId::Hashed, Some("fdee430d40bd57deeac186cd9790033d0f06f909a8806e7ce6e717ab7c7d5029")),
+    ] {
+        assert_eq!(shown_user("ada", sent).as_deref(), seen);
+    }
+}

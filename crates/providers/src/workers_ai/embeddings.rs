@@ -21,7 +21,7 @@ impl EmbeddingFormat for WorkersAiWire {
         run_path(model)
     }
 
-    fn body(&self, _call: &EmbedCall, inputs: &[String]) -> Map<String, Value> {
+    fn body(&self, _call: &EmbedCall, _: Option<&str>, inputs: &[String]) -> Map<String, Value> {
         Map::from_iter([("text".to_owned(), json!(inputs))])
     }
 

@@ -18,7 +18,7 @@ use super::family::{Family, KeyVariable};
 use super::fit::{ErrorForm, Receiver, ResultMedia};
 use super::openai::Dialect;
 use super::settings::CallSettings;
-use super::wire::{ChatPath, Mode, StreamDecoder, Wire, model_ids, path_segment};
+use super::wire::{ChatPath, Mode, StreamDecoder, Wire, entry_segment, model_ids, path_segment};
 use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature, Provider};
@@ -40,7 +40,9 @@ fn connect(builder: &Builder<'_>) -> Result<Arc<dyn Provider>, BuildProblem> {
     let connection = Connection::new(WorkersAiWire);
     let connection = match (&builder.config.options.account_id, &builder.config.base_url) {
         (Some(account), _) => {
-            let account = path_segment(account);
+            let account = entry_segment(account).ok_or_else(|| {
+                BuildProblem::invalid(format_args!("options.accountId {account:?} is not an account's id"))
+            })?;
             connection.at(format!("https://api.cloudflare.com/client/v4/accounts/{account}/ai"))
         }
         (None, Some(_)) => connection,

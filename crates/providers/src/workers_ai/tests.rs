@@ -97,6 +97,9 @@ fn entry_needs_an_account_or_a_base_url() {
             .map_err(|error| error.to_string())
     };
     assert_eq!(built(json!({"options": {"accountId": "a"}})), Ok("workers-ai".to_owned()));
+    for climbing in [".", ".."] {
+        assert!(built(json!({"options": {"accountId": climbing}})).unwrap_err().contains("accountId"));
+    }
     assert_eq!(built(json!({"baseUrl": "https://host/ai"})), Ok("workers-ai".to_owned()));
     let missing = "Provider \"it\": options.accountId is required for family \"workers-ai\"";
     assert_eq!(built(json!({})), Err(missing.to_owned()));

@@ -33,7 +33,7 @@ fn entry(scenario: &Scenario, url: &str) -> ProviderConfig {
     let base = format!("{url}{}", service.base_path);
     let mut entry = json!({
         "name": "replay", "provider": scenario.provider(), "baseUrl": base, "models": [scenario.model()],
-        "timeoutMs": 20_000, "auth": {"type": "apiKey", "envVar": "REPLAY_KEY"},
+        "timeoutMs": 20_000, "auth": {"type": "apiKey", "envVar": "REPLAY_KEY"}, "sendUserId": true,
     });
     entry.as_object_mut().unwrap().extend(service.entry.clone());
     serde_json::from_value(entry).unwrap()
