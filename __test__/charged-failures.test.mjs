@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { createCostTracker, registerModelPricing } from '../index.mjs'
 import { ask, budget, chain, failureOf, gatewayOf, provider } from './helpers/config.mjs'
-import { openai, upstream } from './helpers/upstream.mjs'
+import { never, openai, upstream } from './helpers/upstream.mjs'
 
 registerModelPricing('dear-model', { inputPer1kTokens: 1, outputPer1kTokens: 1 })
 
@@ -61,4 +61,68 @@ test('texts of which a part failed count as far as they were embedded', async ()
   const other = gatewayOf({ providers: [provider('a', few.url, { models: ['dear-model'] })] })
   await failureOf(other.gateway.embed({ input: ['x', 'y'] }))
   expect(other.logs[0]).toMatchObject({ success: false, inputTokens: 40, estimatedCostUsd: 0.04 })
+})
+
+test('an answer that was not waited for costs its prompt, by estimate', async () => {
+  const server = await upstream(never)
+  const { gateway, logs } = gatewayOf({
+    providers: [provider('a', server.url, { models: ['dear-model'] })],
+    budgets: [budget('all', { maxCostUsd: 1 })],
+  })
+  const aborted = new AbortController()
+  const calls = [
+    failureOf(gateway.chat(ask({ timeoutMs: 100 }))),
+    failureOf(gateway.chatStream(ask({ timeoutMs: 100 }))),
+    failureOf(gateway.chat(ask({ signal: aborted.signal }))),
+    failureOf(gateway.embed({ input: 'Hi', timeoutMs: 100 })),
+  ]
+  await expect.poll(() => server.requests.length).toBe(4)
+  aborted.abort()
+  await Promise.all(calls)
+  await gateway.close()
+  expect(logs).toHaveLength(4)
+  for (const entry of logs) {
+    expect(entry).toMatchObject({ success: false, outputTokens: 0, usageSource: 'estimated' })
+    expect(entry.inputTokens).toBeGreaterThan(0)
+    expect(entry.estimatedCostUsd).toBeCloseTo(entry.inputTokens / 1000, 9)
+  }
+  const [{ spent }] = gateway.budgets()
+  expect(spent.inputTokens).toBe(logs.reduce((sum, { inputTokens }) => sum + inputTokens, 0))
+})
+
+test('one that timed out before another answered has an entry of its own', async () => {
+  const [a, b] = [await upstream(never), await upstream(openai.answer('x'))]
+  const { gateway, logs } = gatewayOf({
+    providers: [provider('a', a.url, { timeoutMs: 100 }), provider('b', b.url)],
+    chains: [chain('c', 'a', 'b')],
+  })
+  expect((await gateway.chat(ask())).provider).toBe('b')
+  await gateway.close()
+  expect(logs.map(({ provider, errorCode }) => [provider, errorCode])).toEqual([
+    ['a', 'ATTEMPT_FAILED'],
+    ['b', undefined],
+  ])
+})
+
+test('what never left costs nothing', async () => {
+  const { gateway, logs } = gatewayOf({ providers: [provider('a', 'http://127.0.0.1:9', { models: ['dear-model'] })] })
+  await failureOf(gateway.chat(ask({ timeoutMs: 200 })))
+  await failureOf(gateway.chat(ask({ signal: AbortSignal.abort() })))
+  for (const entry of logs) expect(entry).toMatchObject({ inputTokens: 0, estimatedCostUsd: 0 })
+})
+
+test('tries that were charged count in budgets, and the next one must be borne', async () => {
+  const slow = await upstream(never)
+  const { gateway, logs } = gatewayOf({
+    providers: [
+      provider('a', slow.url, { models: ['dear-model'], timeoutMs: 60, retry: { maxAttempts: 3, backoffMs: 1 } }),
+    ],
+    budgets: [budget('all', { maxCostUsd: 100 }), budget('tight', { maxTotalTokens: 70 }, { enforcement: 'strict' })],
+  })
+  await failureOf(gateway.chat(ask({ maxTokens: 40 })))
+  const [all] = gateway.budgets()
+  const logged = logs.reduce((sum, { inputTokens }) => sum + inputTokens, 0)
+  expect(all.spent.inputTokens).toBe(logged)
+  expect(all.reserved.inputTokens).toBe(0)
+  expect(slow.requests.length).toBe(logs.length)
 })

@@ -115,8 +115,14 @@ impl NativeProvider {
             Box::pin(async move {
                 let EmbedRequest { inputs, dimensions, common } = EmbedRequest::from_json(&options)?;
                 let model = common.model.clone().unwrap_or(fallback_model);
-                let call =
-                    ProviderCall { request: common, model, max_tokens: None, timeout: None, deadline: None };
+                let call = ProviderCall {
+                    request: common,
+                    model,
+                    max_tokens: None,
+                    timeout: None,
+                    deadline: None,
+                    sent: Default::default(),
+                };
                 let texts = Embed { inputs, dimensions };
                 let vectors = unless_cancelled(&open.cancel, direct::send(&texts, &*provider, &call)).await?;
                 calls.answer(id, &vectors, &observer);
@@ -129,7 +135,14 @@ impl NativeProvider {
         let request = ChatRequest::from_json(options)?;
         let model = request.model.as_deref().or(self.entry.fallback_model()).unwrap_or_default().to_owned();
         let max_tokens = request.max_tokens;
-        Ok(ProviderCall { request: Arc::new(request), model, max_tokens, timeout: None, deadline: None })
+        Ok(ProviderCall {
+            request: Arc::new(request),
+            model,
+            max_tokens,
+            timeout: None,
+            deadline: None,
+            sent: Default::default(),
+        })
     }
 }
 

@@ -244,14 +244,14 @@ describe('the caller’s signal', () => {
   })
 })
 
-test('a cancelled call gives its part of the budget back', async () => {
+test('a cancelled call gives its part of the budget back, but for its prompt', async () => {
   const server = await upstream((exchange) => {
     const [{ content }] = exchange.json.messages
     if (content === 'answer') exchange.reply(openai.whole('Hello', openai.zeroUsage))
     else if (exchange.json.stream) exchange.events().write(openai.start)
   })
   const budgets = [
-    { name: 'all', scope: { type: 'global' }, window: 'hour', limits: { maxTotalTokens: 100 }, enforcement: 'strict' },
+    { name: 'all', scope: { type: 'global' }, window: 'hour', limits: { maxTotalTokens: 140 }, enforcement: 'strict' },
   ]
   const { gateway } = gatewayOf({ providers: [openai.entry(server.url)], budgets })
   for (const method of ['chat', 'chatStream']) {

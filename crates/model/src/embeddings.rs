@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::provider::SentMark;
+
 /// One attempt: the texts as the caller gave them, and what routing decided.
 #[derive(Debug, Clone, Default)]
 pub struct EmbedCall {
@@ -22,6 +24,7 @@ pub struct EmbedCall {
     pub timeout: Option<Duration>,
     /// Of the whole call.
     pub deadline: Option<Instant>,
+    pub sent: SentMark,
     /// The JavaScript call this belongs to, by which its custom providers are found. 0 in Rust.
     pub js_call_id: u32,
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -25,6 +26,29 @@ pub struct ProviderCall {
     pub timeout: Option<Duration>,
     /// Of the whole call, retries and fallbacks included.
     pub deadline: Option<Instant>,
+    pub sent: SentMark,
+}
+
+/// Whether a request has gone out: from then on it may be charged, whatever becomes of it.
+#[derive(Debug, Default)]
+pub struct SentMark(AtomicBool);
+
+impl SentMark {
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was set; it is not any more.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// Another call's mark is its own.
+impl Clone for SentMark {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl ProviderCall {

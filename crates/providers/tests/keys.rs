@@ -120,6 +120,7 @@ fn call(model: &str) -> ProviderCall {
         max_tokens: None,
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     }
 }
 

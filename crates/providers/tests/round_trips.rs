@@ -139,6 +139,7 @@ fn call(party: &Party, messages: &[Value]) -> ProviderCall {
         model: party.model.to_owned(),
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     }
 }
 
@@ -260,6 +261,7 @@ async fn turns_alternate_for_perplexity() {
         model: "sonar".to_owned(),
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     };
     direct::send(&Chat, &*provider(&perplexity, &replay.url), &call).await.unwrap();
     let found = problems(Vendor::Perplexity, "sonar", &replay.seen().await.body);

@@ -18,6 +18,7 @@ use super::endpoint::{Endpoint, Redirect};
 use super::network::NetworkSettings;
 use super::pool::{Pool, idle_limit};
 use gateway_model::error::GatewayError;
+use gateway_model::provider::SentMark;
 
 const MAX_REDIRECTS: usize = 5;
 /// A request that a kept connection loses later than this may have been worked on, and charged.
@@ -41,16 +42,17 @@ impl HttpClient {
         Ok(Self { connector: Connector::new(network)?, pool: Arc::default() })
     }
 
-    /// Sends `body` and returns the response's head. A request that a pooled connection loses at once is sent again,
+    /// Sends `body` and returns the response's head; sets `mark` once a connection is there for it. A request that a pooled connection loses at once is sent again,
     /// once, on a connection of its own.
     pub async fn request(
         &self,
         provider: &str,
         endpoint: &Endpoint,
         body: Bytes,
+        mark: &SentMark,
     ) -> Result<Response, GatewayError> {
         let failed = |lost: Lost| GatewayError::provider_network(provider, &describe(&lost));
-        let mut response = self.send(endpoint, &body).await.map_err(failed)?;
+        let mut response = self.send(endpoint, &body, mark).await.map_err(failed)?;
         let mut next = endpoint.redirected(response.status, &response.headers);
         for _ in 0..MAX_REDIRECTS {
             let target = match next {
@@ -63,7 +65,7 @@ impl HttpClient {
                     return Err(GatewayError { retryable: false, ..error });
                 }
             };
-            response = self.send(&target, &body).await.map_err(failed)?;
+            response = self.send(&target, &body, mark).await.map_err(failed)?;
             next = target.redirected(response.status, &response.headers);
         }
         match next {
@@ -72,10 +74,11 @@ impl HttpClient {
         }
     }
 
-    async fn send(&self, endpoint: &Endpoint, body: &Bytes) -> Result<Response, Lost> {
+    async fn send(&self, endpoint: &Endpoint, body: &Bytes, mark: &SentMark) -> Result<Response, Lost> {
         let mut request = self.message(endpoint, body);
         while let Some(mut connection) = self.pool.take(&endpoint.origin) {
             let sent = Instant::now();
+            mark.set();
             match connection.send(request).await {
                 Ok(response) => return Ok(self.response(endpoint, connection, response)),
                 Err(mut failed) => {
@@ -93,6 +96,7 @@ impl HttpClient {
         }
         let socket = self.connector.connect(&endpoint.address).await.map_err(Lost::Connecting)?;
         let mut connection = Connection::new(socket).await.map_err(Lost::Asking)?;
+        mark.set();
         match connection.send(request).await {
             Ok(response) => Ok(self.response(endpoint, connection, response)),
             Err(failed) => Err(Lost::Asking(failed.into_error())),

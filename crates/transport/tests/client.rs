@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway_model::provider::SentMark;
 use gateway_transport::body::{BodyLimit, read_error, read_whole};
 use gateway_transport::{Endpoint, HttpClient, NetworkSettings};
 use http::HeaderMap;
@@ -24,8 +25,10 @@ fn endpoint(url: &str) -> Endpoint {
 }
 
 async fn ask(client: &HttpClient, endpoint: &Endpoint) -> Result<String, String> {
-    let response =
-        client.request("p", endpoint, Bytes::from_static(b"{}")).await.map_err(|error| error.message)?;
+    let response = client
+        .request("p", endpoint, Bytes::from_static(b"{}"), &SentMark::default())
+        .await
+        .map_err(|error| error.message)?;
     let body = read_whole("p", response, BodyLimit::default()).await.map_err(|error| error.message)?;
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }
@@ -100,7 +103,7 @@ async fn an_answer_that_comes_before_the_request_was_sent_is_read() {
     let client = client(NetworkSettings::default());
     for _ in 0..20 {
         let body = Bytes::from(vec![b'x'; 8 * 1024 * 1024]);
-        let response = client.request("p", &endpoint, body).await.unwrap();
+        let response = client.request("p", &endpoint, body, &SentMark::default()).await.unwrap();
         assert_eq!(response.status.as_u16(), 413);
         assert_eq!(read_error(response).await, "too much");
     }

@@ -219,6 +219,10 @@ impl CallAdmission {
 }
 
 impl AttemptAdmission for CallAdmission {
+    fn warn(&self, warnings: &[String]) {
+        self.warn(warnings);
+    }
+
     fn admit(&self, entry: &str, family: &str, model: &str) -> Result<Option<Reservation>, AttemptRefusal> {
         let reservation =
             self.reserve(entry, family, model).map_err(|failure| self.refuse(Standing::Refused, failure))?;

@@ -281,12 +281,13 @@ fn failed(
         record.discard();
         return failure.with_request_id(request_id);
     }
-    let mut charges = options.charges.take();
     // The last attempt's charge is the call's own.
-    let own = if failure.usage().is_some() { charges.pop() } else { None };
+    let cut = options.charges.take_cut();
+    let mut charges = options.charges.take();
+    let own = cut.or_else(|| failure.usage().and_then(|_| charges.pop()));
     bill_failed_attempts(&record, gateway_observer, charges);
     match own {
-        Some(Charge { provider, model, reservation, usage }) => {
+        Some(Charge { provider, model, reservation, usage, cut: _ }) => {
             let cost = pricing::cost(provider.family(), &model, &usage);
             record.fail_charged(&failure, provider.name(), &model, Billed { reservation, usage, cost });
             failure.with_request_id(request_id)
@@ -297,7 +298,7 @@ fn failed(
 
 /// Bills and logs attempts that failed and were charged nevertheless.
 fn bill_failed_attempts(record: &CallRecord, observer: &Arc<dyn Observer>, charges: Vec<Charge>) {
-    for Charge { provider, model, reservation, usage } in charges {
+    for Charge { provider, model, reservation, usage, cut: _ } in charges {
         let cost = pricing::cost(provider.family(), &model, &usage);
         let billed = Billed { reservation, usage, cost };
         if let Some(entry) = record.bill_attempt(ATTEMPT_FAILED, provider.name(), &model, billed) {

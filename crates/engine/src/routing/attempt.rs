@@ -6,16 +6,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::call::CallOptions;
-use super::candidates::{Candidate, Source};
+use super::candidates::{Candidate, ReservationSlot, Source};
 use super::charges::Charge;
-use super::health::{Attempt, Blame, blame};
+use super::health::{Attempt, Blame, HedgeRace, blame};
 use super::operation::{InFlightGuard, Operation, Output, RetryPermit};
 use super::retry_budget::RetryToken;
 use super::routed::Routed;
 use crate::budget::Reservation;
 use crate::limits::Patience;
-use gateway_model::Provider;
+use crate::usage::budget_usage;
 use gateway_model::error::{ErrorKind, Failure, GatewayError};
+use gateway_model::{Provider, ProviderCall, TokenUsage};
+use gateway_pricing as pricing;
 
 /// What an operation's answer is to its caller.
 pub(super) type Held<O> = <<O as Operation>::Output as Output>::Held;
@@ -86,14 +88,20 @@ pub(super) async fn attempt<O: Operation>(
         queued = started.elapsed();
     }
     let token = token.spend();
-    if let Some(race) = race {
+    if let Some(race) = &race {
         race.mark_sent();
-        health.enter_race(race);
+        health.enter_race(race.clone());
     }
     let call = options.provider_call(model, timeout, output_cap);
-    let mut tries = Tries { health, recorded: false, since: started, options, provider, model: &call.model };
-    let result = operation.send(&**provider, &call, &mut tries).await;
-    let Tries { mut health, recorded, since, .. } = tries;
+    let (result, reservation, mut health, recorded, since) = {
+        let race = race.as_ref();
+        let in_flight =
+            InFlight { call: &call, provider, options, race, slot: &slot, reservation, ended: false };
+        let mut tries = Tries { in_flight, health, recorded: false, since: started, entry: &name };
+        let result = operation.send(&**provider, &call, &mut tries).await;
+        let Tries { mut in_flight, health, recorded, since, .. } = tries;
+        (result, in_flight.end(), health, recorded, since)
+    };
     match result {
         Ok(output) => {
             health.answered();
@@ -104,14 +112,13 @@ pub(super) async fn attempt<O: Operation>(
                 _permit: permit,
             });
             let routed = Routed::new(output, name, provider.clone(), call.model);
-            let reservation = reservation.or_else(|| slot.take());
             Attempted::Answered(Routed { fallback_triggered: position > 0, reservation, ..routed })
         }
         Err(failure) => {
-            let reservation = reservation.or_else(|| slot.take());
+            let failure = with_lost_usage(failure, &call, options);
             if let Some(usage) = failure.usage() {
                 let (provider, model) = (provider.clone(), call.model.clone());
-                options.charges.push(Charge { provider, model, reservation, usage });
+                options.charges.push(Charge { provider, model, reservation, usage, cut: false });
             } else {
                 drop(reservation);
             }
@@ -140,32 +147,112 @@ fn is_refused_before_sending(failure: &Failure) -> bool {
     matches!(failure, Failure::Gateway(error) if error.kind == ErrorKind::InvalidRequest)
 }
 
+/// What a request cost whose answer was not waited for: its prompt, which the provider has read. `None`: it was not sent, or
+/// its provider has said how it failed.
+fn lost_usage(failure: &Failure, call: &ProviderCall, options: &CallOptions) -> Option<TokenUsage> {
+    let was_sent = call.sent.take();
+    (was_sent && failure.kind() == Some(ErrorKind::ProviderTimeout)).then(|| options.prompt_of(&call.model))
+}
+
+fn with_lost_usage(failure: Failure, call: &ProviderCall, options: &CallOptions) -> Failure {
+    match lost_usage(&failure, call, options) {
+        Some(usage) => failure.with_usage_so_far(Some(usage)),
+        None => failure,
+    }
+}
+
+/// An attempt whose request may be charged. Dropped before it has ended, as its caller has left, it leaves a charge.
+struct InFlight<'a> {
+    call: &'a ProviderCall,
+    provider: &'a Arc<dyn Provider>,
+    options: &'a CallOptions,
+    race: Option<&'a Arc<HedgeRace>>,
+    slot: &'a ReservationSlot,
+    reservation: Option<Reservation>,
+    ended: bool,
+}
+
+impl InFlight<'_> {
+    fn take_reservation(&mut self) -> Option<Reservation> {
+        self.reservation.take().or_else(|| self.slot.take())
+    }
+
+    fn end(&mut self) -> Option<Reservation> {
+        self.ended = true;
+        self.take_reservation()
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        // What lost against a hedge is billed as that.
+        let has_lost = self.race.is_some_and(|race| race.is_lost());
+        if self.ended || has_lost || !self.call.sent.take() {
+            return;
+        }
+        let model = self.call.model.clone();
+        let usage = self.options.prompt_of(&model);
+        let reservation = self.end();
+        let provider = self.provider.clone();
+        self.options.charges.push(Charge { provider, model, reservation, usage, cut: true });
+    }
+}
+
 /// The tries of an attempt: each but the last is recorded when the next one may be sent.
 struct Tries<'a> {
+    in_flight: InFlight<'a>,
     health: Attempt,
     /// The last try's failure has been recorded in `health`.
     recorded: bool,
     /// When the current try began, or will.
     since: Instant,
-    options: &'a CallOptions,
-    provider: &'a Arc<dyn Provider>,
-    model: &'a str,
+    entry: &'a str,
+}
+
+impl Tries<'_> {
+    /// Settles what a try was charged, and reserves for the next one; false: a budget does not bear it.
+    fn charge(&mut self, usage: TokenUsage) -> bool {
+        let InFlight { call, provider, options, .. } = self.in_flight;
+        let Some(reservation) = self.in_flight.take_reservation() else {
+            return self.push(usage, None);
+        };
+        let cost = pricing::cost(provider.family(), &call.model, &usage);
+        options.warn(&reservation.settle_given_up(budget_usage(&usage, cost)));
+        self.push(usage, None);
+        match options.admit(self.entry, provider.family(), &call.model) {
+            Ok(next) => {
+                self.in_flight.reservation = self.in_flight.slot.put(next);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn push(&self, usage: TokenUsage, reservation: Option<Reservation>) -> bool {
+        let InFlight { call, provider, options, .. } = self.in_flight;
+        let (provider, model) = (provider.clone(), call.model.clone());
+        options.charges.push(Charge { provider, model, reservation, usage, cut: false });
+        true
+    }
 }
 
 impl RetryPermit for Tries<'_> {
-    /// Asks the retry budget, then the breaker.
+    /// Asks the retry budget, the breaker, and budgets where the failed try was charged.
     fn may_retry(&mut self, failure: &Failure, wait: Duration) -> bool {
-        let Some(token) = self.options.withdraw_retry() else { return false };
+        let InFlight { call, provider, options, .. } = self.in_flight;
+        let Some(token) = options.withdraw_retry() else { return false };
         if self.health.retry(failure, wait).is_err() {
             self.recorded = true;
             return false;
         }
-        token.spend();
-        if let Some(usage) = failure.usage() {
-            let (provider, model) = (self.provider.clone(), self.model.to_owned());
-            self.options.charges.push(Charge { provider, model, reservation: None, usage });
+        if let Some(usage) = failure.usage().or_else(|| lost_usage(failure, call, options))
+            && !self.charge(usage)
+        {
+            self.recorded = true;
+            return false;
         }
-        self.options.attempts.failed(self.provider.name(), self.model, failure.log_code(), self.since);
+        token.spend();
+        options.attempts.failed(provider.name(), &call.model, failure.log_code(), self.since);
         self.since = Instant::now() + wait;
         true
     }

@@ -12,6 +12,9 @@ pub trait AttemptAdmission: Send + Sync {
     fn admit(&self, entry: &str, family: &str, model: &str) -> Result<Option<Reservation>, AttemptRefusal>;
 
     fn standing(&self) -> Standing;
+
+    /// Prints warnings of budgets, each once.
+    fn warn(&self, warnings: &[String]);
 }
 
 /// An attempt that is passed over.

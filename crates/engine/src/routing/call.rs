@@ -10,7 +10,7 @@ use super::attempt_log::AttemptLog;
 use super::charges::Charges;
 use super::retry_budget::{RetryBudget, RetryToken};
 use crate::budget::Reservation;
-use gateway_model::{ChatRequest, ProviderCall, TokenUsage, Usd};
+use gateway_model::{ChatRequest, ProviderCall, TokenUsage, UsageSource, Usd};
 use gateway_pricing::{self as pricing, tokens::Tokenizer};
 
 #[derive(Clone)]
@@ -57,7 +57,14 @@ impl CallOptions {
             model,
             timeout,
             deadline: self.deadline,
+            sent: Default::default(),
         }
+    }
+
+    /// The call's prompt as counted, without an answer.
+    pub(super) fn prompt_of(&self, model: &str) -> TokenUsage {
+        let input = self.estimator.input_tokens(Tokenizer::of(model));
+        TokenUsage { source: UsageSource::Estimated, ..TokenUsage::new(input, 0) }
     }
 
     /// Reserves what an attempt at this entry's model may use; `None`: nothing has to be reserved.
@@ -71,6 +78,13 @@ impl CallOptions {
         model: &str,
     ) -> Result<Option<Reservation>, AttemptRefusal> {
         self.admission.as_ref().map_or(Ok(None), |admission| admission.admit(entry, family, model))
+    }
+
+    /// Prints warnings of budgets.
+    pub(super) fn warn(&self, warnings: &[String]) {
+        if let Some(admission) = &self.admission {
+            admission.warn(warnings);
+        }
     }
 
     /// Nothing was sent: each attempt that was asked for was refused.

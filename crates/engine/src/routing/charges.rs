@@ -12,6 +12,8 @@ pub struct Charge {
     /// What it reserved, to be settled with what it used; `None` for a try whose attempt went on.
     pub reservation: Option<Reservation>,
     pub usage: TokenUsage,
+    /// It was under way when its call ended.
+    pub cut: bool,
 }
 
 /// The charges of a call so far.
@@ -24,6 +26,12 @@ impl Charges {
         let usage = charge.usage.completed(TokenUsage::default());
         let charge = Charge { usage, ..charge };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(charge);
+    }
+
+    /// Takes the last of them, where its attempt was under way when the call ended.
+    pub fn take_cut(&self) -> Option<Charge> {
+        let mut charges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        charges.pop_if(|charge| charge.cut)
     }
 
     /// Takes them, in the order in which they failed.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::health::Attempt;
 use crate::limits::Permit;
 use gateway_model::error::Failure;
+use gateway_model::provider::SentMark;
 use gateway_model::retry::retry;
 use gateway_model::{
     Answer, CommittedStream, EmbedCall, EventSource, FinishReason, OpenedStream, Provider, ProviderCall,
@@ -191,8 +192,8 @@ impl Operation for Embed {
         call: &ProviderCall,
         permit: &mut dyn RetryPermit,
     ) -> Result<Vectors, Failure> {
-        let mut request = EmbedCall {
-            inputs: self.inputs.clone(),
+        let part = |inputs: Arc<[String]>| EmbedCall {
+            inputs,
             model: call.model.clone(),
             dimensions: self.dimensions,
             user_id: call.request.user_id.clone(),
@@ -200,15 +201,15 @@ impl Operation for Embed {
             timeout: call.timeout,
             deadline: call.deadline,
             js_call_id: call.request.js_call_id,
+            sent: SentMark::default(),
         };
         let most = provider.max_embed_inputs().max(1);
         if self.inputs.len() <= most {
-            return send_embed(provider, &request, permit).await;
+            return send_embed(provider, &part(self.inputs.clone()), &call.sent, permit).await;
         }
         let mut all = Vectors { input_tokens: Some(0), ..Vectors::default() };
         for inputs in self.inputs.chunks(most) {
-            request.inputs = inputs.into();
-            match send_embed(provider, &request, permit).await {
+            match send_embed(provider, &part(inputs.into()), &call.sent, permit).await {
                 Ok(more) => all.append(more),
                 Err(failure) => return Err(failure.after_usage(all.input_tokens)),
             }
@@ -217,12 +218,28 @@ impl Operation for Embed {
     }
 }
 
+/// Sends one request; whether it went out is known of the `whole` call, too, wherever this is left.
 async fn send_embed(
     provider: &dyn Provider,
     request: &EmbedCall,
+    whole: &SentMark,
     permit: &mut dyn RetryPermit,
 ) -> Result<Vectors, Failure> {
-    let may_retry = |failure: &Failure, wait| permit.may_retry(failure, wait);
+    struct Handed<'a>(&'a SentMark, &'a SentMark);
+    impl Drop for Handed<'_> {
+        fn drop(&mut self) {
+            if self.0.take() {
+                self.1.set();
+            }
+        }
+    }
+    let _handed = Handed(&request.sent, whole);
+    let may_retry = |failure: &Failure, wait| {
+        if request.sent.take() {
+            whole.set();
+        }
+        permit.may_retry(failure, wait)
+    };
     retry(provider.retry_policy(), request.deadline, may_retry, || provider.embed(request)).await
 }
 

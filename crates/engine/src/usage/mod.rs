@@ -4,6 +4,7 @@ mod record;
 
 use gateway_model::UsageLog;
 
+pub(crate) use record::budget_usage;
 pub use record::{Billed, CallRecord, Start, latency_ms};
 
 /// Receives what a call's caller may log.

@@ -163,7 +163,7 @@ impl Start {
     }
 }
 
-fn budget_usage(usage: &TokenUsage, cost: Usd) -> BudgetUsage {
+pub(crate) fn budget_usage(usage: &TokenUsage, cost: Usd) -> BudgetUsage {
     BudgetUsage { input_tokens: usage.input, output_tokens: usage.output, cost }
 }
 

@@ -48,8 +48,11 @@ impl Log {
     }
 
     /// The entries of calls, then those of hedge losers.
+    /// Entries of calls, and of hedge losers; neither has those of attempts that failed while their call went on.
     pub fn calls_and_hedge_losers(&self) -> (Vec<UsageLog>, Vec<UsageLog>) {
-        self.entries().into_iter().partition(|entry| entry.call.error_code.as_deref() != Some("HEDGE_LOST"))
+        let is = |entry: &UsageLog, code| entry.call.error_code.as_deref() == Some(code);
+        let entries = self.entries().into_iter().filter(|entry| !is(entry, "ATTEMPT_FAILED"));
+        entries.partition(|entry| !is(entry, "HEDGE_LOST"))
     }
 }
 

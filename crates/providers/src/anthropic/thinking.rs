@@ -195,6 +195,7 @@ mod tests {
             model: model.to_owned(),
             timeout: None,
             deadline: None,
+            sent: Default::default(),
         }
     }
 

@@ -20,6 +20,7 @@ fn refusal(content: Value) -> GatewayError {
         max_tokens: None,
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     };
     Wire::body(&wire(), &mut CallSettings::new(&call), Mode::Full).unwrap_err()
 }

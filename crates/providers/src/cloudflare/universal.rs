@@ -14,7 +14,7 @@ use crate::HttpProvider;
 use crate::http::ChatRequestBody;
 use crate::wire::Mode;
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::provider::within;
+use gateway_model::provider::{SentMark, within};
 use gateway_model::{Answer, OpenedStream, Provider, ProviderCall, UniversalCall, Warning};
 use gateway_transport::{Endpoint, Response};
 
@@ -106,7 +106,7 @@ async fn post_universal(first: &HttpProvider, list: Bytes) -> Result<Response, G
     let endpoint = url.and_then(|url| Endpoint::new(url, headers));
     let mut endpoint = endpoint.ok_or_else(|| GatewayError::internal("not through Cloudflare"))?;
     endpoint.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    first.client.request(&first.context.name, &endpoint, list).await
+    first.client.request(&first.context.name, &endpoint, list, &SentMark::default()).await
 }
 
 impl UniversalCall for UniversalEndpoint {

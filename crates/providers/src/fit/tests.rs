@@ -16,6 +16,7 @@ fn call(request: &Value) -> ProviderCall {
         model: "m".to_owned(),
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     }
 }
 

@@ -49,7 +49,7 @@ impl HttpProvider {
         let ChatRequestBody { json, warnings } = self.chat_body(call, Mode::Full)?;
         let endpoint = self.chat_endpoint(call, Mode::Full)?;
         within(&self.context.name, call.attempt_deadline(Some(self.context.timeout)), async {
-            let response = self.send(&endpoint, json, &call.model).await?;
+            let response = self.send(&endpoint, json, &call.model, &call.sent).await?;
             self.read_chat(call, warnings, response).await
         })
         .await
@@ -60,7 +60,7 @@ impl HttpProvider {
         let ChatRequestBody { json, warnings } = self.chat_body(call, Mode::Stream)?;
         let endpoint = self.chat_endpoint(call, Mode::Stream)?;
         let deadline = call.attempt_deadline(Some(self.context.timeout));
-        let sent = async { Ok(self.send(&endpoint, json, &call.model).await?) };
+        let sent = async { Ok(self.send(&endpoint, json, &call.model, &call.sent).await?) };
         let response = within(&self.context.name, deadline, sent).await?;
         let first_content_by = deadline_after(Some(self.timeout_of(call)), call.deadline);
         Ok(self.read_stream(call, warnings, response).with_first_content_by(first_content_by))

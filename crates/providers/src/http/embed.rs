@@ -7,7 +7,7 @@ use super::send::PlainRequest;
 use crate::settings::shown_user;
 use crate::wire::check_path_name;
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::provider::deadline_after;
+use gateway_model::provider::{SentMark, deadline_after};
 use gateway_model::{EmbedCall, Feature, TokenUsage, Vectors};
 
 impl HttpProvider {
@@ -22,7 +22,7 @@ impl HttpProvider {
         check_path_name(&call.model)?;
         let endpoint = &self.below_base(&format.path(&call.model))?;
         let deadline = deadline_after(call.timeout.or(Some(self.context.timeout)), call.deadline);
-        let request = PlainRequest { endpoint, model: &call.model, body, deadline };
+        let request = PlainRequest { endpoint, model: &call.model, body, deadline, sent: &call.sent };
         let mut answer = self.fetch(request, |body| format.vectors(body)).await?;
         if answer.vectors.len() != call.inputs.len() {
             let (given, asked) = (answer.vectors.len(), call.inputs.len());
@@ -47,7 +47,8 @@ impl HttpProvider {
         let Some(path) = self.wire.models_path() else { return Ok(None) };
         let endpoint = &self.below_base(&path)?.read();
         let deadline = deadline_after(Some(self.context.timeout), None);
-        let request = PlainRequest { endpoint, model: "", body: Bytes::new(), deadline };
+        let request =
+            PlainRequest { endpoint, model: "", body: Bytes::new(), deadline, sent: &SentMark::default() };
         self.fetch(request, |body| self.wire.models(body)).await.map(Some)
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::HttpProvider;
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::provider::within;
+use gateway_model::provider::{SentMark, within};
 use gateway_transport::{Endpoint, Response, body, retry_after};
 
 /// A request that is no chat.
@@ -19,22 +19,25 @@ pub(super) struct PlainRequest<'a> {
     /// Empty for requests that only read.
     pub body: Bytes,
     pub deadline: Option<Instant>,
+    pub sent: &'a SentMark,
 }
 
 impl HttpProvider {
-    /// Sends a request with one key after the other, until one is not refused. `model` is empty for requests about none.
+    /// Sends a request with one key after the other, until one is not refused; sets `mark` once it goes out. `model` is empty
+    /// for requests about none.
     pub(super) async fn send(
         &self,
         endpoint: &Endpoint,
         body: Bytes,
         model: &str,
+        mark: &SentMark,
     ) -> Result<Response, GatewayError> {
         if !self.keys.rotates() {
-            return self.send_once(endpoint, body).await;
+            return self.send_once(endpoint, body, mark).await;
         }
         let mut round = self.keys.round(model);
         while let Some(turn) = round.next() {
-            match self.send_once(&turn.at(endpoint), body.clone()).await {
+            match self.send_once(&turn.at(endpoint), body.clone(), mark).await {
                 Ok(response) => {
                     round.accepted(&turn);
                     return Ok(response);
@@ -45,14 +48,19 @@ impl HttpProvider {
         Err(round.failed(&self.context.name))
     }
 
-    async fn send_once(&self, endpoint: &Endpoint, body: Bytes) -> Result<Response, GatewayError> {
+    async fn send_once(
+        &self,
+        endpoint: &Endpoint,
+        body: Bytes,
+        mark: &SentMark,
+    ) -> Result<Response, GatewayError> {
         let name = &self.context.name;
         let sent = if let Some(signer) = self.wire.signer() {
             let mut signed = endpoint.clone();
             signer.sign(&mut signed, &body)?;
-            self.client.request(name, &signed, body).await
+            self.client.request(name, &signed, body, mark).await
         } else {
-            self.client.request(name, endpoint, body).await
+            self.client.request(name, endpoint, body, mark).await
         };
         let response = sent
             .map_err(|error| GatewayError { message: self.context.secrets.redact(error.message), ..error })?;
@@ -80,9 +88,9 @@ impl HttpProvider {
         request: PlainRequest<'_>,
         read: impl Fn(&[u8]) -> Result<T, ReadError>,
     ) -> Result<T, Failure> {
-        let PlainRequest { endpoint, model, body, deadline } = request;
+        let PlainRequest { endpoint, model, body, deadline, sent } = request;
         within(&self.context.name, deadline, async {
-            let response = self.send(endpoint, body, model).await?;
+            let response = self.send(endpoint, body, model, sent).await?;
             self.read_full(response, read).await
         })
         .await

@@ -34,6 +34,7 @@ fn of_model(family: &str, model: &str, request: &Value, mode: Mode) -> Value {
         model: model.to_owned(),
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     };
     serde_json::from_slice(&wire(family).body(&mut CallSettings::new(&call), mode).unwrap()).unwrap()
 }

@@ -46,6 +46,7 @@ async fn responses_api_refuses_audio_in_either_form() {
             max_tokens: None,
             timeout: None,
             deadline: None,
+            sent: Default::default(),
         };
         let failure = provider.chat(&call).await.unwrap_err();
         assert_eq!(failure.kind(), Some(ErrorKind::InvalidRequest), "{failure}");

@@ -245,6 +245,7 @@ mod tests {
             model: model.to_owned(),
             timeout: None,
             deadline: None,
+            sent: Default::default(),
         };
         ResponsesWire { chat: OpenAiWire::new(dialect), user: dialect.user }
             .fields(&mut CallSettings::new(&call), Mode::Full)

@@ -49,6 +49,7 @@ fn written(wire: &dyn Wire, model: &str, request: &Value, mode: Mode) -> (Value,
         model: model.to_owned(),
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     };
     let mut settings = CallSettings::new(&call);
     let body = wire.body(&mut settings, mode).unwrap();
@@ -159,6 +160,7 @@ fn a_setting_nobody_reads_is_warned_about_once() {
         max_tokens: None,
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     };
     let mut settings = CallSettings::new(&call);
     assert_eq!(settings.seed(), Some(1));

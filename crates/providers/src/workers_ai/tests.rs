@@ -15,6 +15,7 @@ fn body(request: &Value, mode: Mode) -> Value {
         model: "@cf/meta/llama-3.1-8b-instruct".to_owned(),
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     };
     serde_json::from_slice(&Wire::body(&WorkersAiWire, &mut CallSettings::new(&call), mode).unwrap()).unwrap()
 }

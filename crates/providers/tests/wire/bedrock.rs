@@ -67,6 +67,7 @@ async fn each_attempt_has_a_signature_of_its_own() {
         max_tokens: None,
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     };
     assert_eq!(direct::send(&Chat, &*provider, &call).await.unwrap().content, "Hello!");
     let (first, second) = (signature(&replay.seen().await), signature(&replay.seen().await));
@@ -92,6 +93,7 @@ async fn each_text_is_embedded_by_a_request_of_its_own() {
         max_tokens: None,
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     };
     let texts = Embed { inputs: ["one".to_owned(), "two".to_owned()].into(), dimensions: Some(256) };
     let answer = direct::send(&texts, &*provider, &call).await.unwrap();

@@ -60,6 +60,7 @@ fn call(scenario: &Scenario) -> ProviderCall {
         max_tokens,
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     }
 }
 

@@ -40,7 +40,7 @@ impl HedgeRace {
         self.lost.store(true, Ordering::Relaxed);
     }
 
-    fn is_lost(&self) -> bool {
+    pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 }

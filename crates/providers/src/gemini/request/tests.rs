@@ -13,6 +13,7 @@ fn call(model: &str, request: &Value) -> ProviderCall {
         model: model.to_owned(),
         timeout: None,
         deadline: None,
+        sent: Default::default(),
     }
 }
 
