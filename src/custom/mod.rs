@@ -108,7 +108,7 @@ impl<Replies> Drop for CustomCall<Replies> {
 }
 
 /// Reads what the provider `name` gave as its `what`.
-fn read<T: DeserializeOwned>(name: &str, what: &str, text: &str) -> Result<T, Failure> {
+fn read<T: DeserializeOwned + Send>(name: &str, what: &str, text: &str) -> Result<T, Failure> {
     json::parse(text.as_bytes()).map_err(|error| {
         let detail = format!("the custom provider's {what} cannot be used: {error}");
         GatewayError::provider_response(name, 200, &detail).into()

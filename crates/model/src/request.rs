@@ -124,13 +124,17 @@ impl ChatRequest {
     /// JavaScript strings may hold and UTF-8 may not, become U+FFFD.
     ///
     /// # Errors
-    /// `invalid_request`, with the path of the field at fault: `messages[1].content[0].text`.
+    /// `invalid_request`, with the path of the field at fault: `messages[1].content[0].text`; also for JSON that is nested more
+    /// than 1,000 deep.
     pub fn from_json(text: &str) -> Result<Self, GatewayError> {
         let read = parse::request(text).or_else(|error| match json::replace_lone(text) {
             Some(text) => parse::request(&text),
             None => Err(error),
         });
-        Ok(read?)
+        read.map_err(|error| match json::is_too_deep(text.as_bytes()) {
+            true => GatewayError::invalid_request("request", "must not be nested more than 1,000 deep"),
+            false => error.into(),
+        })
     }
 
     /// The messages as OpenAI's wire writes them, to be put in a body: as they came in where that is possible.

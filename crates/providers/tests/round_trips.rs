@@ -267,3 +267,25 @@ async fn turns_alternate_for_perplexity() {
     let found = problems(Vendor::Perplexity, "sonar", &replay.seen().await.body);
     assert!(found.is_empty(), "{found:?}");
 }
+
+#[tokio::test]
+async fn schemas_and_arguments_pass_nine_hundred_deep() {
+    let nested =
+        |depth: usize| format!("{}{{}}{}", r#"{"a":{"b":"#.repeat(depth / 2), "}}".repeat(depth / 2));
+    let deep: Value = gateway_model::json::parse(nested(900).as_bytes()).unwrap();
+    let messages = [
+        json!({"role": "user", "content": "go"}),
+        json!({"role": "assistant", "content": null, "toolCalls": [{"id": "c1", "name": "shot", "arguments": deep}]}),
+        json!({"role": "tool", "toolCallId": "c1", "content": "r"}),
+    ];
+    for party in parties() {
+        let replay = Replay::start().await;
+        let provider = provider(&party, &replay.url);
+        replay.deliver(delivery(&party.answer));
+        direct::send(&Chat, &*provider, &call(&party, &messages)).await.unwrap();
+        let sent = replay.seen().await.body.to_string();
+        // As an object, or as a text in which quotes are escaped.
+        let levels = sent.matches(r#""b":"#).count().max(sent.matches(r#"\"b\":"#).count());
+        assert!(levels >= 450, "{} {}: {levels} levels", party.family, party.model);
+    }
+}

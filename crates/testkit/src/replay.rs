@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,9 +102,21 @@ async fn read(socket: &mut TcpStream) -> Option<Seen> {
         let length: usize = headers.get("content-length")?.parse().unwrap();
         let body = &bytes[end + 4..];
         if body.len() == length {
-            return Some(Seen { path, headers, body: serde_json::from_slice(body).unwrap() });
+            return Some(Seen { path, headers, body: parsed(body) });
         }
     }
+}
+
+/// Bodies may be nested deeper than the usual stack bears.
+fn parsed(body: &[u8]) -> Value {
+    let read = || {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        reader.disable_recursion_limit();
+        Value::deserialize(&mut reader).unwrap()
+    };
+    std::thread::scope(|scope| {
+        std::thread::Builder::new().stack_size(32 << 20).spawn_scoped(scope, read).unwrap().join().unwrap()
+    })
 }
 
 async fn write(socket: &mut TcpStream, delivery: &Delivery) -> std::io::Result<()> {

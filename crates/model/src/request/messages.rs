@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::openai;
 use super::parts::{cache_control, part};
 use super::read::{AN_ARRAY, AN_OBJECT, FieldError, Read, not_json, set, text};
+use crate::json;
 use crate::message::{Content, Message, Role};
 use crate::tools::ToolCall;
 
@@ -18,21 +19,21 @@ pub const ROLES: &str = "must be one of: system, developer, user, assistant, too
 pub const MESSAGES: &str = "must be a non-empty array";
 
 /// The messages, and whether each is in OpenAI's own form.
-pub fn messages(json: &str) -> Read<(Vec<Message>, bool)> {
-    if let Ok(plain) = serde_json::from_str::<Vec<Plain>>(json)
+pub fn messages(text: &str) -> Read<(Vec<Message>, bool)> {
+    if let Ok(plain) = serde_json::from_str::<Vec<Plain>>(text)
         && !plain.is_empty()
     {
         return Ok((plain.into_iter().map(|message| message.0).collect(), true));
     }
-    let list = match serde_json::from_str(json).map_err(not_json)? {
+    let list = match json::parse_nested(text.as_bytes()).map_err(not_json)? {
         Value::Array(list) if !list.is_empty() => list,
         _ => return Err(FieldError::new("messages", MESSAGES)),
     };
     let mut is_wire = true;
     let read = |(index, value)| {
         let read = match value {
-            Value::Object(source) => {
-                is_wire = is_wire && openai::is_wire(&source);
+            Value::Object(mut source) => {
+                is_wire = !mend_arguments(&mut source) && is_wire && openai::is_wire(&source);
                 message(source)
             }
             _ => Err(FieldError::new("", AN_OBJECT)),
@@ -42,6 +43,26 @@ pub fn messages(json: &str) -> Read<(Vec<Message>, bool)> {
     let messages = list.into_iter().enumerate().map(read).collect::<Read<Vec<_>>>()?;
     answers_calls(&messages)?;
     Ok((messages, is_wire))
+}
+
+/// Replaces halves of surrogate pairs that arguments escape in their own text; whether there were any.
+fn mend_arguments(message: &mut Map<String, Value>) -> bool {
+    let mut mended = false;
+    let mut mend = |arguments: &mut Value| {
+        if let Some(replaced) = arguments.as_str().and_then(json::replace_lone) {
+            *arguments = Value::String(replaced);
+            mended = true;
+        }
+    };
+    for call in message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
+        call.pointer_mut("/function/arguments").into_iter().for_each(&mut mend);
+    }
+    for call in message.get_mut("toolCalls").and_then(Value::as_array_mut).into_iter().flatten() {
+        ["/arguments", "/rawArguments"]
+            .into_iter()
+            .for_each(|path| call.pointer_mut(path).into_iter().for_each(&mut mend));
+    }
+    mended
 }
 
 /// Each tool message answers a call of a turn before it: providers refuse any other.

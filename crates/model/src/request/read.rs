@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::error::GatewayError;
+use crate::json;
 
 pub const A_STRING: &str = "must be a string";
 pub const AN_ARRAY: &str = "must be an array";
@@ -43,12 +44,14 @@ pub fn not_json(error: serde_json::Error) -> FieldError {
     FieldError { path: "request".to_owned(), problem: Cow::Owned(format!("is not valid JSON: {error}")) }
 }
 
-pub fn scalar<T: DeserializeOwned>(
+pub fn scalar<T: DeserializeOwned + Send>(
     path: &str,
     raw: Option<&RawValue>,
     problem: &'static str,
 ) -> Read<Option<T>> {
-    raw.map(|raw| serde_json::from_str(raw.get())).transpose().map_err(|_| FieldError::new(path, problem))
+    raw.map(|raw| json::parse_nested(raw.get().as_bytes()))
+        .transpose()
+        .map_err(|_| FieldError::new(path, problem))
 }
 
 pub fn number(path: &str, raw: Option<&RawValue>) -> Read<Option<f64>> {

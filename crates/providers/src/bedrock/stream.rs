@@ -106,7 +106,7 @@ struct Metadata {
     usage: Option<WireUsage>,
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(name: &str, data: &str) -> Result<T, ReadError> {
+fn parse<T: for<'de> Deserialize<'de> + Send>(name: &str, data: &str) -> Result<T, ReadError> {
     shape::read(data.as_bytes(), EVENT)
         .map_err(|error| format!("an event {name} is not the JSON expected ({error})").into())
 }

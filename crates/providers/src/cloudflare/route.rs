@@ -69,7 +69,7 @@ impl CloudflareRoute {
 
     /// One element of the Universal Endpoint's list: a call that would go to `endpoint`.
     pub fn step(&self, endpoint: &Endpoint, body: &[u8]) -> Result<Value, GatewayError> {
-        let query: Value = serde_json::from_slice(body).map_err(GatewayError::unwritable)?;
+        let query: Value = gateway_model::json::parse(body).map_err(GatewayError::unwritable)?;
         let url = endpoint.url().as_str();
         let path = url.strip_prefix(&format!("{}/{}/", self.address, self.vendor)).unwrap_or(url);
         let mut headers = Map::new();

@@ -188,7 +188,7 @@ pub fn results(round: &[&Message], calls: &[&ToolCall], generation: Generation) 
 fn response(message: &Message) -> Map<String, Value> {
     let text = message.content.text();
     let key = if message.is_error { "error" } else { "result" };
-    let object = serde_json::from_str::<Map<String, Value>>(&text).ok();
+    let object = gateway_model::json::parse::<Map<String, Value>>(text.as_bytes()).ok();
     object
         // What failed says so under this key.
         .filter(|object| !message.is_error || object.contains_key(key))

@@ -85,7 +85,7 @@ impl HttpProvider {
         let mut json = self.wire.body(&mut settings, mode)?;
         if let Some(options) = self.own_options(call.request.provider_options.as_ref()) {
             let mut fields: Map<String, Value> =
-                serde_json::from_slice(&json).map_err(GatewayError::unwritable)?;
+                gateway_model::json::parse(&json).map_err(GatewayError::unwritable)?;
             extend_keeping_bounds(&mut fields, options);
             json = serde_json::to_vec(&fields).map_err(GatewayError::unwritable)?;
         }

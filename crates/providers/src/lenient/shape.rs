@@ -30,7 +30,7 @@ pub(crate) type Shape = [(&'static str, Kind)];
 ///
 /// # Errors
 /// As [`json::parse`], of the text as it came.
-pub(crate) fn read<T: for<'de> Deserialize<'de>>(text: &[u8], shape: &Shape) -> serde_json::Result<T> {
+pub(crate) fn read<T: for<'de> Deserialize<'de> + Send>(text: &[u8], shape: &Shape) -> serde_json::Result<T> {
     json::parse(text).or_else(|error| {
         let mut whole: Value = json::parse(text)?;
         mend(&mut whole, shape);

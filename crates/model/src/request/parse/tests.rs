@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use crate::error::ErrorKind;
 use crate::message::{Content, Message, Part, Role};
 use crate::request::messages::ROLES;
 use crate::request::{ChatRequest, Setting};
@@ -300,4 +301,42 @@ fn each_setting_is_read_under_its_name() {
     }
     let snake = read(&json!({ "messages": [{ "role": "user", "content": "a" }], "top_k": 7 }));
     assert_eq!(snake.top_k, Some(7));
+}
+
+#[test]
+fn requests_are_nested_up_to_a_thousand_deep() {
+    let nested =
+        |depth: usize| format!("{}{{}}{}", r#"{"a":{"b":"#.repeat(depth / 2), "}}".repeat(depth / 2));
+    let request = |schema: &str, arguments: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"a"}},{{"role":"assistant","content":null,
+            "toolCalls":[{{"id":"1","name":"f","arguments":{arguments}}}]}},{{"role":"tool","toolCallId":"1","content":"r"}}],
+            "tools":[{{"name":"f","parameters":{schema}}}]}}"#
+        )
+    };
+    let deep = ChatRequest::from_json(&request(&nested(980), &nested(980))).unwrap();
+    assert_eq!(Value::Object(deep.tools[0].parameters.clone()).to_string(), nested(980));
+    assert_eq!(deep.messages[1].tool_calls[0].arguments, nested(980));
+    assert!(deep.messages[1].tool_calls[0].parsed_arguments().is_some());
+    for (schema, arguments) in [(nested(1010), nested(2)), (nested(2), nested(1010))] {
+        let error = ChatRequest::from_json(&request(&schema, &arguments)).unwrap_err();
+        assert_eq!(
+            (error.kind, error.message.contains("1,000 deep")),
+            (ErrorKind::InvalidRequest, true),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn halves_of_surrogate_pairs_in_arguments_are_replaced() {
+    let text = r#"{"messages":[{"role":"assistant","content":null,"tool_calls":[
+        {"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":\"x\\ud83d\"}"}}]},
+        {"role":"tool","tool_call_id":"1","content":"r"}]}"#;
+    let request = ChatRequest::from_json(text).unwrap();
+    let call = &request.messages[0].tool_calls[0];
+    assert_eq!(call.arguments, r#"{"a":"x\ufffd"}"#);
+    assert_eq!(call.parsed_arguments().unwrap()["a"], "x\u{fffd}");
+    let written = serde_json::to_string(&request.to_openai_messages()).unwrap();
+    assert!(!written.contains("ud83d"), "{written}");
 }
