@@ -35,6 +35,17 @@ function callCustom(bridge, call, { callback, provider: index, model, maxTokens,
   })
 }
 
+/** OpenAI's own words for fields of a request. */
+const OPENAI_WORDS = {
+  toolChoice: 'tool_choice',
+  topP: 'top_p',
+  topK: 'top_k',
+  presencePenalty: 'presence_penalty',
+  frequencyPenalty: 'frequency_penalty',
+  reasoningEffort: 'reasoning_effort',
+  responseFormat: 'response_format',
+}
+
 /** What the provider is given: exactly the original's fields, and those of ours that are set, as the caller wrote them. */
 function optionsOf(request, method, model, maxTokens) {
   const options =
@@ -42,7 +53,8 @@ function optionsOf(request, method, model, maxTokens) {
       ? { model, input: [request.input].flat() }
       : { model, messages: request.messages, maxTokens, temperature: request.temperature ?? undefined }
   for (const field of method === EMBED ? CUSTOM_EMBED_FIELDS : CUSTOM_CHAT_FIELDS) {
-    if (request[field] != null) options[field] = request[field]
+    const value = request[field] ?? request[OPENAI_WORDS[field]]
+    if (value != null) options[field] = value
   }
   if (method === CHAT_STREAM) options.stream = true
   return options

@@ -91,6 +91,27 @@ export interface GenerationOptions {
   userId?: string
   /** Notes of your own. Sent to Amazon Bedrock and OpenAI's Responses API, which store such notes, and to no other. Default: none. */
   metadata?: Record<string, unknown>
+  /** As {@link GatewayRequest.maxTokens}, in OpenAI's words. Default: none. */
+  max_tokens?: number
+  /** As {@link GatewayRequest.maxTokens}, in OpenAI's words. Default: none. */
+  max_completion_tokens?: number
+  /** As {@link GatewayRequest.topP}, in OpenAI's words. Default: none. */
+  top_p?: number
+  /** As {@link GatewayRequest.presencePenalty}, in OpenAI's words. Default: none. */
+  presence_penalty?: number
+  /** As {@link GatewayRequest.frequencyPenalty}, in OpenAI's words. Default: none. */
+  frequency_penalty?: number
+  /** As {@link GatewayRequest.reasoningEffort}, in OpenAI's words. Default: none. */
+  reasoning_effort?: string
+  /** As {@link GatewayRequest.toolChoice}, in OpenAI's words and form. Default: none. */
+  tool_choice?: 'auto' | 'none' | 'required' | { type: 'function'; function: { name: string } }
+  /** As {@link GatewayRequest.responseFormat}, in OpenAI's words and form. Default: none. */
+  response_format?:
+    | { type: 'text' | 'json_object' }
+    | {
+        type: 'json_schema'
+        json_schema: { name?: string; schema: Record<string, unknown>; strict?: boolean | null }
+      }
   /**
    * Extra fields for the body sent to a provider, by family: `{openai: {logprobs: true}}`. They override all others. Default:
    * none. Not to be confused with the `options` of a provider entry.

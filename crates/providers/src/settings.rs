@@ -133,12 +133,16 @@ impl<'a> CallSettings<'a> {
             self.read & bit(**setting) == 0 && is_reported(**setting) && setting.is_set_in(&self.call.request)
         });
         let unread = unread.map(|setting| (setting.name().into(), LEFT_OUT.into()));
+        let misses = self.call.request.near_misses.iter().map(|(written, meant)| {
+            let reason = format!("Left out: no such field; did you mean `{meant}`?");
+            (Cow::Borrowed(written.as_str()), Cow::Owned(reason))
+        });
         let warning = |(field, reason): (Cow<'_, str>, Cow<'_, str>)| Warning {
             field: field.into_owned(),
             reason: reason.into_owned(),
             provider: provider.to_owned(),
         };
-        unread.chain(self.warnings).map(warning).collect()
+        unread.chain(misses).chain(self.warnings).map(warning).collect()
     }
 }
 

@@ -73,6 +73,8 @@ impl CacheKey {
             timeout_ms: _,
             cache: _,
             js_call_id: _,
+            // They are not read.
+            near_misses: _,
         } = request;
         let mut digest = Digest::new("ai-gateway chat 2");
         digest.text(tenant);

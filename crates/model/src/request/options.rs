@@ -96,23 +96,37 @@ pub fn response_format(path: &str, raw: Option<&RawValue>) -> Read<Option<Respon
         None => Ok(None),
         Some(Value::String(word)) if word == "text" => Ok(None),
         Some(Value::String(word)) if word == "json" => Ok(Some(ResponseFormat::Json)),
-        Some(Value::Object(format)) => {
-            let schema = match set(&format, "jsonSchema") {
-                Some(Value::Object(schema)) => schema.clone(),
-                _ => return Err(inside(FieldError::new(".jsonSchema", "must be a JSON Schema: an object"))),
-            };
-            let name = match set(&format, "name") {
-                None => SCHEMA_NAME,
-                Some(_) => text(&format, "name").map_err(inside)?,
-            };
-            Ok(Some(ResponseFormat::Schema {
-                name: name.to_owned(),
-                schema,
-                strict: strict(&format).map_err(inside)?,
-            }))
+        // OpenAI's own form.
+        Some(Value::Object(format)) if set(&format, "type").is_some() => {
+            let inner = || set(&format, "json_schema").and_then(Value::as_object);
+            match text(&format, "type").map_err(inside)? {
+                "text" => Ok(None),
+                "json_object" => Ok(Some(ResponseFormat::Json)),
+                "json_schema" => {
+                    let inner = inner().ok_or_else(|| inside(FieldError::new(".json_schema", AN_OBJECT)))?;
+                    schema(inner, "schema")
+                        .map(Some)
+                        .map_err(|error| inside(error.inside(format_args!(".json_schema"))))
+                }
+                _ => Err(inside(FieldError::new(".type", "must be one of: text, json_object, json_schema"))),
+            }
         }
+        Some(Value::Object(format)) => schema(&format, "jsonSchema").map(Some).map_err(inside),
         Some(_) => Err(FieldError::new(path, problem)),
     }
+}
+
+/// A schema that stands at `key`, with its name and `strict` beside it.
+fn schema(format: &Map<String, Value>, key: &str) -> Read<ResponseFormat> {
+    let schema = match set(format, key) {
+        Some(Value::Object(schema)) => schema.clone(),
+        _ => return Err(FieldError::new(format!(".{key}"), "must be a JSON Schema: an object")),
+    };
+    let name = match set(format, "name") {
+        None => SCHEMA_NAME,
+        Some(_) => text(format, "name")?,
+    };
+    Ok(ResponseFormat::Schema { name: name.to_owned(), schema, strict: strict(format)? })
 }
 
 /// A text or several.

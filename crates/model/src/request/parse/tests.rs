@@ -4,7 +4,7 @@ use crate::error::ErrorKind;
 use crate::message::{Content, Message, Part, Role};
 use crate::request::messages::ROLES;
 use crate::request::{ChatRequest, Setting};
-use crate::tools::ToolCall;
+use crate::tools::{ResponseFormat, ToolCall};
 
 fn read(request: &Value) -> ChatRequest {
     ChatRequest::from_json(&request.to_string()).unwrap()
@@ -339,4 +339,60 @@ fn halves_of_surrogate_pairs_in_arguments_are_replaced() {
     assert_eq!(call.parsed_arguments().unwrap()["a"], "x\u{fffd}");
     let written = serde_json::to_string(&request.to_openai_messages()).unwrap();
     assert!(!written.contains("ud83d"), "{written}");
+}
+
+#[test]
+fn openais_own_words_mean_the_same() {
+    let schema = json!({ "type": "object" });
+    let of = |settings: Value| {
+        let mut request =
+            json!({ "messages": [{ "role": "user", "content": "a" }], "tools": [{ "name": "f" }] });
+        request.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let request = read(&request);
+        assert!(request.near_misses.is_empty());
+        let ChatRequest { max_tokens, temperature, top_p, presence_penalty, frequency_penalty, .. } = request;
+        let numbers = (max_tokens, temperature, top_p, presence_penalty, frequency_penalty);
+        (numbers, request.reasoning_effort, request.tool_choice, request.response_format)
+    };
+    let ours = of(json!({
+        "maxTokens": 7, "temperature": 0.5, "topP": 0.9, "presencePenalty": 0.1, "frequencyPenalty": 0.2, "reasoningEffort": "low",
+        "toolChoice": { "name": "f" }, "responseFormat": { "jsonSchema": schema, "name": "n", "strict": true },
+    }));
+    for bound in ["max_tokens", "max_completion_tokens"] {
+        let theirs = of(json!({
+            bound: 7, "temperature": 0.5, "top_p": 0.9, "presence_penalty": 0.1, "frequency_penalty": 0.2,
+            "reasoning_effort": "low", "tool_choice": { "type": "function", "function": { "name": "f" } },
+            "response_format": { "type": "json_schema", "json_schema": { "name": "n", "schema": schema, "strict": true } },
+        }));
+        assert_eq!(theirs, ours);
+    }
+    let format = |format: Value| of(json!({ "response_format": format })).3;
+    assert_eq!(format(json!({ "type": "json_object" })), Some(ResponseFormat::Json));
+    assert_eq!(format(json!({ "type": "text" })), None);
+    // Nothing is no second value.
+    assert_eq!(of(json!({ "max_tokens": null, "maxTokens": 7 })).0.0, Some(7));
+}
+
+#[test]
+fn a_field_under_two_names_is_refused_and_one_that_is_nearly_known_is_kept_for_a_warning() {
+    let with = |fields: Value| {
+        let mut request = json!({ "messages": [{ "role": "user", "content": "a" }] });
+        request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        request
+    };
+    assert!(fault(&with(json!({ "maxTokens": 1, "max_tokens": 2 }))).contains("is given twice"));
+    for (written, meant) in [
+        ("maxToken", Some("maxTokens")),
+        ("maxtokens", Some("maxTokens")),
+        ("temprature", Some("temperature")),
+        ("task_type", Some("taskType")),
+        ("user_id", Some("userId")),
+        ("colour", None),
+        ("stream", None),
+        ("n", None),
+    ] {
+        let misses = read(&with(json!({ written: "x" }))).near_misses;
+        let expected: Vec<_> = meant.map(|meant| (written.to_owned(), meant)).into_iter().collect();
+        assert_eq!(misses, expected, "{written}");
+    }
 }
