@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { estimateCostUsd, getModelPricing, registerModelPricing } from '../index.mjs'
-import { ask, gatewayOf, provider } from './helpers/config.mjs'
+import { ask, budget, collect, config, failureOf, gatewayOf, pool, provider } from './helpers/config.mjs'
 import { openai, upstream } from './helpers/upstream.mjs'
 
 describe.each([
@@ -89,4 +89,55 @@ test('prices that are none are refused, with the field that was meant', () => {
     )
   }
   expect(getModelPricing('misspelt')).toBeUndefined()
+})
+
+describe('prices of a gateway', () => {
+  const dear = { inputPer1kTokens: 1, outputPer1kTokens: 2 }
+
+  test('come before all others, in bills, budgets and estimates, and are read again on reload', async () => {
+    const up = await upstream(openai.answer('x', { model: 'gpt-4o-2024-08-06', usage: [1000, 500] }))
+    const providers = [provider('main', up.url, { models: ['gpt-4o'] })]
+    const { gateway } = gatewayOf({ providers, settings: { prices: { 'gpt-4o': dear } } })
+    expect((await gateway.chat(ask())).estimatedCostUsd).toBe(2)
+    expect(gateway.explain(ask({ maxTokens: 1000 })).candidates[0].estimatedCostUsd).toBeGreaterThan(2)
+    await gateway.reload(config({ providers }))
+    expect((await gateway.chat(ask())).estimatedCostUsd).toBeCloseTo(0.0075, 9)
+    expect(getModelPricing('gpt-4o').inputPer1kTokens).toBe(0.0025)
+  })
+
+  test('hold for streams, constraints and pools', async () => {
+    const up = await upstream(openai.stream(['x'], { usage: [1000, 500] }))
+    const providers = [provider('a', up.url, { models: ['a'] }), provider('b', up.url, { models: ['b'] })]
+    const prices = { a: dear, b: { inputPer1kTokens: 0.1, outputPer1kTokens: 0.1 } }
+    const { gateway, logs } = gatewayOf({
+      providers,
+      rules: [pool(['a', 'b'], { strategy: 'cost' }, { constraints: { maxCostUsd: 0.5 } })],
+      settings: { prices },
+    })
+    const { stream } = await gateway.chatStream(ask({ maxTokens: 400 }))
+    await collect(stream)
+    expect(logs[0]).toMatchObject({ provider: 'b', estimatedCostUsd: 0.15 })
+  })
+
+  test('an entry says what models without a known price are', async () => {
+    const up = await upstream(openai.answer('x', { model: 'unheard-of', usage: [1000, 500] }))
+    const at = (unknownPrice, enforcement = 'hard') =>
+      gatewayOf({
+        providers: [provider('main', up.url, { models: ['unheard-of'], ...(unknownPrice && { unknownPrice }) })],
+        budgets: [budget('day', { maxCostUsd: 100 }, { enforcement })],
+      }).gateway
+    expect((await at(dear).chat(ask())).estimatedCostUsd).toBe(2)
+    expect((await at('free', 'strict').chat(ask())).estimatedCostUsd).toBe(0)
+    expect((await failureOf(at('refuse').chat(ask()))).kind).toBe('budget_exceeded')
+    expect((await failureOf(at(undefined, 'strict').chat(ask()))).kind).toBe('budget_exceeded')
+    expect(at(dear).explain(ask()).candidates[0].estimatedCostUsd).toBeGreaterThan(0)
+  })
+
+  test.each([
+    ['a negative price', { inputPer1kTokens: -1, outputPer1kTokens: 1 }],
+    ['a misspelt field', { inputPer1KTokens: 1, outputPer1kTokens: 1 }],
+    ['a price without its other half', { inputPer1kTokens: 1 }],
+  ])('%s is refused', (_, price) => {
+    expect(() => gatewayOf({ providers: [], settings: { prices: { m: price } } })).toThrow('settings.prices.m')
+  })
 })

@@ -136,6 +136,11 @@ export interface ProviderConfig {
   cloudflareGateway?: CloudflareGateway | null
   /** Share of a pool's traffic, relative to its other members; above 0. Default: 1. */
   weight?: number
+  /**
+   * What a model without a known price is at this entry: refused under any limit in dollars, free, or at this price. Default:
+   * what the budget says.
+   */
+  unknownPrice?: UnknownPrice
   /** Rank in pools with strategy `priority`: lower numbers are tried first. Default: 0. */
   priority?: number
   /**
@@ -442,6 +447,18 @@ export interface BudgetPolicy {
   unknownPrice?: UnknownPrice
 }
 
+/** Prices of a model: numbers of 0 or more. */
+export interface ModelPrices {
+  /** US dollars per 1,000 tokens of the prompt. */
+  inputPer1kTokens: number
+  /** US dollars per 1,000 tokens of the answer. */
+  outputPer1kTokens: number
+  /** US dollars per 1,000 tokens read from a prompt cache. Default: as `inputPer1kTokens`. */
+  cacheReadPer1kTokens?: number
+  /** US dollars per 1,000 tokens written to a prompt cache. Default: as `inputPer1kTokens`. */
+  cacheWritePer1kTokens?: number
+}
+
 /** What a model without a known price is; prices are US dollars per 1,000 tokens. */
 export type UnknownPrice = 'refuse' | 'free' | ModelPricing
 
@@ -486,6 +503,8 @@ export interface GatewaySettings {
   retryBudget?: RetryBudgetSettings
   /** Quality of models, 0 to 1, by name, for the `hybrid` strategy. Default: 0.5 for each model. */
   quality?: Record<string, number>
+  /** Prices by model, over the built-in ones; read again on `reload`. Default: none. */
+  prices?: Record<string, ModelPrices>
 }
 
 /** The whole configuration of a gateway, as {@link loadConfig} gives it. */

@@ -14,6 +14,7 @@ use gateway_engine::routing::pool::strategy_names;
 use gateway_engine::routing::{CallOptions, ProviderEntry, RoutePool};
 use gateway_model::config::{ProviderConfig, Settings};
 use gateway_model::{ChatRequest, Message, Role};
+use gateway_pricing::PriceBook;
 use gateway_providers::{ProviderEnv, build};
 use gateway_transport::NetworkSettings;
 use serde_json::{Value, json};
@@ -51,7 +52,8 @@ fn pool(strategy: &str, targets: usize) -> RoutePool {
         quality: quality.map(|((_, model), quality)| ((*model).to_owned(), quality)).collect(),
         ..Settings::default()
     };
-    let pool = RoutePool::new(config.routes[0].target.pool.as_ref().unwrap(), &providers, &settings);
+    let config = config.routes[0].target.pool.as_ref().unwrap();
+    let pool = RoutePool::new(config, &providers, &settings, &PriceBook::default());
     for number in 0..targets {
         pool.member(number).unwrap().target.latency().record((number * 7919 % 1000) as f64);
     }

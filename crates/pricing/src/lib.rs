@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use gateway_model::{TokenUsage, Usd};
 
 mod attachments;
+mod book;
 mod cache;
 mod catalogue;
 mod names;
@@ -19,6 +20,7 @@ mod rates;
 pub mod tokens;
 mod vocabularies;
 
+pub use book::{Asked, PriceBook};
 pub use cache::Edition;
 pub use quote::{Quote, edition};
 

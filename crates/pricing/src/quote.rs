@@ -1,8 +1,8 @@
 //! Estimates what a call would cost at each of many models, for strategies that compare them: no look-up for each call.
 
 use super::cache::{self, Edition};
-use super::catalogue;
 use super::rates::{ATTO_PER_DOLLAR, Rates, Tier};
+use super::{ModelPricing, catalogue};
 
 /// The state of prices at this moment. Quotes of an earlier one may be out of date: a price was registered, or one of
 /// the catalogue's has changed with the hour.
@@ -32,6 +32,11 @@ impl Quote {
         let known = cache::with_rates(family, model, false, |rates| Self::from(rates));
         // A self-hosted server costs nothing.
         known.or_else(|| catalogue::is_local(family).then(Self::default))
+    }
+
+    /// The same for prompts of any length.
+    pub(super) fn flat(pricing: ModelPricing) -> Self {
+        Self::from(&Rates::flat(pricing, None))
     }
 
     /// US dollars.

@@ -95,7 +95,12 @@ impl BudgetGuard {
         }
         let mut ledger = self.ledger();
         let mut policies = ledger.applicable(scope).map(|(account, _)| &account.policy);
-        let refusing = policies.find(|policy| policy.unknown_price() == Some(UnpricedCall::Refused));
+        let refuses = |policy: &&Policy| match policy.unknown_price() {
+            None => false,
+            Some(UnpricedCall::Refused) => true,
+            Some(_) => call.is_refused_unpriced(),
+        };
+        let refusing = policies.find(refuses);
         refusing.map_or(Ok(()), |policy| {
             let reason = format!("the price of model {} is not known", call.model());
             Err(Refusal { policy: policy.name.clone(), warnings: vec![policy.warning(&reason)] })

@@ -29,6 +29,11 @@ pub trait CallEstimate: Send + Sync {
         true
     }
 
+    /// Whether the entry wants its models refused under a limit in dollars where their price is not known.
+    fn is_refused_unpriced(&self) -> bool {
+        false
+    }
+
     /// What this many tokens cost; more tokens never cost less.
     fn cost(&self, input: u64, output: u64) -> Usd;
 }

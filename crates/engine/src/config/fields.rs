@@ -110,6 +110,13 @@ impl<'v> Fields<'v, '_> {
         self.required_object(key, AN_OBJECT)
     }
 
+    /// Calls `check` with each field's object, whatever its name.
+    pub fn each_object(self, mut check: impl FnMut(&mut Fields<'_, '_>)) {
+        for (key, value) in self.values {
+            object(&format!("{}.{key}", self.path), value, self.faults, &mut check);
+        }
+    }
+
     pub fn optional_strings<const N: usize>(&mut self, keys: [&str; N]) {
         for key in keys {
             self.optional(key, Value::is_string, A_STRING);

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::ValidationError;
 use super::fields::fault;
 use gateway_model::config::{
-    AuthConfig, BudgetLimits, BudgetPolicy, CacheSettings, RateLimit, RetryBudget, RouteConstraints,
-    RouteMatch, RouteRule, RouteTarget, Settings, UserLimit,
+    AuthConfig, BudgetLimits, BudgetPolicy, CacheSettings, ModelPrices, RateLimit, RetryBudget,
+    RouteConstraints, RouteMatch, RouteRule, RouteTarget, Settings, UserLimit,
 };
 
 /// How alike a field and a known one are, from 0 to 1, for the one to be taken for a slip of the other.
@@ -138,6 +138,16 @@ fn budgets(policies: &[Value], faults: &mut Vec<ValidationError>) {
 fn settings(settings: &Value, faults: &mut Vec<ValidationError>, warnings: &mut Vec<ValidationError>) {
     let Some(fields) = settings.as_object() else { return };
     near_misses_but("settings", fields, serde_introspect::<Settings>(), "limits", faults, warnings);
+    for (model, prices) in object(settings, "prices").into_iter().flatten() {
+        if let Some(prices) = prices.as_object() {
+            near_misses(
+                &format!("settings.prices.{model}"),
+                prices,
+                serde_introspect::<ModelPrices>(),
+                faults,
+            );
+        }
+    }
     for (key, known) in
         [("cache", serde_introspect::<CacheSettings>()), ("retryBudget", serde_introspect::<RetryBudget>())]
     {

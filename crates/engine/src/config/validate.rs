@@ -76,6 +76,7 @@ fn provider(entry: &mut Fields<'_, '_>, has_defaults: HasDefaults<'_>) {
         entry.strings("redirectHosts");
     }
     entry.optional("weight", is_weight, A_WEIGHT);
+    entry.optional("unknownPrice", |price| UnknownPrice::read(price).is_some(), AN_UNKNOWN_PRICE);
     entry.optional("maxConcurrency", is_count, A_COUNT);
     if let Some(mut retry) = entry.optional_object("retry") {
         retry.optional_amounts(["maxAttempts", "backoffMs", "maxRetryAfterMs"]);
@@ -204,9 +205,21 @@ fn settings(settings: &mut Fields<'_, '_>) {
     if let Some(mut budget) = settings.optional_object("retryBudget") {
         budget.optional_amounts(["ratio", "reserve"]);
     }
+    if let Some(prices) = settings.optional_object("prices") {
+        prices.each_object(model_prices);
+    }
     if let Some(mut quality) = settings.optional_object("quality") {
         quality.all(is_fraction, "must be a number between 0 and 1");
     }
+}
+
+fn model_prices(prices: &mut Fields<'_, '_>) {
+    let required = ["inputPer1kTokens", "outputPer1kTokens"];
+    for key in required {
+        prices.required_number(key);
+    }
+    prices.optional_amounts(required);
+    prices.optional_amounts(["cacheReadPer1kTokens", "cacheWritePer1kTokens"]);
 }
 
 fn is_fraction(value: &Value) -> bool {

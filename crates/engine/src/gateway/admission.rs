@@ -14,6 +14,7 @@ use crate::usage::{CallRecord, Observer, Start};
 use gateway_model::config::RouteRule;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::{CallLabels, ChatRequest};
+use gateway_pricing::Asked;
 
 /// A call that has a route.
 pub(super) struct Planned {
@@ -174,7 +175,7 @@ struct Progress {
 impl CallAdmission {
     fn reserve(&self, entry: &str, family: &str, model: &str) -> Result<Option<Reservation>, Failure> {
         if let Some(rule) = &self.rule
-            && let Some(excluded) = exceeded(rule, family, model, &*self.estimate)
+            && let Some(excluded) = exceeded(rule, Asked { entry, family, model }, &*self.estimate)
         {
             return Err(NoRoute { excluded: vec![excluded], ..NoRoute::default() }.into_error().into());
         }
@@ -182,7 +183,7 @@ impl CallAdmission {
             return Ok(None);
         }
         let scope = scope_of(&self.request, entry, model);
-        let call = self.estimate.on(family, model);
+        let call = self.estimate.on(Asked { entry, family, model });
         match self.budgets.admit(&scope, Arc::new(call)) {
             Ok(reservation) => {
                 self.warn(reservation.warnings());

@@ -131,7 +131,7 @@ impl Gateway {
 
     /// The cached answer to a request; does not wait for anything.
     pub fn cached(&self, request: &Arc<ChatRequest>, context: &CallContext) -> Option<GatewayResponse> {
-        let estimate = Arc::new(PromptEstimate::new(request.clone()));
+        let estimate = Arc::new(PromptEstimate::new(request.clone()).at_prices(&self.prices));
         let plan = self.plan(request.clone(), estimate).ok()?;
         let hit = self.hit(&self.dedupe_request(&plan, &context.cancel)?)?;
         Some(deliver_cached(&hit, self.record(&plan, context), plan))
@@ -205,7 +205,8 @@ impl Gateway {
             let record = self.record(&plan, &context);
             let Planned { request, request_id, started, .. } = plan;
             let (cancel, billing) = (context.cancel, Billing::Cached);
-            let call = StreamCall { request, request_id, started, cancel, billing };
+            let call =
+                StreamCall { request, request_id, started, cancel, billing, prices: self.prices.clone() };
             return Ok(GatewayStream::new(source, outcome, record, call));
         }
         let writer = self.cache_writer(&wanted);
@@ -232,7 +233,14 @@ impl Gateway {
             Some(record) => (record, Billing::Deduplicated),
             None => (CallRecord::detached(), Billing::Own),
         };
-        let call = StreamCall { request, request_id, started, cancel: context.cancel, billing };
+        let call = StreamCall {
+            request,
+            request_id,
+            started,
+            cancel: context.cancel,
+            billing,
+            prices: self.prices.clone(),
+        };
         Ok(GatewayStream::new(Box::new(source), outcome, record, call))
     }
 

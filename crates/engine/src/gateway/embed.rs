@@ -22,7 +22,7 @@ impl Gateway {
     pub async fn embed(&self, request: EmbedRequest, context: CallContext) -> Result<EmbedResponse, Failure> {
         let EmbedRequest { inputs, dimensions, common } = request;
         let cancel = context.cancel.clone();
-        let estimate = Arc::new(PromptEstimate::of_texts(inputs.clone(), &common));
+        let estimate = Arc::new(PromptEstimate::of_texts(inputs.clone(), &common).at_prices(&self.prices));
         let plan = self.plan(common, estimate)?;
         let Admitted { decision, options, mut record, request_id, started } =
             self.admit(plan, context.observer);
@@ -37,7 +37,7 @@ impl Gateway {
         record.hold(routed.reservation.take());
         bill_failed_attempts(&record, &context.gateway_observer, options.charges.take());
         let losers = std::mem::take(&mut routed.hedge_losers);
-        bill_hedge_losers(&record, &context.gateway_observer, losers, |model| {
+        bill_hedge_losers(&record, &context.gateway_observer, losers, &self.prices, |model| {
             counted(model.to_owned(), inputs.clone())
         })
         .await;
@@ -47,7 +47,7 @@ impl Gateway {
             Some(tokens) => TokenUsage::new(tokens, 0),
             None => counted(outcome.asked_model.clone(), inputs).await,
         };
-        outcome.cost = price(&outcome, &outcome.usage);
+        outcome.cost = price(&outcome, &outcome.usage, &self.prices);
         let delivery = Delivery { request_id, latency_ms: latency_ms(started), billing: Billing::Own };
         let figures = outcome.figures(delivery);
         record.end(&outcome, figures.clone(), None);

@@ -4,9 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::budget::CallEstimate;
 use crate::routing::TokenEstimator;
+use gateway_model::config::UnknownPrice;
 use gateway_model::{ChatRequest, OptionBounds, ResponseFormat, TokenUsage, UsageSource, Usd};
 use gateway_pricing::tokens::{Counted, Tokenizer};
-use gateway_pricing::{self as pricing, tokens};
+use gateway_pricing::{Asked, PriceBook, tokens};
 
 /// Output assumed for a call that sets no `maxTokens`, where a rule bounds the cost.
 const ASSUMED_OUTPUT: u64 = 256;
@@ -85,6 +86,7 @@ pub struct PromptEstimate {
     loading: Loading,
     upper_bound: u64,
     counted: Counted,
+    prices: PriceBook,
 }
 
 impl PromptEstimate {
@@ -104,7 +106,13 @@ impl PromptEstimate {
             prompt,
             loading: Loading::Allowed,
             counted: Counted::default(),
+            prices: PriceBook::default(),
         }
+    }
+
+    /// The same, at the prices of a gateway.
+    pub fn at_prices(self, prices: &PriceBook) -> Self {
+        Self { prices: prices.clone(), ..self }
     }
 
     /// Never waits for a vocabulary: the upper bound stands for a count until it is loaded, which begins in the background.
@@ -113,8 +121,9 @@ impl PromptEstimate {
     }
 
     /// The estimate for a call of this prompt to `model`.
-    pub fn on(self: &Arc<Self>, family: &str, model: &str) -> ModelEstimate {
+    pub fn on(self: &Arc<Self>, Asked { entry, family, model }: Asked<'_>) -> ModelEstimate {
         ModelEstimate {
+            entry: entry.to_owned(),
             prompt: self.clone(),
             counted: OnceLock::new(),
             option_bounds: self.prompt.option_bounds(family),
@@ -137,6 +146,10 @@ impl TokenEstimator for PromptEstimate {
         self.prompt.count(tokenizer, &self.counted)
     }
 
+    fn prices(&self) -> &PriceBook {
+        &self.prices
+    }
+
     fn input_upper_bound(&self) -> u64 {
         self.upper_bound
     }
@@ -157,8 +170,15 @@ pub struct ModelEstimate {
     prompt: Arc<PromptEstimate>,
     counted: OnceLock<u64>,
     option_bounds: OptionBounds,
+    entry: String,
     family: String,
     model: String,
+}
+
+impl ModelEstimate {
+    fn asked(&self) -> Asked<'_> {
+        Asked { entry: &self.entry, family: &self.family, model: &self.model }
+    }
 }
 
 impl CallEstimate for ModelEstimate {
@@ -182,12 +202,16 @@ impl CallEstimate for ModelEstimate {
         self.option_bounds.sent_output(bound)
     }
 
+    fn is_refused_unpriced(&self) -> bool {
+        self.prompt.prices.unknown_price(&self.entry) == Some(UnknownPrice::Refuse)
+    }
+
     fn is_priced(&self) -> bool {
-        pricing::known_cost(&self.family, &self.model, &TokenUsage::new(0, 0)).is_some()
+        self.prompt.prices.known_cost(self.asked(), &TokenUsage::new(0, 0)).is_some()
     }
 
     fn cost(&self, input: u64, output: u64) -> Usd {
-        pricing::cost(&self.family, &self.model, &TokenUsage::new(input, output))
+        self.prompt.prices.cost(self.asked(), &TokenUsage::new(input, output))
     }
 }
 
@@ -220,7 +244,11 @@ mod tests {
 
     fn estimate(request: &serde_json::Value) -> ModelEstimate {
         let request = ChatRequest::from_json(&request.to_string()).unwrap();
-        Arc::new(PromptEstimate::new(Arc::new(request))).on("openai", "gpt-4o")
+        Arc::new(PromptEstimate::new(Arc::new(request))).on(Asked {
+            entry: "p",
+            family: "openai",
+            model: "gpt-4o",
+        })
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::routing::{CallOptions, Decision, Excluded, ProviderEntry};
 use gateway_model::ChatRequest;
 use gateway_model::config::StrategyName;
 use gateway_model::error::GatewayError;
+use gateway_pricing::Asked;
 use gateway_pricing::tokens::Tokenizer;
 
 /// What `explain()` gives.
@@ -90,7 +91,8 @@ impl Gateway {
     /// None: a request without a route is explained, too.
     pub fn explain(&self, request: ChatRequest) -> Result<Explanation, GatewayError> {
         let request = Arc::new(request);
-        let estimate = Arc::new(PromptEstimate::new(request.clone()).without_waiting());
+        let estimate =
+            Arc::new(PromptEstimate::new(request.clone()).at_prices(&self.prices).without_waiting());
         let decision = match self.router.resolve(&request, &self.providers, &*estimate) {
             Ok(decision) => self.complete(decision),
             Err(no_route) => {
@@ -145,7 +147,10 @@ impl Gateway {
             let family =
                 self.providers.get(&candidate.provider).map_or("", |loaded| loaded.provider.family());
             let scope = scope_of(request, &candidate.provider, &candidate.model);
-            let check = self.budgets.would_admit(&scope, &estimate.on(family, &candidate.model));
+            let check = self.budgets.would_admit(
+                &scope,
+                &estimate.on(Asked { entry: &candidate.provider, family, model: &candidate.model }),
+            );
             if check.allowed {
                 return check;
             }
@@ -218,7 +223,10 @@ impl Gateway {
             estimated_input_tokens: options.estimator.input_tokens(Tokenizer::of(model)),
             estimated_cost_usd: match loaded {
                 None => Some(0.0),
-                Some(loaded) => options.estimator.known_cost(loaded.provider.family(), model),
+                Some(loaded) => {
+                    let family = loaded.provider.family();
+                    options.estimator.known_cost(Asked { entry, family, model })
+                }
             },
         })
     }

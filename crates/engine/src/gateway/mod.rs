@@ -25,7 +25,7 @@ use crate::usage::{Billed, CallRecord, Observer, latency_ms};
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use gateway_model::error::{ATTEMPT_FAILED, ErrorKind, Failure, GatewayError, HEDGE_LOST};
 use gateway_model::{Billing, CallFigures, ChatRequest, Delivery, GatewayResponse, Outcome, TokenUsage};
-use gateway_pricing as pricing;
+use gateway_pricing::{Asked, PriceBook};
 
 use admission::Admitted;
 use dedupe::CallSharing;
@@ -49,6 +49,7 @@ pub struct Gateway {
     retry_budget: Arc<RetryBudget>,
     user_limits: Option<Arc<UserLimits>>,
     settings: Settings,
+    prices: PriceBook,
     sharing: Arc<CallSharing>,
     /// By rule.
     identities: Vec<RuleIdentity>,
@@ -115,9 +116,11 @@ impl Gateway {
         budgets: Vec<BudgetPolicy>,
         settings: &Settings,
     ) -> Self {
+        let unknown = providers.iter().filter_map(|(name, entry)| Some((&**name, entry.unknown_price?)));
+        let prices = PriceBook::new(settings, unknown);
         let pool = |rule: &RouteRule| {
             let config = rule.target.pool.as_ref()?;
-            Some(Arc::new(RoutePool::new(config, &providers, settings)))
+            Some(Arc::new(RoutePool::new(config, &providers, settings, &prices)))
         };
         let identities = rules.iter().map(|rule| RuleIdentity::of(rule, &chains, &providers)).collect();
         Self {
@@ -126,6 +129,7 @@ impl Gateway {
             retry_budget: Arc::new(RetryBudget::new(&settings.retry_budget)),
             user_limits: UserLimits::of(&settings.limits).map(Arc::new),
             settings: settings.clone(),
+            prices: prices.clone(),
             sharing: Arc::new(CallSharing::new(settings)),
             providers,
             router: Router::new(rules, chains),
@@ -150,7 +154,7 @@ impl Gateway {
         context: CallContext,
     ) -> Result<GatewayResponse, Failure> {
         let request = request.into();
-        let estimate = Arc::new(PromptEstimate::new(request.clone()));
+        let estimate = Arc::new(PromptEstimate::new(request.clone()).at_prices(&self.prices));
         let plan = self.plan(request, estimate)?;
         match self.dedupe_request(&plan, &context.cancel) {
             Some(wanted) => self.chat_deduplicated(plan, wanted, context).await,
@@ -176,7 +180,7 @@ impl Gateway {
             record.hold(routed.reservation.take());
             bill_failed_attempts(&record, gateway_observer, options.charges.take());
             let losers = std::mem::take(&mut routed.hedge_losers);
-            bill_hedge_losers(&record, gateway_observer, losers, |model| {
+            bill_hedge_losers(&record, gateway_observer, losers, &self.prices, |model| {
                 estimated_usage(model, &options.request, "")
             })
             .await;
@@ -204,7 +208,7 @@ impl Gateway {
         context: CallContext,
     ) -> Result<GatewayStream, Failure> {
         let request = Arc::new(request);
-        let estimate = Arc::new(PromptEstimate::new(request.clone()));
+        let estimate = Arc::new(PromptEstimate::new(request.clone()).at_prices(&self.prices));
         let plan = self.plan(request, estimate)?;
         match self.dedupe_request(&plan, &context.cancel) {
             Some(wanted) => self.stream_deduplicated(plan, wanted, context).await,
@@ -228,7 +232,7 @@ impl Gateway {
             record.hold(routed.reservation.take());
             bill_failed_attempts(&record, gateway_observer, options.charges.take());
             let losers = std::mem::take(&mut routed.hedge_losers);
-            bill_hedge_losers(&record, gateway_observer, losers, |model| {
+            bill_hedge_losers(&record, gateway_observer, losers, &self.prices, |model| {
                 estimated_usage(model, &options.request, "")
             })
             .await;
@@ -243,6 +247,7 @@ impl Gateway {
                     started,
                     cancel,
                     billing: Billing::Own,
+                    prices: self.prices.clone(),
                 };
                 Ok(GatewayStream::new(source, outcome, record, call))
             }
@@ -287,8 +292,7 @@ fn failed(
     let own = cut.or_else(|| failure.usage().and_then(|_| charges.pop()));
     bill_failed_attempts(&record, gateway_observer, charges);
     match own {
-        Some(Charge { provider, model, reservation, usage, cut: _ }) => {
-            let cost = pricing::cost(provider.family(), &model, &usage);
+        Some(Charge { provider, model, reservation, usage, cost, cut: _ }) => {
             record.fail_charged(&failure, provider.name(), &model, Billed { reservation, usage, cost });
             failure.with_request_id(request_id)
         }
@@ -298,8 +302,7 @@ fn failed(
 
 /// Bills and logs attempts that failed and were charged nevertheless.
 fn bill_failed_attempts(record: &CallRecord, observer: &Arc<dyn Observer>, charges: Vec<Charge>) {
-    for Charge { provider, model, reservation, usage, cut: _ } in charges {
-        let cost = pricing::cost(provider.family(), &model, &usage);
+    for Charge { provider, model, reservation, usage, cost, cut: _ } in charges {
         let billed = Billed { reservation, usage, cost };
         if let Some(entry) = record.bill_attempt(ATTEMPT_FAILED, provider.name(), &model, billed) {
             observer.usage(entry);
@@ -323,11 +326,13 @@ async fn bill_hedge_losers<F: Future<Output = TokenUsage>>(
     record: &CallRecord,
     observer: &Arc<dyn Observer>,
     losers: Vec<HedgeLoser>,
+    prices: &PriceBook,
     prompt: impl Fn(&str) -> F,
 ) {
     for loser in losers {
         let usage = prompt(&loser.model).await;
-        let cost = pricing::cost(loser.provider.family(), &loser.model, &usage);
+        let (entry, family) = (loser.provider.name(), loser.provider.family());
+        let cost = prices.cost(Asked { entry, family, model: &loser.model }, &usage);
         let HedgeLoser { provider, model, reservation } = loser;
         let billed = Billed { reservation, usage, cost };
         if let Some(entry) = record.bill_attempt(HEDGE_LOST, provider.name(), &model, billed) {

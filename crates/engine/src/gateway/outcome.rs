@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::estimate::estimated_usage;
 use crate::routing::{CallOptions, Routed};
 use gateway_model::{Answer, ChatRequest, Outcome, TokenUsage, Usd};
-use gateway_pricing as pricing;
+use gateway_pricing::{Asked, PriceBook};
 
 /// Parts what an attempt gave from who gave it. The answer of the outcome is still empty.
 pub(super) fn split<T>(routed: Routed<T>, options: &CallOptions) -> (T, Outcome) {
@@ -41,7 +41,7 @@ pub(super) async fn priced(routed: Routed<Answer>, options: &CallOptions) -> Out
     let (answer, outcome) = split(routed, options);
     let usage = usage_of(&answer, &outcome.asked_model, &options.request).await;
     let mut outcome = Outcome { answer, usage, ..outcome };
-    outcome.cost = price(&outcome, &usage);
+    outcome.cost = price(&outcome, &usage, options.estimator.prices());
     outcome
 }
 
@@ -54,12 +54,11 @@ async fn usage_of(answer: &Answer, asked_model: &str, request: &Arc<ChatRequest>
     }
 }
 
-/// What `usage` costs. A name that the upstream reports and nobody knows is priced as the one that was asked. A chain's own
-/// reply is free, also where the model has a fee for each request.
-pub(super) fn price(outcome: &Outcome, usage: &TokenUsage) -> Usd {
+/// What `usage` costs. A chain's own reply is free, also where the model has a fee for each request.
+pub(super) fn price(outcome: &Outcome, usage: &TokenUsage, prices: &PriceBook) -> Usd {
     if outcome.degraded {
         return Usd::ZERO;
     }
-    let known = |model: &str| pricing::known_cost(&outcome.family, model, usage);
-    known(&outcome.answer.model).or_else(|| known(&outcome.asked_model)).unwrap_or(Usd::ZERO)
+    let asked = Asked { entry: &outcome.entry, family: &outcome.family, model: &outcome.asked_model };
+    prices.bill(asked, &outcome.answer.model, usage)
 }

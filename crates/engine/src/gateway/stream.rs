@@ -17,6 +17,7 @@ use gateway_model::{
     AnswerBuilder, Billing, ChatRequest, Delivery, EventSource, GatewayResponse, Outcome, StreamEvent,
     TokenUsage, UsageSource,
 };
+use gateway_pricing::PriceBook;
 
 /// A committed stream. Dropping it closes the upstream's connection and bills what came up to then.
 pub struct GatewayStream {
@@ -41,6 +42,7 @@ pub(super) struct StreamCall {
     pub started: Instant,
     pub cancel: CancellationToken,
     pub billing: Billing,
+    pub prices: PriceBook,
 }
 
 /// Inside of a gateway a stream is a source like any other: of those who share it.
@@ -94,6 +96,7 @@ impl GatewayStream {
             started: Instant::now(),
             cancel,
             billing: Billing::Own,
+            prices: options.estimator.prices().clone(),
         };
         Self::new(source, outcome, CallRecord::detached(), call)
     }
@@ -199,10 +202,11 @@ impl GatewayStream {
         let counted = is_open.then(|| self.counted());
         let mut so_far = self.so_far();
         let delivery = self.delivery();
+        let prices = self.call.prices.clone();
         async move {
             if let Some(counted) = counted {
                 so_far.usage = with_reported(so_far.answer.usage, counted.await);
-                so_far.cost = price(&so_far, &so_far.usage);
+                so_far.cost = price(&so_far, &so_far.usage, &prices);
             }
             GatewayResponse::new(so_far.figures(delivery), so_far.answer)
         }
@@ -219,7 +223,7 @@ impl GatewayStream {
         if self.record.is_some() {
             so_far.answer = self.answer.so_far().clone();
             so_far.usage = self.reported().unwrap_or_default();
-            so_far.cost = price(&so_far, &so_far.usage);
+            so_far.cost = price(&so_far, &so_far.usage, &self.call.prices);
         }
         so_far
     }
@@ -250,7 +254,7 @@ impl GatewayStream {
         match self.call.billing {
             Billing::Own | Billing::Deduplicated => {
                 self.outcome.usage = usage;
-                self.outcome.cost = price(&self.outcome, &usage);
+                self.outcome.cost = price(&self.outcome, &usage, &self.call.prices);
             }
             // It has saved what the cached answer cost, however much of it was read.
             Billing::Cached => {}

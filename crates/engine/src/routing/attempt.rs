@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::call::CallOptions;
 use super::candidates::{Candidate, ReservationSlot, Source};
-use super::charges::Charge;
+use super::charges::Charged;
 use super::health::{Attempt, Blame, HedgeRace, blame};
 use super::operation::{InFlightGuard, Operation, Output, RetryPermit};
 use super::retry_budget::RetryToken;
@@ -17,7 +17,6 @@ use crate::limits::Patience;
 use crate::usage::budget_usage;
 use gateway_model::error::{ErrorKind, Failure, GatewayError};
 use gateway_model::{Provider, ProviderCall, TokenUsage};
-use gateway_pricing as pricing;
 
 /// What an operation's answer is to its caller.
 pub(super) type Held<O> = <<O as Operation>::Output as Output>::Held;
@@ -95,9 +94,17 @@ pub(super) async fn attempt<O: Operation>(
     let call = options.provider_call(model, timeout, output_cap);
     let (result, reservation, mut health, recorded, since) = {
         let race = race.as_ref();
-        let in_flight =
-            InFlight { call: &call, provider, options, race, slot: &slot, reservation, ended: false };
-        let mut tries = Tries { in_flight, health, recorded: false, since: started, entry: &name };
+        let in_flight = InFlight {
+            entry: &name,
+            call: &call,
+            provider,
+            options,
+            race,
+            slot: &slot,
+            reservation,
+            ended: false,
+        };
+        let mut tries = Tries { in_flight, health, recorded: false, since: started };
         let result = operation.send(&**provider, &call, &mut tries).await;
         let Tries { mut in_flight, health, recorded, since, .. } = tries;
         (result, in_flight.end(), health, recorded, since)
@@ -117,8 +124,7 @@ pub(super) async fn attempt<O: Operation>(
         Err(failure) => {
             let failure = with_lost_usage(failure, &call, options);
             if let Some(usage) = failure.usage() {
-                let (provider, model) = (provider.clone(), call.model.clone());
-                options.charges.push(Charge { provider, model, reservation, usage, cut: false });
+                options.charge(&name, provider, &call.model, Charged { usage, reservation, cut: false });
             } else {
                 drop(reservation);
             }
@@ -163,6 +169,7 @@ fn with_lost_usage(failure: Failure, call: &ProviderCall, options: &CallOptions)
 
 /// An attempt whose request may be charged. Dropped before it has ended, as its caller has left, it leaves a charge.
 struct InFlight<'a> {
+    entry: &'a str,
     call: &'a ProviderCall,
     provider: &'a Arc<dyn Provider>,
     options: &'a CallOptions,
@@ -190,11 +197,10 @@ impl Drop for InFlight<'_> {
         if self.ended || has_lost || !self.call.sent.take() {
             return;
         }
-        let model = self.call.model.clone();
-        let usage = self.options.prompt_of(&model);
+        let usage = self.options.prompt_of(&self.call.model);
         let reservation = self.end();
-        let provider = self.provider.clone();
-        self.options.charges.push(Charge { provider, model, reservation, usage, cut: true });
+        let charged = Charged { usage, reservation, cut: true };
+        self.options.charge(self.entry, self.provider, &self.call.model, charged);
     }
 }
 
@@ -206,33 +212,24 @@ struct Tries<'a> {
     recorded: bool,
     /// When the current try began, or will.
     since: Instant,
-    entry: &'a str,
 }
 
 impl Tries<'_> {
     /// Settles what a try was charged, and reserves for the next one; false: a budget does not bear it.
     fn charge(&mut self, usage: TokenUsage) -> bool {
-        let InFlight { call, provider, options, .. } = self.in_flight;
-        let Some(reservation) = self.in_flight.take_reservation() else {
-            return self.push(usage, None);
-        };
-        let cost = pricing::cost(provider.family(), &call.model, &usage);
+        let InFlight { entry, call, provider, options, .. } = self.in_flight;
+        let reservation = self.in_flight.take_reservation();
+        let cost =
+            options.charge(entry, provider, &call.model, Charged { usage, reservation: None, cut: false });
+        let Some(reservation) = reservation else { return true };
         options.warn(&reservation.settle_given_up(budget_usage(&usage, cost)));
-        self.push(usage, None);
-        match options.admit(self.entry, provider.family(), &call.model) {
+        match options.admit(entry, provider.family(), &call.model) {
             Ok(next) => {
                 self.in_flight.reservation = self.in_flight.slot.put(next);
                 true
             }
             Err(_) => false,
         }
-    }
-
-    fn push(&self, usage: TokenUsage, reservation: Option<Reservation>) -> bool {
-        let InFlight { call, provider, options, .. } = self.in_flight;
-        let (provider, model) = (provider.clone(), call.model.clone());
-        options.charges.push(Charge { provider, model, reservation, usage, cut: false });
-        true
     }
 }
 

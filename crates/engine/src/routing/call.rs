@@ -7,11 +7,12 @@ use tokio::time::Instant;
 
 use super::attempt_admission::{AttemptAdmission, AttemptRefusal, Standing};
 use super::attempt_log::AttemptLog;
-use super::charges::Charges;
+use super::charges::{Charge, Charged, Charges};
 use super::retry_budget::{RetryBudget, RetryToken};
 use crate::budget::Reservation;
-use gateway_model::{ChatRequest, ProviderCall, TokenUsage, UsageSource, Usd};
-use gateway_pricing::{self as pricing, tokens::Tokenizer};
+use gateway_model::config::UnknownPrice;
+use gateway_model::{ChatRequest, Provider, ProviderCall, TokenUsage, UsageSource, Usd};
+use gateway_pricing::{Asked, PriceBook, tokens::Tokenizer};
 
 #[derive(Clone)]
 pub struct CallOptions {
@@ -59,6 +60,23 @@ impl CallOptions {
             deadline: self.deadline,
             sent: Default::default(),
         }
+    }
+
+    /// Notes what an attempt was charged at `entry`, to be billed when the call ends; gives what it cost.
+    pub(super) fn charge(
+        &self,
+        entry: &str,
+        provider: &Arc<dyn Provider>,
+        model: &str,
+        charged: Charged,
+    ) -> Usd {
+        let Charged { usage, reservation, cut } = charged;
+        // Nobody has the rejected answer to count what was not reported of it.
+        let usage = usage.completed(TokenUsage::default());
+        let cost = self.estimator.prices().cost(Asked { entry, family: provider.family(), model }, &usage);
+        let (provider, model) = (provider.clone(), model.to_owned());
+        self.charges.push(Charge { provider, model, reservation, usage, cost, cut });
+        cost
     }
 
     /// The call's prompt as counted, without an answer.
@@ -131,15 +149,18 @@ pub trait TokenEstimator: Send + Sync {
         self.input_tokens(Tokenizer::of(model)).saturating_add(self.output_tokens().min(most_output))
     }
 
+    /// The prices that calls are estimated at.
+    fn prices(&self) -> &PriceBook;
+
     /// US dollars.
-    fn cost(&self, family: &str, model: &str) -> f64 {
-        cost(family, model, self.input_tokens(Tokenizer::of(model)), self.output_tokens())
+    fn cost(&self, asked: Asked<'_>) -> f64 {
+        self.known_cost(asked).unwrap_or(0.0)
     }
 
     /// US dollars; `None`: the model's price is not known.
-    fn known_cost(&self, family: &str, model: &str) -> Option<f64> {
-        let usage = TokenUsage::new(self.input_tokens(Tokenizer::of(model)), self.output_tokens());
-        pricing::known_cost(family, model, &usage).map(Usd::dollars)
+    fn known_cost(&self, asked: Asked<'_>) -> Option<f64> {
+        let usage = TokenUsage::new(self.input_tokens(Tokenizer::of(asked.model)), self.output_tokens());
+        self.prices().known_cost(asked, &usage).map(Usd::dollars)
     }
 
     /// Checks that the prompt has at most `max` tokens on `model`.
@@ -154,19 +175,23 @@ pub trait TokenEstimator: Send + Sync {
         if counted <= max { Ok(()) } else { Err(counted) }
     }
 
-    /// Checks that the call costs at most `max` US dollars on `model`.
+    /// Checks that the call costs at most `max` US dollars. A model without a known price counts as free, unless its entry
+    /// refuses such models.
     ///
     /// # Errors
     /// The estimated cost.
-    fn cost_within(&self, family: &str, model: &str, max: f64) -> Result<(), f64> {
-        if cost(family, model, self.input_upper_bound(), self.output_tokens()) <= max {
-            return Ok(());
+    fn cost_within(&self, asked: Asked<'_>, max: f64) -> Result<(), f64> {
+        let most = TokenUsage::new(self.input_upper_bound(), self.output_tokens());
+        match self.prices().known_cost(asked, &most) {
+            None if self.prices().unknown_price(asked.entry) == Some(UnknownPrice::Refuse) => {
+                Err(f64::INFINITY)
+            }
+            None => Ok(()),
+            Some(cost) if cost.dollars() <= max => Ok(()),
+            Some(_) => {
+                let counted = self.cost(asked);
+                if counted <= max { Ok(()) } else { Err(counted) }
+            }
         }
-        let counted = self.cost(family, model);
-        if counted <= max { Ok(()) } else { Err(counted) }
     }
-}
-
-fn cost(family: &str, model: &str, input: u64, output: u64) -> f64 {
-    pricing::cost(family, model, &TokenUsage::new(input, output)).dollars()
 }

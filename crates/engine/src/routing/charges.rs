@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::budget::Reservation;
-use gateway_model::{Provider, TokenUsage};
+use gateway_model::{Provider, TokenUsage, Usd};
 
 /// An attempt that failed and was charged.
 pub struct Charge {
@@ -12,7 +12,17 @@ pub struct Charge {
     /// What it reserved, to be settled with what it used; `None` for a try whose attempt went on.
     pub reservation: Option<Reservation>,
     pub usage: TokenUsage,
+    pub cost: Usd,
     /// It was under way when its call ended.
+    pub cut: bool,
+}
+
+/// What an attempt, or a try of it, was charged.
+pub struct Charged {
+    pub usage: TokenUsage,
+    /// As [`Charge::reservation`].
+    pub reservation: Option<Reservation>,
+    /// As [`Charge::cut`].
     pub cut: bool,
 }
 
@@ -22,9 +32,6 @@ pub struct Charges(Mutex<Vec<Charge>>);
 
 impl Charges {
     pub(super) fn push(&self, charge: Charge) {
-        // Nobody has the rejected answer to count what was not reported of it.
-        let usage = charge.usage.completed(TokenUsage::default());
-        let charge = Charge { usage, ..charge };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(charge);
     }
 

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::health::EntryHealth;
 use crate::limits::EntryLimits;
 use gateway_model::Provider;
-use gateway_model::config::{BreakerConfig, ProviderConfig, RateLimit};
+use gateway_model::config::{BreakerConfig, ProviderConfig, RateLimit, UnknownPrice};
 
 /// An entry of the configuration and the provider loaded for it.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub struct ProviderEntry {
     pub limits: Arc<EntryLimits>,
     /// The interval of its health checks.
     pub health_check: Option<Duration>,
+    /// What models without a known price are here.
+    pub unknown_price: Option<UnknownPrice>,
     /// What its health belongs to: a service, and its breaker's settings.
     service: (String, Option<String>, Option<BreakerConfig>),
     fingerprint: String,
@@ -48,6 +50,7 @@ impl ProviderEntry {
             health_check: entry
                 .health_check
                 .map(|check| Duration::from_millis(check.interval_ms.unwrap_or(30_000))),
+            unknown_price: entry.unknown_price,
             service: (entry.provider.clone(), entry.base_url.clone(), entry.breaker),
             fingerprint: fingerprint(entry),
             limited: (entry.rate_limit, entry.max_concurrency),

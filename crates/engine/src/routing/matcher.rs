@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::call::TokenEstimator;
 use gateway_model::ChatRequest;
 use gateway_model::config::RouteRule;
+use gateway_pricing::Asked;
 
 /// A rule that was passed over for its constraints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -91,21 +92,16 @@ fn fits_pattern(pattern: &str, text: &str) -> bool {
 
 /// The first constraint that the estimate exceeds.
 #[allow(clippy::cast_precision_loss)]
-pub fn exceeded(
-    rule: &RouteRule,
-    family: &str,
-    model: &str,
-    estimator: &dyn TokenEstimator,
-) -> Option<Excluded> {
+pub fn exceeded(rule: &RouteRule, asked: Asked<'_>, estimator: &dyn TokenEstimator) -> Option<Excluded> {
     let excluded =
         |constraint, limit, estimate| Some(Excluded { rule: rule.name.clone(), constraint, limit, estimate });
     if let Some(max) = rule.constraints.max_input_tokens
-        && let Err(tokens) = estimator.input_tokens_within(model, max)
+        && let Err(tokens) = estimator.input_tokens_within(asked.model, max)
     {
         return excluded("maxInputTokens", max as f64, tokens as f64);
     }
     if let Some(max) = rule.constraints.max_cost_usd
-        && let Err(cost) = estimator.cost_within(family, model, max)
+        && let Err(cost) = estimator.cost_within(asked, max)
     {
         return excluded("maxCostUsd", max, cost);
     }

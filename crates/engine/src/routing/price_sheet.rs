@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::call::TokenEstimator;
 use super::member::Member;
 use gateway_pricing::tokens::Tokenizer;
-use gateway_pricing::{self as pricing, Edition, Quote};
+use gateway_pricing::{self as pricing, Asked, Edition, PriceBook, Quote};
 
 /// Models are the callers' input: so many have a sheet of their own at a time.
 const MAX_SHEETS: usize = 64;
@@ -31,20 +31,24 @@ struct Price {
 }
 
 impl PriceSheet {
-    fn new(members: &[Member], asked: Option<&str>) -> Self {
+    fn new(members: &[Member], asked: Option<&str>, book: &PriceBook) -> Self {
         let mut sheet = Self::default();
         let mut indices = HashMap::new();
         for member in members {
-            let key = (member.entry.provider.family(), member.model(asked));
-            let index = *indices.entry(key).or_insert_with(|| sheet.add(key.0, key.1));
+            let family = member.entry.provider.family();
+            let model = member.model(asked);
+            // Members share a price, unless their entries say what unknown models cost.
+            let entry = if book.unknown_price(&member.name).is_some() { &*member.name } else { "" };
+            let key = Asked { entry, family, model };
+            let index = *indices.entry((entry, family, model)).or_insert_with(|| sheet.add(key, book));
             sheet.members.push(index);
         }
         sheet
     }
 
-    fn add(&mut self, family: &str, model: &str) -> Option<usize> {
-        let quote = Quote::of(family, model)?;
-        let tokenizer = Tokenizer::of(model);
+    fn add(&mut self, asked: Asked<'_>, book: &PriceBook) -> Option<usize> {
+        let quote = book.quote(asked)?;
+        let tokenizer = Tokenizer::of(asked.model);
         let index = self.tokenizers.iter().position(|known| *known == tokenizer).unwrap_or_else(|| {
             self.tokenizers.push(tokenizer);
             self.tokenizers.len() - 1
@@ -70,7 +74,10 @@ impl PriceSheet {
 
 /// The sheets of a pool by the model that is asked for, while prices stay the same.
 #[derive(Default)]
-pub(super) struct PriceSheets(Mutex<Kept>);
+pub(super) struct PriceSheets {
+    book: PriceBook,
+    kept: Mutex<Kept>,
+}
 
 #[derive(Default)]
 struct Kept {
@@ -80,19 +87,23 @@ struct Kept {
 }
 
 impl PriceSheets {
+    pub(super) fn new(book: &PriceBook) -> Self {
+        Self { book: book.clone(), kept: Mutex::default() }
+    }
+
     fn sheet(&self, members: &[Member], asked: Option<&str>) -> Arc<PriceSheet> {
         // One sheet is enough where no member looks at what is asked for.
         let asked = asked.filter(|_| members.iter().any(Member::follows_request));
         let name = asked.unwrap_or_default();
         let edition = Some(pricing::edition());
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.edition != edition {
             *kept = Kept { edition, sheets: HashMap::new() };
         }
         if let Some(sheet) = kept.sheets.get(name) {
             return sheet.clone();
         }
-        let sheet = Arc::new(PriceSheet::new(members, asked));
+        let sheet = Arc::new(PriceSheet::new(members, asked, &self.book));
         if name.len() <= MAX_NAME {
             if kept.sheets.len() >= MAX_SHEETS {
                 kept.sheets.clear();
@@ -129,6 +140,11 @@ mod tests {
     struct Prompt(AtomicU64);
 
     impl TokenEstimator for Prompt {
+        fn prices(&self) -> &PriceBook {
+            static BUILT_IN: std::sync::LazyLock<PriceBook> = std::sync::LazyLock::new(PriceBook::default);
+            &BUILT_IN
+        }
+
         fn input_tokens(&self, _: Tokenizer) -> u64 {
             self.0.fetch_add(1, Ordering::Relaxed);
             1_000
@@ -191,7 +207,7 @@ mod tests {
             assert_eq!(sheets.costs(&members, Some(&format!("model-{model}")), &prompt), [0.0035]);
         }
         sheets.costs(&members, Some(&"long".repeat(MAX_NAME)), &prompt);
-        let kept = |sheets: PriceSheets| sheets.0.into_inner().unwrap().sheets.len();
+        let kept = |sheets: PriceSheets| sheets.kept.into_inner().unwrap().sheets.len();
         assert!((1..=MAX_SHEETS).contains(&kept(sheets)));
         // Members with models of their own need no more than one.
         let (members, sheets) = ([member("openai", &[], Some("gpt-4o"))], PriceSheets::default());

@@ -11,6 +11,7 @@ use super::pool::{PickInput, Pool, Target, TargetName};
 use super::price_sheet::PriceSheets;
 use gateway_model::ChatRequest;
 use gateway_model::config::{PoolConfig, Settings};
+use gateway_pricing::PriceBook;
 
 /// Of models that the settings do not rate.
 const QUALITY: f64 = 0.5;
@@ -26,7 +27,7 @@ pub struct RoutePool {
 }
 
 impl RoutePool {
-    pub fn new(config: &PoolConfig, providers: &Providers, settings: &Settings) -> Self {
+    pub fn new(config: &PoolConfig, providers: &Providers, settings: &Settings, prices: &PriceBook) -> Self {
         let mut members = Vec::new();
         let mut targets = Vec::new();
         for written in &config.members {
@@ -48,7 +49,7 @@ impl RoutePool {
             config: config.clone(),
             members,
             max_attempts,
-            prices: PriceSheets::default(),
+            prices: PriceSheets::new(prices),
         }
     }
 

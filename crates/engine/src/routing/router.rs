@@ -9,6 +9,7 @@ use super::matcher::{Matcher, exceeded};
 use super::model_choice::{member_model, target_model};
 use gateway_model::ChatRequest;
 use gateway_model::config::{FallbackChain, RouteRule, RouteTarget};
+use gateway_pricing::Asked;
 
 pub struct Router {
     matcher: Matcher,
@@ -55,7 +56,7 @@ impl Router {
             };
             let model = model.unwrap_or(name);
             let family = entry.map_or("", |entry| entry.provider.family());
-            let excluded = exceeded(rule, family, model, estimator)
+            let excluded = exceeded(rule, Asked { entry: name, family, model }, estimator)
                 .filter(|_| !another_member_fits(rule, providers, asked, estimator));
             if let Some(excluded) = excluded {
                 no_route.excluded.push(excluded);
@@ -95,7 +96,10 @@ fn another_member_fits(
     members.skip(1).any(|member| {
         providers.get(&member.provider).is_some_and(|entry| {
             let model = member_model(entry, member.model.as_deref(), asked).unwrap_or(&member.provider);
-            exceeded(rule, entry.provider.family(), model, estimator).is_none()
+            {
+                let asked = Asked { entry: &member.provider, family: entry.provider.family(), model };
+                exceeded(rule, asked, estimator).is_none()
+            }
         })
     })
 }

@@ -25,7 +25,7 @@ pub use route::{
     HybridWeights, PoolConfig, PoolMember, RouteConstraints, RouteMatch, RouteRule, RouteTarget,
     StrategyName, is_hash_key,
 };
-pub use settings::{CacheSettings, RateLimit, RetryBudget, Settings};
+pub use settings::{CacheSettings, ModelPrices, RateLimit, RetryBudget, Settings};
 pub use user_limit::{A_LIMIT_KEY, LimitKey, UserLimit};
 pub use words::words;
 

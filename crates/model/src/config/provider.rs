@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::budget::UnknownPrice;
 use super::settings::RateLimit;
 use super::values::{
     count, filled, header_values, null_as_default, small_count, small_number, unless_false, weight,
@@ -67,6 +68,9 @@ pub struct ProviderConfig {
     pub breaker: Option<BreakerConfig>,
     #[serde(default)]
     pub health_check: Option<HealthCheck>,
+    /// What models without a known price are here; comes before what a budget says.
+    #[serde(default)]
+    pub unknown_price: Option<UnknownPrice>,
 }
 
 /// What the vendor sees of a request's `userId`.

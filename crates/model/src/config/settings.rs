@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use super::user_limit::{self, UserLimit};
 use super::values::{amount, count, fractions, null_as_default, whole_number};
@@ -24,6 +25,29 @@ pub struct Settings {
     /// How good a model is, 0 to 1, for pools of strategy `hybrid`; 0.5 for models that are not listed.
     #[serde(default, deserialize_with = "fractions")]
     pub quality: BTreeMap<String, f64>,
+    /// By model: prices over the built-in ones.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub prices: BTreeMap<String, ModelPrices>,
+}
+
+/// Prices of one model, in US dollars per 1,000 tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelPrices {
+    #[serde(deserialize_with = "price")]
+    pub input_per_1k_tokens: f64,
+    #[serde(deserialize_with = "price")]
+    pub output_per_1k_tokens: f64,
+    /// Of tokens read from a prompt cache; those of other input by default.
+    #[serde(default, deserialize_with = "amount")]
+    pub cache_read_per_1k_tokens: Option<f64>,
+    /// Of tokens written to a prompt cache; those of other input by default.
+    #[serde(default, deserialize_with = "amount")]
+    pub cache_write_per_1k_tokens: Option<f64>,
+}
+
+fn price<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    amount(input)?.ok_or_else(|| D::Error::custom("must be a number of 0 or more"))
 }
 
 /// Cached answers for identical calls.

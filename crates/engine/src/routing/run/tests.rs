@@ -17,6 +17,7 @@ use gateway_model::{
     Answer, ChatRequest, EmbedCall, EventSource, OpenedStream, Provider, ProviderCall, RetryPolicy,
     StreamEvent, Vectors,
 };
+use gateway_pricing::PriceBook;
 
 /// What a played provider does with each request.
 #[derive(Clone, Copy)]
@@ -156,7 +157,12 @@ fn pool(played: &[(&Arc<Played>, Value)], pool: Value) -> Case {
         provider: played[0].0.name.to_owned(),
         model: "m".into(),
         chain: None,
-        pool: Some(Arc::new(RoutePool::new(&target, &providers, &Settings::default()))),
+        pool: Some(Arc::new(RoutePool::new(
+            &target,
+            &providers,
+            &Settings::default(),
+            &PriceBook::default(),
+        ))),
         hedge: None,
         excluded: Vec::new(),
     };
