@@ -6,7 +6,16 @@ const { thrown } = require('./custom.js')
 const { GatewayError, invalidRequest, refuseNonFinite, stringify } = require('./errors.js')
 
 /** Fields of requests whose contents are the program's own, or a model's. */
-const OPAQUE = new Set(['messages', 'tools', 'metadata', 'providerOptions', 'responseFormat', 'response_format', 'input', 'signal'])
+const OPAQUE = new Set([
+  'messages',
+  'tools',
+  'metadata',
+  'providerOptions',
+  'responseFormat',
+  'response_format',
+  'input',
+  'signal',
+])
 
 /**
  * One call, from its start to its last message. A call waits for its first message; a stream's call is then streaming,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::fit::Sampling;
 use gateway_model::config::SendUserId;
 use gateway_model::{ChatRequest, ProviderCall, ResponseFormat, Setting, Tool, ToolChoice, Warning};
 
@@ -19,16 +20,17 @@ pub struct CallSettings<'a> {
     call: &'a ProviderCall,
     /// What the vendor sees of the caller's user.
     user: Option<Cow<'a, str>>,
+    sampling: Sampling,
     /// One bit for each of [`Setting::ALL`].
     read: u32,
     warnings: Vec<(Cow<'static, str>, Cow<'static, str>)>,
 }
 
 macro_rules! readers {
-    ($($field:ident $setting:ident $type:ty,)*) => {
-        $(pub fn $field(&mut self) -> Option<$type> {
+    ($($field:ident $setting:ident,)*) => {
+        $(pub fn $field(&mut self) -> Option<f64> {
             self.mark(Setting::$setting);
-            self.call.request.$field
+            self.sampling.$field
         })*
     };
 }
@@ -36,7 +38,9 @@ macro_rules! readers {
 impl<'a> CallSettings<'a> {
     pub fn new(call: &'a ProviderCall) -> Self {
         let user = call.request.user_id.as_deref().map(Cow::Borrowed);
-        Self { call, user, read: 0, warnings: Vec::new() }
+        let ChatRequest { temperature, top_p, presence_penalty, frequency_penalty, .. } = *call.request;
+        let sampling = Sampling { temperature, top_p, presence_penalty, frequency_penalty };
+        Self { call, user, sampling, read: 0, warnings: Vec::new() }
     }
 
     /// The vendor sees so much of the caller's user.
@@ -65,12 +69,43 @@ impl<'a> CallSettings<'a> {
     }
 
     readers! {
-        temperature Temperature f64,
-        top_p TopP f64,
-        top_k TopK u64,
-        seed Seed i64,
-        presence_penalty PresencePenalty f64,
-        frequency_penalty FrequencyPenalty f64,
+        temperature Temperature,
+        top_p TopP,
+        presence_penalty PresencePenalty,
+        frequency_penalty FrequencyPenalty,
+    }
+
+    pub fn top_k(&mut self) -> Option<u64> {
+        self.mark(Setting::TopK);
+        self.call.request.top_k
+    }
+
+    pub fn seed(&mut self) -> Option<i64> {
+        self.mark(Setting::Seed);
+        self.call.request.seed
+    }
+
+    /// To look at, before any of them is read.
+    pub fn sampling(&self) -> Sampling {
+        self.sampling
+    }
+
+    /// What formats read in place of the request's own. What is left out is warned of by whoever leaves it out.
+    pub fn set_sampling(&mut self, sampling: Sampling) {
+        let gone = [
+            (Setting::Temperature, self.sampling.temperature.is_some() && sampling.temperature.is_none()),
+            (Setting::TopP, self.sampling.top_p.is_some() && sampling.top_p.is_none()),
+            (
+                Setting::PresencePenalty,
+                self.sampling.presence_penalty.is_some() && sampling.presence_penalty.is_none(),
+            ),
+            (
+                Setting::FrequencyPenalty,
+                self.sampling.frequency_penalty.is_some() && sampling.frequency_penalty.is_none(),
+            ),
+        ];
+        gone.into_iter().filter(|(_, is_gone)| *is_gone).for_each(|(setting, _)| self.mark(setting));
+        self.sampling = sampling;
     }
 
     /// Empty: none.

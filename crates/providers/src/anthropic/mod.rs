@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use super::build::{Builder, Connection, FamilyDefaults, KeyHeader};
 use super::family::{EntryRule, Family};
-use super::fit::{IdRule, Prefill, Receiver, RootRule, StopRule, TurnRules};
+use super::fit::{IdRule, Prefill, Receiver, RootRule, SamplingRules, StopRule, TurnRules};
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire};
 use gateway_model::ProviderCall;
@@ -51,6 +51,11 @@ pub fn receiver_of(model: &str) -> Receiver {
         },
         schemas: RootRule::PlainObject,
         stops: StopRule { most: usize::MAX, no_blanks: true },
+        sampling: SamplingRules {
+            max_temperature: 1.0,
+            one_alone: thinking::is_from(model, (4, 1)),
+            ..SamplingRules::USUAL
+        },
         ..Receiver::LENIENT
     }
 }

@@ -7,6 +7,7 @@
 mod documents;
 mod ids;
 mod results;
+mod sampling;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use gateway_model::{ChatRequest, Content, Message, ProviderCall};
 pub use documents::DocumentForm;
 pub use ids::IdRule;
 pub use results::{ErrorForm, ResultMedia};
+pub use sampling::{Sampling, SamplingRules, fit_sampling};
 pub use schema::RootRule;
 pub use turns::{Prefill, TurnRules};
 
@@ -34,6 +36,7 @@ pub struct Receiver {
     pub turns: TurnRules,
     pub schemas: RootRule,
     pub stops: StopRule,
+    pub sampling: SamplingRules,
 }
 
 /// The texts at which an answer may stop.
@@ -55,6 +58,7 @@ impl Receiver {
         turns: TurnRules::NONE,
         schemas: RootRule::Object,
         stops: StopRule { most: usize::MAX, no_blanks: false },
+        sampling: SamplingRules::USUAL,
     };
 }
 

@@ -225,3 +225,85 @@ fn texts_to_stop_at_that_are_not_taken_are_left_out_and_told() {
     assert_eq!(stops(StopRule { most: 9, no_blanks: true }), ("a,b".into(), "stop[1] stop[2]".into()));
     assert_eq!(stops(StopRule { most: 2, no_blanks: false }), ("a".into(), "stop[1] stop[2] stop[3]".into()));
 }
+
+/// Temperature, `topP`, both penalties and the number of stops as they are sent to a model, and the fields of the warnings.
+fn sampled(wire: &dyn crate::wire::Wire, model: &str, settings: &Value) -> (String, String) {
+    let mut request = json!({ "messages": talk(&[("user", "a")]) });
+    request.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    let call = ProviderCall { model: model.to_owned(), ..call(&request) };
+    let receiver = wire.receiver(&call);
+    let fitted = fit_call(&call, &receiver);
+    let mut settings = crate::settings::CallSettings::new(&fitted.call);
+    fit_sampling(&mut settings, receiver.sampling);
+    let Sampling { temperature, top_p, presence_penalty, frequency_penalty } = settings.sampling();
+    let numbers = [temperature, top_p, presence_penalty, frequency_penalty];
+    let numbers: Vec<String> = numbers
+        .iter()
+        .map(|number| number.map_or_else(|| "-".to_owned(), |number| number.to_string()))
+        .collect();
+    let stops = fitted.call.request.stop.len();
+    let told = fitted.warnings.iter().map(|(field, _)| field.to_string());
+    let warned = settings.into_warnings("p").into_iter().map(|warning| warning.field);
+    let fields: Vec<String> = told.chain(warned.filter(|field| field != "stop")).collect();
+    let unread = ["temperature", "topP", "presencePenalty", "frequencyPenalty"];
+    // Nothing reads what is left here: only what was warned of twice, or for a reason, counts.
+    let fields: Vec<String> = fields
+        .into_iter()
+        .filter(|field| !unread.contains(&field.as_str()) || told_of(&numbers, field))
+        .collect();
+    (format!("{} {stops}", numbers.join(" ")), fields.join(" "))
+}
+
+fn told_of(numbers: &[String], field: &str) -> bool {
+    let place =
+        ["temperature", "topP", "presencePenalty", "frequencyPenalty"].iter().position(|name| *name == field);
+    place.is_some_and(|place| numbers[place] == "-")
+}
+
+#[test]
+fn sampling_is_as_the_model_takes_it() {
+    use crate::catalogue::dialect_of;
+    use crate::openai::OpenAiWire;
+    let all = json!({"temperature": 1.8, "topP": 0.5, "presencePenalty": 3, "frequencyPenalty": 0.5, "stop": ["E"]});
+    let openai = |family| OpenAiWire::new(dialect_of(family).unwrap());
+    let none = "temperature topP presencePenalty frequencyPenalty";
+    let clamped = "1.8 0.5 2 0.5 1";
+    for (family, model, effort, sent, left_out) in [
+        ("openai", "gpt-4o", None, clamped, ""),
+        ("openai", "o4-mini", None, "- - - - 0", none),
+        ("openai", "ft:o4-mini-2025-04-16:org::id", None, "- - - - 0", none),
+        ("openai", "gpt-5-mini", None, "- - - - 0", none),
+        ("openai", "gpt-5-chat-latest", None, clamped, ""),
+        ("openai", "gpt-5.4", None, clamped, ""),
+        ("openai", "gpt-5.4", Some("high"), "- - - - 0", none),
+        ("azure", "prod", None, clamped, ""),
+        ("mistral", "m", None, "1.5 0.5 2 0.5 1", ""),
+        ("zhipu", "m", None, "1 0.5 2 0.5 1", ""),
+        ("moonshot", "kimi-k2.6", None, "- - 2 0.5 1", "temperature topP"),
+        ("xai", "grok-4.5", None, "1.8 0.5 - - 0", "presencePenalty frequencyPenalty"),
+        ("vllm", "gpt-5", None, clamped, ""),
+    ] {
+        let mut settings = all.clone();
+        if let Some(effort) = effort {
+            settings["reasoningEffort"] = json!(effort);
+        }
+        let (numbers, fields) = sampled(&openai(family), model, &settings);
+        assert_eq!(numbers, sent, "{family} {model}");
+        let fields: Vec<&str> = fields
+            .split(' ')
+            .filter(|field| !field.starts_with("stop") && *field != "reasoningEffort")
+            .collect();
+        let fields: std::collections::BTreeSet<&str> =
+            fields.into_iter().filter(|field| !field.is_empty()).collect();
+        assert_eq!(
+            fields,
+            left_out.split(' ').filter(|field| !field.is_empty()).collect(),
+            "{family} {model}"
+        );
+    }
+    let of = |wire: &dyn crate::wire::Wire, model: &str| sampled(wire, model, &all).0;
+    assert_eq!(of(&crate::anthropic::AnthropicWire, "claude-sonnet-4-0"), "1 0.5 2 0.5 1");
+    assert_eq!(of(&crate::anthropic::AnthropicWire, "claude-sonnet-4-5"), "1 - 2 0.5 1");
+    assert_eq!(of(&crate::gemini::GeminiWire, "gemini-2.0-flash"), clamped);
+    assert_eq!(of(&crate::gemini::GeminiWire, "gemini-2.5-flash"), "1.8 0.5 - - 1");
+}

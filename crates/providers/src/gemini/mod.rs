@@ -32,7 +32,7 @@ use std::time::Duration;
 use super::build::{Builder, Connection, FamilyDefaults, KeyHeader};
 use super::embeddings::EmbeddingFormat;
 use super::family::{Family, KeyVariable};
-use super::fit::{Receiver, StopRule, TurnRules};
+use super::fit::{Receiver, SamplingRules, StopRule, TurnRules};
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, model_ids, path_segment};
 use gateway_model::Answer;
@@ -68,10 +68,14 @@ impl Wire for GeminiWire {
         request::has_format(call)
     }
 
-    fn receiver(&self, _: &ProviderCall) -> Receiver {
+    fn receiver(&self, call: &ProviderCall) -> Receiver {
         Receiver {
             turns: TurnRules { user_first: true, no_blanks: true, ..TurnRules::NONE },
             stops: StopRule { most: 5, no_blanks: false },
+            sampling: SamplingRules {
+                no_penalties: thinking::Generation::of(&call.model) != thinking::Generation::WithoutThinking,
+                ..SamplingRules::USUAL
+            },
             ..Receiver::LENIENT
         }
     }

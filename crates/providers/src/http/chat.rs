@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::events::HttpEvents;
 use super::{ChatEndpoint, HttpProvider};
-use crate::fit::{Fitted, fit_call};
+use crate::fit::{Fitted, fit_call, fit_sampling};
 use crate::json_answer::{CodeFence, JsonStream, NOT_JSON, extract_json, not_json};
 use crate::settings::CallSettings;
 use crate::wire::{Mode, check_path_name};
@@ -77,11 +77,13 @@ impl HttpProvider {
         if let Some(refusal) = self.find_unsupported(&call.request) {
             return Err(refusal);
         }
-        let Fitted { call, warnings } = fit_call(call, &self.wire.receiver(call));
+        let receiver = self.wire.receiver(call);
+        let Fitted { call, warnings } = fit_call(call, &receiver);
         let mut settings = CallSettings::new(&call).showing_user(self.context.send_user_id);
         for (field, reason) in warnings {
             settings.warn(field, reason);
         }
+        fit_sampling(&mut settings, receiver.sampling);
         let mut json = self.wire.body(&mut settings, mode)?;
         if let Some(options) = self.own_options(call.request.provider_options.as_ref()) {
             let mut fields: Map<String, Value> =

@@ -47,6 +47,10 @@ pub struct Dialect {
     pub schemas: RootRule,
     /// Texts to stop at that it takes, at most.
     pub stops: usize,
+    pub max_temperature: f64,
+    /// Parts of the names of models whose temperature and `top_p` are fixed, and of those that take no penalties and no `stop`.
+    pub fixed_sampling: &'static [&'static str],
+    pub no_penalties: &'static [&'static str],
     /// What the service cannot do.
     pub refuses: &'static [Feature],
     /// Texts that one request for embeddings may hold; 0: the service has none.
@@ -144,6 +148,9 @@ impl Dialect {
         prefill: "",
         schemas: RootRule::PlainObject,
         stops: 4,
+        max_temperature: 2.0,
+        fixed_sampling: &[],
+        no_penalties: &[],
         refuses: &[],
         embedding_inputs: 2048,
         models_path: "/models",
@@ -168,7 +175,8 @@ impl Dialect {
     pub const CEREBRAS: Self =
         Self { max_tokens: MaxTokens::Completion, penalties: false, ..Self::COMPATIBLE };
     /// "Compatibility API". `stream_options` is an error; the last chunk has the usage.
-    pub const COHERE: Self = Self { stream_options: false, user: "", ..Self::COMPATIBLE };
+    pub const COHERE: Self =
+        Self { stream_options: false, user: "", max_temperature: 1.0, ..Self::COMPATIBLE };
     /// "JSON Output": an object, no schema. "Thinking Mode": reasoning that led to calls comes back with them.
     pub const DEEPSEEK: Self = Self {
         response_format: FormatSupport::Object,
@@ -190,7 +198,8 @@ impl Dialect {
         ..Self::COMPATIBLE
     };
     /// "ChatCompletion v2": `response_format` is for a model of the past.
-    pub const MINIMAX: Self = Self { response_format: FormatSupport::None, ..Self::COMPATIBLE };
+    pub const MINIMAX: Self =
+        Self { response_format: FormatSupport::None, max_temperature: 1.0, ..Self::COMPATIBLE };
     /// "Chat Completion": fields that it does not know are errors. Each stream ends with the usage.
     pub const MISTRAL: Self = Self {
         stream_options: false,
@@ -198,6 +207,7 @@ impl Dialect {
         required_choice: "any",
         user: "",
         ids: IdRule::Nine,
+        max_temperature: 1.5,
         result_media: ResultMedia::Inside,
         documents: DocumentForm::DocumentUrl,
         turns: TurnRules { user_first: true, bridges: true, no_blanks: true, ..TurnRules::NONE },
@@ -210,6 +220,8 @@ impl Dialect {
         response_format: FormatSupport::Object,
         required_choice: "",
         prefill: "partial",
+        max_temperature: 1.0,
+        fixed_sampling: &["kimi-k2.5", "kimi-k2.6", "kimi-k2.7", "kimi-k3"],
         reasoning_content: ReasoningContent::Required,
         ..Self::COMPATIBLE
     };
@@ -246,7 +258,8 @@ impl Dialect {
     /// MiMo, as DeepSeek does, has its reasoning back with the calls that it led to.
     pub const XIAOMI: Self = Self { reasoning_content: ReasoningContent::Required, ..Self::COMPATIBLE };
     /// "Reasoning": its tokens are counted beside the answer's.
-    pub const XAI: Self = Self { reasoning_apart: true, ..Self::COMPATIBLE };
+    pub const XAI: Self =
+        Self { reasoning_apart: true, no_penalties: &["grok-4", "grok-3-mini"], ..Self::COMPATIBLE };
     /// "Chat Completion": `auto` alone; no seed; `user_id` is bound in its length. Each stream ends with the usage.
     pub const ZHIPU: Self = Self {
         stream_options: false,
@@ -255,6 +268,7 @@ impl Dialect {
         reasoning_content: ReasoningContent::Read,
         turns: TurnRules { user_first: true, ..TurnRules::NONE },
         stops: 1,
+        max_temperature: 1.0,
         seed: "",
         required_choice: "",
         user: "",
@@ -270,6 +284,11 @@ impl Dialect {
 }
 
 impl MaxTokens {
+    /// Whether the service has OpenAI's own models.
+    pub fn is_openais(self) -> bool {
+        matches!(self, Self::ByModel | Self::ByDeployment)
+    }
+
     pub fn field(self, model: &str) -> &'static str {
         match self {
             Self::Completion => "max_completion_tokens",
@@ -301,6 +320,25 @@ pub fn is_reasoning_model(model: &str) -> bool {
         }
     }
     false
+}
+
+/// Whether one of OpenAI's models reasons at this effort: it takes no settings of its sampling then. From GPT-5.1 on they do not
+/// unless they are told to, but for those that cannot do otherwise.
+pub fn fixes_sampling(model: &str, effort: Option<&str>) -> bool {
+    let name = base_name(model);
+    if !is_reasoning_model(model) || name.contains("-chat") {
+        return false;
+    }
+    let always = name.contains("-pro") || name.contains("codex") || !has_minor_version(&name);
+    always || !matches!(effort, None | Some("none"))
+}
+
+/// Whether a name has a GPT of 5.1 or later: `gpt-5.4-mini`, not `gpt-5-2025-08-07`.
+fn has_minor_version(name: &str) -> bool {
+    name.split_once("gpt-").and_then(|(_, version)| version.split_once('.')).is_some_and(|(major, minor)| {
+        major.bytes().all(|byte| byte.is_ascii_digit())
+            && minor.starts_with(|first: char| first.is_ascii_digit())
+    })
 }
 
 /// Whether a name says that the model is OpenAI's and from before, or another maker's.

@@ -16,7 +16,7 @@ use crate::read_error::ReadError;
 use std::borrow::Cow;
 
 use super::embeddings::EmbeddingFormat;
-use super::fit::{ErrorForm, Receiver, StopRule};
+use super::fit::{ErrorForm, Receiver, SamplingRules, StopRule};
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, path_segment};
 use gateway_model::ProviderCall;
@@ -26,6 +26,7 @@ use gateway_model::{Answer, Feature};
 pub use answer::{WireCall, WireUsage, answer as read_answer, calls};
 #[cfg(test)]
 pub use dialect::FormatSupport;
+use dialect::fixes_sampling;
 pub use dialect::{Dialect, is_reasoning_model};
 pub use request::tool_json;
 pub use shape::SHAPE;
@@ -52,6 +53,30 @@ impl OpenAiWire {
         }
     }
 
+    /// How the model's sampling may be set.
+    pub fn sampling(&self, call: &ProviderCall) -> SamplingRules {
+        let Dialect { max_temperature, fixed_sampling, no_penalties, .. } = self.dialect;
+        let named = |parts: &[&str]| parts.iter().any(|part| call.model.contains(part));
+        let reasons = self.reasons(call);
+        SamplingRules {
+            max_temperature,
+            fixed: reasons || named(fixed_sampling),
+            no_penalties: reasons || (named(no_penalties) && !call.model.contains("non-reasoning")),
+            one_alone: false,
+        }
+    }
+
+    fn most_stops(&self, call: &ProviderCall) -> usize {
+        let no_stops = self.sampling(call).no_penalties;
+        if no_stops { 0 } else { self.dialect.stops }
+    }
+
+    /// Whether one of OpenAI's models will reason, and then takes no settings of its sampling.
+    fn reasons(&self, call: &ProviderCall) -> bool {
+        self.dialect.max_tokens.is_openais()
+            && fixes_sampling(&call.model, call.request.reasoning_effort.as_deref())
+    }
+
     /// The path of what a model does.
     fn path_to_model(&self, resource: &'static str) -> Cow<'static, str> {
         let path = self.path_to(resource);
@@ -75,7 +100,7 @@ impl Wire for OpenAiWire {
         !self.dialect.refuses.contains(&feature)
     }
 
-    fn receiver(&self, _: &ProviderCall) -> Receiver {
+    fn receiver(&self, call: &ProviderCall) -> Receiver {
         Receiver {
             ids: self.dialect.ids,
             errors: ErrorForm::Words,
@@ -83,7 +108,8 @@ impl Wire for OpenAiWire {
             documents: self.dialect.documents,
             turns: self.dialect.turns,
             schemas: self.dialect.schemas,
-            stops: StopRule { most: self.dialect.stops, no_blanks: false },
+            stops: StopRule { most: self.most_stops(call), no_blanks: false },
+            sampling: self.sampling(call),
         }
     }
 

@@ -39,11 +39,12 @@ impl Wire for ResponsesWire {
         feature != Feature::Audio && self.chat.supports(feature)
     }
 
-    fn receiver(&self, _: &ProviderCall) -> Receiver {
+    fn receiver(&self, call: &ProviderCall) -> Receiver {
         Receiver {
             ids: IdRule::AtMost(64),
             errors: ErrorForm::Words,
             schemas: self.chat.dialect.schemas,
+            sampling: self.chat.sampling(call),
             ..Receiver::LENIENT
         }
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::build::{BuildProblem, Builder, Connection, FamilyDefaults};
 use super::embeddings::EmbeddingFormat;
 use super::family::{Family, KeyVariable};
-use super::fit::{ErrorForm, Receiver, ResultMedia};
+use super::fit::{ErrorForm, Receiver, ResultMedia, SamplingRules};
 use super::openai::Dialect;
 use super::settings::CallSettings;
 use super::wire::{ChatPath, Mode, StreamDecoder, Wire, entry_segment, model_ids, path_segment};
@@ -77,7 +77,12 @@ impl Wire for WorkersAiWire {
     }
 
     fn receiver(&self, _: &ProviderCall) -> Receiver {
-        Receiver { errors: ErrorForm::Words, result_media: ResultMedia::Behind, ..Receiver::LENIENT }
+        Receiver {
+            errors: ErrorForm::Words,
+            result_media: ResultMedia::Behind,
+            sampling: SamplingRules { max_temperature: 5.0, ..SamplingRules::USUAL },
+            ..Receiver::LENIENT
+        }
     }
 
     fn body(&self, settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {
