@@ -121,6 +121,11 @@ export interface ProviderConfig {
    */
   redirectHosts?: string[]
   /**
+   * Whether HTTP/2 is spoken: many calls share a TLS connection. For `https:` addresses; a server that does not offer it, and an
+   * `http:` address, is spoken to over HTTP/1.1. Default: `false`. Providers written in JavaScript have connections of their own.
+   */
+  http2?: boolean
+  /**
    * Whether the vendor sees a request's `userId`, in the field that it has for that: as it is (`true`), or its SHA-256 in
    * hexadecimal digits (`'hashed'`). Default: `false`. Providers written in JavaScript get it as it is.
    */

@@ -2,48 +2,52 @@
 
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
 
-use super::connect::{Connector, Via};
-use super::connection::{Connection, Request, poll_piece};
 use super::endpoint::{Endpoint, Redirect};
+use super::http1::{Http1, Http1Body};
+use super::http2::{Http2, Http2Body};
 use super::network::NetworkSettings;
-use super::pool::{Pool, idle_limit};
 use gateway_model::error::GatewayError;
 use gateway_model::provider::SentMark;
 
 const MAX_REDIRECTS: usize = 5;
-/// A request that a kept connection loses later than this may have been worked on, and charged.
-const LOST_AT_ONCE: Duration = Duration::from_millis(250);
 
 /// Why no response, or only a part of one, arrived.
 pub(super) enum Lost {
     Connecting(Box<dyn Error + Send + Sync>),
-    Asking(hyper::Error),
+    Asking(Box<dyn Error + Send + Sync>),
 }
 
-/// HTTP/1.1 only: abandoning a response closes its connection and affects no other call.
+/// What is spoken to servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    #[default]
+    Http1,
+    /// HTTP/2 over TLS, where the server offers it; HTTP/1.1 otherwise, and to `http:` addresses.
+    Http2,
+}
+
 #[derive(Clone)]
 pub struct HttpClient {
-    connector: Connector,
-    pool: Arc<Pool>,
+    http1: Http1,
+    http2: Option<Http2>,
 }
 
 impl HttpClient {
-    pub fn new(network: &NetworkSettings) -> Result<Self, String> {
-        Ok(Self { connector: Connector::new(network)?, pool: Arc::default() })
+    pub fn new(network: &NetworkSettings, version: HttpVersion) -> Result<Self, String> {
+        let http2 = match version {
+            HttpVersion::Http1 => None,
+            HttpVersion::Http2 => Some(Http2::new(network)?),
+        };
+        Ok(Self { http1: Http1::new(network)?, http2 })
     }
 
-    /// Sends `body` and returns the response's head; sets `mark` once a connection is there for it. A request that a pooled connection loses at once is sent again,
-    /// once, on a connection of its own.
+    /// Sends `body` and returns the response's head; sets `mark` once the request goes out. A request that was lost where
+    /// no server can have worked on it is sent again, once.
     pub async fn request(
         &self,
         provider: &str,
@@ -75,105 +79,42 @@ impl HttpClient {
     }
 
     async fn send(&self, endpoint: &Endpoint, body: &Bytes, mark: &SentMark) -> Result<Response, Lost> {
-        let mut request = self.message(endpoint, body);
-        while let Some(mut connection) = self.pool.take(&endpoint.origin) {
-            let sent = Instant::now();
-            mark.set();
-            match connection.send(request).await {
-                Ok(response) => return Ok(self.response(endpoint, connection, response)),
-                Err(mut failed) => {
-                    request = match failed.take_message() {
-                        Some(unsent) => unsent,
-                        // Idle connections die together: the next attempt opens a new one.
-                        None if lost_before_answer(failed.error()) && sent.elapsed() <= LOST_AT_ONCE => {
-                            request = self.message(endpoint, body);
-                            break;
-                        }
-                        None => return Err(Lost::Asking(failed.into_error())),
-                    }
-                }
+        match &self.http2 {
+            Some(http2) if endpoint.url().scheme() == "https" => {
+                Ok(Response::new(http2.send(endpoint, body, mark).await?.map(Body::Http2)))
             }
-        }
-        let socket = self.connector.connect(&endpoint.address).await.map_err(Lost::Connecting)?;
-        let mut connection = Connection::new(socket).await.map_err(Lost::Asking)?;
-        mark.set();
-        match connection.send(request).await {
-            Ok(response) => Ok(self.response(endpoint, connection, response)),
-            Err(failed) => Err(Lost::Asking(failed.into_error())),
-        }
-    }
-
-    fn message(&self, endpoint: &Endpoint, body: &Bytes) -> Request {
-        let mut request = Request::new(Full::new(body.clone()));
-        *request.method_mut() = endpoint.method().clone();
-        *request.headers_mut() = endpoint.headers().clone();
-        *request.uri_mut() = match self.connector.via(&endpoint.address) {
-            Via::Server => endpoint.path.clone(),
-            Via::Proxy(auth) => {
-                if let Some(auth) = auth {
-                    request.headers_mut().insert(PROXY_AUTHORIZATION, auth);
-                }
-                endpoint.address.clone()
-            }
-        };
-        request
-    }
-
-    fn response(
-        &self,
-        endpoint: &Endpoint,
-        connection: Connection,
-        response: http::Response<Incoming>,
-    ) -> Response {
-        let (head, body) = response.into_parts();
-        Response {
-            status: head.status,
-            headers: head.headers,
-            body,
-            connection: Some(connection),
-            origin: endpoint.origin.clone(),
-            pool: self.pool.clone(),
+            _ => Ok(Response::new(self.http1.send(endpoint, body, mark).await?.map(Body::Http1))),
         }
     }
 }
 
-/// A response whose body is still to be read. Reading it to its end returns the connection to the pool; dropping it
-/// before closes the connection.
+/// A response whose body is still to be read. Dropping it before its end tells the server at once: over HTTP/1.1 the
+/// connection is closed, over HTTP/2 the stream is reset.
 pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    body: Incoming,
-    /// `None` once the body has ended.
-    connection: Option<Connection>,
-    origin: Arc<str>,
-    pool: Arc<Pool>,
+    body: Body,
+}
+
+#[expect(clippy::large_enum_variant, reason = "the usual one has no allocation of its own")]
+enum Body {
+    Http1(Http1Body),
+    Http2(Http2Body),
 }
 
 impl Response {
+    fn new(response: http::Response<Body>) -> Self {
+        let (head, body) = response.into_parts();
+        Self { status: head.status, headers: head.headers, body }
+    }
+
     /// The next piece of the body; `None` at its end.
     pub(super) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Lost>> {
-        let Some(connection) = &mut self.connection else { return Poll::Ready(Ok(None)) };
-        poll_piece(connection, &mut self.body, context).map(|piece| {
-            if !matches!(piece, Some(Ok(_)))
-                && let Some(connection) = self.connection.take()
-                && piece.is_none()
-            {
-                self.pool.give_back(&self.origin, connection, idle_limit(&self.headers));
-            }
-            piece.transpose().map_err(Lost::Asking)
-        })
+        match &mut self.body {
+            Body::Http1(body) => body.poll_piece(&self.headers, context),
+            Body::Http2(body) => body.poll_piece(context),
+        }
     }
-}
-
-fn lost_before_answer(error: &hyper::Error) -> bool {
-    error.is_incomplete_message()
-        || error.is_canceled()
-        || find_cause::<io::Error>(error).is_some_and(|io| {
-            matches!(
-                io.kind(),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted
-            )
-        })
 }
 
 /// The error and its causes, down to the root.
@@ -184,7 +125,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(Some(error), source)
 }
 
-fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub(super) fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     causes(error).find_map(|error| error.downcast_ref())
 }
 
@@ -192,9 +133,10 @@ fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Optio
 pub(super) fn describe(lost: &Lost) -> String {
     let (what, error): (_, &(dyn Error + 'static)) = match lost {
         Lost::Connecting(error) => ("connecting failed: ", &**error),
-        Lost::Asking(error) => ("", error),
+        Lost::Asking(error) => ("", &**error),
     };
-    if let Some(io) = find_cause::<io::Error>(error) {
+    let stream = find_cause::<h2::Error>(error);
+    if let Some(io) = find_cause::<io::Error>(error).or_else(|| stream.and_then(h2::Error::get_io)) {
         let known = match io.kind() {
             io::ErrorKind::ConnectionRefused => Some("connection refused"),
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
@@ -209,6 +151,12 @@ pub(super) fn describe(lost: &Lost) -> String {
     }
     if find_cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message) {
         return "connection closed before the answer was complete".to_owned();
+    }
+    if let Some(stream) = stream.filter(|stream| stream.is_remote())
+        && let Some(reason) = stream.reason()
+    {
+        let did = if stream.is_go_away() { "closed the connection" } else { "reset the stream" };
+        return format!("the server {did}: {reason}");
     }
     let deepest = causes(error).last().unwrap_or(error);
     format!("{what}{deepest}")

@@ -1,5 +1,6 @@
 //! HTTP to upstreams: the client, deadlines, and readers of event streams.
 
+mod announced;
 pub mod body;
 mod certificates;
 pub mod client;
@@ -10,6 +11,8 @@ mod early_answer;
 mod endpoint;
 pub mod event_stream;
 pub mod frames;
+mod http1;
+mod http2;
 pub mod network;
 mod no_proxy;
 mod pool;
@@ -17,7 +20,7 @@ pub mod retry_after;
 mod socks;
 pub mod sse;
 
-pub use client::{HttpClient, Response};
+pub use client::{HttpClient, HttpVersion, Response};
 pub use endpoint::Endpoint;
 pub use frames::Frames;
 pub use network::NetworkSettings;

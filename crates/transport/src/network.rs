@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use url::Url;
 
 use super::certificates::TrustingVerifier;
 use super::no_proxy::NoProxy;
+use super::socks::SOCKS_PORT;
 
 /// Proxies and extra certificates, named as in the environment variables they usually come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,6 +121,26 @@ impl Proxies {
     /// The proxy on the way to an address; `None`: it is reached without one.
     pub fn intercept(&self, address: &Uri) -> Option<Intercept> {
         if self.exempt.contains(address) { None } else { self.matcher.intercept(address) }
+    }
+
+    /// The address of that proxy, with its user and password.
+    pub fn address(&self, url: &Url) -> Option<Url> {
+        let proxy = self.intercept(&url.as_str().parse().ok()?)?;
+        let mut address = Url::parse(&proxy.uri().to_string()).ok()?;
+        if let Some((user, password)) = proxy.raw_auth() {
+            address.set_username(user).ok()?;
+            address.set_password(Some(password)).ok()?;
+        } else if let Some(basic) = proxy.basic_auth() {
+            let encoded = basic.to_str().ok()?.strip_prefix("Basic ")?;
+            let pair = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
+            let (user, password) = pair.split_once(':')?;
+            address.set_username(user).ok()?;
+            address.set_password(Some(password)).ok()?;
+        }
+        if address.scheme().starts_with("socks") && address.port().is_none() {
+            address.set_port(Some(SOCKS_PORT)).ok()?;
+        }
+        Some(address)
     }
 }
 

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use super::connection::Connection;
 
 /// How long a connection is kept whose server says nothing of it: common load balancers close theirs after 60 s.
-const IDLE_LIMIT: Duration = Duration::from_secs(55);
+pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(55);
 /// No server's word keeps a connection for longer.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 /// How long before the server's own end a connection is given up: a request on its way then would be lost.

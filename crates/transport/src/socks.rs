@@ -15,6 +15,9 @@ use tower_service::Service;
 
 use super::connect::ConnectError;
 
+/// Of a proxy whose address names none.
+pub(super) const SOCKS_PORT: u16 = 1080;
+
 /// Connects through the proxy. `socks5:` resolves names here and `socks5h:` at the proxy, as with curl.
 #[derive(Clone)]
 pub(super) struct Socks {
@@ -34,7 +37,7 @@ impl Socks {
             .scheme("http")
             .authority(match proxy.uri().port_u16() {
                 Some(_) => proxy.uri().authority()?.as_str().to_owned(),
-                None => format!("{}:1080", proxy.uri().host()?),
+                None => format!("{}:{SOCKS_PORT}", proxy.uri().host()?),
             })
             .path_and_query("/")
             .build()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway_model::provider::SentMark;
 use gateway_transport::body::{BodyLimit, read_error, read_whole};
-use gateway_transport::{Endpoint, HttpClient, NetworkSettings};
+use gateway_transport::{Endpoint, HttpClient, HttpVersion, NetworkSettings};
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 const PONG: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\npong";
 
 fn client(network: NetworkSettings) -> HttpClient {
-    HttpClient::new(&network).unwrap()
+    HttpClient::new(&network, HttpVersion::Http1).unwrap()
 }
 
 fn endpoint(url: &str) -> Endpoint {

@@ -72,6 +72,7 @@ fn provider(entry: &mut Fields<'_, '_>, has_defaults: HasDefaults<'_>) {
     entry.optional_amounts(["timeoutMs", "maxResponseBytes", "streamIdleMs", "priority"]);
     let sends_user = |value: &Value| value.is_boolean() || value == "hashed";
     entry.optional("sendUserId", sends_user, SEND_USER_ID);
+    entry.optional("http2", Value::is_boolean, "must be a boolean");
     if entry.get("redirectHosts").is_some_and(|hosts| *hosts != json!([])) {
         entry.strings("redirectHosts");
     }

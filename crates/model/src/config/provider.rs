@@ -40,6 +40,9 @@ pub struct ProviderConfig {
     /// Other hosts (`name`, or `name:port`) that a redirect may carry a request to, without keys; none by default.
     #[serde(default, deserialize_with = "null_as_default")]
     pub redirect_hosts: Vec<String>,
+    /// Whether HTTP/2 is spoken where the server offers it; `https:` addresses only.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub http2: bool,
     /// Whether the vendor sees a request's `userId`.
     #[serde(default, deserialize_with = "null_as_default")]
     pub send_user_id: SendUserId,

@@ -18,7 +18,7 @@ use super::wire::{ChatPath, Wire};
 use gateway_model::config::{AuthType, ProviderConfig};
 use gateway_model::{Provider, RetryPolicy};
 use gateway_transport::body::BodyLimit;
-use gateway_transport::{Endpoint, HttpClient, NetworkSettings};
+use gateway_transport::{Endpoint, HttpClient, HttpVersion, NetworkSettings};
 
 pub(crate) use address_secrets::shown_variable;
 pub use defaults::{FamilyDefaults, KeyHeader};
@@ -125,6 +125,7 @@ impl Builder<'_> {
         let below = |path: &str| {
             endpoint.at(path).ok_or_else(|| BuildProblem::invalid("baseUrl is not an http(s) address"))
         };
+        let version = if config.http2 { HttpVersion::Http2 } else { HttpVersion::Http1 };
         let own_headers =
             config.headers.values().filter(|value| value.trim().len() >= SECRET_LENGTH).cloned();
         Ok(Arc::new(HttpProvider {
@@ -150,7 +151,7 @@ impl Builder<'_> {
             },
             base: endpoint,
             wire,
-            client: HttpClient::new(&self.env.network).map_err(BuildProblem::invalid)?,
+            client: HttpClient::new(&self.env.network, version).map_err(BuildProblem::invalid)?,
             keys,
             retry,
             route,
