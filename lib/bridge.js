@@ -2,7 +2,7 @@
 
 // This thread's side of the message protocol: messages come in batches, and each goes to the call that it names.
 
-const { Bridge } = require('../native.js')
+const { Bridge } = require('./addon.js')
 const { warn } = require('./console.js')
 const { callCustom, cancelCustom, resumeCustom, thrown } = require('./custom.js')
 const { HandleTable } = require('./handle-table.js')

@@ -1,6 +1,6 @@
 'use strict'
 
-const native = require('../native.js')
+const native = require('./addon.js')
 const { warn } = require('./console.js')
 const { GatewayError, configFault, stringify, unwrap } = require('./errors.js')
 

@@ -2,7 +2,7 @@
 
 const { readFile } = require('node:fs/promises')
 const path = require('node:path')
-const native = require('../native.js')
+const native = require('./addon.js')
 const { GatewayError, configFault, refuseNonFinite, stringify, unwrap } = require('./errors.js')
 
 const FILES = {

@@ -1,6 +1,6 @@
 'use strict'
 
-const native = require('../native.js')
+const native = require('./addon.js')
 
 // Survives two copies of the package in one program.
 const MARK = Symbol.for('ai-gateway-native.GatewayError')

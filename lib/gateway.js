@@ -1,6 +1,6 @@
 'use strict'
 
-const native = require('../native.js')
+const native = require('./addon.js')
 const { batch } = require('./batch.js')
 const { bridge, callsOf, whenEnded } = require('./bridge.js')
 const { Call } = require('./call.js')

@@ -1,6 +1,6 @@
 'use strict'
 
-const native = require('../native.js')
+const native = require('./addon.js')
 const { configFault } = require('./errors.js')
 
 const FIELDS = ['inputPer1kTokens', 'outputPer1kTokens']

@@ -1,6 +1,6 @@
 'use strict'
 
-const native = require('../native.js')
+const native = require('./addon.js')
 const { bridge } = require('./bridge.js')
 const { Call } = require('./call.js')
 const { warn } = require('./console.js')

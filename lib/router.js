@@ -1,6 +1,6 @@
 'use strict'
 
-const native = require('../native.js')
+const native = require('./addon.js')
 const { Call } = require('./call.js')
 const { configFault, stringify, unwrap } = require('./errors.js')
 const { ProviderRegistry, providerTable, streamResult, toProviderChunk } = require('./providers.js')
