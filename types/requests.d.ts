@@ -59,8 +59,8 @@ export interface GenerationOptions {
   /** `auto`: the model decides; `none`: no tool; `required`: at least one; `{name}`: this one. Default: `auto`. */
   toolChoice?: 'auto' | 'none' | 'required' | NamedToolChoice
   /**
-   * Format of the answer's text. Providers without a field for it (Anthropic, Bedrock) are asked in the system text, and an
-   * answer that is not JSON is a `provider_response` error. Default: `text`.
+   * Format of the answer's text. Models without a field for it (older Claudes, most on Bedrock) are asked in the system text, and
+   * an answer that is not JSON is a `provider_response` error. Default: `text`.
    */
   responseFormat?: ResponseFormat
   /** Nucleus sampling: only the most likely tokens with this total probability, 0 to 1. Default: the provider's own. */

@@ -17,6 +17,7 @@ mod json_answer;
 mod keys;
 mod lenient;
 mod mock;
+mod native_schema;
 mod openai;
 mod places;
 mod provider;

@@ -19,6 +19,7 @@ use gateway_model::ProviderCall;
 use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature};
 
+pub use request::{native_format, strict_tool};
 pub use thinking::Plan;
 
 /// The entries of this family that speak to Anthropic's own service.
@@ -65,6 +66,7 @@ impl Wire for AnthropicWire {
         ChatPath::Fixed("/v1/messages".into())
     }
 
+    /// Answers are checked where the model is kept to a schema, too: not everything at such an address is Anthropic's.
     fn supports_json_mode(&self, _: &ProviderCall, _: Mode) -> bool {
         false
     }

@@ -2,16 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::thinking::{Plan, version};
+use super::thinking::{Plan, is_from};
 use crate::documents::text_of;
+use crate::native_schema;
 use crate::places::{Piece, pieces};
 use crate::settings::CallSettings;
 use crate::wire::{Mode, format_instruction};
 use gateway_model::error::GatewayError;
-use gateway_model::{ChatRequest, Content, Message, Part, Role, Tool, ToolChoice};
+use gateway_model::{ChatRequest, Content, Message, Part, ResponseFormat, Role, Tool, ToolChoice};
 
-/// The first Claude that takes `strict` on a tool; older ones refuse the word.
-const STRICT_TOOLS: (u32, u32) = (4, 5);
+/// The first Claude that is kept to schemas; older ones refuse the words for it.
+const STRUCTURED: (u32, u32) = (4, 5);
+const NOT_STRICT: &str = "Left out: this model is not kept to this schema.";
 
 pub fn body(settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, GatewayError> {
     let (call, request) = (settings.call(), settings.request());
@@ -26,11 +28,21 @@ pub fn body(settings: &mut CallSettings<'_>, mode: Mode) -> Result<Vec<u8>, Gate
     if let Some(temperature) = plan.temperature(settings) {
         body.insert("temperature".into(), json!(temperature));
     }
-    let format = settings.response_format_without_strict().map(format_instruction);
-    if let Some(system) = system(request, format, &call.model) {
+    let native = native_format(request, &call.model);
+    let words = if native.is_some() {
+        settings.response_format();
+        None
+    } else {
+        settings.response_format_without_strict().map(format_instruction)
+    };
+    if let Some(system) = system(request, words, &call.model) {
         body.insert("system".into(), system);
     }
     options(settings, &plan, &mut body);
+    if let Some(schema) = native {
+        let config = body.entry("output_config").or_insert_with(|| json!({}));
+        config["format"] = json!({"type": "json_schema", "schema": schema});
+    }
     serde_json::to_vec(&body).map_err(GatewayError::unwritable)
 }
 
@@ -69,11 +81,16 @@ fn options(settings: &mut CallSettings<'_>, plan: &Plan, body: &mut Map<String, 
         body.insert("stop_sequences".into(), json!(stop));
     }
     plan.write(body);
-    let strict = version(&settings.call().model) >= Some(STRICT_TOOLS);
-    let tools = if strict { settings.tools() } else { settings.tools_without_strict() };
+    let model = settings.call().model.as_str();
+    let tools = settings.tools();
+    for (index, tool) in tools.iter().enumerate() {
+        if tool.strict == Some(true) && strict_tool(tool, model).is_none() {
+            settings.warn(format!("tools[{index}].strict"), NOT_STRICT);
+        }
+    }
     let choice = settings.tool_choice();
     if !tools.is_empty() {
-        body.insert("tools".into(), tools.iter().map(|tool| self::tool(tool, strict)).collect());
+        body.insert("tools".into(), tools.iter().map(|tool| self::tool(tool, model)).collect());
         if let Some(choice) = choice {
             body.insert("tool_choice".into(), tool_choice(choice));
         }
@@ -83,14 +100,34 @@ fn options(settings: &mut CallSettings<'_>, plan: &Plan, body: &mut Map<String, 
     }
 }
 
-/// `strict`: the model can keep to a schema to the letter.
-fn tool(tool: &Tool, strict: bool) -> Value {
+/// The schema that the model's vendor keeps the answer to; `None`: it is asked for in words.
+pub fn native_format(request: &ChatRequest, model: &str) -> Option<Map<String, Value>> {
+    let Some(ResponseFormat::Schema { schema, strict, .. }) = &request.response_format else { return None };
+    // An answer that goes on from a turn of its own is none by itself.
+    let is_prefilled = request
+        .messages
+        .last()
+        .is_some_and(|last| last.role == Role::Assistant && last.tool_calls.is_empty());
+    let has_native = is_from(model, STRUCTURED) && *strict != Some(false) && !is_prefilled;
+    if has_native { native_schema::closed(schema) } else { None }
+}
+
+/// The schema that the model's vendor keeps the arguments of a strict tool to; `None`: it does not.
+pub fn strict_tool(tool: &Tool, model: &str) -> Option<Map<String, Value>> {
+    let is_strict = tool.strict == Some(true) && is_from(model, STRUCTURED);
+    if is_strict { native_schema::closed(&tool.parameters) } else { None }
+}
+
+fn tool(tool: &Tool, model: &str) -> Value {
     let mut wire = Map::from_iter([("name".to_owned(), json!(tool.name))]);
     if let Some(description) = &tool.description {
         wire.insert("description".into(), json!(description));
     }
-    wire.insert("input_schema".into(), Value::Object(tool.parameters.clone()));
-    if strict && tool.strict == Some(true) {
+    let strict = strict_tool(tool, model);
+    let is_strict = strict.is_some();
+    let schema = strict.unwrap_or_else(|| tool.parameters.clone());
+    wire.insert("input_schema".into(), Value::Object(schema));
+    if is_strict {
         wire.insert("strict".into(), json!(true));
     }
     Value::Object(wire)

@@ -55,6 +55,7 @@ impl Wire for BedrockWire {
         })
     }
 
+    /// Answers are checked where the model is kept to a schema, too.
     fn supports_json_mode(&self, _: &ProviderCall, _: Mode) -> bool {
         false
     }

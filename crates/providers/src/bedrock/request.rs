@@ -4,15 +4,16 @@ use serde_json::{Map, Value, json};
 
 use super::blocks::{Documents, Writer, is_thought};
 use super::vendor;
-use crate::anthropic::Plan;
+use crate::anthropic::{self, Plan};
 use crate::settings::CallSettings;
 use crate::wire::format_instruction;
 use gateway_model::error::GatewayError;
-use gateway_model::{ChatRequest, Message, Role, Tool, ToolChoice};
+use gateway_model::{ChatRequest, Message, ProviderCall, Role, Tool, ToolChoice};
 
 /// Pairs of `requestMetadata`, and the length of each key and value in characters.
 pub(super) const MAX_METADATA: usize = 16;
 const MAX_METADATA_TEXT: usize = 256;
+const NOT_STRICT: &str = "Left out: this model is not kept to this schema.";
 /// Where tools must be named, but none may be called.
 const NO_TOOLS: &str = "Answer in words: do not call a tool.";
 
@@ -30,7 +31,13 @@ pub fn body(settings: &mut CallSettings<'_>, provider: &str) -> Result<Vec<u8>, 
     };
     let mut body = Map::new();
     body.insert("messages".into(), Value::Array(writer.turns(&request.messages)?));
-    let format = settings.response_format_without_strict().map(format_instruction);
+    let native = native_format(call);
+    let format = if native.is_some() {
+        settings.response_format();
+        None
+    } else {
+        settings.response_format_without_strict().map(format_instruction)
+    };
     let system = system(request, &mut writer, format, tools.forbidden)?;
     if !system.is_empty() {
         body.insert("system".into(), Value::Array(system));
@@ -43,7 +50,17 @@ pub fn body(settings: &mut CallSettings<'_>, provider: &str) -> Result<Vec<u8>, 
     if let Some(config) = tools.config {
         body.insert("toolConfig".into(), config);
     }
+    if let Some(schema) = native {
+        // The schema is a text here.
+        let schema =
+            json!({ "jsonSchema": { "name": "answer", "schema": Value::Object(schema).to_string() } });
+        body.insert(
+            "outputConfig".into(),
+            json!({ "textFormat": { "type": "json_schema", "structure": schema } }),
+        );
+    }
     let mut additional = Map::new();
+    additional.extend(effort(settings, vendor));
     if let Some(plan) = &plan {
         plan.write(&mut additional);
         additional.extend(plan.top_k(settings).map(|top_k| ("top_k".to_owned(), json!(top_k))));
@@ -60,6 +77,41 @@ pub fn body(settings: &mut CallSettings<'_>, provider: &str) -> Result<Vec<u8>, 
         body.insert("requestMetadata".into(), Value::Object(metadata));
     }
     serde_json::to_vec(&body).map_err(GatewayError::unwritable)
+}
+
+/// The schema that the vendor keeps the answer to; `None`: it is asked for in words.
+fn native_format(call: &ProviderCall) -> Option<Map<String, Value>> {
+    let is_claude = vendor(&call.model) == Some("anthropic");
+    is_claude.then(|| anthropic::native_format(&call.request, &call.model)).flatten()
+}
+
+/// How much a model is to think, of vendors other than Anthropic.
+fn effort(settings: &mut CallSettings<'_>, vendor: Option<&str>) -> Option<(String, Value)> {
+    let model = settings.call().model.as_str();
+    let is_nova = vendor == Some("amazon") && model.contains("nova-2");
+    if !is_nova && !matches!(vendor, Some("openai" | "qwen" | "moonshot" | "moonshotai")) {
+        return None;
+    }
+    let effort = settings.reasoning_effort()?;
+    // Nova refuses all of these beside its highest effort.
+    let has_settings = settings.call().max_tokens.is_some()
+        || settings.sampling().temperature.is_some()
+        || settings.sampling().top_p.is_some();
+    let word = match effort {
+        "high" | "xhigh" | "max" if is_nova && has_settings => "medium",
+        "none" if is_nova => return Some(("reasoningConfig".to_owned(), json!({ "type": "disabled" }))),
+        "none" | "minimal" => "low",
+        "low" | "medium" | "high" => effort,
+        "xhigh" | "max" => "high",
+        _ => "medium",
+    };
+    if word != effort {
+        settings.warn("reasoningEffort", format!("Sent as `{word}`, the nearest that this model knows."));
+    }
+    Some(match is_nova {
+        true => ("reasoningConfig".to_owned(), json!({ "type": "enabled", "maxReasoningEffort": word })),
+        false => ("reasoning_effort".to_owned(), json!(word)),
+    })
 }
 
 /// All system text, in order, then what is asked for in words.
@@ -121,7 +173,13 @@ struct Tools {
 
 impl Tools {
     fn new(settings: &mut CallSettings<'_>) -> Self {
-        let (offered, choice) = (settings.tools_without_strict(), settings.tool_choice());
+        let model = settings.call().model.as_str();
+        let (offered, choice) = (settings.tools(), settings.tool_choice());
+        for (index, tool) in offered.iter().enumerate() {
+            if tool.strict == Some(true) && strict_tool(tool, model).is_none() {
+                settings.warn(format!("tools[{index}].strict"), NOT_STRICT);
+            }
+        }
         let called: Vec<&str> = called(&settings.request().messages);
         let forbidden = offered.is_empty() || choice == Some(&ToolChoice::None);
         if forbidden && called.is_empty() {
@@ -135,7 +193,7 @@ impl Tools {
             let spec = |name| json!({ "toolSpec": { "name": name, "inputSchema": { "json": schema } } });
             called.into_iter().map(spec).collect()
         } else {
-            offered.iter().map(tool).collect()
+            offered.iter().map(|offered| tool(offered, model)).collect()
         };
         let mut config = Map::from_iter([("tools".to_owned(), Value::Array(tools))]);
         if let Some(choice) = choice.filter(|_| !forbidden).and_then(tool_choice) {
@@ -157,13 +215,21 @@ fn called(messages: &[Message]) -> Vec<&str> {
     names
 }
 
-fn tool(tool: &Tool) -> Value {
+fn strict_tool(tool: &Tool, model: &str) -> Option<Map<String, Value>> {
+    (vendor(model) == Some("anthropic")).then(|| anthropic::strict_tool(tool, model)).flatten()
+}
+
+fn tool(tool: &Tool, model: &str) -> Value {
     let mut spec = Map::from_iter([("name".to_owned(), json!(tool.name))]);
     // It may be left out, but not be empty.
     if let Some(description) = tool.description.as_ref().filter(|text| !text.trim().is_empty()) {
         spec.insert("description".into(), json!(description));
     }
-    spec.insert("inputSchema".into(), json!({ "json": tool.parameters }));
+    let strict = strict_tool(tool, model);
+    if strict.is_some() {
+        spec.insert("strict".into(), json!(true));
+    }
+    spec.insert("inputSchema".into(), json!({ "json": strict.as_ref().unwrap_or(&tool.parameters) }));
     json!({ "toolSpec": spec })
 }
 

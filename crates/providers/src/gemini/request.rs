@@ -17,11 +17,18 @@ pub fn body(settings: &mut CallSettings<'_>) -> Value {
         body.insert("systemInstruction".into(), instruction);
     }
     body.insert("contents".into(), contents(&request.messages, Generation::of(&call.model)));
-    let (tools, choice) = (settings.tools_without_strict(), settings.tool_choice());
+    let validates = Generation::of(&call.model) != Generation::WithoutThinking;
+    let tools = if validates { settings.tools() } else { settings.tools_without_strict() };
+    let choice = settings.tool_choice();
+    // Calls are held against the schemas where the model may choose; where it must call, they are in any case.
+    let is_strict = validates && tools.iter().any(|tool| tool.strict == Some(true));
+    let chooses = matches!(choice, None | Some(ToolChoice::Auto));
     if !tools.is_empty() {
         let declarations: Value = tools.iter().map(declaration).collect();
         body.insert("tools".into(), json!([{"functionDeclarations": declarations}]));
-        if let Some(choice) = choice {
+        if is_strict && chooses {
+            body.insert("toolConfig".into(), json!({"functionCallingConfig": {"mode": "VALIDATED"}}));
+        } else if let Some(choice) = choice {
             body.insert("toolConfig".into(), json!({"functionCallingConfig": calling(choice)}));
         }
     }

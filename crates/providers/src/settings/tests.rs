@@ -136,7 +136,7 @@ fn strict_is_warned_about_where_nothing_keeps_the_model_to_the_schema() {
         (&openai("lmstudio"), "m", false, false),
         (&AnthropicWire, "claude-sonnet-4-0", true, true),
         (&AnthropicWire, "claude-sonnet-4-5", false, true),
-        (&GeminiWire, "gemini-3.8-flash", true, false),
+        (&GeminiWire, "gemini-3.8-flash", false, false),
         (&GeminiWire, "gemini-2.0-flash", true, false),
         (&bedrock, "amazon.nova-lite-v1:0", true, true),
         (&WorkersAiWire, "m", false, true),

@@ -303,3 +303,17 @@ fn a_form_beside_tools_is_asked_for_in_words_before_gemini_3() {
     assert!(has_format(&call(FLASH, &request)));
     assert_eq!(sent(FLASH, request)["generationConfig"], json!({"responseMimeType": "application/json"}));
 }
+
+#[test]
+fn strict_tools_are_held_against_their_schemas_where_the_model_may_choose() {
+    let mode = |model: &str, choice: Value| {
+        let request = json!({"messages": [{"role": "user", "content": "q"}], "toolChoice": choice,
+            "tools": [{"name": "f", "strict": true}]});
+        sent(model, request)["toolConfig"]["functionCallingConfig"]["mode"].clone()
+    };
+    assert_eq!(mode("gemini-3.8-flash", Value::Null), "VALIDATED");
+    assert_eq!(mode("gemini-2.5-flash", json!("auto")), "VALIDATED");
+    assert_eq!(mode("gemini-3.8-flash", json!("required")), "ANY");
+    assert_eq!(mode("gemini-3.8-flash", json!("none")), "NONE");
+    assert_eq!(mode("gemini-2.0-flash", Value::Null), Value::Null);
+}
