@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { ask, collect, custom, customs, failureOf, gatewayOf, provider } from './helpers/config.mjs'
+import { ask, collect, custom, customs, failureOf, gatewayOf, pool, provider } from './helpers/config.mjs'
 import { live, never, openai, upstream } from './helpers/upstream.mjs'
 
 const closed = { name: 'AbortError', code: 'ABORTED', kind: 'aborted', httpStatus: 499 }
@@ -59,4 +60,12 @@ test('a grace without end waits for the calls', async () => {
   await gateway.close({ graceMs: Number.POSITIVE_INFINITY })
   expect(logs).toHaveLength(1)
   expect((await answering).content).toBe('Hi')
+})
+
+test('closing waits for what a hedge loser comes to', async () => {
+  const own = customs({ a: async () => (await sleep(300), 'a'), b: () => 'b' }, { b: { priority: 1 } })
+  const { gateway, logs } = gatewayOf({ ...own, rules: [pool(['a', 'b'], {}, { hedge: { afterMs: 10 } })] })
+  await gateway.chat(ask())
+  await gateway.close()
+  expect(logs.map(({ errorCode }) => errorCode).sort()).toEqual(['HEDGE_LOST', undefined])
 })

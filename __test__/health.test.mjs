@@ -177,7 +177,8 @@ describe('breakers', () => {
       },
       { main: { breaker: { failureThreshold: 1 } } },
     )
-    const { gateway } = gatewayOf(own)
+    // Pools alone leave a target alone that asks for a pause.
+    const { gateway } = gatewayOf({ ...own, rules: [pool(['main'])] })
     expect(await failureOf(gateway.chat(ask()))).toBe(error)
     const [{ state, targets }] = gateway.health()
     return { state, blockedMs: targets[0].blockedMs }

@@ -4,6 +4,7 @@ const { AsyncResource } = require('node:async_hooks')
 const { bridge, calls, hold } = require('./bridge.js')
 const { thrown } = require('./custom.js')
 const { GatewayError, invalidRequest, refuseNonFinite, stringify } = require('./errors.js')
+const { forget, whenAborted } = require('./signals.js')
 
 /** Fields of requests whose contents are the program's own, or a model's. */
 const OPAQUE = new Set([
@@ -135,11 +136,11 @@ class Call {
   #attach() {
     if (this.signal.aborted) return
     this.onAbort = () => bridge.cancel(this.id)
-    this.signal.addEventListener('abort', this.onAbort, { once: true })
+    whenAborted(this.signal, this.onAbort)
   }
 
   detach() {
-    if (this.onAbort !== undefined) this.signal.removeEventListener('abort', this.onAbort)
+    if (this.onAbort !== undefined) forget(this.signal, this.onAbort)
     this.onAbort = undefined
   }
 

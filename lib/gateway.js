@@ -91,6 +91,7 @@ class Gateway {
     const timer = setTimeout(cancelAll, Math.min(graceMs, LONGEST_TIMER_MS))
     await ended
     clearTimeout(timer)
+    await new Call().run(this.#native, 'close')
     await this.#logger.whenIdle()
   }
 

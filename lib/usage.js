@@ -2,6 +2,7 @@
 
 const { warn } = require('./console.js')
 const { LONGEST_TIMER_MS } = require('./internal.js')
+const { forget, whenAborted } = require('./signals.js')
 
 /** Gives each entry to handlers; without one, writes a line on the console. */
 class UsageLogger {
@@ -114,11 +115,11 @@ function until(settled, signal, deadline) {
   return new Promise((resolve) => {
     const left = signal?.aborted ? 0 : deadline === undefined ? undefined : Math.max(deadline - performance.now(), 0)
     const timer = left === undefined ? undefined : setTimeout(end, Math.min(left, LONGEST_TIMER_MS))
-    signal?.addEventListener('abort', end, { once: true })
+    if (signal !== undefined) whenAborted(signal, end)
     settled.then(end)
     function end() {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', end)
+      if (signal !== undefined) forget(signal, end)
       resolve()
     }
   })

@@ -196,6 +196,20 @@ impl NativeGateway {
         })
     }
 
+    /// Ends the health checks, and answers with `null`, as message of call `id`, once what calls have left to be counted is
+    /// counted and logged.
+    #[napi(catch_unwind)]
+    pub fn close(&self, bridge: &Bridge, id: u32, aborted: bool, _request: String) -> napi::Result<()> {
+        let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
+        bridge.calls.spawn(id, aborted, move |_, _| {
+            Box::pin(async move {
+                gateway.close().await;
+                calls.outbox.send(&message::Answer { call: id, value: (), log: () });
+                Ok(())
+            })
+        })
+    }
+
     /// Opens a stream for call `id`.
     #[napi(catch_unwind)]
     pub fn stream(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {

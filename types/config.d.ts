@@ -73,7 +73,10 @@ export interface BreakerOptions {
   halfOpenMaxRequests?: number
 }
 
-/** Active health checks: the entry is asked for its list of models. They have no effect where a family has no such list. */
+/**
+ * Active health checks: the entry is asked for its list of models. They have no effect where a family or service has no such
+ * list.
+ */
 export interface HealthCheckOptions {
   /** Milliseconds between two checks, 1 or more. Default: 30,000. */
   intervalMs?: number

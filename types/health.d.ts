@@ -50,7 +50,10 @@ export interface TargetHealth {
   errorRate: number | null
   /** Calls in flight. */
   inFlight: number
-  /** Milliseconds until it may be asked again: its breaker is open, or it answered 429. Absent when it may be asked now. */
+  /**
+   * Milliseconds until it may be asked again: its breaker is open, or, in a pool, it has asked for a pause (429) or has no such
+   * model (404). Absent when it may be asked now.
+   */
   blockedMs?: number
 }
 

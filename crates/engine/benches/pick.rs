@@ -76,8 +76,8 @@ fn pick(criterion: &mut Criterion) {
             let (pool, options, tried) = (pool(strategy, targets), call_options(), vec![false; targets]);
             group.bench_function(BenchmarkId::from_parameter(targets), |bencher| {
                 bencher.iter(|| {
-                    let costs = pool.costs(black_box(&options));
-                    pool.pick(black_box(&options.request), &costs, black_box(&tried)).unwrap()
+                    let known = pool.known(black_box(&options));
+                    pool.pick(black_box(&options.request), &known, black_box(&tried)).unwrap()
                 });
             });
         }

@@ -37,54 +37,62 @@ impl BudgetGuard {
             return Ok(Reservation::new(Arc::clone(self), call, None, None, Vec::new()));
         };
         let insert = |ledger: &mut Ledger, amount, now| ledger.insert(scope, &call, amount, now);
-        let (active_call, mut warnings) = self.decide_counting(scope, &*call, outputs, insert)?;
+        let count = |call: &dyn CallEstimate, outputs| Some(ReservationAmount::counted(call, outputs));
+        let (active_call, mut warnings) = self.decide_counting(scope, &*call, outputs, count, insert)?;
         warnings.extend(self.warning_of_unpriced(scope, &*call));
         Ok(Reservation::new(Arc::clone(self), call, active_call, output_cap, warnings))
     }
 
-    /// What [`BudgetGuard::admit`] would decide at this moment. Reserves nothing and begins no window; calls in flight may
-    /// have to be counted for it, as for an admission.
+    /// What [`BudgetGuard::admit`] would decide at this moment. Reserves nothing and begins no window. Calls in flight are
+    /// counted for it as far as that takes no time; otherwise their upper bounds stand for their counts.
     pub fn would_admit(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> GuardCheck {
         let Some((outputs, _)) = self.outputs(scope, call) else {
             return GuardCheck::allowed(Vec::new());
         };
-        match self.decide_counting(scope, call, outputs, |_, _, _| ()) {
+        match self.decide_counting(scope, call, outputs, ReservationAmount::counted_now, |_, _, _| ()) {
             Ok(((), warnings)) => GuardCheck::allowed(warnings),
             Err(refusal) => refusal.into(),
         }
     }
 
-    /// Decides, and counts what has to be counted for it. `admitted` runs before anything else can change the ledger; what
+    /// Decides, and counts with `count` what has to be counted for it. `admitted` runs before anything else can change the ledger; what
     /// it returns comes with the warnings.
     fn decide_counting<T>(
         &self,
         scope: &Scope<'_>,
         call: &dyn CallEstimate,
         outputs: Outputs,
+        count: impl Fn(&dyn CallEstimate, Outputs) -> Option<ReservationAmount>,
         admitted: impl FnOnce(&mut Ledger, ReservationAmount, Instant) -> T,
     ) -> Result<(T, Vec<String>), Refusal> {
         self.refuse_unpriced(scope, call)?;
         let mut own = ReservationAmount::bounded(call, outputs);
         let mut counted: Vec<(u64, ReservationAmount)> = Vec::new();
+        let mut by_bounds = false;
         loop {
             let now = self.clock.now();
             let mut ledger = self.ledger();
             for (id, amount) in counted.drain(..) {
                 ledger.set_counted(id, amount);
             }
-            let uncounted =
-                match decide(&mut ledger, scope, |account, key| projected(account, key, &own, now)) {
-                    Decision::Refused(refusal) => return Err(refusal),
-                    Decision::Admitted(warnings) => return Ok((admitted(&mut ledger, own, now), warnings)),
-                    Decision::Unsure { account, key } => ledger.uncounted(account, key),
-                };
+            let decision = decide(&mut ledger, scope, |account, key| {
+                let projected = projected(account, key, &own, now);
+                if by_bounds { Range::from(projected.high) } else { projected }
+            });
+            let uncounted = match decision {
+                Decision::Refused(refusal) => return Err(refusal),
+                Decision::Admitted(warnings) => return Ok((admitted(&mut ledger, own, now), warnings)),
+                Decision::Unsure { account, key } => ledger.uncounted(account, key),
+            };
             drop(ledger);
+            let was_counted = own.counted;
             if !own.counted {
                 own = ReservationAmount::counted(call, outputs);
             }
-            let count =
-                |other: &Uncounted| (other.id, ReservationAmount::counted(&*other.call, other.outputs));
-            counted.extend(uncounted.iter().map(count));
+            let count_one = |other: &Uncounted| Some((other.id, count(&*other.call, other.outputs)?));
+            counted.extend(uncounted.iter().filter_map(count_one));
+            // Nothing more can be known now.
+            by_bounds = was_counted && counted.is_empty();
         }
     }
 

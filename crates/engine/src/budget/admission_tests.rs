@@ -489,3 +489,45 @@ fn a_model_that_passes_as_free_is_warned_of_once() {
     assert_eq!(warnings(), ["[p] the price of model m is not known: it counts as free"]);
     assert_eq!(warnings(), Vec::<String>::new());
 }
+
+/// A call whose vocabulary is not loaded.
+struct Unloaded(FakeCall);
+
+impl CallEstimate for Unloaded {
+    fn model(&self) -> &str {
+        self.0.model
+    }
+
+    fn input_upper_bound(&self) -> u64 {
+        self.0.upper_bound
+    }
+
+    fn input_tokens(&self) -> u64 {
+        self.0.input_tokens()
+    }
+
+    fn input_tokens_now(&self) -> Option<u64> {
+        None
+    }
+
+    fn max_tokens(&self) -> Option<u64> {
+        self.0.max_tokens
+    }
+
+    fn cost(&self, input: u64, output: u64) -> gateway_model::Usd {
+        self.0.cost(input, output)
+    }
+}
+
+#[test]
+fn asking_what_would_be_admitted_counts_no_call_that_takes_a_while() {
+    let guard = guard([total(100, Enforcement::Hard)]);
+    let running = Arc::new(Unloaded(FakeCall::with_bound(20, 150, Some(1))));
+    let held = guard.admit(&ANY, running.clone()).unwrap();
+    let counts = running.0.counts();
+    let check = guard.would_admit(&ANY, &*FakeCall::new(1, Some(1)));
+    assert_eq!((check.allowed, running.0.counts()), (false, counts), "its bound stands for its count");
+    assert!(guard.admit(&ANY, FakeCall::new(1, Some(1))).is_ok(), "an admission counts");
+    assert_eq!(running.0.counts(), counts + 1);
+    drop(held);
+}

@@ -15,6 +15,11 @@ pub trait CallEstimate: Send + Sync {
     /// Counts the prompt. May be called several times, from several threads: the implementor caches the count.
     fn input_tokens(&self) -> u64;
 
+    /// As [`CallEstimate::input_tokens`], for callers that cannot wait; `None`: counting would take a while.
+    fn input_tokens_now(&self) -> Option<u64> {
+        Some(self.input_tokens())
+    }
+
     /// The request's own bound on its output tokens.
     fn max_tokens(&self) -> Option<u64>;
 
@@ -90,6 +95,12 @@ impl ReservationAmount {
     pub fn counted(call: &dyn CallEstimate, outputs: Outputs) -> Self {
         let input = call.input_tokens();
         Self::between(call, outputs, input, input, true)
+    }
+
+    /// [`Self::counted`], as far as that takes no time.
+    pub fn counted_now(call: &dyn CallEstimate, outputs: Outputs) -> Option<Self> {
+        let input = call.input_tokens_now()?;
+        Some(Self::between(call, outputs, input, input, true))
     }
 
     /// What a policy of these terms reserves: `strict` the bound, others what is expected.

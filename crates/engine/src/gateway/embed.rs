@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::admission::Admitted;
 use super::outcome::{self, price};
-use super::{
-    CallContext, Gateway, PromptEstimate, bill_failed_attempts, bill_hedge_losers, failed, unless_cancelled,
-};
+use super::{CallContext, Gateway, PromptEstimate, bill_failed_attempts, failed, unless_cancelled};
 use crate::routing::fallback;
 use crate::routing::operation::Embed;
 use crate::usage::latency_ms;
@@ -37,10 +35,9 @@ impl Gateway {
         record.hold(routed.reservation.take());
         bill_failed_attempts(&record, &context.gateway_observer, options.charges.take());
         let losers = std::mem::take(&mut routed.hedge_losers);
-        bill_hedge_losers(&record, &context.gateway_observer, losers, &self.prices, |model| {
+        self.bill_hedge_losers(&record, &context.gateway_observer, losers, |model| {
             counted(model.to_owned(), inputs.clone())
-        })
-        .await;
+        });
         let (vectors, mut outcome) = outcome::split(routed, &options);
         outcome.answer.model = vectors.model;
         outcome.usage = match vectors.input_tokens {

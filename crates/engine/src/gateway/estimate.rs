@@ -194,6 +194,15 @@ impl CallEstimate for ModelEstimate {
         *self.counted.get_or_init(|| self.prompt.count(&self.model))
     }
 
+    fn input_tokens_now(&self) -> Option<u64> {
+        let tokenizer = Tokenizer::of(&self.model);
+        if self.counted.get().is_none() && !tokenizer.is_loaded() {
+            tokenizer.load_in_background();
+            return None;
+        }
+        Some(self.input_tokens())
+    }
+
     fn max_tokens(&self) -> Option<u64> {
         self.prompt.prompt.max_tokens()
     }

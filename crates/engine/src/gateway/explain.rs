@@ -205,7 +205,7 @@ impl Gateway {
         let target = loaded.and_then(|loaded| loaded.health.known(model));
         let breaker_enabled = loaded.is_some_and(|loaded| loaded.health.breaker_enabled);
         #[allow(clippy::cast_possible_truncation)]
-        let blocked = target.as_ref().filter(|_| breaker_enabled).and_then(|target| target.blocked());
+        let blocked = target.as_ref().filter(|_| breaker_enabled).and_then(|target| target.breaker_blocked());
         let unsupported =
             loaded.and_then(|loaded| loaded.provider.refuses(&options.request)).map(|error| error.message);
         Some(ExplainedCandidate {

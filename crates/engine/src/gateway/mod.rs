@@ -14,6 +14,7 @@ mod stream;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::budget::BudgetGuard;
 use crate::limits::UserLimits;
@@ -53,6 +54,9 @@ pub struct Gateway {
     sharing: Arc<CallSharing>,
     /// By rule.
     identities: Vec<RuleIdentity>,
+    /// What calls have left to be counted.
+    counting: TaskTracker,
+    closed: CancellationToken,
 }
 
 impl Gateway {
@@ -80,6 +84,8 @@ impl Gateway {
         if let (Some(limits), Some(earlier)) = (UserLimits::of(&settings.limits), &before.user_limits) {
             next.user_limits = Some(Arc::new(limits.carry_over(earlier)));
         }
+        next.counting = before.counting.clone();
+        next.closed = before.closed.clone();
         if settings.cache == before.settings.cache {
             next.sharing = before.sharing.clone();
         }
@@ -125,6 +131,8 @@ impl Gateway {
         let identities = rules.iter().map(|rule| RuleIdentity::of(rule, &chains, &providers)).collect();
         Self {
             identities,
+            counting: TaskTracker::new(),
+            closed: CancellationToken::new(),
             pools: rules.iter().map(pool).collect(),
             retry_budget: Arc::new(RetryBudget::new(&settings.retry_budget)),
             user_limits: UserLimits::of(&settings.limits).map(Arc::new),
@@ -180,10 +188,9 @@ impl Gateway {
             record.hold(routed.reservation.take());
             bill_failed_attempts(&record, gateway_observer, options.charges.take());
             let losers = std::mem::take(&mut routed.hedge_losers);
-            bill_hedge_losers(&record, gateway_observer, losers, &self.prices, |model| {
+            self.bill_hedge_losers(&record, gateway_observer, losers, |model| {
                 estimated_usage(model, &options.request, "")
-            })
-            .await;
+            });
             Ok(outcome::priced(routed, &options).await)
         };
         match unless_cancelled(cancel, run).await {
@@ -232,10 +239,9 @@ impl Gateway {
             record.hold(routed.reservation.take());
             bill_failed_attempts(&record, gateway_observer, options.charges.take());
             let losers = std::mem::take(&mut routed.hedge_losers);
-            bill_hedge_losers(&record, gateway_observer, losers, &self.prices, |model| {
+            self.bill_hedge_losers(&record, gateway_observer, losers, |model| {
                 estimated_usage(model, &options.request, "")
-            })
-            .await;
+            });
             Ok(routed)
         };
         match unless_cancelled(&cancel, open).await {
@@ -321,22 +327,29 @@ fn failed_without_attempt(record: CallRecord, failure: Failure, request_id: &str
     failure.with_request_id(request_id)
 }
 
-/// Bills and logs attempts that lost against their hedge: their prompts, which their providers have read.
-async fn bill_hedge_losers<F: Future<Output = TokenUsage>>(
-    record: &CallRecord,
-    observer: &Arc<dyn Observer>,
-    losers: Vec<HedgeLoser>,
-    prices: &PriceBook,
-    prompt: impl Fn(&str) -> F,
-) {
-    for loser in losers {
-        let usage = prompt(&loser.model).await;
-        let (entry, family) = (loser.provider.name(), loser.provider.family());
-        let cost = prices.cost(Asked { entry, family, model: &loser.model }, &usage);
-        let HedgeLoser { provider, model, reservation } = loser;
-        let billed = Billed { reservation, usage, cost };
-        if let Some(entry) = record.bill_attempt(HEDGE_LOST, provider.name(), &model, billed) {
-            observer.usage(entry);
+impl Gateway {
+    /// Bills and logs attempts that lost against their hedge: their prompts, which their providers have read. The call does not
+    /// wait for that: a vocabulary may have to be loaded.
+    fn bill_hedge_losers<F: Future<Output = TokenUsage> + Send + 'static>(
+        &self,
+        record: &CallRecord,
+        observer: &Arc<dyn Observer>,
+        losers: Vec<HedgeLoser>,
+        prompt: impl Fn(&str) -> F,
+    ) {
+        for loser in losers {
+            let Some(bill) = record.bill_later() else { return };
+            let (counted, observer) = (prompt(&loser.model), observer.clone());
+            let prices = self.prices.clone();
+            let count = async move {
+                let usage = counted.await;
+                let HedgeLoser { provider, model, reservation, started: _ } = loser;
+                let (entry, family) = (provider.name(), provider.family());
+                let cost = prices.cost(Asked { entry, family, model: &model }, &usage);
+                let billed = Billed { reservation, usage, cost };
+                observer.usage(bill.attempt(HEDGE_LOST, provider.name(), &model, billed));
+            };
+            self.counting.spawn(count);
         }
     }
 }

@@ -67,6 +67,9 @@ pub(super) async fn attempt<O: Operation>(
         Ok(reservation) => reservation,
         Err(refusal) => return not_sent(refusal),
     };
+    if source == Source::Pool && options.request.model.is_some() {
+        health.asks_for(entry.health.target(&model));
+    }
     let output_cap = reservation.as_ref().and_then(Reservation::output_cap);
     let reservation = slot.put(reservation);
     let mut queued = Duration::ZERO;
@@ -104,7 +107,7 @@ pub(super) async fn attempt<O: Operation>(
             reservation,
             ended: false,
         };
-        let mut tries = Tries { in_flight, health, recorded: false, since: started };
+        let mut tries = Tries { in_flight, health, recorded: false, since: started, source };
         let result = operation.send(&**provider, &call, &mut tries).await;
         let Tries { mut in_flight, health, recorded, since, .. } = tries;
         (result, in_flight.end(), health, recorded, since)
@@ -212,6 +215,7 @@ struct Tries<'a> {
     recorded: bool,
     /// When the current try began, or will.
     since: Instant,
+    source: Source,
 }
 
 impl Tries<'_> {
@@ -237,7 +241,12 @@ impl RetryPermit for Tries<'_> {
     /// Asks the retry budget, the breaker, and budgets where the failed try was charged.
     fn may_retry(&mut self, failure: &Failure, wait: Duration) -> bool {
         let InFlight { call, provider, options, .. } = self.in_flight;
-        let Some(token) = options.withdraw_retry() else { return false };
+        let token = match self.source {
+            Source::Pool => options.withdraw_retry(),
+            // What a chain or a target repeats is what its configuration says.
+            Source::Chain | Source::Target => Some(RetryToken::free()),
+        };
+        let Some(token) = token else { return false };
         if self.health.retry(failure, wait).is_err() {
             self.recorded = true;
             return false;

@@ -24,11 +24,11 @@ impl AttemptLog {
         }
     }
 
-    /// Logs each hedge loser, then the winner, unless an earlier failure has already made us log it.
+    /// Logs each hedge loser, then the winner, which began at `since`, unless an earlier failure has already made us log it.
     pub(super) fn hedge_lost(&self, losers: &[HedgeLoser], winner: (&str, &str), since: Instant) {
         let is_first = self.is_empty();
-        for HedgeLoser { provider, model, .. } in losers {
-            self.failed(provider.name(), model, HEDGE_LOST, since);
+        for HedgeLoser { provider, model, started, .. } in losers {
+            self.failed(provider.name(), model, HEDGE_LOST, *started);
         }
         if is_first {
             self.answered(winner.0, winner.1, since);

@@ -8,10 +8,13 @@ use super::call::CallOptions;
 use super::decision::{Decision, Hedge, not_loaded};
 use super::entry::{ProviderEntry, Providers};
 use super::health::{Guard, HedgeRace, TargetHealth};
-use super::route_pool::RoutePool;
+use super::member::Member;
+use super::not_loaded::NotLoaded;
+use super::route_pool::{Known, RoutePool};
 use super::routed::Routed;
 use super::trigger::trigger;
 use crate::budget::Reservation;
+use gateway_model::Provider;
 use gateway_model::config::{FallbackStep, FallbackTrigger};
 use gateway_model::error::{Failure, GatewayError};
 
@@ -91,8 +94,8 @@ pub struct Candidates<'a> {
 
 struct PoolCursor<'a> {
     pool: &'a RoutePool,
-    /// What the call would cost at each member, where the strategy cares; worked out at the first pick.
-    costs: Option<Vec<f64>>,
+    /// What the strategy must know of each member for this call; worked out at the first pick.
+    known: Option<Known>,
     /// By member.
     tried: Vec<bool>,
     turns_left: usize,
@@ -115,7 +118,7 @@ enum First<'a> {
 /// The first candidate that was asked: the one in whose place a `degradedReply` answers.
 struct FirstAsked {
     name: String,
-    entry: Arc<ProviderEntry>,
+    provider: Arc<dyn Provider>,
     model: String,
 }
 
@@ -149,6 +152,13 @@ impl<'a> Candidates<'a> {
         self.advance(Some(FallbackTrigger::Timeout))
     }
 
+    /// [`Self::next_hedge`], of the chain alone: where its pool has nobody left.
+    pub fn next_hedge_step(&mut self) -> Option<Candidate> {
+        let has_members =
+            self.pool.as_ref().is_some_and(|cursor| cursor.turns_left > 0 && cursor.has_untried());
+        if has_members { None } else { self.next_hedge() }
+    }
+
     pub fn hedge(&self) -> Option<Hedge> {
         self.decision.hedge
     }
@@ -169,7 +179,10 @@ impl<'a> Candidates<'a> {
     fn advance(&mut self, raised: Option<FallbackTrigger>) -> Option<Candidate> {
         let candidate = match self.next_member() {
             Some(member) => member,
-            None => self.next_after_pool(raised)?,
+            // A pool of which nobody could be asked is a provider that failed.
+            None => {
+                self.next_after_pool(raised.or(self.decision.pool.as_ref().map(|pool| pool.refusal())))?
+            }
         };
         self.count(&candidate);
         Some(candidate)
@@ -177,13 +190,21 @@ impl<'a> Candidates<'a> {
 
     fn next_member(&mut self) -> Option<Candidate> {
         let cursor = self.pool.as_mut()?;
-        let member = cursor.pool.member(cursor.pick(self.options)?)?;
+        let asked = self.options.request.model.as_deref();
+        let (member, last_resort) = match cursor.next(self.options) {
+            Some(member) => (member, None),
+            None if self.passed == 0 && matches!(self.after_pool, AfterPool::Nothing) => {
+                let (member, turn) = cursor.pool.last_resort(asked)?;
+                (member, Some(turn))
+            }
+            None => return None,
+        };
         Some(Candidate {
             name: member.name.clone(),
             entry: member.entry.clone(),
-            model: member.model(self.options.request.model.as_deref()).to_owned(),
+            model: member.model(asked).to_owned(),
             timeout: None,
-            guard: Guard::Breaker,
+            guard: last_resort.map_or(Guard::Breaker, Guard::LastResort),
             target: member.target.clone(),
             source: Source::Pool,
             position: self.passed,
@@ -263,8 +284,8 @@ impl<'a> Candidates<'a> {
         self.first.get_or_insert_with(|| First::Loaded(candidate.entry.clone()));
         if self.first_asked.is_none() && self.degraded_reply().is_some() {
             let Candidate { name, entry, model, .. } = candidate;
-            self.first_asked =
-                Some(FirstAsked { name: name.clone(), entry: entry.clone(), model: model.clone() });
+            let provider = entry.provider.clone();
+            self.first_asked = Some(FirstAsked { name: name.clone(), provider, model: model.clone() });
         }
     }
 
@@ -289,12 +310,27 @@ impl<'a> Candidates<'a> {
     }
 
     /// The chain's `degradedReply` in place of the first candidate's answer; `make` gets the reply and the model. `None`:
-    /// the chain has none, or nobody was asked.
+    /// the chain has none.
     pub fn degraded<T>(&self, make: impl FnOnce(&str, &str) -> Option<T>) -> Option<Routed<T>> {
-        let FirstAsked { name, entry, model } = self.first_asked.as_ref()?;
-        let output = make(self.degraded_reply()?, model)?;
-        let routed = Routed::new(output, name.clone(), entry.provider.clone(), model.clone());
+        let reply = self.degraded_reply()?;
+        let missing;
+        let FirstAsked { name, provider, model } = match &self.first_asked {
+            Some(asked) => asked,
+            None => {
+                missing = self.first_missing()?;
+                &missing
+            }
+        };
+        let output = make(reply, model)?;
+        let routed = Routed::new(output, name.clone(), provider.clone(), model.clone());
         Some(self.mark(Routed { degraded: true, fallback_triggered: true, ..routed }))
+    }
+
+    /// Stands for the first entry, where none is loaded.
+    fn first_missing(&self) -> Option<FirstAsked> {
+        let name = self.missing?.to_owned();
+        let provider: Arc<dyn Provider> = Arc::new(NotLoaded(name.clone()));
+        Some(FirstAsked { name, provider, model: self.decision.model.clone() })
     }
 
     /// The error of a call that had no candidate.
@@ -315,20 +351,28 @@ impl<'a> Candidates<'a> {
 
 impl<'a> PoolCursor<'a> {
     fn new(pool: &'a RoutePool) -> Self {
-        Self { pool, costs: None, tried: vec![false; pool.len()], turns_left: pool.max_attempts }
+        Self { pool, known: None, tried: vec![false; pool.len()], turns_left: pool.max_attempts }
     }
 
-    /// Index of the next member; `None`: no turn is left, or no member is available.
-    fn pick(&mut self, options: &CallOptions) -> Option<usize> {
-        if self.turns_left == 0 {
-            return None;
+    /// The next member; `None`: no turn is left, or no member is available.
+    fn next(&mut self, options: &CallOptions) -> Option<&'a Member> {
+        let asked = options.request.model.as_deref();
+        while self.turns_left > 0 {
+            let known = self.known.get_or_insert_with(|| self.pool.known(options));
+            let picked = self.pool.pick(&options.request, known, &self.tried)?;
+            if let Some(tried) = self.tried.get_mut(picked) {
+                *tried = true;
+            }
+            let member = self.pool.member(picked)?;
+            if !member.rests(asked) {
+                self.turns_left -= 1;
+                return Some(member);
+            }
         }
-        let costs = self.costs.get_or_insert_with(|| self.pool.costs(options));
-        let picked = self.pool.pick(&options.request, costs, &self.tried)?;
-        self.turns_left -= 1;
-        if let Some(tried) = self.tried.get_mut(picked) {
-            *tried = true;
-        }
-        Some(picked)
+        None
+    }
+
+    fn has_untried(&self) -> bool {
+        self.tried.contains(&false)
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempted, FailedAttempt, Held, attempt};
 use super::call::CallOptions;
-use super::candidates::{Candidate, Candidates, ReservationSlot};
+use super::candidates::{Candidate, Candidates, ReservationSlot, Source};
 use super::decision::Hedge;
 use super::health::HedgeRace;
 use super::operation::Operation;
@@ -48,7 +48,8 @@ impl HedgedAttempt {
         let reservation = ReservationSlot::shared();
         candidate.reservation = reservation.clone();
         let provider = candidate.entry.provider.clone();
-        let loser = HedgeLoser { provider, model: candidate.model.clone(), reservation: None };
+        let (model, started) = (candidate.model.clone(), Instant::now());
+        let loser = HedgeLoser { provider, model, started, reservation: None };
         Self { loser, reservation, race, state: State::Running }
     }
 
@@ -63,7 +64,6 @@ impl<O: Operation> Hedging<'_, '_, O> {
     pub async fn run(self, mut first: Candidate, token: RetryToken<'_>) -> Attempted<Held<O>> {
         let Self { candidates, options, hedge, operation } = self;
         let source = first.source;
-        let begun = Instant::now();
         let start = |index: usize, candidate, token| async move {
             (index, attempt(candidate, token, options, operation).await)
         };
@@ -83,9 +83,15 @@ impl<O: Operation> Hedging<'_, '_, O> {
                 ended = running.next() => ended,
                 () = timer => {
                     next_at = None;
-                    if let Some(token) = options.withdraw_retry()
-                        && let Some(mut candidate) = candidates.next_hedge()
-                    {
+                    // A member of the pool is paid for; a step of the chain is what its configuration says.
+                    let token = options.withdraw_retry();
+                    let candidate = match &token {
+                        Some(_) => candidates.next_hedge(),
+                        None => candidates.next_hedge_step(),
+                    };
+                    if let Some(mut candidate) = candidate {
+                        let paid = token.filter(|_| candidate.source == Source::Pool);
+                        let token = paid.unwrap_or_else(RetryToken::free);
                         next_at = hedge.due(&candidate);
                         let index = attempts.len();
                         attempts.push(HedgedAttempt::enter(&mut candidate));
@@ -107,7 +113,7 @@ impl<O: Operation> Hedging<'_, '_, O> {
             }
             match attempted {
                 Attempted::Answered(routed) => {
-                    return Attempted::Answered(won(routed, attempts, options, begun));
+                    return Attempted::Answered(won(routed, index, attempts, options));
                 }
                 Attempted::Failed(failed) if failed.ends_call(options) => return Attempted::Failed(failed),
                 Attempted::Failed(failed) => last_sent = Some(failed),
@@ -142,10 +148,11 @@ impl Hedge {
 /// Marks the attempts that are still running as losers, and logs those that were sent: they may have cost something.
 fn won<T>(
     routed: Routed<T>,
+    winner: usize,
     attempts: Vec<HedgedAttempt>,
     options: &CallOptions,
-    begun: Instant,
 ) -> Routed<T> {
+    let begun = attempts.get(winner).map_or_else(Instant::now, |hedged| hedged.loser.started);
     let losers = attempts.into_iter().filter(HedgedAttempt::has_lost).map(|hedged| {
         hedged.race.mark_lost();
         HedgeLoser { reservation: hedged.reservation.take(), ..hedged.loser }

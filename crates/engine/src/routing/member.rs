@@ -29,6 +29,13 @@ impl Member {
         member_model(&self.entry, self.model.as_deref(), asked).unwrap_or_default()
     }
 
+    /// Whether the model that a call asks for is one that the service has said it does not have; its usual one's rest is the
+    /// target's own.
+    pub fn rests(&self, asked: Option<&str>) -> bool {
+        let is_other = asked.is_some() && self.model(asked) != self.model(None);
+        is_other && self.entry.health.known(self.model(asked)).is_some_and(|target| target.rests())
+    }
+
     /// Whether the request's model may decide its own.
     pub fn follows_request(&self) -> bool {
         self.model.is_none()

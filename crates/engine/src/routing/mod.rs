@@ -10,7 +10,7 @@
 //! | `entry`, `matcher` | provider entries; rules against requests |
 //! | `model_choice`, `member`, `price_sheet`, `route_pool`, `decision` | a rule's pool over the loaded entries, and what was decided |
 //! | `router` | the first rule that matches |
-//! | `trigger`, `candidates` | who may be asked, in turn |
+//! | `trigger`, `not_loaded`, `candidates` | who may be asked, in turn |
 //! | `operation` | what is sent: retries, and the first content of a stream |
 //! | `attempt` | breaker → budget → limits → send → record |
 //! | `hedge` | attempts at the same time |
@@ -32,6 +32,7 @@ mod hedge;
 mod matcher;
 mod member;
 mod model_choice;
+mod not_loaded;
 pub mod operation;
 pub mod pool;
 mod price_sheet;

@@ -1,16 +1,19 @@
 //! A rule's pool, over the providers that are loaded.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::call::CallOptions;
 use super::entry::Providers;
-use super::health::TargetHealth;
+use super::health::{BreakerState, LastResort, TargetHealth};
 use super::member::Member;
 use super::pool::{PickInput, Pool, Target, TargetName};
 use super::price_sheet::PriceSheets;
 use gateway_model::ChatRequest;
-use gateway_model::config::{PoolConfig, Settings};
+use gateway_model::config::{FallbackTrigger, PoolConfig, Settings};
 use gateway_pricing::PriceBook;
 
 /// Of models that the settings do not rate.
@@ -24,6 +27,19 @@ pub struct RoutePool {
     pool: Pool<TargetHealth>,
     members: Vec<Member>,
     prices: PriceSheets,
+    /// By model, of the settings.
+    qualities: BTreeMap<String, f64>,
+    /// A call asks although all breakers are open.
+    has_last_resort: Arc<AtomicBool>,
+}
+
+/// What a strategy must know of each member for one call.
+#[derive(Default)]
+pub struct Known {
+    /// Dollars; empty: the strategy compares no costs.
+    costs: Vec<f64>,
+    /// Of the models that the call asks for; empty: those are the members' usual ones, or the strategy compares none.
+    qualities: Vec<f64>,
 }
 
 impl RoutePool {
@@ -50,6 +66,8 @@ impl RoutePool {
             members,
             max_attempts,
             prices: PriceSheets::new(prices),
+            qualities: settings.quality.clone(),
+            has_last_resort: Arc::default(),
         }
     }
 
@@ -61,28 +79,60 @@ impl RoutePool {
         self.members.is_empty()
     }
 
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
     pub fn member(&self, number: usize) -> Option<&Member> {
         self.members.get(number)
     }
 
-    /// What a call would cost at each member, in dollars; empty: the strategy compares no costs.
-    pub fn costs(&self, options: &CallOptions) -> Vec<f64> {
-        if !self.pool.compares_costs() {
-            return Vec::new();
+    /// What the strategy must know of each member for a call.
+    pub fn known(&self, options: &CallOptions) -> Known {
+        let asked = options.request.model.as_deref();
+        let mut known = Known::default();
+        if self.pool.compares_costs() {
+            known.costs = self.prices.costs(&self.members, asked, &*options.estimator);
         }
-        self.prices.costs(&self.members, options.request.model.as_deref(), &*options.estimator)
+        if asked.is_some() && self.pool.compares_quality() {
+            let quality =
+                |member: &Member| self.qualities.get(member.model(asked)).copied().unwrap_or(QUALITY);
+            known.qualities = self.members.iter().map(quality).collect();
+        }
+        known
     }
 
-    /// The next member for a call; `None`: no member is left or available. `costs` are those of the call.
-    pub fn pick(&self, request: &ChatRequest, costs: &[f64], tried: &[bool]) -> Option<usize> {
+    /// The next member for a call; `None`: no member is left or available.
+    pub fn pick(&self, request: &ChatRequest, known: &Known, tried: &[bool]) -> Option<usize> {
         let hash = self.hash(request);
-        self.pool.pick(&PickInput { hash: hash.as_deref(), costs }, tried)
+        self.pool.pick(&known.with_hash(hash.as_deref()), tried)
+    }
+
+    /// The member whose breaker lets calls through first, where all are open, there are several, and no other call is let
+    /// through for that reason: the outage may be over, and nobody would know.
+    pub fn last_resort(&self, asked: Option<&str>) -> Option<(&Member, LastResort)> {
+        let is_open = |member: &Member| member.target.state() == BreakerState::Open && !member.rests(asked);
+        if self.members.len() < 2 || !self.members.iter().all(is_open) {
+            return None;
+        }
+        let first = self.members.iter().min_by_key(|member| member.target.blocked())?;
+        Some((first, LastResort::take(&self.has_last_resort)?))
+    }
+
+    /// What a call's failure is to its chain where no member could be asked.
+    pub fn refusal(&self) -> FallbackTrigger {
+        let is_limited =
+            |member: &Member| member.target.state() == BreakerState::Closed && member.target.rests();
+        match !self.members.is_empty() && self.members.iter().all(is_limited) {
+            true => FallbackTrigger::RateLimit,
+            false => FallbackTrigger::ProviderError,
+        }
     }
 
     /// Each member's score; lower is asked first.
     pub fn scores(&self, options: &CallOptions) -> Vec<f64> {
-        let (hash, costs) = (self.hash(&options.request), self.costs(options));
-        self.pool.scores(&PickInput { hash: hash.as_deref(), costs: &costs })
+        let (hash, known) = (self.hash(&options.request), self.known(options));
+        self.pool.scores(&known.with_hash(hash.as_deref()))
     }
 
     /// The value by which `consistent_hash` chooses.
@@ -104,5 +154,11 @@ impl RoutePool {
     /// Until the first of them may be asked again.
     pub fn shortest_wait(&self) -> Option<Duration> {
         self.members.iter().map(|member| member.target.blocked().unwrap_or_default()).min()
+    }
+}
+
+impl Known {
+    fn with_hash<'a>(&'a self, hash: Option<&'a str>) -> PickInput<'a> {
+        PickInput { hash, costs: &self.costs, qualities: &self.qualities }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::budget::Reservation;
 use gateway_model::Provider;
 
@@ -45,6 +47,7 @@ impl<T> Routed<T> {
 pub struct HedgeLoser {
     pub provider: Arc<dyn Provider>,
     pub model: String,
+    pub started: Instant,
     /// As [`Routed::reservation`].
     pub reservation: Option<Reservation>,
 }

@@ -45,7 +45,7 @@ pub async fn run<O: Operation>(
         let failed = match attempted {
             Attempted::Answered(routed) => return Ok(candidates.mark(routed)),
             Attempted::Failed(failed) => {
-                is_budgeted |= blame(&failed.failure) != Blame::Neutral;
+                is_budgeted |= !matches!(blame(&failed.failure), Blame::Neutral | Blame::NoModel);
                 failed
             }
             Attempted::NotSent(failed) => {

@@ -73,13 +73,18 @@ impl CallRecord {
         model: &str,
         billed: Billed,
     ) -> Option<UsageLog> {
-        let Billed { reservation, usage, cost } = billed;
+        Some(self.bill_later()?.attempt(error_code, provider, model, billed))
+    }
+
+    /// Lets an attempt be billed that is over by now, once it is known what it came to. `None`: the record is never logged.
+    pub fn bill_later(&self) -> Option<AttemptBill> {
         let start = self.start.as_ref()?;
-        if let Some(reservation) = reservation {
-            start.warn(reservation.settle_given_up(budget_usage(&usage, cost)));
-        }
-        let figures = start.billed(provider, model, &usage, cost);
-        Some(UsageLog { call: logged(start.labels.clone(), Some(error_code), None), figures })
+        Some(AttemptBill {
+            request_id: start.request_id.clone(),
+            latency_ms: latency_ms(start.started),
+            observer: start.observer.clone(),
+            labels: start.labels.clone(),
+        })
     }
 
     /// Ends a call that was refused before any provider was asked: it has no entry.
@@ -89,13 +94,11 @@ impl CallRecord {
 
     /// Ends a call whose last attempt failed and was charged nevertheless.
     pub fn fail_charged(mut self, failure: &Failure, provider: &str, model: &str, billed: Billed) {
+        let Some(bill) = self.bill_later() else { return };
         let Some(mut start) = self.start.take() else { return };
         let Billed { reservation, usage, cost } = billed;
-        if let Some(reservation) = reservation.or_else(|| start.reservation.take()) {
-            start.warn(reservation.settle_given_up(budget_usage(&usage, cost)));
-        }
-        let figures = start.billed(provider, model, &usage, cost);
-        let entry = UsageLog { call: logged(start.labels, Some(failure.log_code()), None), figures };
+        let reservation = reservation.or_else(|| start.reservation.take());
+        let entry = bill.attempt(failure.log_code(), provider, model, Billed { reservation, usage, cost });
         start.observer.usage(entry);
     }
 
@@ -104,6 +107,33 @@ impl CallRecord {
         if let Some(start) = self.start.take() {
             start.fail(failure.log_code());
         }
+    }
+}
+
+/// The bill of an attempt beside the one that a call's own entry is about.
+pub struct AttemptBill {
+    request_id: String,
+    latency_ms: u64,
+    observer: Arc<dyn Observer>,
+    labels: CallLabels,
+}
+
+impl AttemptBill {
+    /// Settles the attempt's reservation, and gives the entry that is to be logged for it.
+    pub fn attempt(self, error_code: &str, provider: &str, model: &str, billed: Billed) -> UsageLog {
+        let Self { request_id, latency_ms, observer, labels } = self;
+        let Billed { reservation, usage, cost } = billed;
+        if let Some(reservation) = reservation {
+            warn(&*observer, reservation.settle_given_up(budget_usage(&usage, cost)));
+        }
+        let figures = CallFigures {
+            request_id,
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            latency_ms,
+            ..charged(&usage, cost)
+        };
+        UsageLog { call: logged(labels, Some(error_code), None), figures }
     }
 }
 
@@ -126,29 +156,13 @@ impl Start {
     }
 
     fn warn(&self, warnings: Vec<String>) {
-        for warning in warnings {
-            self.observer.warning(format!("[budget-warn] {warning}"));
-        }
+        warn(&*self.observer, warnings);
     }
 
     fn fail(self, error_code: &str) {
         let figures = self.unanswered(&self.provider, &self.model);
         // The reservation goes back as it is dropped.
         self.observer.usage(UsageLog { call: logged(self.labels, Some(error_code), None), figures });
-    }
-
-    /// The figures of an attempt that gave no answer and was charged.
-    fn billed(&self, provider: &str, model: &str, usage: &TokenUsage, cost: Usd) -> CallFigures {
-        CallFigures {
-            input_tokens: usage.input,
-            output_tokens: usage.output,
-            cache_read_tokens: usage.cache_read,
-            cache_write_tokens: usage.cache_write,
-            total_tokens: usage.total(),
-            estimated_cost_usd: cost.dollars(),
-            usage_source: usage.source,
-            ..self.unanswered(provider, model)
-        }
     }
 
     /// The figures of an attempt that gave no answer.
@@ -160,6 +174,26 @@ impl Start {
             latency_ms: latency_ms(self.started),
             ..CallFigures::default()
         }
+    }
+}
+
+fn warn(observer: &dyn Observer, warnings: Vec<String>) {
+    for warning in warnings {
+        observer.warning(format!("[budget-warn] {warning}"));
+    }
+}
+
+/// What an attempt that gave no answer was charged.
+fn charged(usage: &TokenUsage, cost: Usd) -> CallFigures {
+    CallFigures {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        cache_read_tokens: usage.cache_read,
+        cache_write_tokens: usage.cache_write,
+        total_tokens: usage.total(),
+        estimated_cost_usd: cost.dollars(),
+        usage_source: usage.source,
+        ..CallFigures::default()
     }
 }
 

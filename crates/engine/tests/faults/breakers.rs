@@ -126,3 +126,25 @@ async fn health_checks_close_an_open_circuit_breaker_without_traffic() {
         check.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn service_without_a_list_of_models_is_not_unhealthy() {
+    let fields = json!({"healthCheck": {"intervalMs": 20}, "breaker": {"failureThreshold": 1}});
+    let (server, rig) = single(Play::Status(404, ""), fields).await;
+    for check in rig.gateway.checks() {
+        // It ends: there is nothing to look at.
+        check.await;
+    }
+    assert_eq!((server.model_lists(), rig.state("a")), (1, BreakerState::Closed));
+}
+
+#[tokio::test]
+async fn health_checks_end_when_the_gateway_is_closed() {
+    let (server, rig) = single(Play::Healthy, json!({"healthCheck": {"intervalMs": 20}})).await;
+    let checks: Vec<_> = rig.gateway.checks().into_iter().map(tokio::spawn).collect();
+    wait_until(|| server.model_lists() >= 1).await;
+    rig.gateway.close().await;
+    for check in checks {
+        check.await.unwrap();
+    }
+}

@@ -204,8 +204,10 @@ async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(bool, Rec
 
 async fn send_model_list(socket: &mut TcpStream, state: &State) -> std::io::Result<Then> {
     state.model_lists.fetch_add(1, SeqCst);
-    if *state.play.lock().unwrap() != Play::Healthy {
-        return send_error(socket, 500, "").await;
+    let play = state.play.lock().unwrap().clone();
+    if play != Play::Healthy {
+        let status = if let Play::Status(status, _) = play { status } else { 500 };
+        return send_error(socket, status, "").await;
     }
     let body =
         r#"{"object":"list","data":[{"id":"m","object":"model","created":1686935002,"owned_by":"o"}]}"#;

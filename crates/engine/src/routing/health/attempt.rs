@@ -12,10 +12,30 @@ use super::target::{Outcome, TargetHealth};
 use gateway_model::error::Failure;
 
 /// Whether a target's circuit breaker decides about an attempt, and learns from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Guard {
     Breaker,
     Unguarded,
+    /// It learns, and does not decide.
+    LastResort(LastResort),
+}
+
+/// The turn of the one call that a pool lets through although all breakers are open; given back when dropped.
+#[derive(Debug)]
+pub struct LastResort(Arc<AtomicBool>);
+
+impl LastResort {
+    /// `None`: another call has the turn.
+    pub fn take(turn: &Arc<AtomicBool>) -> Option<Self> {
+        let is_free = turn.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        is_free.then(|| Self(Arc::clone(turn)))
+    }
+}
+
+impl Drop for LastResort {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// What attempts that are hedged know of each other.
@@ -49,6 +69,8 @@ impl HedgeRace {
 #[derive(Debug)]
 pub struct Attempt {
     target: Arc<TargetHealth>,
+    /// That of the model which is asked for: it rests where the service has no such model.
+    resting: Arc<TargetHealth>,
     ticket: Option<Ticket<Arc<TargetHealth>>>,
     guard: Guard,
     /// Set where the attempt is hedged.
@@ -62,16 +84,25 @@ impl TargetHealth {
     /// # Errors
     /// How long the breaker lets no call through.
     pub fn begin(self: &Arc<Self>, guard: Guard) -> Result<Attempt, Duration> {
-        let ticket = match guard {
+        let ticket = match &guard {
             Guard::Breaker => Some(Breaker::admit(self.clone())?),
-            Guard::Unguarded => None,
+            Guard::Unguarded | Guard::LastResort(_) => None,
         };
         self.enter();
-        Ok(Attempt { target: self.clone(), ticket, guard, race: None, started: Instant::now() })
+        let (target, resting) = (self.clone(), self.clone());
+        Ok(Attempt { target, resting, ticket, guard, race: None, started: Instant::now() })
     }
 }
 
+/// How long a model is left alone that the service has said it does not have.
+const NO_MODEL_REST: Duration = Duration::from_secs(60);
+
 impl Attempt {
+    /// The attempt asks for a model that is not the target's usual one.
+    pub fn asks_for(&mut self, model: Arc<TargetHealth>) {
+        self.resting = model;
+    }
+
     /// Lets it lose to another attempt of the same call.
     pub fn enter_race(&mut self, race: Arc<HedgeRace>) {
         self.race = Some(race);
@@ -96,15 +127,20 @@ impl Attempt {
         self.target.record(Outcome::Succeeded);
         if let Some(ticket) = self.ticket.take() {
             ticket.succeeded();
+        } else if matches!(self.guard, Guard::LastResort(_)) {
+            self.target.record_check(Outcome::Succeeded);
         }
     }
 
     pub fn failed(&mut self, failure: &Failure) {
         match blame(failure) {
             Blame::Caller | Blame::Neutral => {}
+            // Only those who choose among targets leave it alone.
+            Blame::NoModel if matches!(self.guard, Guard::Unguarded) => {}
+            Blame::NoModel => self.resting.cool_down(Some(NO_MODEL_REST)),
             Blame::Limit(asked) => {
                 self.target.record(Outcome::Failed);
-                if self.guard == Guard::Breaker {
+                if !matches!(self.guard, Guard::Unguarded) {
                     self.target.cool_down(asked);
                 }
             }
@@ -113,7 +149,9 @@ impl Attempt {
                 match self.ticket.take() {
                     Some(ticket) => ticket.failed(),
                     // A probe's ticket went when its answer began.
-                    None if self.guard == Guard::Breaker => self.target.record_check(Outcome::Failed),
+                    None if !matches!(self.guard, Guard::Unguarded) => {
+                        self.target.record_check(Outcome::Failed);
+                    }
                     None => {}
                 }
             }
@@ -127,7 +165,7 @@ impl Attempt {
     pub fn retry(&mut self, failure: &Failure, wait: Duration) -> Result<(), BreakerOpen> {
         self.failed(failure);
         self.started = Instant::now() + wait;
-        if self.guard == Guard::Breaker && self.ticket.is_none() {
+        if matches!(self.guard, Guard::Breaker) && self.ticket.is_none() {
             self.ticket = Some(Breaker::admit(self.target.clone()).map_err(|_| BreakerOpen)?);
         }
         Ok(())
@@ -185,7 +223,8 @@ mod tests {
             begin(&target).failed(&status(code));
         }
         assert_eq!((target.state(), target.error_rate()), (BreakerState::Open, Some(1.0)));
-        assert_eq!(target.blocked(), Some(Duration::from_secs(9)));
+        assert_eq!(target.breaker_blocked(), Some(Duration::from_secs(9)));
+        assert_eq!(target.blocked(), Some(NO_MODEL_REST), "404: it has no such model");
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,8 +8,10 @@ use gateway_model::error::{ErrorKind, Failure, Reason};
 pub enum Blame {
     /// The request is at fault: every target would refuse it.
     Caller,
-    /// Says nothing about the target's health (it has no such model, for one); another target may do better.
+    /// Says nothing about the target's health; another target may do better.
     Neutral,
+    /// The service has no such model; another target may have it.
+    NoModel,
     /// The target wants no calls for some time, as long as it says.
     Limit(Option<Duration>),
     Target,
@@ -26,10 +28,11 @@ pub fn blame(failure: &Failure) -> Blame {
     };
     match failure.reason() {
         Some(Reason::InsufficientQuota) => return Blame::Limit(Some(retry_after.unwrap_or(QUOTA_REST))),
-        // Another model may be larger or less strict, or know the name.
-        Some(Reason::ContentFilter | Reason::RequestTooLarge | Reason::ModelNotFound | Reason::NotJson) => {
+        // Another model may be larger or less strict.
+        Some(Reason::ContentFilter | Reason::RequestTooLarge | Reason::NotJson) => {
             return Blame::Neutral;
         }
+        Some(Reason::ModelNotFound) => return Blame::NoModel,
         None => {}
     }
     match failure.kind() {
@@ -41,7 +44,7 @@ pub fn blame(failure: &Failure) -> Blame {
         // A thrown error without a kind is read by its own status.
         Some(ErrorKind::ProviderResponse) | None => match status {
             Some(400 | 413 | 422) => Blame::Caller,
-            Some(404) => Blame::Neutral,
+            Some(404) => Blame::NoModel,
             Some(429) => Blame::Limit(retry_after),
             _ => Blame::Target,
         },
@@ -84,7 +87,7 @@ mod tests {
         };
         assert_eq!(thrown(None), Blame::Target);
         assert_eq!(thrown(Some(500)), Blame::Target);
-        assert_eq!(thrown(Some(404)), Blame::Neutral);
+        assert_eq!(thrown(Some(404)), Blame::NoModel);
         assert_eq!(thrown(Some(400)), Blame::Caller);
         assert_eq!(thrown(Some(429)), Blame::Limit(None));
     }

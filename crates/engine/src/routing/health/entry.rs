@@ -59,8 +59,20 @@ impl EntryHealth {
         }
     }
 
-    pub fn report(&self, provider: &str, keys: Vec<KeyState>) -> EntryReport {
-        let targets = self.models().iter().map(|(model, target)| target.report(model)).collect();
+    /// `is_pooled`: whether a pool asks for this model; only pools leave a target alone that has asked for a pause.
+    pub fn report(
+        &self,
+        provider: &str,
+        keys: Vec<KeyState>,
+        is_pooled: impl Fn(&str) -> bool,
+    ) -> EntryReport {
+        let blocked = |model: &str, target: &TargetHealth| {
+            if is_pooled(model) { target.blocked() } else { target.breaker_blocked() }
+        };
+        let models = self.models();
+        let targets =
+            models.iter().map(|(model, target)| target.report(model, blocked(model, target))).collect();
+        drop(models);
         EntryReport::of(provider, targets, keys)
     }
 }
@@ -98,7 +110,7 @@ mod tests {
         }
         assert!(health.models().len() <= MAX_MODELS + 1);
         assert!(Arc::ptr_eq(&health.known("1000").unwrap(), &health.target("")), "the shared one");
-        assert_eq!(health.report("p", Vec::new()).state, BreakerState::Open);
+        assert_eq!(health.report("p", Vec::new(), |_| true).state, BreakerState::Open);
         health.record_check(Outcome::Succeeded);
         health.record_check(Outcome::Succeeded);
         health.record_check(Outcome::Succeeded);

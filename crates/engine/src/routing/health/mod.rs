@@ -12,7 +12,7 @@ mod latency;
 mod report;
 mod target;
 
-pub use attempt::{Attempt, Guard, HedgeRace};
+pub use attempt::{Attempt, Guard, HedgeRace, LastResort};
 pub use blame::{Blame, blame};
 pub use breaker::{Breaker, BreakerSettings, BreakerState};
 pub use entry::EntryHealth;

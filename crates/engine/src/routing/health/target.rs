@@ -75,6 +75,16 @@ impl TargetHealth {
         self.breaker.blocked().max(self.cooldown_until.remaining())
     }
 
+    /// How long the breaker alone lets no call through: outside of pools nothing else blocks.
+    pub fn breaker_blocked(&self) -> Option<Duration> {
+        self.breaker.blocked()
+    }
+
+    /// It has asked for a pause, or has no such model.
+    pub fn rests(&self) -> bool {
+        self.cooldown_until.is_ahead()
+    }
+
     /// Counts an attempt that begins.
     pub(super) fn enter(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -112,7 +122,8 @@ impl TargetHealth {
         self.cooldown_until.extend(Instant::now() + asked.unwrap_or(COOLDOWN).min(LONGEST_COOLDOWN));
     }
 
-    pub(super) fn report(&self, model: &str) -> TargetReport {
+    /// `blocked`: for how long, which depends on who asks.
+    pub(super) fn report(&self, model: &str, blocked: Option<Duration>) -> TargetReport {
         let (p50, p95) = self.latency.percentiles();
         TargetReport {
             model: model.to_owned(),
@@ -121,7 +132,7 @@ impl TargetHealth {
             error_rate: self.error_rate(),
             in_flight: self.in_flight(),
             #[allow(clippy::cast_possible_truncation)]
-            blocked_ms: self.blocked().map(|blocked| blocked.as_millis() as u64),
+            blocked_ms: blocked.map(|blocked| blocked.as_millis() as u64),
         }
     }
 }

@@ -52,6 +52,11 @@ impl<S: TargetState> Pool<S> {
         self.strategy.compares_costs()
     }
 
+    /// Whether the strategy needs to know how good the models are.
+    pub fn compares_quality(&self) -> bool {
+        self.strategy.compares_quality()
+    }
+
     /// The next target for a call; `tried` has a flag for each target. `None` if none is left and available.
     pub fn pick(&self, input: &PickInput<'_>, tried: &[bool]) -> Option<usize> {
         self.strategy.pick(input, &self.targets, tried)

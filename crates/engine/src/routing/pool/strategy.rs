@@ -33,6 +33,11 @@ pub(super) trait Strategy: Send + Sync + Sized {
     /// after all others. Changes no state.
     fn scores<S: TargetState>(&self, input: &PickInput<'_>, targets: &[Target<S>]) -> Vec<(usize, f64)>;
 
+    /// Whether it needs [`PickInput::qualities`].
+    fn compares_quality(&self) -> bool {
+        false
+    }
+
     /// Whether it needs [`PickInput::costs`].
     fn compares_costs(&self) -> bool {
         false

@@ -35,6 +35,8 @@ pub struct PickInput<'a> {
     /// Estimated dollars of this call, one for each target or none. Infinity and NaN stand for an unknown price, which
     /// counts as the highest. Needed where the pool [compares costs](super::Pool::compares_costs).
     pub costs: &'a [f64],
+    /// For `hybrid`: of the models that this call asks for, 0 to 1, one for each target; none: the targets' own.
+    pub qualities: &'a [f64],
 }
 
 impl PickInput<'_> {

@@ -135,7 +135,7 @@ fn free() -> PickInput<'static> {
 }
 
 fn hashed(value: &str) -> PickInput<'_> {
-    PickInput { hash: Some(value), costs: &[] }
+    PickInput { hash: Some(value), costs: &[], ..PickInput::default() }
 }
 
 /// Holds shares against weights: at most `within` off, as a part of all picks.

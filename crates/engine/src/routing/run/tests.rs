@@ -169,6 +169,12 @@ fn pool(played: &[(&Arc<Played>, Value)], pool: Value) -> Case {
     Case { providers, decision, options: options() }
 }
 
+fn asking_for(model: Option<&str>) -> CallOptions {
+    let request = json!({"messages": [{"role": "user", "content": "hi"}], "model": model}).to_string();
+    let request = Arc::new(ChatRequest::from_json(&request).unwrap());
+    CallOptions::new(request.clone(), Arc::new(PromptEstimate::new(request)))
+}
+
 fn options() -> CallOptions {
     let request = json!({"messages": [{"role": "user", "content": "hi"}]}).to_string();
     let request = Arc::new(ChatRequest::from_json(&request).unwrap());
@@ -333,4 +339,138 @@ async fn degraded_reply_answers_after_the_last_failure() {
     case.decision.chain = None;
     let failure = case.chat().await.err().unwrap();
     assert_eq!(failure.kind(), Some(ErrorKind::ProviderResponse));
+}
+
+fn chain(fields: Value) -> Option<Arc<FallbackChain>> {
+    let mut chain = json!({"name": "c"});
+    chain.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    Some(Arc::new(serde_json::from_value(chain).unwrap()))
+}
+
+/// A breaker that opens at the first failure, for so many seconds.
+fn opening(seconds: u64) -> Value {
+    json!({"breaker": {"failureThreshold": 1, "cooldownMs": seconds * 1_000, "halfOpenMaxRequests": 1}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_at_a_time_asks_the_first_to_recover_where_all_breakers_are_open() {
+    let (a, b) = (Played::new("a", Play::Status(503)), Played::new("b", Play::Status(503)));
+    let case = pool(&[(&a, opening(90)), (&b, opening(60))], json!({}));
+    assert!(case.chat().await.is_err());
+    assert_eq!((a.sent(), b.sent()), (1, 1));
+    *b.play.lock().unwrap() = Play::Hang;
+    let hanging = async { tokio::time::timeout(Duration::from_secs(1), case.chat()).await.is_err() };
+    let refused = async {
+        tokio::task::yield_now().await;
+        case.chat().await.err().unwrap().kind()
+    };
+    assert_eq!(tokio::join!(hanging, refused), (true, Some(ErrorKind::ProviderUnavailable)));
+    assert_eq!((a.sent(), b.sent()), (1, 2));
+    *b.play.lock().unwrap() = Play::Answer;
+    assert_eq!(case.chat().await.ok().unwrap().entry, "b");
+    assert_eq!(case.chat().await.ok().unwrap().entry, "b", "its breaker has closed");
+
+    let one = Played::new("one", Play::Status(503));
+    let case = pool(&[(&one, opening(60))], json!({}));
+    assert!(case.chat().await.is_err());
+    assert_eq!(case.chat().await.err().unwrap().kind(), Some(ErrorKind::ProviderUnavailable));
+    assert_eq!(one.sent(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_breakers_of_a_pool_are_a_provider_error_to_its_chain() {
+    for (when, answered) in [("timeout", None), ("rate_limit", None), ("provider_error", Some("c"))] {
+        let (a, b) = (Played::new("a", Play::Status(503)), Played::new("b", Play::Status(503)));
+        let c = Played::new("c", Play::Answer);
+        let mut case =
+            pool(&[(&a, opening(60)), (&b, opening(60)), (&c, json!({}))], json!({"maxAttempts": 2}));
+        let members: Vec<_> = ["a", "b"].iter().map(|name| json!({"provider": name})).collect();
+        let target: RouteTarget =
+            serde_json::from_value(json!({"pool": members, "strategy": "priority"})).unwrap();
+        let two =
+            RoutePool::new(&target.pool.unwrap(), &case.providers, &Settings::default(), &Default::default());
+        case.decision.pool = Some(Arc::new(two));
+        assert!(case.chat().await.is_err());
+        case.decision.chain = chain(json!({"steps": [{"provider": "c", "when": [when]}]}));
+        let entry = case.chat().await.ok().map(|routed| routed.entry);
+        assert_eq!(entry.as_deref(), answered, "{when}");
+        assert_eq!((a.sent(), b.sent()), (1, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_after_a_pool_take_nothing_from_the_retry_budget() {
+    let (a, b) = (Played::new("a", Play::Status(503)), Played::retrying("b", Play::Status(503), 3));
+    let mut case = pool(&[(&a, json!({})), (&b, json!({}))], json!({"maxAttempts": 1})).with_budget(0);
+    case.decision.chain = chain(json!({"steps": [{"provider": "b"}]}));
+    assert!(case.chat().await.is_err());
+    assert_eq!((a.sent(), b.sent()), (1, 3));
+    // Nor as hedges.
+    let (a, b) = (Played::new("a", Play::Late(10_000)), Played::new("b", Play::Late(10)));
+    let mut case = pool(&[(&a, json!({})), (&b, json!({}))], json!({"maxAttempts": 1})).with_budget(0);
+    case.decision.chain = chain(json!({"steps": [{"provider": "b"}]}));
+    case.decision.hedge = Some(Hedge { after: Some(Duration::from_millis(50)), max_extra: 1 });
+    assert_eq!(case.stream().await.ok().unwrap().entry, "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_not_there_rests_for_a_minute_and_its_target_does_not() {
+    let (a, b) = (Played::new("a", Play::Status(404)), Played::new("b", Play::Answer));
+    let models = json!({"models": ["m", "n"]});
+    let mut case = pool(&[(&a, models.clone()), (&b, models)], json!({}));
+    let asked = |case: &Case| case.options.request.model.clone();
+    case.options = asking_for(Some("n"));
+    assert_eq!(asked(&case).as_deref(), Some("n"));
+    for _ in 0..3 {
+        assert_eq!(case.chat().await.ok().unwrap().entry, "b");
+    }
+    assert_eq!(a.sent(), 1);
+    *a.play.lock().unwrap() = Play::Answer;
+    case.options = options();
+    assert_eq!(case.chat().await.ok().unwrap().entry, "a", "its usual model is there");
+    case.options = asking_for(Some("n"));
+    assert_eq!(case.chat().await.ok().unwrap().entry, "b");
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(case.chat().await.ok().unwrap().entry, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn degraded_reply_answers_where_no_step_is_loaded() {
+    let a = Played::new("a", Play::Answer);
+    let mut case = pool(&[(&a, json!({}))], json!({}));
+    case.decision.pool = None;
+    case.decision.chain = chain(json!({"steps": [{"provider": "gone"}], "degradedReply": "later"}));
+    let routed = case.chat().await.ok().unwrap();
+    assert_eq!((&*routed.output.content, routed.degraded, &*routed.entry), ("later", true, "gone"));
+    assert!(case.stream().await.ok().unwrap().degraded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedges_latency_counts_from_its_own_start() {
+    let (a, b) = (Played::new("a", Play::Late(10_000)), Played::new("b", Play::Late(10)));
+    let mut case = pool(&[(&a, json!({})), (&b, json!({}))], json!({}));
+    case.decision.hedge = Some(Hedge { after: Some(Duration::from_millis(500)), max_extra: 1 });
+    case.stream().await.ok().unwrap();
+    let attempts = case.options.attempts.if_several();
+    let latencies: Vec<_> =
+        attempts.iter().map(|attempt| (&*attempt.provider, attempt.latency_ms / 10)).collect();
+    assert_eq!(latencies, [("a", 51), ("b", 1)]);
+}
+
+#[test]
+fn quality_is_that_of_the_model_that_is_asked() {
+    let entry = |name: &str| {
+        let entry = json!({"name": name, "provider": "played", "models": ["m", name]});
+        let played = Played::new("p", Play::Answer);
+        (name.to_owned(), Arc::new(ProviderEntry::new(played, &serde_json::from_value(entry).unwrap())))
+    };
+    let providers: Providers = ["a", "b"].map(entry).into_iter().collect();
+    let target = json!({"pool": [{"provider": "a"}, {"provider": "b"}], "strategy": "hybrid",
+        "weights": {"cost": 0, "latency": 0, "quality": 1}});
+    let target: RouteTarget = serde_json::from_value(target).unwrap();
+    let settings: Settings = serde_json::from_value(json!({"quality": {"m": 0.1, "b": 0.9}})).unwrap();
+    let pool = RoutePool::new(&target.pool.unwrap(), &providers, &settings, &Default::default());
+    let scores = |model| pool.scores(&asking_for(model));
+    assert_eq!(scores(None), [0.0, 0.0], "both are asked for m");
+    assert_eq!(scores(Some("b")), [1.0, 0.0], "b alone has the better model");
 }

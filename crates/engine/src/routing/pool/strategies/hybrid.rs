@@ -88,12 +88,16 @@ impl Strategy for Hybrid {
     fn compares_costs(&self) -> bool {
         self.cost > 0.0
     }
+
+    fn compares_quality(&self) -> bool {
+        self.quality > 0.0
+    }
 }
 
 impl Hybrid {
     /// `ms` lends its memory.
     fn compare<'a, S: TargetState>(
-        &self,
+        &'a self,
         input: &PickInput<'a>,
         targets: &'a [Target<S>],
         tried: &[bool],
@@ -110,8 +114,10 @@ impl Hybrid {
                 *slot = if matters { milliseconds(target) } else { AWAITED };
             }
         }
-        let [dollars, speed, quality] =
-            [input.costs, &ms, &self.qualities].map(|values| Range::of(values, &ms));
+        let qualities =
+            if input.qualities.len() == targets.len() { input.qualities } else { &self.qualities };
+        let input = PickInput { qualities, ..input };
+        let [dollars, speed, quality] = [input.costs, &ms, qualities].map(|values| Range::of(values, &ms));
         Comparison {
             targets,
             input,
@@ -136,7 +142,8 @@ impl<S> Comparison<'_, S> {
             return UNKNOWN;
         }
         let dollars = self.dollars.position(self.input.cost(index));
-        dollars + self.speed.position(ms) + self.quality.position(target.quality)
+        let quality = self.input.qualities.get(index).copied().unwrap_or(target.quality);
+        dollars + self.speed.position(ms) + self.quality.position(quality)
     }
 }
 

@@ -60,6 +60,12 @@ macro_rules! register {
                 }
             }
 
+            pub(super) fn compares_quality(&self) -> bool {
+                match self {
+                    $(Self::$strategy(strategy) => strategy.compares_quality()),+
+                }
+            }
+
             pub(super) fn compares_costs(&self) -> bool {
                 match self {
                     $(Self::$strategy(strategy) => strategy.compares_costs()),+

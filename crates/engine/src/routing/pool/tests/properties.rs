@@ -41,7 +41,7 @@ proptest! {
         for strategy in strategy_names() {
             let bench = bench(strategy, &targets);
             let costs = dollars(&targets);
-            let input = PickInput { hash: hash.as_deref(), costs: &costs };
+            let input = PickInput { hash: hash.as_deref(), costs: &costs, ..PickInput::default() };
             let mut tried = vec![false; targets.len()];
             while let Some(target) = bench.pool.pick(&input, &tried) {
                 prop_assert!(!tried[target], "{strategy:?} offers {target} again");
@@ -68,7 +68,7 @@ proptest! {
         ] {
             let bench = bench(strategy, &targets);
             let costs = dollars(&targets);
-            let input = PickInput { hash: Some(&key), costs: &costs };
+            let input = PickInput { hash: Some(&key), costs: &costs, ..PickInput::default() };
             for _ in 0..20 {
                 let scores = bench.pool.scores(&input);
                 prop_assert_eq!(scores.len(), targets.len());

@@ -118,7 +118,7 @@ fn cost_picks_the_cheapest_and_among_equals_by_weight() {
     random::seed(4);
     let bench = Bench::new("cost", &by_weight(&[1.0, 3.0, 1.0, 1.0]));
     let dollars = [0.02, 0.01, 0.01, f64::NAN];
-    let input = PickInput { hash: None, costs: &dollars };
+    let input = PickInput { hash: None, costs: &dollars, ..PickInput::default() };
     let mut counts = vec![0; 4];
     for _ in 0..PICKS {
         counts[bench.pool.pick(&input, &[]).unwrap()] += 1;

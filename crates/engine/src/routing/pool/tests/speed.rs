@@ -97,7 +97,7 @@ fn tried_at(call: usize) -> [bool; 4] {
 fn hybrid_with_one_weight_is_the_strategy_of_that_name() {
     let specs: Vec<Spec> = [0.9, 0.2, 0.95, 0.4].map(|quality| Spec { quality, ..Spec::default() }).to_vec();
     let dollars = [0.04, 0.01, 0.03, 0.02];
-    let input = PickInput { hash: None, costs: &dollars };
+    let input = PickInput { hash: None, costs: &dollars, ..PickInput::default() };
     let trace = |bench: Bench| -> Vec<usize> {
         random::seed(10);
         let mut noise = SmallRng::seed_from_u64(10);
@@ -128,7 +128,7 @@ fn hybrid_with_one_weight_is_the_strategy_of_that_name() {
 fn hybrid_applies_its_weights() {
     let spec = |quality| Spec { quality, ..Spec::default() };
     let dollars = [0.10, 0.01, 0.055];
-    let input = PickInput { hash: None, costs: &dollars };
+    let input = PickInput { hash: None, costs: &dollars, ..PickInput::default() };
     let weights =
         |cost, quality| HybridWeights { cost: Some(cost), latency: Some(0.0), quality: Some(quality) };
     let specs = [spec(0.9), spec(0.5), spec(0.8)];
