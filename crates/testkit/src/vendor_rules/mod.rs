@@ -17,6 +17,8 @@ use serde_json::Value;
 pub enum Vendor {
     Anthropic,
     Bedrock,
+    /// A service that follows OpenAI's form, without OpenAI's own bounds.
+    Compatible,
     DeepSeek,
     Gemini,
     Mistral,
@@ -34,7 +36,12 @@ pub fn problems(vendor: Vendor, model: &str, body: &Value) -> Vec<String> {
         Vendor::Bedrock => bedrock::check(model, body, &mut check),
         Vendor::Gemini => gemini::check(model, body, &mut check),
         Vendor::Responses => responses::check(body, &mut check),
-        Vendor::OpenAi | Vendor::DeepSeek | Vendor::Mistral | Vendor::Moonshot | Vendor::Perplexity => {
+        Vendor::OpenAi
+        | Vendor::Compatible
+        | Vendor::DeepSeek
+        | Vendor::Mistral
+        | Vendor::Moonshot
+        | Vendor::Perplexity => {
             openai::check(vendor, model, body, &mut check);
         }
     }

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::{Alternatives, CallIds, Check, Vendor, list, texts};
 
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 21] = [
+    "top_k",
     "model",
     "messages",
     "stream",
@@ -78,6 +79,7 @@ fn message(vendor: Vendor, at: &str, message: &Value, check: &mut Check) {
         Vendor::DeepSeek => &["reasoning_content", "prefix"],
         Vendor::Moonshot => &["reasoning_content", "partial"],
         Vendor::OpenAi => &["refusal", "audio"],
+        Vendor::Compatible => &["reasoning_details"],
         _ => &[],
     };
     let known = ["role", "content", "name", "tool_calls", "tool_call_id"];
