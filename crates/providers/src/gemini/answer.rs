@@ -5,6 +5,7 @@ use gateway_model::error::UpstreamReport;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::partial_args::PartialArgs;
 use super::parts::{AFTER, SIGNATURE};
 use crate::lenient::shape::Kind::{Number, Object, Objects, Text, Word};
 use crate::lenient::shape::{self, Shape};
@@ -152,6 +153,8 @@ pub struct Reader {
     text: usize,
     /// Calls so far.
     calls: u64,
+    /// The arguments of a call that comes in parts.
+    partial: Option<PartialArgs>,
 }
 
 /// What some parts of an answer hold.
@@ -189,7 +192,7 @@ impl Reader {
             let before = self.text;
             if let Some(call) = part.get("functionCall") {
                 let signature = part[SIGNATURE].as_str().map(str::to_owned);
-                read.tool_calls.push(self.call(call, signature));
+                read.tool_calls.extend(self.call(call, signature));
                 continue;
             }
             match part["text"].as_str() {
@@ -214,11 +217,32 @@ impl Reader {
         read
     }
 
-    /// Each call comes whole.
-    fn call(&mut self, call: &Value, signature: Option<String>) -> ToolCallDelta {
+    /// A call comes whole, or in parts where the request asked for that: its name first, then its arguments.
+    fn call(&mut self, call: &Value, signature: Option<String>) -> Option<ToolCallDelta> {
+        if let Some(mut partial) = self.partial.take() {
+            if !partial.push(call) {
+                self.partial = Some(partial);
+                return None;
+            }
+            let index = Some(partial.index);
+            let arguments = partial.into_text();
+            return Some(ToolCallDelta { index, arguments, signature, ..ToolCallDelta::default() });
+        }
         let index = self.calls;
         self.calls += 1;
-        ToolCallDelta {
+        let mut partial = PartialArgs::new(index);
+        if !partial.push(call) {
+            self.partial = Some(partial);
+            let text = |field: &str| call[field].as_str().map(str::to_owned);
+            return Some(ToolCallDelta {
+                index: Some(index),
+                id: text("id"),
+                name: text("name"),
+                signature,
+                ..ToolCallDelta::default()
+            });
+        }
+        Some(ToolCallDelta {
             index: Some(index),
             id: call["id"].as_str().map(str::to_owned),
             name: call["name"].as_str().map(str::to_owned),
@@ -227,7 +251,7 @@ impl Reader {
                 .filter(|args| !args.is_null())
                 .map_or("{}".to_owned(), Value::to_string),
             signature,
-        }
+        })
     }
 }
 

@@ -20,6 +20,7 @@
 mod answer;
 mod embeddings;
 mod errors;
+mod partial_args;
 mod parts;
 mod request;
 mod stream;
