@@ -1,6 +1,6 @@
 'use strict'
 
-const { createModelAllowlist } = require('./lib/allowlist.js')
+const { createModelAllowlist, isAllowedModel } = require('./lib/allowlist.js')
 const { BudgetGuard, BudgetTracker } = require('./lib/budget.js')
 const { classifyError } = require('./lib/classify.js')
 const { createCostTracker } = require('./lib/cost-tracker.js')
@@ -28,6 +28,7 @@ module.exports = {
   createModelAllowlist,
   estimateCostUsd,
   getModelPricing,
+  isAllowedModel,
   loadConfig,
   loadConfigFromObjects,
   registerModelPricing,

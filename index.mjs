@@ -21,6 +21,7 @@ export const {
   classifyError,
   createCostTracker,
   createModelAllowlist,
+  isAllowedModel,
 } = gateway
 
 export default gateway

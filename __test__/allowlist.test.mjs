@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { createModelAllowlist } from '../lib/allowlist.mjs'
+import { createModelAllowlist, isAllowedModel } from '../lib/allowlist.mjs'
 
 const { isAllowed } = createModelAllowlist({ openai: ['gpt-4o', { prefix: 'o3-' }], none: [] })
 
@@ -12,6 +12,14 @@ test('names and prefixes of a listed provider are allowed, nothing else', () => 
   expect(isAllowed('other', 'gpt-4o')).toBe(false)
   expect(isAllowed('constructor', 'name')).toBe(false)
   expect(isAllowed('openai', undefined)).toBe(false)
+})
+
+test('one question needs no list that is kept', () => {
+  const lists = { openai: ['gpt-4o', { prefix: 'o3-' }] }
+  expect(isAllowedModel(lists, 'openai', 'o3-mini')).toBe(true)
+  expect(isAllowedModel(lists, 'openai', 'gpt-4')).toBe(false)
+  expect(isAllowedModel(lists, 'other', 'gpt-4o')).toBe(false)
+  expect(() => isAllowedModel({ openai: 'gpt-4o' }, 'openai', 'gpt-4o')).toThrow('openai: must be an array')
 })
 
 test('what is no list is refused with its place', () => {

@@ -92,3 +92,35 @@ test('requests are checked behind middleware too', async () => {
   const gateway = own(echo).use((request, next) => next({ ...request, messages: [] }))
   expect(await failureOf(gateway.chat(says('x')))).toMatchObject({ kind: 'invalid_request' })
 })
+
+test('middleware of streams sees requests and streams, and may answer itself', async () => {
+  const provider = {
+    name: 'own',
+    family: 'own',
+    chat: async () => result('whole'),
+    chatStream: async ({ messages: [{ content }] }) => ({
+      stream: (async function* () {
+        yield { delta: content, model: 'm' }
+      })(),
+    }),
+  }
+  const { gateway } = gatewayOf({ providers: OWN, customProviders: { own: () => provider } })
+  const seen = []
+  gateway.use(() => ({ content: 'of chat alone' }))
+  gateway.useStream(async (request, next) => {
+    seen.push('first')
+    const response = await next(says(`${request.messages[0].content}!`))
+    seen.push(response.model ?? typeof response.requestId)
+    return response
+  })
+  expect(gateway.useStream((request, next) => (seen.push('second'), next(request)))).toBe(gateway)
+  let text = ''
+  for await (const { delta } of (await gateway.chatStream(says('x'))).stream) text += delta
+  expect(text).toBe('x!')
+  expect(seen).toEqual(['first', 'second', 'string'])
+  gateway.useStream(() => {
+    throw new RangeError('no')
+  })
+  await expect(gateway.chatStream(says('x'))).rejects.toThrow(RangeError)
+  expect(() => gateway.useStream(1)).toThrow('middleware: must be a function')
+})

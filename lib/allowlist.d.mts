@@ -1,1 +1,1 @@
-export { createModelAllowlist, type ModelAllowlist } from './allowlist.js'
+export { createModelAllowlist, isAllowedModel, type ModelAllowlist } from './allowlist.js'

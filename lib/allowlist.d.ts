@@ -17,3 +17,15 @@ export interface ModelPrefix {
  * @throws TypeError that names the place, when a list holds anything else.
  */
 export function createModelAllowlist(lists: Record<string, (string | ModelPrefix)[]>): ModelAllowlist
+
+/**
+ * Whether `lists` allow the model; false for a provider that is not listed. For many questions, {@link createModelAllowlist}
+ * reads the lists once.
+ *
+ * @throws TypeError as {@link createModelAllowlist}.
+ */
+export function isAllowedModel(
+  lists: Record<string, (string | ModelPrefix)[]>,
+  provider: string,
+  model: string,
+): boolean

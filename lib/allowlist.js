@@ -29,4 +29,7 @@ function createModelAllowlist(lists) {
   }
 }
 
-module.exports = { createModelAllowlist }
+/** The same for one question, without a list that is kept. */
+const isAllowedModel = (lists, provider, model) => createModelAllowlist(lists).isAllowed(provider, model)
+
+module.exports = { createModelAllowlist, isAllowedModel }

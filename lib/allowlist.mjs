@@ -1,3 +1,3 @@
 import allowlist from './allowlist.js'
 
-export const { createModelAllowlist } = allowlist
+export const { createModelAllowlist, isAllowedModel } = allowlist

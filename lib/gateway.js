@@ -35,6 +35,9 @@ class Gateway {
   /** The way of a call through middleware, outermost first; absent while there is none. */
   #withMiddleware = undefined
   #layers = []
+  /** The same of a stream. */
+  #withStreamMiddleware = undefined
+  #streamLayers = []
   #closed = false
 
   constructor(options) {
@@ -131,12 +134,15 @@ class Gateway {
 
   /** Adds middleware around `chat`: what is added first is outermost. */
   use(middleware) {
-    if (typeof middleware !== 'function') throw invalidRequest('middleware', 'must be a function (request, next)')
-    const layers = [...this.#layers, middleware]
-    this.#layers = layers
-    const from = (index) => async (request) =>
-      index === layers.length ? this.#send(request) : layers[index](request, from(index + 1))
-    this.#withMiddleware = from(0)
+    this.#layers = withLayer(this.#layers, middleware)
+    this.#withMiddleware = through(this.#layers, (request) => this.#send(request))
+    return this
+  }
+
+  /** Adds middleware around `chatStream`: what is added first is outermost. */
+  useStream(middleware) {
+    this.#streamLayers = withLayer(this.#streamLayers, middleware)
+    this.#withStreamMiddleware = through(this.#streamLayers, (request) => this.#open(request))
     return this
   }
 
@@ -164,7 +170,11 @@ class Gateway {
     return new Call().run(this.#native, 'listModels', options)
   }
 
-  async chatStream(request) {
+  chatStream(request) {
+    return this.#withStreamMiddleware === undefined ? this.#open(request) : this.#withStreamMiddleware(request)
+  }
+
+  async #open(request) {
     const call = this.#call()
     call.makeReader = (head) => {
       const { requestId, provider } = head
@@ -183,6 +193,18 @@ class Gateway {
   listProviders() {
     return this.#registry.list()
   }
+}
+
+function withLayer(layers, middleware) {
+  if (typeof middleware !== 'function') throw invalidRequest('middleware', 'must be a function (request, next)')
+  return [...layers, middleware]
+}
+
+/** The way of a call through `layers` to `last`. */
+function through(layers, last) {
+  const from = (index) => async (request) =>
+    index === layers.length ? last(request) : layers[index](request, from(index + 1))
+  return from(0)
 }
 
 function usageLogTimeoutOf(options) {

@@ -7,7 +7,7 @@ import type { GatewayConfig, PoolGatewayConfig } from './config.js'
 import type { EmbeddingRequest, EmbeddingResponse, ListedModel, ListModelsOptions } from './embeddings.js'
 import type { GatewayError } from './errors.js'
 import type { Explanation, ProviderHealth } from './health.js'
-import type { Middleware } from './helpers.js'
+import type { Middleware, StreamMiddleware } from './helpers.js'
 import type { EventProviderFactory, ProviderFactory } from './providers.js'
 import type { GatewayEventStreamResponse, GatewayRequest, GatewayResponse, RichGatewayRequest } from './requests.js'
 import type { UsageLogHandler } from './usage.js'
@@ -71,7 +71,7 @@ export class Gateway {
 
   /**
    * Streams an answer. Resolves at the first content; a failure before that rejects or falls back, as with
-   * {@link Gateway.chat}. A failure after it is thrown by the loop over the stream. Middleware does not apply.
+   * {@link Gateway.chat}. A failure after it is thrown by the loop over the stream.
    */
   chatStream(request: RichGatewayRequest): Promise<GatewayEventStreamResponse>
   /** As above, for requests of ai-gateway-lite's type: overrides in subclasses that take it must keep compiling. */
@@ -95,6 +95,13 @@ export class Gateway {
    * @throws a {@link GatewayError} of kind `invalid_request` when it is not a function.
    */
   use(middleware: Middleware): this
+
+  /**
+   * Adds middleware around {@link Gateway.chatStream}, and returns the gateway. The middleware added first is outermost.
+   *
+   * @throws a {@link GatewayError} of kind `invalid_request` when it is not a function.
+   */
+  useStream(middleware: StreamMiddleware): this
 
   /**
    * Runs {@link Gateway.chat} on each request, several at once. Resolves to one settled result per request, in their order;

@@ -3,7 +3,7 @@
 import type { GatewayError } from './errors.js'
 import type { Gateway } from './gateway.js'
 import type { ModelPricing } from './pricing.js'
-import type { GatewayResponse, RichGatewayRequest } from './requests.js'
+import type { GatewayEventStreamResponse, GatewayResponse, RichGatewayRequest } from './requests.js'
 import type { UsageLog } from './usage.js'
 
 /**
@@ -14,6 +14,15 @@ export type Middleware = (
   request: RichGatewayRequest,
   next: (request: RichGatewayRequest) => Promise<GatewayResponse>,
 ) => Promise<GatewayResponse> | GatewayResponse
+
+/**
+ * Middleware for {@link Gateway.useStream}. Call `next` with the request, or a changed one, to continue; or return a stream of
+ * your own.
+ */
+export type StreamMiddleware = (
+  request: RichGatewayRequest,
+  next: (request: RichGatewayRequest) => Promise<GatewayEventStreamResponse>,
+) => Promise<GatewayEventStreamResponse> | GatewayEventStreamResponse
 
 /** The result of {@link classifyError}. */
 export interface ErrorClass {
@@ -42,7 +51,7 @@ export interface ErrorClass {
  */
 export function classifyError(error: unknown): ErrorClass
 
-export { createModelAllowlist, type ModelAllowlist } from '../lib/allowlist.js'
+export { createModelAllowlist, isAllowedModel, type ModelAllowlist } from '../lib/allowlist.js'
 
 /** Sums of a {@link CostTracker}. */
 export interface CostSum {

@@ -15,6 +15,7 @@ export const values = [
   'createModelAllowlist',
   'estimateCostUsd',
   'getModelPricing',
+  'isAllowedModel',
   'loadConfig',
   'loadConfigFromObjects',
   'registerModelPricing',
