@@ -20,7 +20,7 @@ use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature};
 
 pub use request::{native_format, strict_tool};
-pub use thinking::Plan;
+pub use thinking::{Plan, told_choice};
 
 /// The entries of this family that speak to Anthropic's own service.
 pub fn describe() -> Family {

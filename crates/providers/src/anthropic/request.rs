@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::thinking::{Plan, is_from};
+use super::thinking::{Plan, is_from, told_choice};
 use crate::documents::text_of;
 use crate::native_schema;
 use crate::places::{Piece, pieces};
@@ -88,7 +88,7 @@ fn options(settings: &mut CallSettings<'_>, plan: &Plan, body: &mut Map<String, 
             settings.warn(format!("tools[{index}].strict"), NOT_STRICT);
         }
     }
-    let choice = settings.tool_choice();
+    let (tools, choice) = told_choice(settings, tools);
     if !tools.is_empty() {
         body.insert("tools".into(), tools.iter().map(|tool| self::tool(tool, model)).collect());
         if let Some(choice) = choice {

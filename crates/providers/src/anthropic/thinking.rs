@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::settings::CallSettings;
-use gateway_model::{Message, Role, ToolChoice};
+use gateway_model::{Message, Role, Tool, ToolChoice};
 
 /// Anthropic requires a bound; this one stands in where the caller sets none.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
@@ -27,6 +27,36 @@ pub fn is_from(model: &str, least: (u32, u32)) -> bool {
     version(model) >= Some(least) || model.contains("claude-mythos")
 }
 
+/// Whether a model thinks whatever it is told. It cannot be told that it must call a tool.
+pub fn always_thinks(model: &str) -> bool {
+    ["claude-mythos", "claude-fable"].iter().any(|name| model.contains(name))
+}
+
+/// What of the choice of tools a model can be told, and the tools that it is offered for it.
+pub fn told_choice<'a>(
+    settings: &mut CallSettings<'a>,
+    tools: &'a [Tool],
+) -> (Vec<&'a Tool>, Option<&'a ToolChoice>) {
+    let choice = settings.tool_choice();
+    if !always_thinks(&settings.call().model) {
+        return (tools.iter().collect(), choice);
+    }
+    match choice {
+        Some(ToolChoice::Named(name)) => {
+            settings.warn("toolChoice", ONLY_OFFERED);
+            (tools.iter().filter(|tool| tool.name == *name).collect(), Some(&ToolChoice::Auto))
+        }
+        Some(ToolChoice::Required) => {
+            settings.warn("toolChoice", MAY_ANSWER);
+            (tools.iter().collect(), Some(&ToolChoice::Auto))
+        }
+        choice => (tools.iter().collect(), choice),
+    }
+}
+
+const MAY_ANSWER: &str = "Left out: this model cannot be told that it must call a tool.";
+const ONLY_OFFERED: &str = "Only this tool is offered: this model cannot be told that it must call it.";
+
 /// What a request's `reasoningEffort` and `maxTokens` come to for a model.
 #[derive(Debug, PartialEq)]
 pub struct Plan {
@@ -43,7 +73,8 @@ impl Plan {
         let (model, max_tokens) = (&*settings.call().model, settings.max_tokens());
         // A model that thinks cannot be told to call a tool: the call is the harder demand.
         let forced =
-            matches!(settings.request().tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
+            matches!(settings.request().tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
+                && !always_thinks(model);
         let from = |least| is_from(model, least);
         let mut plan = Self {
             max_tokens: max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
@@ -334,6 +365,32 @@ mod tests {
             let plan = Plan::new(&mut settings, |block| block["type"] == "thinking");
             assert_eq!(plan.thinking.is_some(), thinks, "{model}");
             assert_eq!(settings.into_warnings("p").is_empty(), thinks, "{model}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_always_thinks_is_not_told_to_call_a_tool() {
+        for (model, choice, names, told) in [
+            ("claude-fable-5", json!({"name": "g"}), "g", true),
+            ("us.anthropic.claude-mythos-5", json!("required"), "f g", true),
+            ("claude-fable-5", json!("auto"), "f g", false),
+            ("claude-opus-4-7", json!({"name": "g"}), "f g", false),
+        ] {
+            let request = json!({"messages": [{"role": "user", "content": "a"}], "reasoningEffort": "low",
+                "tools": [{"name": "f"}, {"name": "g"}], "toolChoice": choice});
+            let call = call(model, ChatRequest::from_json(&request.to_string()).unwrap());
+            let mut settings = CallSettings::new(&call);
+            let tools = settings.tools();
+            let (offered, choice) = told_choice(&mut settings, tools);
+            let offered: Vec<&str> = offered.iter().map(|tool| &*tool.name).collect();
+            assert_eq!(offered.join(" "), names, "{model}");
+            assert_eq!(
+                choice == Some(&ToolChoice::Auto),
+                told || names == "f g" && model.contains("fable"),
+                "{model}"
+            );
+            let plan = Plan::new(&mut settings, |_| true);
+            assert_eq!(plan.thinking.is_some(), always_thinks(model), "{model}");
         }
     }
 }

@@ -174,12 +174,13 @@ struct Tools {
 impl Tools {
     fn new(settings: &mut CallSettings<'_>) -> Self {
         let model = settings.call().model.as_str();
-        let (offered, choice) = (settings.tools(), settings.tool_choice());
+        let offered = settings.tools();
         for (index, tool) in offered.iter().enumerate() {
             if tool.strict == Some(true) && strict_tool(tool, model).is_none() {
                 settings.warn(format!("tools[{index}].strict"), NOT_STRICT);
             }
         }
+        let (offered, choice) = anthropic::told_choice(settings, offered);
         let called: Vec<&str> = called(&settings.request().messages);
         let forbidden = offered.is_empty() || choice == Some(&ToolChoice::None);
         if forbidden && called.is_empty() {
@@ -193,7 +194,7 @@ impl Tools {
             let spec = |name| json!({ "toolSpec": { "name": name, "inputSchema": { "json": schema } } });
             called.into_iter().map(spec).collect()
         } else {
-            offered.iter().map(|offered| tool(offered, model)).collect()
+            offered.into_iter().map(|offered| tool(offered, model)).collect()
         };
         let mut config = Map::from_iter([("tools".to_owned(), Value::Array(tools))]);
         if let Some(choice) = choice.filter(|_| !forbidden).and_then(tool_choice) {
