@@ -42,8 +42,11 @@ function ratio(column, gateway, rival) {
   return spread(pairs, ours / theirs)
 }
 
-/** Everyone who took part in some scenario. */
-const namesOf = (results) => [...new Set([...results.values()].flatMap(({ runs }) => [...runs.keys()]))]
+/** Everyone who took part in some scenario that has ratios. */
+const namesOf = (results) => {
+  const compared = [...results].filter(([scenario]) => Object.keys(scenarios[scenario].ratios).length > 0)
+  return [...new Set(compared.flatMap(([, { runs }]) => [...runs.keys()]))]
+}
 
 export function ratiosTable(results) {
   const rivals = namesOf(results).filter((name) => name !== GATEWAY)

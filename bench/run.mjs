@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 import { report } from './report.mjs'
 import { scenarios } from './scenarios.mjs'
 import { targets } from './targets.mjs'
+import { only as overTls } from './tls.mjs'
 
 const MAX_REPS = 50
 const TIMEOUT_MS = { full: 180_000, quick: 20_000 }
@@ -57,13 +58,14 @@ function parse() {
 const path = (file) => fileURLToPath(new URL(file, import.meta.url))
 const version = (name) => JSON.parse(readFileSync(path(`../node_modules/${name}/package.json`), 'utf8')).version
 
-function startUpstream() {
-  const upstream = fork(path('upstream.mjs'), { env })
+/** `{upstream, port, authority}`: the last, where it speaks TLS, is a file to trust. */
+function startUpstream(file) {
+  const upstream = fork(path(file), { env })
   return new Promise((resolve, reject) => {
     const late = setTimeout(() => upstream.kill('SIGKILL'), UPSTREAM_START_MS)
-    upstream.once('message', ({ port }) => {
+    upstream.once('message', ({ port, authority }) => {
       clearTimeout(late)
-      resolve({ upstream, port })
+      resolve({ upstream, port, authority })
     })
     upstream.once('error', reject)
     upstream.once('exit', (code) => {
@@ -74,10 +76,10 @@ function startUpstream() {
 }
 
 /** One repetition in a process of its own: `{figures}` or `{error}`. */
-function repetition(args, timeout) {
+function repetition(args, timeout, authority) {
   return new Promise((resolve) => {
     const child = fork(path('child.mjs'), args.map(String), {
-      env,
+      env: authority ? { ...env, NODE_EXTRA_CA_CERTS: authority } : env,
       execArgv: ['--expose-gc'],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
@@ -105,9 +107,17 @@ function repetition(args, timeout) {
   })
 }
 
-async function measure(scenario, { names: all, reps, size }, port) {
+/** How many handshakes an upstream has seen. */
+function handshakesOf(upstream) {
+  return new Promise((resolve) => {
+    upstream.once('message', ({ handshakes }) => resolve(handshakes))
+    upstream.send('handshakes')
+  })
+}
+
+async function measure(scenario, { names: all, reps, size }, { upstream, port, authority }) {
   const { only } = scenarios[scenario]
-  const names = all.filter((name) => only === undefined || name === only)
+  const names = all.filter((name) => (only ? only.includes(name) : !overTls.includes(name)))
   const result = { runs: new Map(names.map((name) => [name, []])), failures: [] }
   const failed = (name) => result.failures.some((failure) => failure.name === name)
   for (let rep = 0; rep < reps; rep++) {
@@ -115,7 +125,9 @@ async function measure(scenario, { names: all, reps, size }, port) {
     for (let i = 0; i < names.length; i++) {
       const name = names[(rep + i) % names.length]
       if (failed(name)) continue
-      const { figures, error } = await repetition([name, scenario, size, port], TIMEOUT_MS[size])
+      const before = authority && (await handshakesOf(upstream))
+      const { figures, error } = await repetition([name, scenario, size, port], TIMEOUT_MS[size], authority)
+      if (figures && authority) figures.handshakes = (await handshakesOf(upstream)) - before
       if (figures) result.runs.get(name).push(figures)
       else result.failures.push({ name, repetition: rep + 1, why: error })
       process.stderr.write(`${scenario} ${rep + 1}/${reps} ${name}${error ? `: FAILED: ${error}` : ''}\n`)
@@ -125,12 +137,16 @@ async function measure(scenario, { names: all, reps, size }, port) {
 }
 
 async function main(options) {
-  const { upstream, port } = await startUpstream()
+  const upstreams = new Map()
   const results = new Map()
   try {
-    for (const scenario of options.chosen) results.set(scenario, await measure(scenario, options, port))
+    for (const scenario of options.chosen) {
+      const file = scenarios[scenario].full.tls ? 'upstream-tls.mjs' : 'upstream.mjs'
+      if (!upstreams.has(file)) upstreams.set(file, await startUpstream(file))
+      results.set(scenario, await measure(scenario, options, upstreams.get(file)))
+    }
   } finally {
-    upstream.disconnect()
+    for (const { upstream } of upstreams.values()) upstream.disconnect()
   }
   const { reps, size, json } = options
   const cpus = os.cpus()

@@ -1,5 +1,6 @@
 // What is measured. Runs in the child process; `run(target, size)` gives one repetition's figures by column.
 import { performance } from 'node:perf_hooks'
+import { tlsScenarios } from './tls.mjs'
 
 /** Lengths of the upstream's texts: of a whole answer, and of a chunk of a stream. */
 export const ANSWER_CHARS = 640
@@ -95,7 +96,7 @@ async function cold(target) {
 }
 
 /**
- * `ratios`: the columns that the table of ratios divides, with their names there. `only`: the one target that can do it.
+ * `ratios`: the columns that the table of ratios divides, with their names there. `only`: the targets that can do it.
  */
 export const scenarios = {
   chat: {
@@ -141,7 +142,7 @@ export const scenarios = {
     full: { calls: 50_000, warmUp: 5_000, width: 1, method: 'cached' },
     quick: { calls: 2_000, warmUp: 200, width: 1, method: 'cached' },
     ratios: {},
-    only: 'gateway',
+    only: ['gateway'],
     run: chat,
   },
   pool: {
@@ -149,7 +150,7 @@ export const scenarios = {
     full: { calls: 20_000, warmUp: 2_000, width: 64, method: 'pooled', pools: true },
     quick: { calls: 2_000, warmUp: 500, width: 64, method: 'pooled', pools: true },
     ratios: {},
-    only: 'gateway',
+    only: ['gateway'],
     run: chat,
   },
   cold: {
@@ -159,8 +160,9 @@ export const scenarios = {
     ratios: { 'ms to first answer': 'cold start, ms to first answer' },
     run: cold,
   },
+  ...tlsScenarios,
 }
 
 /** Where a target finds the upstream of a scenario; the path says what it streams. */
-export const upstreamUrl = (port, { chunks = 20, delay = 0 }) =>
-  `http://127.0.0.1:${port}/chunks-${chunks}-delay-${delay}/v1`
+export const upstreamUrl = (port, { chunks = 20, delay = 0, tls = false }) =>
+  `${tls ? 'https' : 'http'}://127.0.0.1:${port}/chunks-${chunks}-delay-${delay}/v1`

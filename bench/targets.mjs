@@ -91,7 +91,7 @@ const openers = {
     }
   },
 
-  async gateway(base, { pools = false } = {}) {
+  async gateway(base, { pools = false, http2 = false } = {}) {
     const { Gateway, loadConfigFromObjects } = await import('ai-gateway-native')
     process.env.BENCH_KEY = KEY
     const entry = (name) => ({
@@ -100,6 +100,7 @@ const openers = {
       baseUrl: base,
       models: [MODEL],
       auth: { type: 'apiKey', envVar: 'BENCH_KEY' },
+      http2,
     })
     const pooled = Array.from({ length: POOL }, (_, number) => entry(`pooled-${number}`))
     const pool = pooled.map(({ name }) => ({ provider: name }))
@@ -147,6 +148,9 @@ const openers = {
   },
 }
 
+openers.http1 = openers.gateway
+openers.http2 = (base, options) => openers.gateway(base, { ...options, http2: true })
+
 /** Names on the command line, and in the tables. */
 export const targets = {
   gateway: 'ai-gateway-native',
@@ -154,6 +158,8 @@ export const targets = {
   undici: 'undici.request',
   openai: 'openai SDK',
   ai: 'Vercel AI SDK',
+  http1: 'ai-gateway-native, HTTP/1.1',
+  http2: 'ai-gateway-native, HTTP/2',
 }
 
 export const open = (name, base, options) => openers[name](base, options)

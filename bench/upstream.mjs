@@ -3,7 +3,7 @@
 //
 // The path says what is streamed, `/chunks-500-delay-10/v1/chat/completions`: 500 chunks of text, 10 ms apart.
 import net from 'node:net'
-import { ANSWER_CHARS, CHUNK_CHARS } from './scenarios.mjs'
+import * as payloads from './payloads.mjs'
 
 /** The request that every target sends, as bytes of its body. Anything else is answered with 400. */
 const BODY_BYTES = { least: 550, most: 650 }
@@ -11,46 +11,22 @@ const MAX_CHUNKS = 100_000
 /** HTTP chunks in one write when nothing paces the stream, about what a fast upstream leaves in one read. */
 const BATCH = 16
 
-const about = (object) => ({
-  id: 'chatcmpl-B0aXk3mQ7vN2pR9sT4uW6yZ8cD1eF',
-  object,
-  created: 1735689600,
-  model: 'gpt-4o-mini-2024-07-18',
-  service_tier: 'default',
-  system_fingerprint: 'fp_0a1b2c3d4e',
-})
-const usage = (tokens) => ({
-  prompt_tokens: 101,
-  completion_tokens: tokens,
-  total_tokens: 101 + tokens,
-  prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
-  completion_tokens_details: { reasoning_tokens: 0, audio_tokens: 0 },
-})
-const prose = 'A gateway takes each request, picks a provider by its rules and counts what it costs. '
-const text = prose.repeat(Math.ceil(ANSWER_CHARS / prose.length)).slice(0, ANSWER_CHARS)
-
-const whole = (status, value) => {
-  const body = JSON.stringify(value)
+const whole = (status, body) => {
   const headers = `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`
   return Buffer.from(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${body}`)
 }
-const refusal = (message) => whole('400 Bad Request', { error: { message, type: 'invalid_request_error', code: null } })
+const refusal = (message) =>
+  whole('400 Bad Request', JSON.stringify({ error: { message, type: 'invalid_request_error', code: null } }))
 
 const event = (data) => `${(data.length + 8).toString(16)}\r\ndata: ${data}\n\n\r\n`
-const part = (choices, tokens = null) =>
-  event(JSON.stringify({ ...about('chat.completion.chunk'), choices, usage: tokens && usage(tokens) }))
-const choice = (delta, finish_reason = null) => [{ index: 0, delta, logprobs: null, finish_reason }]
-
-const message = { role: 'assistant', content: text, refusal: null, annotations: [] }
-const choices = [{ index: 0, message, logprobs: null, finish_reason: 'stop' }]
-const ANSWER = whole('200 OK', { ...about('chat.completion'), choices, usage: usage(128) })
+const ANSWER = whole('200 OK', payloads.answer)
 const OPENING = Buffer.from(
   'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n' +
-    part(choice({ role: 'assistant', content: '', refusal: null })),
+    event(payloads.opening),
 )
-const CHUNK = Buffer.from(part(choice({ content: text.slice(0, CHUNK_CHARS) })))
+const CHUNK = Buffer.from(event(payloads.chunk))
 const CHUNKS = Buffer.concat(Array(BATCH).fill(CHUNK))
-const closing = (chunks) => Buffer.from(`${part(choice({}, 'stop'))}${part([], chunks)}${event('[DONE]')}0\r\n\r\n`)
+const closing = (chunks) => Buffer.from(`${payloads.closing(chunks).map(event).join('')}0\r\n\r\n`)
 
 let streams = 0
 
