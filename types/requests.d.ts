@@ -104,19 +104,40 @@ export interface GenerationOptions {
   /** As {@link GatewayRequest.reasoningEffort}, in OpenAI's words. Default: none. */
   reasoning_effort?: string
   /** As {@link GatewayRequest.toolChoice}, in OpenAI's words and form. Default: none. */
-  tool_choice?: 'auto' | 'none' | 'required' | { type: 'function'; function: { name: string } }
+  tool_choice?: 'auto' | 'none' | 'required' | OpenAIToolChoice
   /** As {@link GatewayRequest.responseFormat}, in OpenAI's words and form. Default: none. */
-  response_format?:
-    | { type: 'text' | 'json_object' }
-    | {
-        type: 'json_schema'
-        json_schema: { name?: string; schema: Record<string, unknown>; strict?: boolean | null }
-      }
+  response_format?: OpenAIResponseFormat
   /**
    * Extra fields for the body sent to a provider, by family: `{openai: {logprobs: true}}`. They override all others. Default:
    * none. Not to be confused with the `options` of a provider entry.
    */
   providerOptions?: ProviderOptionsByFamily
+}
+
+/** The tool that must be called, in OpenAI's form. */
+export interface OpenAIToolChoice {
+  /** The kind of tool. */
+  type: 'function'
+  /** The tool. */
+  function: {
+    /** Its name. */
+    name: string
+  }
+}
+
+/** The format of the answer's text, in OpenAI's form. */
+export interface OpenAIResponseFormat {
+  /** Text, JSON of any form, or JSON that follows `json_schema`. */
+  type: 'text' | 'json_object' | 'json_schema'
+  /** The schema; required for the type `json_schema`. Default: none. */
+  json_schema?: {
+    /** A name for it. Default: `answer`. */
+    name?: string
+    /** JSON Schema of the answer. */
+    schema: Record<string, unknown>
+    /** As {@link JsonSchemaFormat.strict}. Default: the provider's own. */
+    strict?: boolean | null
+  }
 }
 
 /** Extra fields for the body sent to a provider, by family. */
