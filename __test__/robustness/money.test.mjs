@@ -35,7 +35,9 @@ async function played(random, faults) {
       return response.end('{"error":{"message":"not now"}}')
     }
     const bound = (body.max_tokens ?? body.max_completion_tokens ?? 4096) * (body.n ?? 1)
-    entry.input = 1 + random(Math.max(1, Math.floor(text.length / 8)))
+    // No more than the prompt has: its words are longer than that.
+    const words = [body.input ?? body.messages.map(({ content }) => content)].flat().join('')
+    entry.input = 1 + random(Math.max(1, Math.floor(words.length / 8)))
     entry.output = request.url.endsWith('/embeddings') ? 0 : 1 + random(bound)
     entry.told = fault !== 'silent' && fault !== 'cut'
     play(request.url, body, entry, fault, response)
@@ -156,7 +158,7 @@ async function randomCall(random, gateway, { aborts }) {
   const n = random(4) === 0 ? 2 : undefined
   const request = {
     ...common,
-    messages: [{ role: 'user', content: 'x'.repeat(1 + random(400)) }],
+    messages: [{ role: 'user', content: 'word '.repeat(1 + random(80)) }],
     ...(random(3) > 0 && { maxTokens: 1 + random(300) }),
     ...(random(3) === 0 && { responseFormat: 'json' }),
     ...(n && { providerOptions: { openai: { n } } }),

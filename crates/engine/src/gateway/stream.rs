@@ -12,7 +12,7 @@ use super::outcome::{self, price};
 use super::unless_cancelled;
 use crate::routing::{CallOptions, Routed};
 use crate::usage::{CallRecord, latency_ms};
-use gateway_model::error::{ErrorKind, Failure};
+use gateway_model::error::{ErrorKind, Failure, Reason};
 use gateway_model::{
     AnswerBuilder, Billing, ChatRequest, Delivery, EventSource, GatewayResponse, Outcome, StreamEvent,
     TokenUsage, UsageSource,
@@ -169,13 +169,15 @@ impl GatewayStream {
             return;
         }
         let error_code = self.broken.as_ref().map(|failure| failure.log_code().to_owned());
-        let usage = match (self.reported(), &error_code) {
-            (Some(reported), None) if reported.unreported.is_none() => reported,
-            (Some(reported), None) => reported.completed(self.counted().await),
+        // An answer that our own check rejects has come whole, and so have its counts.
+        let is_whole = self.broken.as_ref().is_none_or(|failure| failure.reason() == Some(Reason::NotJson));
+        let usage = match (self.reported(), is_whole) {
+            (Some(reported), true) if reported.unreported.is_none() => reported,
+            (Some(reported), true) => reported.completed(self.counted().await),
             // What it used was counted when it was cached.
-            (None, None) if self.call.billing == Billing::Cached => self.outcome.usage,
-            (None, None) => self.counted().await,
-            (reported, Some(_)) => with_reported(reported, self.counted().await),
+            (None, true) if self.call.billing == Billing::Cached => self.outcome.usage,
+            (None, true) => self.counted().await,
+            (reported, false) => with_reported(reported, self.counted().await),
         };
         self.settle(usage, error_code.as_deref());
         if let Some(writer) = self.cache_writer.take().filter(|_| error_code.is_none()) {
