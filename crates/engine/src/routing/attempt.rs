@@ -160,7 +160,13 @@ fn is_refused_before_sending(failure: &Failure) -> bool {
 /// its provider has said how it failed.
 fn lost_usage(failure: &Failure, call: &ProviderCall, options: &CallOptions) -> Option<TokenUsage> {
     let was_sent = call.sent.take();
-    (was_sent && failure.kind() == Some(ErrorKind::ProviderTimeout)).then(|| options.prompt_of(&call.model))
+    (was_sent && is_deadline(failure)).then(|| options.prompt_of(&call.model))
+}
+
+/// A timeout of ours; one that the provider answered with (408, 504) says that nobody worked.
+fn is_deadline(failure: &Failure) -> bool {
+    matches!(failure, Failure::Gateway(error) if error.kind == ErrorKind::ProviderTimeout
+        && !error.details.as_ref().is_some_and(|details| details.contains_key("upstreamStatus")))
 }
 
 fn with_lost_usage(failure: Failure, call: &ProviderCall, options: &CallOptions) -> Failure {
