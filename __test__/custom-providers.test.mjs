@@ -411,12 +411,13 @@ describe('what a provider throws says whose fault it is', () => {
   })
 
   test('404 and a budget send the call elsewhere and trip nothing', async () => {
-    for (const fields of [
-      { kind: 'provider_response', details: { upstreamStatus: 404 } },
-      { kind: 'budget_exceeded' },
+    // After a 404 the model rests for a minute.
+    for (const [fields, times] of [
+      [{ kind: 'provider_response', details: { upstreamStatus: 404 } }, 1],
+      [{ kind: 'budget_exceeded' }, 3],
     ]) {
       const { results, asked, health } = await stateAfter(failing(fields))
-      expect([results, asked, health.state]).toEqual([['b', 'b', 'b'], 3, 'closed'])
+      expect([results, asked, health.state]).toEqual([['b', 'b', 'b'], times, 'closed'])
     }
   })
 

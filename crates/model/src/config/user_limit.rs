@@ -1,8 +1,8 @@
 //! `settings.limits`: what callers may use, each for itself.
 
-use serde::de::Error;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
 use super::settings::RateLimit;
 use super::values::count;
@@ -70,12 +70,29 @@ impl UserLimit {
     }
 }
 
-/// One limit, or a list of them.
+/// One limit, or a list of them. Read as they come, so that faults have their path.
 pub(super) fn limits<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<UserLimit>, D::Error> {
-    let one = |value: Value| serde_json::from_value(value).map_err(D::Error::custom);
-    match Value::deserialize(input)? {
-        Value::Null => Ok(Vec::new()),
-        Value::Array(list) => list.into_iter().map(one).collect(),
-        value => Ok(vec![one(value)?]),
+    input.deserialize_any(OneOrSeveral)
+}
+
+struct OneOrSeveral;
+
+impl<'de> Visitor<'de> for OneOrSeveral {
+    type Value = Vec<UserLimit>;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("an object or an array of objects")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+        Ok(vec![UserLimit::deserialize(MapAccessDeserializer::new(fields))?])
     }
 }
