@@ -31,16 +31,29 @@ pub struct ProviderCall {
 
 /// Whether a request has gone out: from then on it may be charged, whatever becomes of it.
 #[derive(Debug, Default)]
-pub struct SentMark(AtomicBool);
+pub struct SentMark {
+    is_set: AtomicBool,
+    is_resent: AtomicBool,
+}
 
 impl SentMark {
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.is_set.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that its connection lost the request, which is sent again.
+    pub fn set_resent(&self) {
+        self.is_resent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was said; it is not any more.
+    pub fn take_resent(&self) -> bool {
+        self.is_resent.load(Ordering::Relaxed) && self.is_resent.swap(false, Ordering::Relaxed)
     }
 
     /// Whether it was set; it is not any more.
     pub fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+        self.is_set.swap(false, Ordering::Relaxed)
     }
 }
 

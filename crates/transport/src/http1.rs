@@ -55,6 +55,7 @@ impl Http1 {
                         Some(unsent) => unsent,
                         // Idle connections die together: the next attempt opens a new one.
                         None if lost_before_answer(failed.error()) && sent.elapsed() <= LOST_AT_ONCE => {
+                            mark.set_resent();
                             request = self.message(endpoint, body);
                             break;
                         }

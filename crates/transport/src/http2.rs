@@ -76,6 +76,7 @@ impl Http2 {
         let mut place = self.0.place(&endpoint.origin)?;
         let response = match place.0.ask(endpoint, body, mark).await {
             Err(error) if was_not_looked_at(&error) => {
+                mark.set_resent();
                 place = self.0.place(&endpoint.origin)?;
                 place.0.ask(endpoint, body, mark).await
             }

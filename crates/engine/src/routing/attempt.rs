@@ -115,6 +115,7 @@ pub(super) async fn attempt<O: Operation>(
     match result {
         Ok(output) => {
             health.answered();
+            log_resent(&call, provider, options, since);
             options.attempts.answered(provider.name(), &call.model, since);
             let output = output.hold(InFlightGuard {
                 attempt: health,
@@ -136,6 +137,7 @@ pub(super) async fn attempt<O: Operation>(
             if !recorded && !is_late_by_queue && !options.is_past_callers_deadline() {
                 health.failed(&failure);
             }
+            log_resent(&call, provider, options, since);
             options.attempts.failed(provider.name(), &call.model, failure.log_code(), since);
             if is_refused_before_sending(&failure) {
                 drop(token.unspend());
@@ -143,6 +145,14 @@ pub(super) async fn attempt<O: Operation>(
             }
             Attempted::Failed(FailedAttempt { failure, source })
         }
+    }
+}
+
+/// Lists, before the try that sent it again, the one that its connection had lost.
+fn log_resent(call: &ProviderCall, provider: &Arc<dyn Provider>, options: &CallOptions, since: Instant) {
+    if call.sent.take_resent() {
+        let code = ErrorKind::ProviderNetwork.code();
+        options.attempts.failed(provider.name(), &call.model, code, since);
     }
 }
 
@@ -264,6 +274,7 @@ impl RetryPermit for Tries<'_> {
             return false;
         }
         token.spend();
+        log_resent(call, provider, options, self.since);
         options.attempts.failed(provider.name(), &call.model, failure.log_code(), self.since);
         self.since = Instant::now() + wait;
         true

@@ -225,19 +225,23 @@ async fn send_embed(
     whole: &SentMark,
     permit: &mut dyn RetryPermit,
 ) -> Result<Vectors, Failure> {
+    fn hand(part: &SentMark, whole: &SentMark) {
+        if part.take() {
+            whole.set();
+        }
+        if part.take_resent() {
+            whole.set_resent();
+        }
+    }
     struct Handed<'a>(&'a SentMark, &'a SentMark);
     impl Drop for Handed<'_> {
         fn drop(&mut self) {
-            if self.0.take() {
-                self.1.set();
-            }
+            hand(self.0, self.1);
         }
     }
     let _handed = Handed(&request.sent, whole);
     let may_retry = |failure: &Failure, wait| {
-        if request.sent.take() {
-            whole.set();
-        }
+        hand(&request.sent, whole);
         permit.may_retry(failure, wait)
     };
     retry(provider.retry_policy(), request.deadline, may_retry, || provider.embed(request)).await

@@ -32,6 +32,27 @@ async fn empty_retry_budget_allows_no_second_attempt() {
 }
 
 #[tokio::test]
+async fn a_request_that_a_kept_connection_lost_and_that_was_sent_again_is_listed() {
+    let server = Upstream::start(Play::Healthy, 1).await;
+    let rig = Rig::new(&[entry("a", &server, json!({}))], json!({"provider": "a"}), json!({}));
+    for stream in [false, true] {
+        rig.call(request("hi"), false).await.unwrap();
+        server.play(Play::ResettingOnce);
+        rig.call(request("hi"), stream).await.unwrap();
+    }
+    assert_eq!(server.request_count(), 6);
+    let entries = rig.log.entries();
+    let codes = |entry: &UsageLog| {
+        let attempts = entry.figures.attempts.iter();
+        attempts.map(|attempt| attempt.error_code.clone()).collect::<Vec<_>>()
+    };
+    for call in entries.chunks(2) {
+        assert_eq!(codes(&call[0]), []);
+        assert_eq!(codes(&call[1]), [Some("PROVIDER_NETWORK".to_owned()), None]);
+    }
+}
+
+#[tokio::test]
 async fn invalid_request_ends_the_call_and_leaves_the_circuit_breaker_closed() {
     for status in [400, 413, 422] {
         let (a, b, rig) = pool_of(Play::Status(status, ""), json!({})).await;

@@ -26,6 +26,8 @@ pub enum Play {
     Flaky(u32),
     /// Resets the connection instead of answering.
     Resetting,
+    /// As [`Play::Resetting`], once; healthy from then on.
+    ResettingOnce,
     /// Sends the head and a part of the body without any content, then nothing more.
     Stalling,
     /// As [`Play::Stalling`], but a stream sends its first content before it stalls.
@@ -224,6 +226,10 @@ async fn respond(
     at_once: AtOnce<'_>,
 ) -> std::io::Result<Then> {
     let mut play = state.play.lock().unwrap().clone();
+    if play == Play::ResettingOnce {
+        *state.play.lock().unwrap() = Play::Healthy;
+        play = Play::Resetting;
+    }
     if play == Play::Any {
         play = match state.chance.lock().unwrap().random_range(0..20) {
             0 | 1 => Play::Failing,
