@@ -384,7 +384,7 @@ fn a_field_under_two_names_is_refused_and_one_that_is_nearly_known_is_kept_for_a
     for (written, meant) in [
         ("maxToken", Some("maxTokens")),
         ("maxtokens", Some("maxTokens")),
-        ("temprature", Some("temperature")),
+        ("temperatureC", Some("temperature")),
         ("task_type", Some("taskType")),
         ("user_id", Some("userId")),
         ("colour", None),
