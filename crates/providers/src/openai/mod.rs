@@ -6,6 +6,7 @@ mod answer;
 mod dialect;
 mod embeddings;
 mod messages;
+mod models;
 mod reasoning;
 mod request;
 mod shape;
@@ -24,10 +25,11 @@ use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature};
 
 pub use answer::{WireCall, WireUsage, answer as read_answer, calls};
+pub use dialect::Dialect;
 #[cfg(test)]
 pub use dialect::FormatSupport;
-use dialect::fixes_sampling;
-pub use dialect::{Dialect, is_reasoning_model};
+use models::fixes_sampling;
+pub use models::is_reasoning_model;
 pub use request::tool_json;
 pub use shape::SHAPE;
 pub use stream::OpenAiDecoder;
