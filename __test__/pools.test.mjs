@@ -280,7 +280,7 @@ describe('fail-over', () => {
   test('when every breaker is open, one call at a time is sent, and the error of others says when to come again', async () => {
     const [fail, other] = [fails(), fails()]
     const late = async (...args) => (await sleep(args[1] === 2 ? 50 : 0), fail(...args))
-    const own = customs({ a: late, b: other }, { a: BREAKS, b: BREAKS })
+    const own = customs({ a: late, b: other }, { a: BREAKS, b: { ...BREAKS, priority: 1 } })
     const { gateway } = gatewayOf({ ...own, rules: [pool(['a', 'b'])] })
     await failureOf(gateway.chat(ask()))
     const [asked, error] = await Promise.all([failureOf(gateway.chat(ask())), failureOf(gateway.chat(ask()))])
