@@ -35,7 +35,7 @@ function pathsOf(error) {
 
 // Paths as the loaders say them; `new Gateway` calls the list of rules `routes`.
 const ROWS = [
-  ['an unknown strategy', poolOf({ strategy: 'best' }), 'rules[0].target.strategy'],
+  ['a misspelt strategy', poolOf({ strategy: 'round-robin' }), 'rules[0].target.strategy'],
   [
     'a pool that names a missing provider',
     poolOf({}, [{ provider: 'p' }, { provider: 'q' }]),
@@ -131,7 +131,7 @@ describe('what cannot be used is config_invalid with its path', () => {
   test('all faults are told at once', async () => {
     const parts = {
       ...entryOf({ weight: 'x', breaker: { cooldownMs: -1 } }),
-      ...poolOf({ strategy: 'best' }),
+      ...poolOf({ strategy: 'least-busy' }),
       ...settingsOf({ dedupe: 1 }),
     }
     expect(pathsOf(await failureOf(() => loadConfigFromObjects(files(parts))))).toEqual([

@@ -32,6 +32,9 @@ class Gateway {
   #factories
   #logger
   #taskTypes
+  /** Strategies of the program's own, by name; absent where no rule names one. */
+  #strategies = undefined
+  #ownStrategies
   /** The way of a call through middleware, outermost first; absent while there is none. */
   #withMiddleware = undefined
   #layers = []
@@ -43,8 +46,9 @@ class Gateway {
   constructor(options) {
     this.#factories = Object.entries(options?.customProviders ?? {})
     this.#logger = new UsageLog(options?.onUsageLog, usageLogTimeoutOf(options))
-    this.#configure(options?.config, (text, table) => {
-      this.#native = new native.NativeGateway(text, table, numberOf(this.#logger))
+    this.#ownStrategies = strategiesOf(options)
+    this.#configure(options?.config, (text, names, table) => {
+      this.#native = new native.NativeGateway(text, names, table, numberOf(this.#logger))
     })
   }
 
@@ -53,7 +57,8 @@ class Gateway {
     if (config === null || typeof config !== 'object') throw GatewayError.configInvalid('config: must be an object')
     const text = stringify(config, 'config', configFault)
     refuseNonFinite(config, '', configFault)
-    const warnings = unwrap(native.checkGatewayConfig(text))
+    const names = [...this.#ownStrategies.keys()]
+    const warnings = unwrap(native.checkGatewayConfig(text, names))
 
     const registry = new ProviderRegistry()
     for (const [family, factory] of this.#factories) registry.registerFactory(family, factory)
@@ -65,10 +70,12 @@ class Gateway {
     }))
     // Calls in flight keep the objects that they began with.
     const customs = []
-    install(text, providerTable(entries, customs))
+    install(text, names, providerTable(entries, customs))
     this.#registry = registry
     this.#customs = customs
     this.#taskTypes = taskTypesOf(config)
+    const isOwn = ({ target }) => this.#ownStrategies.has(target?.strategy)
+    this.#strategies = config.routes?.some(isOwn) ? this.#ownStrategies : undefined
     for (const line of warnings) warn(`[gateway] Configuration: ${line}`)
   }
 
@@ -77,7 +84,7 @@ class Gateway {
    * finish on the old one; budgets, breakers and limits of what stays keep their counts.
    */
   async reload(config) {
-    this.#configure(config, (text, table) => this.#native.reload(text, table))
+    this.#configure(config, (text, names, table) => this.#native.reload(text, names, table))
   }
 
   /**
@@ -153,12 +160,45 @@ class Gateway {
 
   #send(request) {
     if (this.#closed) return Promise.reject(new GatewayError(CLOSED))
+    if (this.#strategies !== undefined) return this.#ordered(request).then((ordered) => this.#sendOne(ordered))
+    return this.#sendOne(request)
+  }
+
+  #sendOne(request) {
     return new Call(this.#customs, this.#logger).start(this.#native, 'chat', request).then(answered)
+  }
+
+  /** The request with its pool's members in the order that the program's own strategy gives, where the rule has one. */
+  async #ordered(request) {
+    const { strategy: name, candidates } = this.#poolOf(request)
+    const strategy = this.#strategies.get(name)
+    if (strategy === undefined) return request
+    const pool = candidates.filter(({ source }) => source === 'pool')
+    const order = await strategy(request, pool)
+    if (!Array.isArray(order) || !order.every((entry) => typeof entry === 'string')) {
+      throw configFault(`strategies.${name}`, 'must return a list of names of entries')
+    }
+    // No name at all: nobody is to be asked but the chain.
+    return { ...request, poolOrder: order.length === 0 ? [''] : order }
+  }
+
+  #asked(request) {
+    return this.#strategies === undefined ? request : this.#ordered(request)
+  }
+
+  /** What `explain` says of a request; nothing of one that the call itself will refuse. */
+  #poolOf(request) {
+    try {
+      const messages = request.messages ?? [{ role: 'user', content: [request.input].flat().join(' ') }]
+      return this.explain({ ...request, messages })
+    } catch {
+      return {}
+    }
   }
 
   /** A vector for each text of `request.input`. */
   async embed(request) {
-    const call = await this.#call().start(this.#native, 'embed', request)
+    const call = await this.#call().start(this.#native, 'embed', await this.#asked(request))
     if (call.error !== undefined) throw await call.failure()
     call.detach()
     await call.log(call.logEntry)
@@ -186,7 +226,7 @@ class Gateway {
         finishReason,
       }))
     }
-    const stream = await call.run(this.#native, 'stream', request)
+    const stream = await call.run(this.#native, 'stream', await this.#asked(request))
     return new StreamResponse(call.head, stream)
   }
 
@@ -205,6 +245,16 @@ function through(layers, last) {
   const from = (index) => async (request) =>
     index === layers.length ? last(request) : layers[index](request, from(index + 1))
   return from(0)
+}
+
+function strategiesOf(options) {
+  const strategies = Object.entries(options?.strategies ?? {})
+  for (const [name, strategy] of strategies) {
+    if (typeof strategy !== 'function') {
+      throw configFault(`strategies.${name}`, 'must be a function (request, candidates)')
+    }
+  }
+  return new Map(strategies)
 }
 
 function usageLogTimeoutOf(options) {

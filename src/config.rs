@@ -18,10 +18,12 @@ pub fn check_config(raw: String) -> String {
     settled(read(&raw).and_then(|raw| config::check(&raw, &gateway_providers::has_defaults)))
 }
 
-/// Checks whether a `GatewayConfig` can be used at all; `{"ok": [warning, …]}` or the error.
+/// Checks whether a `GatewayConfig` can be used at all; `{"ok": [warning, …]}` or the error. `strategies` are the names of the
+/// program's own.
 #[napi(catch_unwind)]
-pub fn check_gateway_config(raw: String) -> String {
-    settled(read(&raw).and_then(|raw| config::parse_gateway(&raw).map(|_| config::warnings(&raw))))
+pub fn check_gateway_config(raw: String, strategies: Vec<String>) -> String {
+    let checked = |raw: Value| config::parse_gateway(&raw, &strategies).map(|_| config::warnings(&raw));
+    settled(read(&raw).and_then(checked))
 }
 
 /// What is wrong with a text that is not JSON, with line and column; it quotes nothing of the text. `null` for JSON.

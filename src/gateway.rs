@@ -57,9 +57,10 @@ fn context(
     CallContext { observer, gateway_observer, cancel: cancel.clone() }
 }
 
-fn read_config(config: &str) -> napi::Result<GatewayConfig> {
+fn read_config(config: &str, strategies: &[String]) -> napi::Result<GatewayConfig> {
     let config = serde_json::from_str(config).map_err(|error| napi::Error::from_reason(error.to_string()))?;
-    gateway_engine::config::parse_gateway(&config).map_err(|error| napi::Error::from_reason(error.message))
+    gateway_engine::config::parse_gateway(&config, strategies)
+        .map_err(|error| napi::Error::from_reason(error.message))
 }
 
 impl NativeGateway {
@@ -84,8 +85,14 @@ fn read_request(id: u32, request: &str) -> Result<ChatRequest, GatewayError> {
 impl NativeGateway {
     /// `config` is a `GatewayConfig` as JSON, already read once by `checkGatewayConfig`.
     #[napi(constructor, catch_unwind)]
-    pub fn new(config: String, table: &ProviderTable, logger: u32) -> napi::Result<Self> {
-        let GatewayConfig { routes, fallback_chains, budgets, settings, .. } = read_config(&config)?;
+    pub fn new(
+        config: String,
+        strategies: Vec<String>,
+        table: &ProviderTable,
+        logger: u32,
+    ) -> napi::Result<Self> {
+        let GatewayConfig { routes, fallback_chains, budgets, settings, .. } =
+            read_config(&config, &strategies)?;
         let providers = table.providers.clone();
         let gateway = Gateway::with_settings(providers, routes, fallback_chains, budgets, &settings);
         Ok(Self { current: RwLock::new(Current::new(gateway, table)?), logger })
@@ -93,8 +100,9 @@ impl NativeGateway {
 
     /// Puts another configuration in place of this one. Calls in flight finish on the old one.
     #[napi(catch_unwind)]
-    pub fn reload(&self, config: String, table: &ProviderTable) -> napi::Result<()> {
-        let GatewayConfig { routes, fallback_chains, budgets, settings, .. } = read_config(&config)?;
+    pub fn reload(&self, config: String, strategies: Vec<String>, table: &ProviderTable) -> napi::Result<()> {
+        let GatewayConfig { routes, fallback_chains, budgets, settings, .. } =
+            read_config(&config, &strategies)?;
         let providers = table.providers.clone();
         let before = self.current().gateway;
         let next = Gateway::reload_from(&before, providers, routes, fallback_chains, budgets, &settings);

@@ -291,8 +291,8 @@ export interface PoolWeights {
 export interface PoolTarget {
   /** The pool's members, at least one. */
   pool: PoolMember[]
-  /** How the next member is picked. Default: `priority`. */
-  strategy?: PoolStrategy
+  /** How the next member is picked; another name is one of the gateway's `strategies`. Default: `priority`. */
+  strategy?: PoolStrategy | (string & {})
   /** For `consistent_hash`: the request field whose value picks the member. Default: `userId`. */
   hashKey?: 'userId' | 'userTier' | 'feature' | 'taskType' | 'model' | `metadata.${string}`
   /** Weights of the `hybrid` strategy. Default: 1 each. */

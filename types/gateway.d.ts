@@ -6,7 +6,7 @@ import type { BudgetStanding } from './budgets.js'
 import type { GatewayConfig, PoolGatewayConfig } from './config.js'
 import type { EmbeddingRequest, EmbeddingResponse, ListedModel, ListModelsOptions } from './embeddings.js'
 import type { GatewayError } from './errors.js'
-import type { Explanation, ProviderHealth } from './health.js'
+import type { ExplainedCandidate, Explanation, ProviderHealth } from './health.js'
 import type { Middleware, StreamMiddleware } from './helpers.js'
 import type { EventProviderFactory, ProviderFactory } from './providers.js'
 import type { GatewayEventStreamResponse, GatewayRequest, GatewayResponse, RichGatewayRequest } from './requests.js'
@@ -23,9 +23,23 @@ export interface GatewayOptions<Config extends PoolGatewayConfig = GatewayConfig
   onUsageLog?: UsageLogHandler
   /** Milliseconds that a call waits for an `onUsageLog` that does not settle, 0 for no bound. Default: 5,000. */
   usageLogTimeoutMs?: number
+  /**
+   * Strategies of your own, by the name that a pool's `strategy` says. A call whose rule has such a pool asks for the order of
+   * its members first. Default: none.
+   */
+  strategies?: Record<string, OwnStrategy>
   /** Factories of your own providers, by family. They win over built-in families of the same name. Default: none. */
   customProviders?: Record<string, ProviderFactory | EventProviderFactory>
 }
+
+/**
+ * Gives the names of a pool's entries in the order in which a call is to try them; entries that it leaves out are not tried.
+ * `candidates` are the pool's members as {@link Gateway.explain} tells them. What it throws, the call throws.
+ */
+export type OwnStrategy = (
+  request: RichGatewayRequest,
+  candidates: ExplainedCandidate[],
+) => readonly string[] | Promise<readonly string[]>
 
 /** Options of {@link Gateway.batch}. */
 export interface BatchOptions {

@@ -101,8 +101,9 @@ export async function main(): Promise<void> {
 
 export const log = ({ cached, degraded, savedUsd }: t.UsageLog): number => (cached || degraded ? (savedUsd ?? 0) : 0)
 
+export const ownStrategy: t.PoolTarget = { pool: [], strategy: 'mine' }
 // @ts-expect-error no such strategy
-export const unknownStrategy: t.PoolTarget = { pool: [], strategy: 'best' }
+export const unknownStrategy: t.PoolStrategy = 'best'
 // @ts-expect-error no such field to hash by
 export const unknownHashKey: t.PoolTarget = { pool: [], hashKey: 'ip' }
 // @ts-expect-error a pool has no provider

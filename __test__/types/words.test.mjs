@@ -43,7 +43,8 @@ const target = { pool: [{ provider: 'a' }] }
 test.each([
   ['ProviderAuth.type', { providers: [{ auth: { type: NONE } }] }],
   ['ProviderRetry.jitter', { providers: [{ retry: { jitter: NONE } }] }],
-  ['PoolTarget.strategy', { routes: { rules: [{ target: { ...target, strategy: NONE } }] } }],
+  // Any other name may be one of the program's own.
+  ['PoolStrategy', { routes: { rules: [{ target: { ...target, strategy: 'round-robin' } }] } }],
   ['FallbackChain.execution', { routes: { rules: [], fallbackChains: [{ execution: NONE }] } }],
   ['FallbackTrigger', { routes: { rules: [], fallbackChains: [{ steps: [{ provider: 'a', when: [NONE] }] }] } }],
   ['BudgetScope.type', { budgets: [{ scope: { type: NONE } }] }],

@@ -59,6 +59,8 @@ pub struct ChatRequest {
     pub timeout_ms: Option<u64>,
     /// Whether an answer may come from the cache; `None`: as the settings say.
     pub cache: Option<CacheWish>,
+    /// Entries of a pool in the order in which a strategy of the program's own wants them asked; empty: it was not asked.
+    pub pool_order: Vec<String>,
     /// Fields that are not known and close to one that is: what was written, and what was probably meant.
     pub near_misses: Vec<(String, &'static str)>,
     /// The JavaScript call this belongs to, by which its custom providers are found; not part of the JSON. 0 in Rust.

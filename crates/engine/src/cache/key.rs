@@ -71,6 +71,7 @@ impl CacheKey {
             // Deadlines and numbers of the call itself.
             provider_options,
             timeout_ms: _,
+            pool_order,
             cache: _,
             js_call_id: _,
             // They are not read.
@@ -88,6 +89,7 @@ impl CacheKey {
         digest.optional(*top_k, Digest::number);
         digest.optional(*seed, |digest, seed| digest.number(seed.cast_unsigned()));
         digest.list(stop, |digest, text| digest.text(text));
+        digest.list(pool_order, |digest, entry| digest.text(entry));
         digest.optional_text(reasoning_effort.as_deref());
         digest.list(tools, tool);
         choice(&mut digest, tool_choice.as_ref());

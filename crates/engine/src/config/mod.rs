@@ -56,19 +56,24 @@ fn list(value: Option<&Value>) -> &[Value] {
 /// # Errors
 /// `config_invalid` with the path of each entry's first fault. Values never appear in it: they could be secrets.
 pub fn parse(raw: &Value) -> Result<GatewayConfig, GatewayError> {
+    parse_with(raw, &[])
+}
+
+fn parse_with(raw: &Value, strategies: &[String]) -> Result<GatewayConfig, GatewayError> {
     let mut faults = Vec::new();
-    let config = read::config(raw, &mut faults);
+    let config = read::config(raw, strategies, &mut faults);
     references::check("routes", raw.get("providers"), raw.get("routes"), &mut faults);
     refuse(&faults).map(|()| config)
 }
 
-/// Reads a gateway's configuration: [`parse`], and refuses slips that would turn a guard off.
+/// Reads a gateway's configuration: [`parse`], and refuses slips that would turn a guard off. `strategies` are the names of the
+/// program's own.
 ///
 /// # Errors
 /// As [`parse`]; also `config_invalid` for limits that limit nothing, rules that match everything by a slip, and policies
 /// that cannot be told apart.
-pub fn parse_gateway(raw: &Value) -> Result<GatewayConfig, GatewayError> {
-    let config = parse(raw)?;
+pub fn parse_gateway(raw: &Value, strategies: &[String]) -> Result<GatewayConfig, GatewayError> {
+    let config = parse_with(raw, strategies)?;
     let mut faults = Vec::new();
     guards::check(&parts_of_gateway(raw), &mut faults, &mut Vec::new());
     refuse(&faults).map(|()| config)

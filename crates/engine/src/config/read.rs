@@ -9,11 +9,11 @@ use crate::routing::pool::strategy_names;
 use gateway_model::config::{GatewayConfig, ProviderConfig, RouteRule};
 
 /// The entries that can be read; what is wrong with the others goes to `faults`.
-pub fn config(raw: &Value, faults: &mut Vec<ValidationError>) -> GatewayConfig {
+pub fn config(raw: &Value, strategies: &[String], faults: &mut Vec<ValidationError>) -> GatewayConfig {
     let optional = |key| raw.get(key).filter(|list| !list.is_null());
     GatewayConfig {
         providers: providers(raw.get("providers").unwrap_or(&Value::Null), faults),
-        routes: routes(raw.get("routes"), faults),
+        routes: routes(raw.get("routes"), strategies, faults),
         fallback_chains: optional("fallbackChains")
             .map_or_else(Vec::new, |chains| list("fallbackChains", Some(chains), faults)),
         budgets: optional("budgets").map_or_else(Vec::new, |budgets| list("budgets", Some(budgets), faults)),
@@ -35,11 +35,11 @@ pub fn list<T: DeserializeOwned>(
     list_with(name, list, faults, one)
 }
 
-/// Rules. Only the engine knows the names of strategies: the model reads any text as one.
-fn routes(rules: Option<&Value>, faults: &mut Vec<ValidationError>) -> Vec<RouteRule> {
+/// Rules. Only the engine knows the names of its strategies: the model reads any text as one. `own` are the program's.
+fn routes(rules: Option<&Value>, own: &[String], faults: &mut Vec<ValidationError>) -> Vec<RouteRule> {
     list_with("routes", rules, faults, |path, entry, faults| {
         let rule = one(path, entry, faults)?;
-        let names = strategy_names();
+        let names = [strategy_names(), own.iter().map(String::as_str).collect()].concat();
         match entry.pointer("/target/strategy").and_then(Value::as_str) {
             Some(name) if !names.contains(&name) => {
                 fault(faults, format!("{path}.target.strategy"), must_be_one_of(&names));

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::fields::{AN_OBJECT, Fields, each, fault, object};
+use super::fields::{AN_OBJECT, Fields, each, fault, must_be_one_of, object};
+use super::guards::nearest;
 use super::{HasDefaults, ValidationError};
 use crate::routing::pool::strategy_names;
 use gateway_model::config::{
@@ -163,7 +164,12 @@ fn pool(target: &mut Fields<'_, '_>) {
         member.optional_strings(["model"]);
         member.optional("weight", is_weight, A_WEIGHT);
     });
-    target.optional_one_of("strategy", &strategy_names());
+    // A name that is none of ours may be one of the program's: `new Gateway` knows them.
+    target.optional(
+        "strategy",
+        |name| name.as_str().is_some_and(is_strategy),
+        &must_be_one_of(&strategy_names()),
+    );
     target.optional("hashKey", |key| key.as_str().is_some_and(is_hash_key), A_HASH_KEY);
     target.optional("maxAttempts", is_count, A_COUNT);
     if let Some(mut weights) = target.optional_object("weights") {
@@ -173,6 +179,12 @@ fn pool(target: &mut Fields<'_, '_>) {
             weights.fault("cost", "one of the weights must be above 0");
         }
     }
+}
+
+/// One of ours, or a name that is not a slip of one of them.
+fn is_strategy(name: &str) -> bool {
+    let known = strategy_names();
+    !name.is_empty() && (known.contains(&name) || nearest(name, known.into_iter()).is_none())
 }
 
 fn rate_limit(limit: &mut Fields<'_, '_>) {

@@ -10,7 +10,7 @@ use super::call::CallOptions;
 use super::entry::Providers;
 use super::health::{BreakerState, LastResort, TargetHealth};
 use super::member::Member;
-use super::pool::{PickInput, Pool, Target, TargetName};
+use super::pool::{PickInput, Pool, Target, TargetName, strategy_names};
 use super::price_sheet::PriceSheets;
 use gateway_model::ChatRequest;
 use gateway_model::config::{FallbackTrigger, PoolConfig, Settings};
@@ -25,6 +25,8 @@ pub struct RoutePool {
     /// Members that one call may be tried at.
     pub max_attempts: usize,
     pool: Pool<TargetHealth>,
+    /// The strategy is one of the program's own.
+    is_ordered: bool,
     members: Vec<Member>,
     prices: PriceSheets,
     /// By model, of the settings.
@@ -67,6 +69,7 @@ impl RoutePool {
             max_attempts,
             prices: PriceSheets::new(prices),
             qualities: settings.quality.clone(),
+            is_ordered: !strategy_names().contains(&config.strategy.as_str()),
             has_last_resort: Arc::default(),
         }
     }
@@ -105,7 +108,24 @@ impl RoutePool {
     /// The next member for a call; `None`: no member is left or available.
     pub fn pick(&self, request: &ChatRequest, known: &Known, tried: &[bool]) -> Option<usize> {
         let hash = self.hash(request);
-        self.pool.pick(&known.with_hash(hash.as_deref()), tried)
+        let input = known.with_hash(hash.as_deref());
+        if request.pool_order.is_empty() || !self.is_ordered {
+            return self.pool.pick(&input, tried);
+        }
+        self.in_order(request, tried).find_map(|number| {
+            let others: Vec<bool> = (0..self.members.len()).map(|other| other != number).collect();
+            self.pool.pick(&input, &others)
+        })
+    }
+
+    /// Members that are not tried, in the order that a strategy of the program's own has given; those that it left out are not
+    /// asked.
+    fn in_order(&self, request: &ChatRequest, tried: &[bool]) -> impl Iterator<Item = usize> {
+        let is_open = |number: &usize| !tried.get(*number).copied().unwrap_or(false);
+        request.pool_order.iter().flat_map(move |name| {
+            let named = self.members.iter().enumerate().filter(move |(_, member)| member.name == *name);
+            named.map(|(number, _)| number).filter(is_open)
+        })
     }
 
     /// The member whose breaker lets calls through first, where all are open, there are several, and no other call is let

@@ -86,6 +86,7 @@ fields! {
         sensitivity: "sensitivity" => string,
         timeout_ms: "timeoutMs" => count,
         cache: "cache" => options::cache,
+        pool_order: "poolOrder" => options::stop,
     }
     // What providers are to know.
     settings {

@@ -4,7 +4,7 @@ use crate::config::{parse_gateway, warnings};
 
 /// The faults' lines of a configuration whose providers are `a` and `b`.
 fn faults(parts: Value) -> Vec<String> {
-    match parse_gateway(&with(parts)) {
+    match parse_gateway(&with(parts), &[]) {
         Ok(_) => Vec::new(),
         Err(error) => {
             error.message.lines().skip(1).map(|line| line.trim_start_matches("  - ").to_owned()).collect()
