@@ -458,3 +458,12 @@ test('a missing variable name keeps an entry out of a gateway', () => {
     '[gateway] Skipping provider "main": Provider "main": auth.envVar is required for type "apiKey"',
   ])
 })
+
+test('a count that the upstream leaves out is estimated here, too', async () => {
+  const body = { ...openai.answer('A short answer.').body, usage: { prompt_tokens: 12 } }
+  const up = await upstream({ body })
+  const own = new OpenAIProvider(provider('main', up.url))
+  const answer = await own.chat({ model: 'gpt-4o-mini', messages })
+  expect(answer).toMatchObject({ inputTokens: 12, usageSource: 'estimated' })
+  expect(answer.outputTokens).toBeGreaterThan(2)
+})

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::bridge::Bridge;
 use super::custom::CustomProvider;
 use super::stream::{IDLE_LIMIT, drive};
-use gateway_engine::gateway::{GatewayStream, PromptEstimate, estimated_usage, unless_cancelled};
+use gateway_engine::gateway::{GatewayStream, PromptEstimate, unless_cancelled, usage_of};
 use gateway_engine::routing::direct;
 use gateway_engine::routing::operation::{Chat, Embed, Stream};
 use gateway_engine::routing::{CallOptions, ProviderEntry, Providers, Routed};
@@ -160,10 +160,7 @@ pub(super) struct ProviderResult {
 }
 
 pub(super) async fn provider_result(answer: Answer, order: &ProviderCall) -> ProviderResult {
-    let usage = match answer.usage {
-        Some(usage) => usage,
-        None => estimated_usage(&order.model, &order.request, &answer.output_text()).await,
-    };
+    let usage = usage_of(&answer, &order.model, &order.request).await;
     ProviderResult {
         content: answer.content,
         model: answer.model,

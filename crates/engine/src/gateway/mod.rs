@@ -37,6 +37,7 @@ use stream::StreamCall;
 pub use estimate::{PromptEstimate, estimated_usage};
 pub use explain::Explanation;
 pub use models::ListedModel;
+pub use outcome::usage_of;
 pub use stream::{CloseReason, GatewayStream};
 
 /// Routes calls to providers, within budgets.

@@ -45,7 +45,8 @@ pub(super) async fn priced(routed: Routed<Answer>, options: &CallOptions) -> Out
     outcome
 }
 
-async fn usage_of(answer: &Answer, asked_model: &str, request: &Arc<ChatRequest>) -> TokenUsage {
+/// The tokens of an answer: what its provider did not report is counted.
+pub async fn usage_of(answer: &Answer, asked_model: &str, request: &Arc<ChatRequest>) -> TokenUsage {
     let counted = || estimated_usage(asked_model, request, &answer.output_text());
     match answer.usage {
         Some(usage) if usage.unreported.is_none() => usage,
