@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 use crate::budget::CallEstimate;
 use crate::routing::TokenEstimator;
 use gateway_model::config::UnknownPrice;
-use gateway_model::{ChatRequest, OptionBounds, ResponseFormat, TokenUsage, UsageSource, Usd};
+use gateway_model::{
+    ChatRequest, Content, Message, OptionBounds, ResponseFormat, Role, TokenUsage, UsageSource, Usd,
+};
 use gateway_pricing::tokens::{Counted, Tokenizer};
 use gateway_pricing::{Asked, PriceBook, tokens};
 
@@ -19,11 +21,30 @@ enum Prompt {
     Texts(Arc<[String]>, Further),
 }
 
-/// What is sent beside messages and tools, as text: the answer's schema and the caller's options.
+/// What is sent beside messages and tools, as text: the answer's schema, the caller's options, and words that some vendors'
+/// formats need.
 type Further = Vec<String>;
+
+/// Words for the answer's form, where a vendor has no field for it.
+const FORM_WORDS: &str =
+    "Answer with JSON alone: no other text, no code fence. The answer follows this JSON Schema:";
+/// Words that a failed tool's result, or one whose images stand behind it, may get.
+const RESULT_WORDS: &str = "Error: From the result of call";
+/// The turn of a conversation that has none of a user's.
+const FIRST_TURN: &str = "Begin.";
 
 fn further(request: &ChatRequest) -> Further {
     let mut texts = Vec::new();
+    if request.response_format.is_some() {
+        texts.push(FORM_WORDS.to_owned());
+    }
+    for message in request.messages.iter().filter(|message| needs_words(message)) {
+        texts.push(format!("{RESULT_WORDS} {}", message.tool_call_id.as_deref().unwrap_or_default()));
+    }
+    // A request for vectors has no messages at all.
+    if !request.messages.is_empty() && request.messages.iter().all(|message| message.role != Role::User) {
+        texts.push(FIRST_TURN.to_owned());
+    }
     if let Some(ResponseFormat::Schema { name, schema, .. }) = &request.response_format {
         texts.push(format!("{name} {}", serde_json::to_string(schema).unwrap_or_default()));
     }
@@ -31,6 +52,11 @@ fn further(request: &ChatRequest) -> Further {
         texts.push(options.to_string());
     }
     texts
+}
+
+/// Whether a tool's result may get words of ours.
+fn needs_words(message: &Message) -> bool {
+    message.role == Role::Tool && (message.is_error || matches!(message.content, Content::Parts(_)))
 }
 
 fn wire<'a>(request: &'a ChatRequest, further: &'a [String]) -> tokens::Prompt<'a> {
