@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::pending_calls::Thrown;
 use gateway_model::error::{ErrorKind, Failure, ForeignError, GatewayError, UpstreamReport};
 use gateway_model::{
-    Answer, FinishReason, Side, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, Warning, json,
+    Answer, FinishReason, StreamEvent, TextChunk, TokenUsage, ToolCall, ToolCallDelta, Warning, json,
 };
 
 /// What the JS layer says of an error that was thrown; the error itself stays there.
@@ -142,19 +142,12 @@ fn believed(number: Option<f64>) -> Option<u64> {
 impl FullResponse {
     /// `None`: the provider gave no counts.
     pub fn usage(&self) -> Option<TokenUsage> {
-        let (input, output) = (believed(self.input_tokens), believed(self.output_tokens));
-        let unreported = match (input, output) {
-            (None, None) => return None,
-            (None, Some(_)) => Some(Side::Input),
-            (Some(_), None) => Some(Side::Output),
-            (Some(_), Some(_)) => None,
-        };
+        let known = TokenUsage::known(believed(self.input_tokens), believed(self.output_tokens))?;
         Some(TokenUsage {
-            unreported,
             cache_read: self.cache_read_tokens.map(count),
             cache_write: self.cache_write_tokens.map(count),
             reasoning: self.reasoning_tokens.map(count),
-            ..TokenUsage::new(input.unwrap_or_default(), output.unwrap_or_default())
+            ..known
         })
     }
 

@@ -1,6 +1,7 @@
 //! What all other crates speak in: configuration, requests, answers, stream events, usage, money, errors, and the contract
 //! of a provider. Data and contracts, no I/O.
 
+pub mod added_words;
 pub mod answer;
 pub mod config;
 mod deadline;

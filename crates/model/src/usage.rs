@@ -51,6 +51,17 @@ impl TokenUsage {
         Self { input, output, ..Self::default() }
     }
 
+    /// Of counts of which one may not have been reported; `None`: neither was.
+    pub fn known(input: Option<u64>, output: Option<u64>) -> Option<Self> {
+        let unreported = match (input, output) {
+            (None, None) => return None,
+            (None, Some(_)) => Some(Side::Input),
+            (Some(_), None) => Some(Side::Output),
+            (Some(_), Some(_)) => None,
+        };
+        Some(Self { unreported, ..Self::new(input.unwrap_or_default(), output.unwrap_or_default()) })
+    }
+
     /// What the provider says that it charged.
     pub fn cost(&self) -> Option<Usd> {
         self.charged.map(Usd::from_picodollars)

@@ -11,6 +11,7 @@ use super::fit::Receiver;
 use super::lenient::describe_unreadable;
 use super::settings::CallSettings;
 use gateway_model::ProviderCall;
+use gateway_model::added_words::{FOLLOWS_SCHEMA, JSON_ALONE};
 use gateway_model::error::GatewayError;
 use gateway_model::{Answer, Feature, ResponseFormat, StreamEvent};
 use gateway_transport::sse::SseReader;
@@ -122,14 +123,10 @@ pub(super) fn model_ids(body: &[u8], list: &str, id: &str) -> Result<Vec<String>
 
 /// Asks for the answer's form in words.
 pub(super) fn format_instruction(format: &ResponseFormat) -> String {
-    let only = "Answer with JSON alone: no other text, no code fence.";
     match format {
-        ResponseFormat::Json => format!("{only} The answer is one JSON object."),
+        ResponseFormat::Json => format!("{JSON_ALONE} The answer is one JSON object."),
         ResponseFormat::Schema { schema, .. } => {
-            format!(
-                "{only} The answer follows this JSON Schema: {}",
-                serde_json::Value::Object(schema.clone())
-            )
+            format!("{JSON_ALONE} {FOLLOWS_SCHEMA} {}", serde_json::Value::Object(schema.clone()))
         }
     }
 }

@@ -2,7 +2,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::CallEstimate;
 use super::testing::{FakeCall, ManualTime, policy, usage};
 use super::{BudgetGuard, BudgetUsage, Reservation, Scope};
 use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
@@ -426,32 +425,8 @@ fn policies_that_count_the_same_keep_accounts_of_their_own_over_a_reload() {
 }
 
 /// A call to a model whose price nobody knows.
-struct Unpriced(FakeCall);
-
-impl CallEstimate for Unpriced {
-    fn model(&self) -> &str {
-        self.0.model
-    }
-
-    fn input_upper_bound(&self) -> u64 {
-        self.0.upper_bound
-    }
-
-    fn input_tokens(&self) -> u64 {
-        self.0.input_tokens()
-    }
-
-    fn max_tokens(&self) -> Option<u64> {
-        self.0.max_tokens
-    }
-
-    fn is_priced(&self) -> bool {
-        false
-    }
-
-    fn cost(&self, _: u64, _: u64) -> gateway_model::Usd {
-        gateway_model::Usd::ZERO
-    }
+fn unpriced(call: FakeCall) -> Arc<FakeCall> {
+    Arc::new(FakeCall { is_priced: false, ..call })
 }
 
 #[test]
@@ -461,7 +436,7 @@ fn a_call_without_a_known_price_is_what_the_policy_says() {
         let limits = BudgetLimits { max_cost_usd: Some(1.0), ..BudgetLimits::default() };
         let policy = BudgetPolicy { limits, unknown_price, ..policy("p", BudgetWindow::Day, enforcement) };
         let guard = Arc::new(BudgetGuard::new(vec![policy]));
-        let call = Arc::new(Unpriced(FakeCall::with_bound(500, 500, Some(500))));
+        let call = unpriced(FakeCall::with_bound(500, 500, Some(500)));
         let admitted = guard.admit(&Scope::default(), call);
         admitted.map(|reservation| {
             drop(reservation.settle(usage(500, 500, 0.0)));
@@ -483,51 +458,22 @@ fn a_model_that_passes_as_free_is_warned_of_once() {
     let limits = BudgetLimits { max_cost_usd: Some(1.0), ..BudgetLimits::default() };
     let guard = guard([BudgetPolicy { limits, ..policy("p", BudgetWindow::Day, Enforcement::Hard) }]);
     let warnings = || {
-        let call = Arc::new(Unpriced(FakeCall::with_bound(5, 5, Some(5))));
+        let call = unpriced(FakeCall::with_bound(5, 5, Some(5)));
         guard.admit(&ANY, call).unwrap().warnings().to_vec()
     };
     assert_eq!(warnings(), ["[p] the price of model m is not known: it counts as free"]);
     assert_eq!(warnings(), Vec::<String>::new());
 }
 
-/// A call whose vocabulary is not loaded.
-struct Unloaded(FakeCall);
-
-impl CallEstimate for Unloaded {
-    fn model(&self) -> &str {
-        self.0.model
-    }
-
-    fn input_upper_bound(&self) -> u64 {
-        self.0.upper_bound
-    }
-
-    fn input_tokens(&self) -> u64 {
-        self.0.input_tokens()
-    }
-
-    fn input_tokens_now(&self) -> Option<u64> {
-        None
-    }
-
-    fn max_tokens(&self) -> Option<u64> {
-        self.0.max_tokens
-    }
-
-    fn cost(&self, input: u64, output: u64) -> gateway_model::Usd {
-        self.0.cost(input, output)
-    }
-}
-
 #[test]
 fn asking_what_would_be_admitted_counts_no_call_that_takes_a_while() {
     let guard = guard([total(100, Enforcement::Hard)]);
-    let running = Arc::new(Unloaded(FakeCall::with_bound(20, 150, Some(1))));
+    let running = Arc::new(FakeCall { is_loaded: false, ..FakeCall::with_bound(20, 150, Some(1)) });
     let held = guard.admit(&ANY, running.clone()).unwrap();
-    let counts = running.0.counts();
+    let counts = running.counts();
     let check = guard.would_admit(&ANY, &*FakeCall::new(1, Some(1)));
-    assert_eq!((check.allowed, running.0.counts()), (false, counts), "its bound stands for its count");
+    assert_eq!((check.allowed, running.counts()), (false, counts), "its bound stands for its count");
     assert!(guard.admit(&ANY, FakeCall::new(1, Some(1))).is_ok(), "an admission counts");
-    assert_eq!(running.0.counts(), counts + 1);
+    assert_eq!(running.counts(), counts + 1);
     drop(held);
 }

@@ -60,6 +60,10 @@ pub struct FakeCall {
     pub tokens: u64,
     pub upper_bound: u64,
     pub max_tokens: Option<u64>,
+    /// The model's price is known.
+    pub is_priced: bool,
+    /// The model's vocabulary is there: counting takes no while.
+    pub is_loaded: bool,
     pub counts: AtomicUsize,
     /// Run while the call is counted.
     pub hook: Hook,
@@ -77,6 +81,8 @@ impl FakeCall {
             tokens,
             upper_bound,
             max_tokens,
+            is_priced: true,
+            is_loaded: true,
             counts: AtomicUsize::new(0),
             hook: Mutex::new(None),
         }
@@ -109,11 +115,19 @@ impl CallEstimate for FakeCall {
         self.tokens
     }
 
+    fn input_tokens_now(&self) -> Option<u64> {
+        self.is_loaded.then(|| self.input_tokens())
+    }
+
     fn max_tokens(&self) -> Option<u64> {
         self.max_tokens
     }
 
+    fn is_priced(&self) -> bool {
+        self.is_priced
+    }
+
     fn cost(&self, input: u64, output: u64) -> Usd {
-        Self::price(input, output)
+        if self.is_priced { Self::price(input, output) } else { Usd::ZERO }
     }
 }

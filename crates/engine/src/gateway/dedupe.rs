@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::{Admitted, Planned, scope_of};
 use super::identity::RuleIdentity;
 use super::stream::StreamCall;
-use super::{CallContext, Gateway, GatewayStream, PromptEstimate, failed_without_attempt, unless_cancelled};
+use super::{CallContext, Gateway, GatewayStream, failed_without_attempt, unless_cancelled};
 use crate::cache::{
     AnswerCache, AnswerFlights, CacheKey, Completion, Flights, Follower, Joined, Leader, Notes, SharedAnswer,
     SharedStream, StreamFlights, events,
@@ -131,7 +131,7 @@ impl Gateway {
 
     /// The cached answer to a request; does not wait for anything.
     pub fn cached(&self, request: &Arc<ChatRequest>, context: &CallContext) -> Option<GatewayResponse> {
-        let estimate = Arc::new(PromptEstimate::new(request.clone()).at_prices(&self.prices));
+        let estimate = self.estimate(request);
         let plan = self.plan(request.clone(), estimate).ok()?;
         let hit = self.hit(&self.dedupe_request(&plan, &context.cancel)?)?;
         Some(deliver_cached(&hit, self.record(&plan, context), plan))

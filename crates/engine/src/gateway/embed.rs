@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::admission::Admitted;
 use super::outcome::{self, price};
-use super::{CallContext, Gateway, PromptEstimate, bill_failed_attempts, failed, unless_cancelled};
+use super::{CallContext, Gateway, PromptEstimate, failed, unless_cancelled};
 use crate::routing::fallback;
 use crate::routing::operation::Embed;
 use crate::usage::latency_ms;
@@ -32,10 +32,7 @@ impl Gateway {
                 return Err(failed(record, failure, &request_id, &options, &context.gateway_observer));
             }
         };
-        record.hold(routed.reservation.take());
-        bill_failed_attempts(&record, &context.gateway_observer, options.charges.take());
-        let losers = std::mem::take(&mut routed.hedge_losers);
-        self.bill_hedge_losers(&record, &context.gateway_observer, losers, |model| {
+        self.bill_others(&mut record, &mut routed, &options, &context.gateway_observer, |model| {
             counted(model.to_owned(), inputs.clone())
         });
         let (vectors, mut outcome) = outcome::split(routed, &options);

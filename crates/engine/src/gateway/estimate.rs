@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::budget::CallEstimate;
 use crate::routing::TokenEstimator;
+use gateway_model::added_words::{FAILED_RESULT, FIRST_TURN, FOLLOWS_SCHEMA, JSON_ALONE, RESULT_OF_CALL};
 use gateway_model::config::UnknownPrice;
 use gateway_model::{
     ChatRequest, Content, Message, OptionBounds, ResponseFormat, Role, TokenUsage, UsageSource, Usd,
@@ -25,21 +26,14 @@ enum Prompt {
 /// formats need.
 type Further = Vec<String>;
 
-/// Words for the answer's form, where a vendor has no field for it.
-const FORM_WORDS: &str =
-    "Answer with JSON alone: no other text, no code fence. The answer follows this JSON Schema:";
-/// Words that a failed tool's result, or one whose images stand behind it, may get.
-const RESULT_WORDS: &str = "Error: From the result of call";
-/// The turn of a conversation that has none of a user's.
-const FIRST_TURN: &str = "Begin.";
-
 fn further(request: &ChatRequest) -> Further {
     let mut texts = Vec::new();
     if request.response_format.is_some() {
-        texts.push(FORM_WORDS.to_owned());
+        texts.push(format!("{JSON_ALONE} {FOLLOWS_SCHEMA}"));
     }
     for message in request.messages.iter().filter(|message| needs_words(message)) {
-        texts.push(format!("{RESULT_WORDS} {}", message.tool_call_id.as_deref().unwrap_or_default()));
+        let id = message.tool_call_id.as_deref().unwrap_or_default();
+        texts.push(format!("{FAILED_RESULT} {RESULT_OF_CALL} {id}"));
     }
     // A request for vectors has no messages at all.
     if !request.messages.is_empty() && request.messages.iter().all(|message| message.role != Role::User) {

@@ -20,7 +20,7 @@ use crate::budget::BudgetGuard;
 use crate::limits::UserLimits;
 use crate::routing::fallback;
 use crate::routing::{
-    CallOptions, Charge, HedgeLoser, ProviderEntry, Providers, RetryBudget, RoutePool, Router,
+    CallOptions, Charge, HedgeLoser, ProviderEntry, Providers, RetryBudget, RoutePool, Routed, Router,
 };
 use crate::usage::{Billed, CallRecord, Observer, latency_ms};
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
@@ -30,11 +30,12 @@ use gateway_pricing::{Asked, PriceBook};
 
 use admission::Admitted;
 use dedupe::CallSharing;
+use estimate::estimated_usage;
 use identity::RuleIdentity;
 use models::ModelLists;
 use stream::StreamCall;
 
-pub use estimate::{PromptEstimate, estimated_usage};
+pub use estimate::PromptEstimate;
 pub use explain::Explanation;
 pub use models::ListedModel;
 pub use outcome::usage_of;
@@ -163,7 +164,7 @@ impl Gateway {
         context: CallContext,
     ) -> Result<GatewayResponse, Failure> {
         let request = request.into();
-        let estimate = Arc::new(PromptEstimate::new(request.clone()).at_prices(&self.prices));
+        let estimate = self.estimate(&request);
         let plan = self.plan(request, estimate)?;
         match self.dedupe_request(&plan, &context.cancel) {
             Some(wanted) => self.chat_deduplicated(plan, wanted, context).await,
@@ -186,10 +187,7 @@ impl Gateway {
         let Admitted { decision, options, mut record, request_id, started } = admitted;
         let run = async {
             let mut routed = fallback::chat(&decision, &self.providers, &options).await?;
-            record.hold(routed.reservation.take());
-            bill_failed_attempts(&record, gateway_observer, options.charges.take());
-            let losers = std::mem::take(&mut routed.hedge_losers);
-            self.bill_hedge_losers(&record, gateway_observer, losers, |model| {
+            self.bill_others(&mut record, &mut routed, &options, gateway_observer, |model| {
                 estimated_usage(model, &options.request, "")
             });
             Ok(outcome::priced(routed, &options).await)
@@ -216,7 +214,7 @@ impl Gateway {
         context: CallContext,
     ) -> Result<GatewayStream, Failure> {
         let request = Arc::new(request);
-        let estimate = Arc::new(PromptEstimate::new(request.clone()).at_prices(&self.prices));
+        let estimate = self.estimate(&request);
         let plan = self.plan(request, estimate)?;
         match self.dedupe_request(&plan, &context.cancel) {
             Some(wanted) => self.stream_deduplicated(plan, wanted, context).await,
@@ -237,10 +235,7 @@ impl Gateway {
         let Admitted { decision, options, mut record, request_id, started } = admitted;
         let open = async {
             let mut routed = fallback::stream(&decision, &self.providers, &options).await?;
-            record.hold(routed.reservation.take());
-            bill_failed_attempts(&record, gateway_observer, options.charges.take());
-            let losers = std::mem::take(&mut routed.hedge_losers);
-            self.bill_hedge_losers(&record, gateway_observer, losers, |model| {
+            self.bill_others(&mut record, &mut routed, &options, gateway_observer, |model| {
                 estimated_usage(model, &options.request, "")
             });
             Ok(routed)
@@ -329,6 +324,26 @@ fn failed_without_attempt(record: CallRecord, failure: Failure, request_id: &str
 }
 
 impl Gateway {
+    /// What a call of this request may use, at the gateway's prices.
+    fn estimate(&self, request: &Arc<ChatRequest>) -> Arc<PromptEstimate> {
+        Arc::new(PromptEstimate::new(request.clone()).at_prices(&self.prices))
+    }
+
+    /// Hands the reservation of the attempt that answered to `record`, and bills the attempts beside it; `prompt` counts what a
+    /// hedge loser has read.
+    fn bill_others<T, F: Future<Output = TokenUsage> + Send + 'static>(
+        &self,
+        record: &mut CallRecord,
+        routed: &mut Routed<T>,
+        options: &CallOptions,
+        observer: &Arc<dyn Observer>,
+        prompt: impl Fn(&str) -> F,
+    ) {
+        record.hold(routed.reservation.take());
+        bill_failed_attempts(record, observer, options.charges.take());
+        self.bill_hedge_losers(record, observer, std::mem::take(&mut routed.hedge_losers), prompt);
+    }
+
     /// Bills and logs attempts that lost against their hedge: their prompts, which their providers have read. The call does not
     /// wait for that: a vocabulary may have to be loaded.
     fn bill_hedge_losers<F: Future<Output = TokenUsage> + Send + 'static>(

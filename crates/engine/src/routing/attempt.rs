@@ -176,7 +176,7 @@ fn lost_usage(failure: &Failure, call: &ProviderCall, options: &CallOptions) -> 
 /// A timeout of ours; one that the provider answered with (408, 504) says that nobody worked.
 fn is_deadline(failure: &Failure) -> bool {
     matches!(failure, Failure::Gateway(error) if error.kind == ErrorKind::ProviderTimeout
-        && !error.details.as_ref().is_some_and(|details| details.contains_key("upstreamStatus")))
+        && error.upstream_status().is_none())
 }
 
 fn with_lost_usage(failure: Failure, call: &ProviderCall, options: &CallOptions) -> Failure {

@@ -96,10 +96,8 @@ fn another_member_fits(
     members.skip(1).any(|member| {
         providers.get(&member.provider).is_some_and(|entry| {
             let model = member_model(entry, member.model.as_deref(), asked).unwrap_or(&member.provider);
-            {
-                let asked = Asked { entry: &member.provider, family: entry.provider.family(), model };
-                exceeded(rule, asked, estimator).is_none()
-            }
+            let asked = Asked { entry: &member.provider, family: entry.provider.family(), model };
+            exceeded(rule, asked, estimator).is_none()
         })
     })
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use gateway_model::added_words::{FAILED_RESULT, RESULT_OF_CALL};
 use gateway_model::{Content, Message, Part, Role};
 use serde_json::{Map, Value, json};
 
@@ -23,7 +24,6 @@ pub enum ResultMedia {
     Behind,
 }
 
-const FAILED: &str = "Error: ";
 const SEE_BELOW: &str = "The result is attached below.";
 
 /// Says in words that a tool failed.
@@ -36,17 +36,16 @@ pub fn say_errors(messages: &[Message]) -> Cow<'_, [Message]> {
     for message in fitted.iter_mut().filter(|message| is_untold(message)) {
         match &mut message.content {
             Content::Text(text) => {
-                text.insert_str(0, FAILED);
+                text.insert_str(0, &format!("{FAILED_RESULT} "));
                 let text = json!(text);
                 rewrite(message, text);
             }
             Content::Parts(parts) => {
-                let text = FAILED.trim_end();
-                parts.insert(0, Part::Text { text: text.to_owned(), cache_control: false });
+                parts.insert(0, Part::Text { text: FAILED_RESULT.to_owned(), cache_control: false });
                 let written =
                     message.source.as_mut().and_then(|source| source.get_mut("content")?.as_array_mut());
                 if let Some(written) = written {
-                    written.insert(0, text_part(text));
+                    written.insert(0, text_part(FAILED_RESULT));
                 }
             }
             Content::Empty => {}
@@ -96,8 +95,7 @@ impl Moved {
         let Content::Parts(parts) = &message.content else { return rest };
         let source = message.source.as_ref().and_then(|source| source.get("content")?.as_array());
         let written = |at: usize| source.and_then(|list| list.get(at)).cloned().unwrap_or(Value::Null);
-        let note =
-            format!("From the result of call {}:", message.tool_call_id.as_deref().unwrap_or_default());
+        let note = format!("{RESULT_OF_CALL} {}:", message.tool_call_id.as_deref().unwrap_or_default());
         self.push(Part::Text { text: note.clone(), cache_control: false }, text_part(&note));
         let (mut texts, mut written_texts) = (Vec::new(), Vec::new());
         for (at, part) in parts.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use gateway_model::added_words::FIRST_TURN;
 use gateway_model::{Content, Message, Part, Role};
 use serde_json::{Map, Value, json};
 
@@ -42,7 +43,6 @@ pub enum Prefill {
     Refused,
 }
 
-const BEGIN: &str = "Begin.";
 const GO_ON: &str = "Go on exactly where your last message ends.";
 const BRIDGE: &str = "OK.";
 
@@ -69,7 +69,7 @@ pub fn fit_turns(messages: &[Message], rules: TurnRules) -> Cow<'_, [Message]> {
     let first = fitted.iter().position(|message| !message.role.is_instruction());
     if rules.user_first && first.is_none_or(|at| fitted[at].role != Role::User) {
         let at = first.unwrap_or(fitted.len());
-        fitted.to_mut().insert(at, Message::plain(Role::User, BEGIN));
+        fitted.to_mut().insert(at, Message::plain(Role::User, FIRST_TURN));
     }
     if rules.prefill == Prefill::Refused && ends_in_prefill(&fitted) {
         fitted.to_mut().push(Message::plain(Role::User, GO_ON));

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use gateway_model::{Side, TokenUsage};
+use gateway_model::TokenUsage;
 
 pub(crate) use failure::{describe_unreadable, find_reported_failure, is_reported, unreadable_event};
 pub(crate) use text::{BorrowedText, TextOrParts};
@@ -198,15 +198,8 @@ pub(crate) fn usage_of(
     output: Option<TokenCount>,
     total: Option<TokenCount>,
 ) -> Option<TokenUsage> {
-    let (input, output) = (count_of(input), count_of(output));
-    let unreported = match (input, output) {
-        (None, None) => return None,
-        (None, Some(_)) => Some(Side::Input),
-        (Some(_), None) => Some(Side::Output),
-        (Some(_), Some(_)) => None,
-    };
-    let known = TokenUsage::new(input.unwrap_or_default(), output.unwrap_or_default());
-    Some(TokenUsage { unreported, ..known }.with_total(count_of(total)))
+    let known = TokenUsage::known(count_of(input), count_of(output))?;
+    Some(known.with_total(count_of(total)))
 }
 
 /// US dollars as services write them, as a number or as text. What no call costs is not believed.

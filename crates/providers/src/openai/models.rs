@@ -3,8 +3,11 @@
 /// OpenAI's o-series and everything from GPT-5 on, wherever the name stands: behind a maker's, in a fine-tuned model's
 /// (`ft:o4-mini-2025-04-16:org::id`), in one of the user's own (`prod-gpt5-eastus`).
 pub fn is_reasoning_model(model: &str) -> bool {
-    let name = base_name(model);
-    let mut words = words(&name).peekable();
+    is_reasoning_name(&base_name(model))
+}
+
+fn is_reasoning_name(name: &str) -> bool {
+    let mut words = words(name).peekable();
     while let Some(word) = words.next() {
         let version = match word.strip_prefix("gpt") {
             Some("") => words.peek().and_then(|next| leading_number(next)),
@@ -27,7 +30,7 @@ pub fn is_reasoning_model(model: &str) -> bool {
 /// unless they are told to, but for those that cannot do otherwise.
 pub fn fixes_sampling(model: &str, effort: Option<&str>) -> bool {
     let name = base_name(model);
-    if !is_reasoning_model(model) || name.contains("-chat") {
+    if !is_reasoning_name(&name) || name.contains("-chat") {
         return false;
     }
     let always = name.contains("-pro") || name.contains("codex") || !has_minor_version(&name);
@@ -60,7 +63,7 @@ pub fn names_older_model(model: &str) -> bool {
         "kimi",
     ];
     let name = base_name(model);
-    !is_reasoning_model(model)
+    !is_reasoning_name(&name)
         && (words(&name).any(|word| word.starts_with("gpt"))
             || OTHERS.iter().any(|maker| name.contains(maker)))
 }
