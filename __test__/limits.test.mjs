@@ -90,8 +90,13 @@ describe('maxConcurrency', () => {
   test('further calls wait in turn', async () => {
     const { gateway, waiting, counts } = gated({ maxConcurrency: 2 })
     const order = []
-    const calls = [0, 1, 2, 3].map((n) => gateway.chat(ask()).then(() => order.push(n)))
-    await vi.waitFor(() => expect(waiting).toHaveLength(2))
+    const calls = []
+    // One after the other: calls that begin together may come to the limit in any order.
+    for (const n of [0, 1, 2, 3]) {
+      calls.push(gateway.chat(ask()).then(() => order.push(n)))
+      await vi.waitFor(() => expect(gateway.health()[0].inFlight).toBe(n + 1))
+      if (n < 2) await vi.waitFor(() => expect(waiting).toHaveLength(n + 1))
+    }
     await sleep(30)
     expect(counts()).toEqual([2])
     expect(gateway.health()[0].inFlight).toBe(4)
