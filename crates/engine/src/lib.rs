@@ -9,7 +9,9 @@ pub mod cache;
 pub mod config;
 pub mod gateway;
 pub mod limits;
+pub mod records;
 pub mod routing;
+pub mod state;
 pub mod usage;
 
 pub use gateway::Gateway;
