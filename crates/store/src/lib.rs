@@ -1,2 +1,4 @@
 //! Where state and records live. The engine's traits ([`gateway_engine::state`], [`gateway_engine::records`]) say what a
 //! store does; here is how each one does it.
+
+pub mod secrets;
