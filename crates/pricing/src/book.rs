@@ -87,6 +87,14 @@ impl PriceBook {
         })
     }
 
+    /// The quote that [`PriceBook::bill`] reckons with.
+    pub fn billed_quote(&self, asked: Asked<'_>, reported: &str) -> Option<Quote> {
+        let known = |model| Quote::of(asked.family, model);
+        let has_own = self.prices(reported).is_some();
+        let reported = Asked { model: reported, ..asked };
+        if has_own { self.quote(reported) } else { known(reported.model).or_else(|| self.quote(asked)) }
+    }
+
     fn prices(&self, model: &str) -> Option<&ModelPrices> {
         self.0.as_ref()?.models.get(model)
     }

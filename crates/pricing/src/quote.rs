@@ -39,6 +39,12 @@ impl Quote {
         Self::from(&Rates::flat(pricing, None))
     }
 
+    /// US dollars per 1,000 input and output tokens of short prompts.
+    pub fn per_1k(&self) -> (f64, f64) {
+        let dollars = |atto: f64| atto * 1e3 / ATTO_PER_DOLLAR;
+        (dollars(self.base.input), dollars(self.base.output))
+    }
+
     /// US dollars.
     #[allow(clippy::cast_precision_loss)]
     pub fn dollars(&self, input: u64, output: u64) -> f64 {

@@ -42,8 +42,8 @@ fn hard_enforcement_counts_other_calls_but_not_the_call_itself() {
     let second = admit(&guard, 8, Some(1));
     let third = admit(&guard, 1, Some(1));
     assert!(guard.admit(&ANY, FakeCall::new(1, Some(1))).is_err());
-    assert_eq!(second.settle(usage(8, 1, 0.0)), [""; 0]);
-    assert_eq!(third.settle(usage(1, 0, 0.0)), [""; 0]);
+    assert_eq!(second.settle(usage(8, 1, 0.0)).warnings, [""; 0]);
+    assert_eq!(third.settle(usage(1, 0, 0.0)).warnings, [""; 0]);
     drop(admit(&guard, 100, Some(100)));
     guard.record(&ANY, usage(1, 0, 0.0));
     let refusal = guard.admit(&ANY, FakeCall::new(1, Some(1))).unwrap_err();
@@ -68,7 +68,7 @@ fn strict_enforcement_counts_the_calls_own_bound() {
     let first = admit(&guard, 10, Some(50));
     assert_eq!(first.output_cap(), None);
     assert!(guard.admit(&ANY, FakeCall::new(21, Some(20))).is_err());
-    assert_eq!(admit(&guard, 20, Some(20)).settle(usage(20, 20, 0.0)), [""; 0]);
+    assert_eq!(admit(&guard, 20, Some(20)).settle(usage(20, 20, 0.0)).warnings, [""; 0]);
     drop(first);
     drop(admit(&guard, 20, Some(40)));
     assert_eq!(reserved(&guard), BudgetUsage::default());
@@ -176,8 +176,8 @@ fn mean_output_of_the_model_is_reserved_without_max_tokens() {
     let first = admit(&guard, 1, None);
     assert_eq!(first.output_cap(), None);
     assert_eq!(reserved(&guard).output_tokens, 256);
-    assert_eq!(first.settle(usage(1, 10, 0.0)), [""; 0]);
-    assert_eq!(admit(&guard, 1, None).settle(usage(1, 20, 0.0)), [""; 0]);
+    assert_eq!(first.settle(usage(1, 10, 0.0)).warnings, [""; 0]);
+    assert_eq!(admit(&guard, 1, None).settle(usage(1, 20, 0.0)).warnings, [""; 0]);
     let _third = admit(&guard, 1, None);
     assert_eq!(reserved(&guard).output_tokens, 15);
     assert_eq!(reserved(&guard).cost, FakeCall::price(4, 15));
@@ -196,7 +196,7 @@ fn request_window_refuses_by_the_calls_own_estimate() {
     let reservation = soft.admit(&ANY, FakeCall::new(11, None)).unwrap();
     assert_eq!(reservation.warnings(), ["[r] request input tokens 11 > limit 10"]);
     assert_eq!(reserved(&soft), BudgetUsage::default());
-    assert_eq!(reservation.settle(usage(11, 1, 0.0)), [""; 0]);
+    assert_eq!(reservation.settle(usage(11, 1, 0.0)).warnings, [""; 0]);
     assert_eq!(spent(&soft), BudgetUsage::default());
 
     let output = BudgetLimits { max_output_tokens: Some(1000), ..BudgetLimits::default() };
@@ -214,7 +214,7 @@ fn prompts_are_not_counted_far_from_a_limit() {
         let held: Vec<_> = calls.iter().map(|call| guard.admit(&ANY, call.clone()).unwrap()).collect();
         assert_eq!(reserved(&guard).input_tokens, 100 * 40);
         for reservation in held {
-            assert_eq!(reservation.settle(usage(10, 10, 0.0)), [""; 0]);
+            assert_eq!(reservation.settle(usage(10, 10, 0.0)).warnings, [""; 0]);
         }
         assert!(calls.iter().all(|call| call.counts() == 0));
     }
@@ -301,14 +301,20 @@ fn warn_at_warns_once_in_a_window() {
     let guard = Arc::new(BudgetGuard::with_clock(vec![policy], time.clock()));
     let settle = |used| admit(&guard, 1, Some(1)).settle(used);
     for _ in 0..2 {
-        assert_eq!(settle(usage(1, 0, 7.99)), [""; 0]);
-        assert_eq!(settle(usage(1, 0, 0.01)), ["[daily] 80% of the budget is used: cost $8.0000 of $10"]);
-        assert_eq!(settle(usage(1, 0, 1.0)), [""; 0]);
-        assert_eq!(settle(usage(77, 0, 0.0)), ["[daily] 80% of the budget is used: input tokens 80 of 100"]);
+        assert_eq!(settle(usage(1, 0, 7.99)).warnings, [""; 0]);
+        assert_eq!(
+            settle(usage(1, 0, 0.01)).warnings,
+            ["[daily] 80% of the budget is used: cost $8.0000 of $10"]
+        );
+        assert_eq!(settle(usage(1, 0, 1.0)).warnings, [""; 0]);
+        assert_eq!(
+            settle(usage(77, 0, 0.0)).warnings,
+            ["[daily] 80% of the budget is used: input tokens 80 of 100"]
+        );
         time.advance(Duration::from_secs(24 * 3600));
     }
     assert_eq!(
-        settle(usage(90, 0, 9.0)),
+        settle(usage(90, 0, 9.0)).warnings,
         ["[daily] 80% of the budget is used: input tokens 90 of 100, cost $9.0000 of $10"]
     );
 }
@@ -322,7 +328,7 @@ fn call_that_outlives_its_window_is_settled_in_the_next() {
     time.advance(Duration::from_secs(24 * 3600));
     assert_eq!(spent(&guard), BudgetUsage::default());
     assert!(guard.admit(&ANY, FakeCall::new(41, Some(0))).is_err(), "what is in flight still counts");
-    assert_eq!(held.settle(usage(10, 40, 0.5)), [""; 0]);
+    assert_eq!(held.settle(usage(10, 40, 0.5)).warnings, [""; 0]);
     assert_eq!(spent(&guard), usage(10, 40, 0.5));
     assert_eq!(reserved(&guard), BudgetUsage::default());
 }
@@ -348,7 +354,7 @@ fn policies_that_do_not_apply_neither_cap_nor_count() {
         let call = FakeCall::new(1000, None);
         let reservation = guard.admit(&ANY, call.clone()).unwrap();
         assert_eq!((reservation.output_cap(), call.counts()), (None, 0));
-        assert_eq!(reservation.settle(usage(1000, 1000, 1.0)), [""; 0]);
+        assert_eq!(reservation.settle(usage(1000, 1000, 1.0)).warnings, [""; 0]);
     }
 }
 
@@ -375,7 +381,7 @@ fn policies_that_come_back_within_their_window_keep_what_they_counted() {
     let held = admit(&guard, 1, Some(1));
     guard.replace_policies(vec![named("new")]);
     // A call in flight settles against the policy that it began under.
-    assert_eq!(held.settle(usage(10, 10, 0.0)), [""; 0]);
+    assert_eq!(held.settle(usage(10, 10, 0.0)).warnings, [""; 0]);
     guard.replace_policies(Vec::new());
     guard.replace_policies(vec![named("old"), named("new")]);
     assert_eq!(

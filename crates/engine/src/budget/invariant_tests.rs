@@ -79,6 +79,7 @@ fn policies() -> impl Strategy<Value = Vec<BudgetPolicy>> {
             enforcement,
             max_output_tokens_per_call,
             unknown_price: None,
+            on_store_error: None,
         },
     );
     prop::collection::vec(policy, 1..5).prop_map(|mut policies| {
@@ -133,7 +134,7 @@ impl Run {
                     cost: FakeCall::price(input_tokens, output_tokens),
                 };
                 self.settled.push((scope, used));
-                Ok(reservation.settle(used))
+                Ok(reservation.settle(used).warnings)
             }
             Step::Drop { which } if !self.in_flight.is_empty() => {
                 let index = which % self.in_flight.len();

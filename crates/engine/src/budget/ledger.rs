@@ -13,6 +13,7 @@ use super::call::{CallEstimate, Outputs, ReservationAmount, Terms};
 use super::limits::Subject;
 use super::output_estimate::OutputStats;
 use super::policy::{Policy, Scope};
+use super::reservation::Settled;
 use super::window::Buckets;
 use gateway_model::config::BudgetPolicy;
 
@@ -177,9 +178,9 @@ impl Ledger {
         id: u64,
         usage: Option<BudgetUsage>,
         now: Instant,
-    ) -> (Option<ActiveCall>, Vec<String>) {
-        let mut warnings = Vec::new();
-        let Some(active) = self.active_calls.remove(&id) else { return (None, warnings) };
+    ) -> (Option<ActiveCall>, Settled) {
+        let mut settled = Settled::default();
+        let Some(active) = self.active_calls.remove(&id) else { return (None, settled) };
         for reserved in &active.reserved {
             let Some(Account { policy, buckets, .. }) = self.account_mut(reserved.account) else { continue };
             if let Some(bucket) = buckets.get_mut(&*reserved.key) {
@@ -190,10 +191,10 @@ impl Ledger {
                 let before = bucket.spent;
                 bucket.spent += reserved.terms.count(usage.into(), active.amount.is_priced);
                 let crossing = policy.limits.crossing(&before, &bucket.spent);
-                warnings.extend(crossing.map(|text| policy.warning(&text)));
+                settled.warnings.extend(crossing.map(|text| policy.warning(&text)));
             }
         }
-        (Some(active), warnings)
+        (Some(active), settled)
     }
 
     #[cfg(test)]

@@ -34,6 +34,6 @@ pub use call::CallEstimate;
 pub use decision::{GuardCheck, Refusal};
 pub use guard::BudgetGuard;
 pub use policy::Scope;
-pub use reservation::Reservation;
+pub use reservation::{Reservation, Settled};
 pub use standing::{BudgetStanding, StandingAmount};
 pub use tracker::{BudgetCheck, BudgetTracker};

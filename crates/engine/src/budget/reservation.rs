@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::amount::BudgetUsage;
 use super::call::CallEstimate;
 use super::guard::BudgetGuard;
+use crate::state::Charge;
 
 /// An admitted call's reservation. If it is dropped without being settled, it is returned and nothing is recorded.
 #[must_use = "dropping a reservation returns it"]
@@ -16,6 +17,16 @@ pub struct Reservation {
     active_call: Option<u64>,
     output_cap: Option<u64>,
     warnings: Vec<String>,
+}
+
+/// What settling a reservation came to.
+#[derive(Debug, Default)]
+#[must_use = "the warnings are to be printed, the charges passed on"]
+pub struct Settled {
+    /// One for each policy of which this reached the `warnAt` fraction of some limit.
+    pub warnings: Vec<String>,
+    /// What shared counters are charged; empty where counts live in this process alone.
+    pub charges: Vec<Charge>,
 }
 
 impl Reservation {
@@ -39,17 +50,14 @@ impl Reservation {
         &self.warnings
     }
 
-    /// Records what the call really used in place of what it reserved. Returns a warning for each policy of which this
-    /// reached the `warnAt` fraction of some limit.
-    #[must_use = "the warnings are to be printed"]
-    pub fn settle(mut self, usage: BudgetUsage) -> Vec<String> {
+    /// Records what the call really used in place of what it reserved.
+    pub fn settle(mut self, usage: BudgetUsage) -> Settled {
         self.learn_output(usage);
         self.close(Some(usage))
     }
 
     /// [`Reservation::settle`] for an attempt that was given up: its output says nothing about the model's answers.
-    #[must_use = "the warnings are to be printed"]
-    pub fn settle_given_up(mut self, usage: BudgetUsage) -> Vec<String> {
+    pub fn settle_given_up(mut self, usage: BudgetUsage) -> Settled {
         self.close(Some(usage))
     }
 
@@ -61,21 +69,21 @@ impl Reservation {
     }
 
     /// Returns the reservation and records `usage`, if there is any.
-    fn close(&mut self, usage: Option<BudgetUsage>) -> Vec<String> {
-        let Some(id) = self.active_call.take() else { return Vec::new() };
+    fn close(&mut self, usage: Option<BudgetUsage>) -> Settled {
+        let Some(id) = self.active_call.take() else { return Settled::default() };
         let now = self.guard.clock.now();
         let mut ledger = self.guard.ledger();
-        let (ended, warnings) = ledger.remove(id, usage, now);
+        let (ended, settled) = ledger.remove(id, usage, now);
         // What a call owns is freed without the lock.
         drop(ledger);
         drop(ended);
-        warnings
+        settled
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.close(None);
+        drop(self.close(None));
     }
 }
 

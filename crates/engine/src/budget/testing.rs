@@ -38,6 +38,7 @@ pub fn policy(name: &str, window: BudgetWindow, enforcement: Enforcement) -> Bud
         enforcement,
         max_output_tokens_per_call: None,
         unknown_price: None,
+        on_store_error: None,
     }
 }
 

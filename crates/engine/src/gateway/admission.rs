@@ -122,6 +122,8 @@ impl Gateway {
             observer,
             reservation: None,
             admission: None,
+            keeping: self.keeping.clone(),
+            stream: None,
             provider: loaded
                 .map_or_else(|| decision.provider.clone(), |loaded| loaded.provider.name().to_owned()),
             model: decision.model.clone(),

@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::admission::{Admitted, Planned, scope_of};
 use super::identity::RuleIdentity;
 use super::stream::StreamCall;
-use super::{CallContext, Gateway, GatewayStream, failed_without_attempt, unless_cancelled};
+use super::{CallContext, Gateway, GatewayStream, failed_without_attempt, kept, unless_cancelled};
 use crate::cache::{
     AnswerCache, AnswerFlights, CacheKey, Completion, Flights, Follower, Joined, Leader, Notes, SharedAnswer,
     SharedStream, StreamFlights, events,
 };
-use crate::usage::{CallRecord, latency_ms};
+use crate::records::Entry;
+use crate::usage::{CallRecord, StreamTimes, latency_ms};
 use gateway_model::config::{CacheSettings, Settings};
 use gateway_model::error::Failure;
 use gateway_model::provider::within;
@@ -126,7 +127,8 @@ impl Gateway {
 
     /// Whether it is worth asking [`Gateway::cached`].
     pub fn may_be_cached(&self, request: &ChatRequest) -> bool {
-        self.settings.cache.enabled || matches!(request.cache, Some(CacheWish::Yes { .. }))
+        self.keeping.is_none()
+            && (self.settings.cache.enabled || matches!(request.cache, Some(CacheWish::Yes { .. })))
     }
 
     /// The cached answer to a request; does not wait for anything.
@@ -134,7 +136,8 @@ impl Gateway {
         let estimate = self.estimate(request);
         let plan = self.plan(request.clone(), estimate).ok()?;
         let hit = self.hit(&self.dedupe_request(&plan, &context.cancel)?)?;
-        Some(deliver_cached(&hit, self.record(&plan, context), plan))
+        // Nothing is kept of it: what keeps rows answers from the cache on its way through `chat`.
+        Some(deliver_cached(&hit, self.record(&plan, context), plan).0)
     }
 
     fn hit(&self, wanted: &DedupeRequest) -> Option<Arc<Outcome>> {
@@ -154,7 +157,9 @@ impl Gateway {
         context: CallContext,
     ) -> Result<GatewayResponse, Failure> {
         if let Some(hit) = self.hit(&wanted) {
-            return Ok(deliver_cached(&hit, self.record(&plan, &context), plan));
+            let (response, entry) = deliver_cached(&hit, self.record(&plan, &context), plan);
+            kept(entry).await;
+            return Ok(response);
         }
         let writer = self.cache_writer(&wanted);
         if !wanted.dedupe {
@@ -184,7 +189,9 @@ impl Gateway {
         Ok(match follows {
             Some(record) => {
                 let delivery = Delivery { request_id, latency_ms, billing: Billing::Deduplicated };
-                deliver(&outcome, delivery, record)
+                let (response, entry) = deliver(&outcome, delivery, record);
+                kept(entry).await;
+                response
             }
             None => {
                 let delivery = Delivery { request_id, latency_ms, billing: Billing::Own };
@@ -202,7 +209,8 @@ impl Gateway {
         if let Some(hit) = self.hit(&wanted) {
             let source = Box::new(Replay(Some(events(&hit))));
             let outcome = hit.before_answer();
-            let record = self.record(&plan, &context);
+            let mut record = self.record(&plan, &context);
+            record.streams(StreamTimes { first_token_ms: Some(latency_ms(plan.started)) });
             let Planned { request, request_id, started, .. } = plan;
             let (cancel, billing) = (context.cancel, Billing::Cached);
             let call =
@@ -230,7 +238,10 @@ impl Gateway {
         let (outcome, source) = opened;
         let Part { request, request_id, started, follows } = part;
         let (record, billing) = match follows {
-            Some(record) => (record, Billing::Deduplicated),
+            Some(mut record) => {
+                record.streams(StreamTimes { first_token_ms: Some(latency_ms(started)) });
+                (record, Billing::Deduplicated)
+            }
             None => (CallRecord::detached(), Billing::Own),
         };
         let call = StreamCall {
@@ -274,7 +285,7 @@ impl Gateway {
                         Ok((shared, part))
                     }
                     Err(failure) => {
-                        Err(failed_without_attempt(record, failure.of_another_call(), &plan.request_id))
+                        Err(failed_without_attempt(record, failure.of_another_call(), &plan.request_id).await)
                     }
                 }
             }
@@ -298,14 +309,14 @@ impl Gateway {
 }
 
 /// Answers a call with what another one has paid for.
-fn deliver(outcome: &Outcome, delivery: Delivery, record: CallRecord) -> GatewayResponse {
+fn deliver(outcome: &Outcome, delivery: Delivery, record: CallRecord) -> (GatewayResponse, Option<Entry>) {
     let figures = outcome.figures(delivery);
-    record.end(outcome, figures.clone(), None);
-    GatewayResponse::new(figures, outcome.answer.clone())
+    let entry = record.end(outcome, figures.clone(), None);
+    (GatewayResponse::new(figures, outcome.answer.clone()), entry)
 }
 
 /// Answers a call from the cache.
-fn deliver_cached(outcome: &Outcome, record: CallRecord, plan: Planned) -> GatewayResponse {
+fn deliver_cached(outcome: &Outcome, record: CallRecord, plan: Planned) -> (GatewayResponse, Option<Entry>) {
     let latency_ms = latency_ms(plan.started);
     deliver(outcome, Delivery { request_id: plan.request_id, latency_ms, billing: Billing::Cached }, record)
 }

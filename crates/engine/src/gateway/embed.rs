@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::admission::Admitted;
 use super::outcome::{self, price};
-use super::{CallContext, Gateway, PromptEstimate, failed, unless_cancelled};
+use super::{CallContext, Gateway, PromptEstimate, failed, kept, unless_cancelled};
 use crate::routing::fallback;
 use crate::routing::operation::Embed;
 use crate::usage::latency_ms;
@@ -29,7 +29,7 @@ impl Gateway {
         let mut routed = match unless_cancelled(&cancel, run).await {
             Ok(routed) => routed,
             Err(failure) => {
-                return Err(failed(record, failure, &request_id, &options, &context.gateway_observer));
+                return Err(failed(record, failure, &request_id, &options, &context.gateway_observer).await);
             }
         };
         self.bill_others(&mut record, &mut routed, &options, &context.gateway_observer, |model| {
@@ -44,7 +44,7 @@ impl Gateway {
         outcome.cost = price(&outcome, &outcome.usage, &self.prices);
         let delivery = Delivery { request_id, latency_ms: latency_ms(started), billing: Billing::Own };
         let figures = outcome.figures(delivery);
-        record.end(&outcome, figures.clone(), None);
+        kept(record.end(&outcome, figures.clone(), None)).await;
         Ok(EmbedResponse {
             request_id: figures.request_id,
             vectors: vectors.vectors,

@@ -18,14 +18,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::budget::BudgetGuard;
 use crate::limits::UserLimits;
+use crate::records::Entry;
 use crate::routing::fallback;
 use crate::routing::{
     CallOptions, Charge, HedgeLoser, ProviderEntry, Providers, RetryBudget, RoutePool, Routed, Router,
 };
-use crate::usage::{Billed, CallRecord, Observer, latency_ms};
+use crate::usage::{Billed, CallRecord, Keeping, Observer, StreamTimes, latency_ms};
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use gateway_model::error::{ATTEMPT_FAILED, ErrorKind, Failure, GatewayError, HEDGE_LOST};
-use gateway_model::{Billing, CallFigures, ChatRequest, Delivery, GatewayResponse, Outcome, TokenUsage};
+use gateway_model::{
+    Billing, CallFigures, ChatRequest, Delivery, GatewayResponse, Outcome, Provider, TokenUsage,
+};
 use gateway_pricing::{Asked, PriceBook};
 
 use admission::Admitted;
@@ -59,6 +62,8 @@ pub struct Gateway {
     /// What calls have left to be counted.
     counting: TaskTracker,
     closed: CancellationToken,
+    /// `None`: nothing is kept but the callers' logs.
+    keeping: Option<Arc<Keeping>>,
 }
 
 impl Gateway {
@@ -88,6 +93,10 @@ impl Gateway {
         }
         next.counting = before.counting.clone();
         next.closed = before.closed.clone();
+        next.keeping = before.keeping.as_ref().map(|keeping| {
+            let (books, budgets) = (keeping.books.clone(), keeping.budgets.clone());
+            Arc::new(Keeping { books, budgets, prices: next.prices.clone() })
+        });
         if settings.cache == before.settings.cache {
             next.sharing = before.sharing.clone();
         }
@@ -135,6 +144,7 @@ impl Gateway {
             identities,
             counting: TaskTracker::new(),
             closed: CancellationToken::new(),
+            keeping: None,
             pools: rules.iter().map(pool).collect(),
             retry_budget: Arc::new(RetryBudget::new(&settings.retry_budget)),
             user_limits: UserLimits::of(&settings.limits).map(Arc::new),
@@ -197,10 +207,10 @@ impl Gateway {
                 let delivery =
                     Delivery { request_id, latency_ms: latency_ms(started), billing: Billing::Own };
                 let figures = outcome.figures(delivery);
-                record.end(&outcome, figures.clone(), None);
+                kept(record.end(&outcome, figures.clone(), None)).await;
                 Ok((outcome, figures))
             }
-            Err(failure) => Err(failed(record, failure, &request_id, &options, gateway_observer)),
+            Err(failure) => Err(failed(record, failure, &request_id, &options, gateway_observer).await),
         }
     }
 
@@ -233,6 +243,7 @@ impl Gateway {
         cancel: CancellationToken,
     ) -> Result<GatewayStream, Failure> {
         let Admitted { decision, options, mut record, request_id, started } = admitted;
+        record.streams(StreamTimes::default());
         let open = async {
             let mut routed = fallback::stream(&decision, &self.providers, &options).await?;
             self.bill_others(&mut record, &mut routed, &options, gateway_observer, |model| {
@@ -242,6 +253,7 @@ impl Gateway {
         };
         match unless_cancelled(&cancel, open).await {
             Ok(routed) => {
+                record.streams(StreamTimes { first_token_ms: Some(latency_ms(started)) });
                 let (source, outcome) = outcome::split(routed, &options);
                 let call = StreamCall {
                     request: options.request,
@@ -253,7 +265,7 @@ impl Gateway {
                 };
                 Ok(GatewayStream::new(source, outcome, record, call))
             }
-            Err(failure) => Err(failed(record, failure, &request_id, &options, gateway_observer)),
+            Err(failure) => Err(failed(record, failure, &request_id, &options, gateway_observer).await),
         }
     }
 }
@@ -270,14 +282,18 @@ pub async fn unless_cancelled<T>(
     }
 }
 
-/// A UUID v4: names a call in its answer, its errors and its log entry.
+/// A UUID v4: names a call in its answer, its errors and its log entry. Its first 48 bits are the time in milliseconds, so that
+/// ids grow, and indexes on them stay small; the rest is random.
 pub fn new_request_id() -> String {
-    uuid::Uuid::new_v4().to_string()
+    let millis = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
+    let mut bytes = *uuid::Uuid::new_v4().as_bytes();
+    bytes[..6].copy_from_slice(&millis.to_be_bytes()[10..]);
+    uuid::Uuid::from_bytes(bytes).to_string()
 }
 
 /// Ends the record of a call whose attempts have failed. One that was refused before anything was sent, by budgets or the
 /// caller's limits, is not logged.
-fn failed(
+async fn failed(
     record: CallRecord,
     failure: Failure,
     request_id: &str,
@@ -294,31 +310,44 @@ fn failed(
     let own = cut.or_else(|| failure.usage().and_then(|_| charges.pop()));
     bill_failed_attempts(&record, gateway_observer, charges);
     match own {
-        Some(Charge { provider, model, reservation, usage, cost, cut: _ }) => {
-            record.fail_charged(&failure, provider.name(), &model, Billed { reservation, usage, cost });
+        Some(Charge { provider, model, reservation, counted, usage, cost, cut: _ }) => {
+            let billed = Billed { reservation, charges: counted, usage, cost };
+            kept(record.fail_charged(&failure, asked(&*provider, &model), billed)).await;
             failure.with_request_id(request_id)
         }
-        None => failed_without_attempt(record, failure, request_id),
+        None => failed_without_attempt(record, failure, request_id).await,
     }
 }
 
 /// Bills and logs attempts that failed and were charged nevertheless.
 fn bill_failed_attempts(record: &CallRecord, observer: &Arc<dyn Observer>, charges: Vec<Charge>) {
-    for Charge { provider, model, reservation, usage, cost, cut: _ } in charges {
-        let billed = Billed { reservation, usage, cost };
-        if let Some(entry) = record.bill_attempt(ATTEMPT_FAILED, provider.name(), &model, billed) {
+    for Charge { provider, model, reservation, counted, usage, cost, cut: _ } in charges {
+        let billed = Billed { reservation, charges: counted, usage, cost };
+        if let Some(entry) = record.bill_attempt(ATTEMPT_FAILED, asked(&*provider, &model), billed) {
             observer.usage(entry);
         }
     }
 }
 
+/// What prices know a provider's model by.
+fn asked<'a>(provider: &'a dyn Provider, model: &'a str) -> Asked<'a> {
+    Asked { entry: provider.name(), family: provider.family(), model }
+}
+
+/// Waits until what is kept of a call survives the process.
+async fn kept(entry: Option<Entry>) {
+    if let Some(entry) = entry {
+        entry.kept().await;
+    }
+}
+
 /// [`failed`], of a call that has asked for no attempt of its own. A chain without a single loaded provider is a refusal by
 /// routing: not logged.
-fn failed_without_attempt(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
+async fn failed_without_attempt(record: CallRecord, failure: Failure, request_id: &str) -> Failure {
     if failure.kind() == Some(ErrorKind::RouteNotFound) && matches!(failure, Failure::Gateway(_)) {
         record.discard();
     } else {
-        record.fail(&failure);
+        kept(record.fail(&failure)).await;
     }
     failure.with_request_id(request_id)
 }
@@ -360,10 +389,10 @@ impl Gateway {
             let count = async move {
                 let usage = counted.await;
                 let HedgeLoser { provider, model, reservation, started: _ } = loser;
-                let (entry, family) = (provider.name(), provider.family());
-                let cost = prices.cost(Asked { entry, family, model: &model }, &usage);
-                let billed = Billed { reservation, usage, cost };
-                observer.usage(bill.attempt(HEDGE_LOST, provider.name(), &model, billed));
+                let asked = asked(&*provider, &model);
+                let cost = prices.cost(asked, &usage);
+                let billed = Billed { reservation, charges: Vec::new(), usage, cost };
+                observer.usage(bill.attempt(HEDGE_LOST, asked, billed).0);
             };
             self.counting.spawn(count);
         }

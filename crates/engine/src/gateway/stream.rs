@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::dedupe::CacheWriter;
 use super::estimate::{count_usage, estimated_usage};
 use super::outcome::{self, price};
-use super::unless_cancelled;
+use super::{kept, unless_cancelled};
+use crate::records::Entry;
 use crate::routing::{CallOptions, Routed};
 use crate::usage::{CallRecord, latency_ms};
 use gateway_model::error::{ErrorKind, Failure, Reason};
@@ -179,10 +180,11 @@ impl GatewayStream {
             (None, true) => self.counted().await,
             (reported, false) => with_reported(reported, self.counted().await),
         };
-        self.settle(usage, error_code.as_deref());
+        let entry = self.settle(usage, error_code.as_deref());
         if let Some(writer) = self.cache_writer.take().filter(|_| error_code.is_none()) {
             writer.write(&self.outcome);
         }
+        kept(entry).await;
     }
 
     /// Closes the stream: the upstream at once; settles what came up to now.
@@ -194,7 +196,7 @@ impl GatewayStream {
         if self.record.is_some() {
             let counted = self.counted().await;
             let usage = with_reported(self.reported(), counted);
-            self.settle(usage, reason.error_code());
+            kept(self.settle(usage, reason.error_code())).await;
         }
     }
 
@@ -248,8 +250,8 @@ impl GatewayStream {
         estimated_usage(&self.outcome.asked_model, &self.call.request, &self.answer.output_text())
     }
 
-    fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) {
-        let Some(record) = self.record.take() else { return };
+    fn settle(&mut self, usage: TokenUsage, error_code: Option<&str>) -> Option<Entry> {
+        let record = self.record.take()?;
         // A degraded reply is free: what was counted when it was closed early is dropped.
         let usage = if self.outcome.degraded { TokenUsage::default() } else { usage };
         self.outcome.answer = std::mem::take(&mut self.answer).finish();
@@ -262,7 +264,7 @@ impl GatewayStream {
             Billing::Cached => {}
         }
         self.latency_ms = latency_ms(self.call.started);
-        record.end(&self.outcome, self.outcome.figures(self.delivery()), error_code);
+        record.end(&self.outcome, self.outcome.figures(self.delivery()), error_code)
     }
 }
 
@@ -301,7 +303,8 @@ impl Drop for GatewayStream {
                 }
                 None => None,
             };
-            self.settle(with_reported(self.reported(), counted), error_code.as_deref());
+            // Nobody waits for it any more.
+            drop(self.settle(with_reported(self.reported(), counted), error_code.as_deref()));
         }
     }
 }

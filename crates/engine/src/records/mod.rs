@@ -1,6 +1,12 @@
 //! What is kept of each call: one row, with what it came to, and the roll-ups that are made of rows.
 
+mod books;
+mod row;
+
 use futures::future::BoxFuture;
+
+pub use books::{Books, ChargeSink, Entry};
+pub(crate) use row::{Beside, usage_row};
 
 use crate::state::{Charge, CounterState, StoreError};
 use gateway_model::{AttemptRecord, UsageSource};
@@ -82,8 +88,8 @@ pub trait Recorder: Send + Sync {
     /// Keeps a batch as a whole or not at all; a row that is there already stays as it is.
     fn keep<'a>(&'a self, node: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<Kept, StoreError>>;
 
-    /// As [`crate::state::StateStore::is_away`].
-    fn is_away(&self) -> bool;
+    /// All charges up to this number of [`Kept::Journaled`] have reached the state.
+    fn charges_applied(&self, _sequence: u64) {}
 
     /// What is kept and has not reached the database yet.
     fn lag(&self) -> Lag;

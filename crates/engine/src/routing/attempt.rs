@@ -242,7 +242,9 @@ impl Tries<'_> {
         let cost =
             options.charge(entry, provider, &call.model, Charged { usage, reservation: None, cut: false });
         let Some(reservation) = reservation else { return true };
-        options.warn(&reservation.settle_given_up(budget_usage(&usage, cost)));
+        let settled = reservation.settle_given_up(budget_usage(&usage, cost));
+        options.warn(&settled.warnings);
+        options.charges.add_counted(settled.charges);
         match options.admit(entry, provider.family(), &call.model) {
             Ok(next) => {
                 self.in_flight.reservation = self.in_flight.slot.put(next);

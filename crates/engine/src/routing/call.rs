@@ -75,7 +75,8 @@ impl CallOptions {
         let usage = usage.completed(TokenUsage::default());
         let cost = self.estimator.prices().cost(Asked { entry, family: provider.family(), model }, &usage);
         let (provider, model) = (provider.clone(), model.to_owned());
-        self.charges.push(Charge { provider, model, reservation, usage, cost, cut });
+        let counted = Vec::new();
+        self.charges.push(Charge { provider, model, reservation, counted, usage, cost, cut });
         cost
     }
 

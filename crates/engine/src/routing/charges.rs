@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::budget::Reservation;
+use crate::state;
 use gateway_model::{Provider, TokenUsage, Usd};
 
 /// An attempt that failed and was charged.
@@ -11,6 +12,8 @@ pub struct Charge {
     pub model: String,
     /// What it reserved, to be settled with what it used; `None` for a try whose attempt went on.
     pub reservation: Option<Reservation>,
+    /// What counters were charged where the reservation was settled already.
+    pub counted: Vec<state::Charge>,
     pub usage: TokenUsage,
     pub cost: Usd,
     /// It was under way when its call ended.
@@ -31,6 +34,13 @@ pub struct Charged {
 pub struct Charges(Mutex<Vec<Charge>>);
 
 impl Charges {
+    /// Notes what counters were charged for the last of them.
+    pub(super) fn add_counted(&self, counted: Vec<state::Charge>) {
+        if let Some(last) = self.0.lock().unwrap_or_else(PoisonError::into_inner).last_mut() {
+            last.counted.extend(counted);
+        }
+    }
+
     pub(super) fn push(&self, charge: Charge) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(charge);
     }

@@ -1,11 +1,13 @@
 //! The record of each call: logged exactly once.
 
+mod keeping;
 mod record;
 
 use gateway_model::UsageLog;
 
+pub use keeping::Keeping;
 pub(crate) use record::budget_usage;
-pub use record::{Billed, CallRecord, Start, latency_ms};
+pub use record::{Billed, CallRecord, Start, StreamTimes, latency_ms};
 
 /// Receives what a call's caller may log.
 pub trait Observer: Send + Sync {

@@ -23,6 +23,20 @@ pub struct BudgetPolicy {
     /// What models without a known price are; refused under `strict` by default, free otherwise.
     #[serde(default)]
     pub unknown_price: Option<UnknownPrice>,
+    /// What happens while the store of the counts is away; by default calls are refused under `strict`, and counted
+    /// locally otherwise.
+    #[serde(default)]
+    pub on_store_error: Option<OnStoreError>,
+}
+
+/// What a budget does while its store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnStoreError {
+    /// Refuses calls.
+    FailClosed,
+    /// Counts on in this process, and passes the counts on when the store is back.
+    Local,
 }
 
 /// What a model without a known price is under a limit in dollars.

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use values::null_as_default;
 
 pub use budget::{
-    AN_UNKNOWN_PRICE, BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind,
-    UnknownPrice,
+    AN_UNKNOWN_PRICE, BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, OnStoreError,
+    ScopeKind, UnknownPrice,
 };
 pub use provider::{
     AuthConfig, AuthType, BreakerConfig, CloudflareGateway, HealthCheck, Jitter, NOT_AS_THE_OLD_NAME,
@@ -25,7 +25,9 @@ pub use route::{
     HybridWeights, PoolConfig, PoolMember, RouteConstraints, RouteMatch, RouteRule, RouteTarget,
     StrategyName, is_hash_key,
 };
-pub use settings::{CacheSettings, ModelPrices, RateLimit, RetryBudget, Settings};
+pub use settings::{
+    CacheSettings, ModelPrices, RateLimit, RecordSettings, Retention, RetryBudget, Settings, WhenFull,
+};
 pub use user_limit::{A_LIMIT_KEY, LimitKey, UserLimit};
 pub use words::words;
 

@@ -6,7 +6,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::user_limit::{self, UserLimit};
-use super::values::{amount, count, fractions, null_as_default, whole_number};
+use super::values::{amount, count, filled, fractions, null_as_default, whole_number};
 
 /// Settings of a gateway; all of them may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -28,6 +28,62 @@ pub struct Settings {
     /// By model: prices over the built-in ones.
     #[serde(default, deserialize_with = "null_as_default")]
     pub prices: BTreeMap<String, ModelPrices>,
+    /// Where counters live: `memory:` (the default), `sqlite:PATH`, `redis://…`, `rediss://…` or `redis+cluster://…`.
+    #[serde(default, deserialize_with = "filled")]
+    pub state: Option<String>,
+    /// Where records live: `sqlite:PATH` or `postgres://…`; none are kept by default.
+    #[serde(default, deserialize_with = "filled")]
+    pub database: Option<String>,
+    /// The folder of the journal before a database, or a state, that may be away.
+    #[serde(default, deserialize_with = "filled")]
+    pub journal: Option<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub retention: Retention,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub records: RecordSettings,
+}
+
+/// How long records are kept. Roll-ups stay for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Retention {
+    /// Days that usage rows stay; 30 by default.
+    pub rows_days: u64,
+    /// Bytes that the database may take (SQLite alone); the oldest rows go first. No bound by default.
+    #[serde(deserialize_with = "count")]
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { rows_days: 30, max_bytes: None }
+    }
+}
+
+/// How usage records wait for the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RecordSettings {
+    /// Records that wait at most; 10,000 by default.
+    pub queue: usize,
+    pub when_full: WhenFull,
+}
+
+impl Default for RecordSettings {
+    fn default() -> Self {
+        Self { queue: 10_000, when_full: WhenFull::Block }
+    }
+}
+
+/// What happens when no further record can wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// Further calls are refused before anything is sent.
+    #[default]
+    Block,
+    /// The oldest record is dropped, and counted.
+    DropOldest,
 }
 
 /// Prices of one model, in US dollars per 1,000 tokens.

@@ -1,0 +1,258 @@
+//! Keeps what calls come to: those that end together in one batch, one batch after the other, none twice.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Batch, Kept, Lag, Recorder, UsageRow};
+use crate::state::{Charge, StoreError};
+use gateway_model::config::{RecordSettings, WhenFull};
+use gateway_model::error::{ErrorKind, GatewayError};
+
+/// What a call waits for its row to be kept. It is answered all the same when that takes longer.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Calls of one batch.
+const BATCH: usize = 500;
+
+/// Between two tries with a store that does not do its work.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// Hears what became of charges.
+pub trait ChargeSink: Send + Sync {
+    /// These charges were kept.
+    fn kept(&self, charges: &[Charge], kept: &Kept);
+}
+
+/// The records of a gateway that are on their way to a [`Recorder`].
+pub struct Books {
+    recorder: Arc<dyn Recorder>,
+    node: Arc<str>,
+    settings: RecordSettings,
+    queue: Mutex<Queue>,
+    /// There is something to do.
+    wake: Notify,
+    /// The queue is empty, and nothing is under way.
+    idle: Notify,
+    dropped: AtomicU64,
+    report: Arc<dyn Fn(String) + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Pending>,
+    /// Calls of the batch under way.
+    under_way: usize,
+    /// Why the last batch was not kept.
+    failing: Option<StoreError>,
+    is_closed: bool,
+}
+
+struct Pending {
+    row: Option<UsageRow>,
+    charges: Vec<Charge>,
+    kept: oneshot::Sender<()>,
+}
+
+/// A call's place in the books.
+#[must_use = "the call is acknowledged once it is kept"]
+pub struct Entry {
+    books: Arc<Books>,
+    kept: oneshot::Receiver<()>,
+}
+
+impl Entry {
+    /// Waits until the entry survives the process, or has taken too long: then it follows by itself.
+    pub async fn kept(self) {
+        if !self.books.is_failing() {
+            // The result does not matter: what is not kept now is kept later, and reported until then.
+            let _ = timeout(PATIENCE, self.kept).await;
+        }
+    }
+}
+
+impl Books {
+    /// Books whose entries [`Books::run`] hands to `recorder`. `report` gets lines for the operator.
+    pub fn new(
+        recorder: Arc<dyn Recorder>,
+        node: Arc<str>,
+        settings: RecordSettings,
+        report: Arc<dyn Fn(String) + Send + Sync>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            recorder,
+            node,
+            settings,
+            queue: Mutex::default(),
+            wake: Notify::new(),
+            idle: Notify::new(),
+            dropped: AtomicU64::new(0),
+            report,
+        })
+    }
+
+    /// Enters what a call came to. Never waits: in a full queue the oldest entry gives way, or the queue grows by what is in
+    /// flight ([`Books::refusal`] keeps further calls out).
+    pub fn enter(self: &Arc<Self>, row: Option<UsageRow>, charges: Vec<Charge>) -> Entry {
+        let (sender, kept) = oneshot::channel();
+        let mut queue = self.queue();
+        if self.settings.when_full == WhenFull::DropOldest && queue.waiting.len() >= self.settings.queue {
+            queue.waiting.pop_front();
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        queue.waiting.push_back(Pending { row, charges, kept: sender });
+        drop(queue);
+        self.wake.notify_one();
+        Entry { books: self.clone(), kept }
+    }
+
+    /// Why no further call may begin: its row could not be kept.
+    pub fn refusal(&self) -> Option<GatewayError> {
+        let queue = self.queue();
+        if self.settings.when_full == WhenFull::DropOldest || queue.waiting.len() < self.settings.queue {
+            return None;
+        }
+        let why =
+            queue.failing.as_ref().map_or_else(|| "it is slower than the calls".into(), ToString::to_string);
+        let message = format!(
+            "{} usage records wait for the database ({why}); calls are refused until they are written. Bring the \
+             database back, or set records.whenFull to \"drop-oldest\"",
+            queue.waiting.len()
+        );
+        Some(GatewayError::new(ErrorKind::ProviderUnavailable, message))
+    }
+
+    /// Whether entries are not being kept at this moment.
+    fn is_failing(&self) -> bool {
+        self.queue().failing.is_some()
+    }
+
+    /// Records that were dropped from a full queue.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// What is not in the database yet.
+    pub fn lag(&self) -> Lag {
+        let lag = self.recorder.lag();
+        let queue = self.queue();
+        Lag { rows: lag.rows + (queue.waiting.len() + queue.under_way) as u64, ..lag }
+    }
+
+    /// Hands entries to the recorder until the books are closed and empty.
+    pub async fn run(self: Arc<Self>, sink: Arc<dyn ChargeSink>) {
+        while let Some(batch) = self.next_batch().await {
+            let (batch, waiting) = batch;
+            self.keep(&batch, &*sink).await;
+            self.queue().under_way = 0;
+            for waiter in waiting {
+                // A call that has gone on hears of nothing.
+                let _ = waiter.send(());
+            }
+        }
+        self.idle.notify_waiters();
+    }
+
+    async fn next_batch(&self) -> Option<(Batch, Vec<oneshot::Sender<()>>)> {
+        loop {
+            {
+                let mut queue = self.queue();
+                let count = queue.waiting.len().min(BATCH);
+                if count > 0 {
+                    queue.under_way = count;
+                    let (mut batch, mut waiting) = (Batch::default(), Vec::with_capacity(count));
+                    for Pending { row, charges, kept } in queue.waiting.drain(..count) {
+                        batch.rows.extend(row);
+                        batch.charges.extend(charges);
+                        waiting.push(kept);
+                    }
+                    return Some((batch, waiting));
+                }
+                self.idle.notify_waiters();
+                if queue.is_closed {
+                    return None;
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// Tries until the batch is kept.
+    async fn keep(&self, batch: &Batch, sink: &dyn ChargeSink) {
+        let mut pause = FIRST_RETRY;
+        let mut said: Option<Instant> = None;
+        loop {
+            match self.recorder.keep(&self.node, batch).await {
+                Ok(kept) => {
+                    sink.kept(&batch.charges, &kept);
+                    if self.queue().failing.take().is_some() {
+                        (self.report)("usage records are written again".to_owned());
+                    }
+                    return;
+                }
+                Err(error) => {
+                    let mut queue = self.queue();
+                    let waiting = queue.waiting.len() + queue.under_way;
+                    queue.failing = Some(error.clone());
+                    let gives_up = queue.is_closed;
+                    drop(queue);
+                    if said.is_none_or(|at| at.elapsed() >= Duration::from_secs(60)) {
+                        said = Some(Instant::now());
+                        (self.report)(format!(
+                            "usage records cannot be written: {error}; {waiting} of them wait"
+                        ));
+                    }
+                    if gives_up {
+                        let count = batch.rows.len() as u64;
+                        self.dropped.fetch_add(count, Ordering::Relaxed);
+                        return;
+                    }
+                }
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                // Closing gives one more try at once.
+                () = self.wake.notified(), if self.queue().is_closed => {}
+            }
+            pause = (pause * 2).min(LAST_RETRY);
+        }
+    }
+
+    /// Keeps what there is, for `grace` at most, and closes the recorder. Answers with what was left: rows that are not in the
+    /// database, of which those in a journal follow at the next start.
+    pub async fn close(&self, grace: Duration) -> Lag {
+        let drained = async {
+            loop {
+                let idle = self.idle.notified();
+                tokio::pin!(idle);
+                idle.as_mut().enable();
+                {
+                    let queue = self.queue();
+                    if queue.waiting.is_empty() && queue.under_way == 0 {
+                        return;
+                    }
+                }
+                // Woken after each empty queue; looked at again in case the last batch ended in between.
+                let _ = timeout(Duration::from_millis(20), idle).await;
+            }
+        };
+        let _ = timeout(grace, drained).await;
+        let left = {
+            let mut queue = self.queue();
+            queue.is_closed = true;
+            (queue.waiting.len() + queue.under_way) as u64
+        };
+        self.wake.notify_one();
+        let lag = self.recorder.close().await;
+        Lag { rows: lag.rows + left, ..lag }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
