@@ -18,9 +18,11 @@ pub type Figures = [i64; 4];
 /// Until when what is spent counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CounterWindow {
-    /// From its first use on, so many milliseconds; then it begins anew with the next use.
+    /// From its first use on, so many milliseconds; then it begins anew with the next use. A charge that begins one does so
+    /// at its own time, so that one that comes late is not from before it.
     Rolling { length_ms: u64 },
-    /// Until this moment, in milliseconds since the epoch. The next window has another key.
+    /// Until this moment, in milliseconds since the epoch; it has no beginning. The next window has another key, so that
+    /// what is charged later is added here all the same.
     Until { at_ms: i64 },
 }
 
@@ -45,7 +47,7 @@ pub struct Charge {
 ///
 /// 1. begins the window anew where it is over (spent is nothing; leases stay);
 /// 2. adds `spent` unless its sequence number is not above the last one that this node has had here, or it is from before the
-///    window; the node's lease becomes smaller by the same figures, never below zero;
+///    window; the node's lease becomes smaller by the same figures, never below zero, in the second case, too;
 /// 3. grants `lease` as its rule says, and renews it for [`LEASE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
