@@ -1,0 +1,63 @@
+//! What an error of SQLite means for the store, and what to do about it.
+
+use std::path::Path;
+
+use gateway_engine::state::{StoreError, StoreErrorKind};
+
+/// SQLite's primary result codes.
+const BUSY: i64 = 5;
+const LOCKED: i64 = 6;
+
+/// The result code with its details, where the error came from SQLite.
+fn extended_code(error: &sqlx::Error) -> Option<i64> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+fn code(error: &sqlx::Error) -> Option<i64> {
+    extended_code(error).map(|code| code & 0xff)
+}
+
+/// Whether somebody else holds the file, which passes.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some(BUSY | LOCKED))
+}
+
+/// Whether the statements are at fault, and not the file or the disk.
+pub(super) fn is_of_statements(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some(1 | 18 | 19 | 20 | 25)) || matches!(error, sqlx::Error::Encode(_))
+}
+
+/// The error as a caller is told it.
+pub(super) fn store_error(name: &str, path: &Path, error: &sqlx::Error) -> StoreError {
+    let path = path.display();
+    let kind = if is_busy(error) || matches!(error, sqlx::Error::WorkerCrashed) {
+        StoreErrorKind::Away
+    } else {
+        StoreErrorKind::Failed
+    };
+    let message = match code(error) {
+        Some(BUSY | LOCKED) => {
+            format!(
+                "another process keeps \"{path}\" locked. A backup or a shell may hold a transaction open on it"
+            )
+        }
+        Some(8) => format!("\"{path}\" is read-only. Make the file and its folder writable for this user"),
+        Some(13) => {
+            format!(
+                "the disk of \"{path}\" is full. Free some space: what is there stays whole, and writing goes on"
+            )
+        }
+        Some(10) => format!(
+            "reading or writing \"{path}\" failed ({error}). Check the disk and its free space: what is there stays whole"
+        ),
+        Some(11) => format!(
+            "\"{path}\" is damaged ({error}). Restore a backup, or rescue what can be read with `sqlite3 \"{path}\" .recover`"
+        ),
+        Some(14) => {
+            format!("\"{path}\" cannot be opened. Its folder must exist and be writable for this user")
+        }
+        Some(26) => format!("\"{path}\" is not an SQLite database. Name another file, or move this one away"),
+        _ => format!("\"{path}\": {error}"),
+    };
+    StoreError { store: name.to_owned(), kind, message }
+}

@@ -1,0 +1,122 @@
+//! State and records in one SQLite file: durable, and shared by the processes of a machine.
+//!
+//! One connection writes ([`writer`]): what arrives together is one transaction ([`transaction`]). Others only read. The file
+//! is in WAL mode with `synchronous=NORMAL`: what was acknowledged survives the death of the process; of a machine that loses
+//! its power, the last moments may be lost, and the file stays whole.
+
+mod bucket;
+mod clock;
+mod counter;
+mod fault;
+mod ledger;
+mod location;
+mod migrate;
+mod open;
+mod reader;
+mod rows;
+mod script;
+mod series;
+mod state;
+mod stored;
+#[expect(dead_code, reason = "retention follows")]
+mod sweep;
+mod transaction;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use gateway_engine::records::{Batch, Kept, Lag, Recorder};
+use gateway_engine::state::{LEASE, StoreError};
+
+use location::Location;
+use reader::Reader;
+use rows::SealedRow;
+use transaction::{Done, Work};
+use writer::{PATIENCE, Shared, Writer};
+
+/// What a file is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    State,
+    Records,
+    /// Rows, roll-ups and charges go in one transaction.
+    Both,
+}
+
+/// A store in an SQLite file.
+pub struct SqliteStore {
+    role: Role,
+    shared: Arc<Shared>,
+    writer: Writer,
+    /// Of values, counters and notices.
+    state: Reader,
+    /// Of sums, which may take longer.
+    reports: Reader,
+}
+
+impl SqliteStore {
+    /// Opens the file of `url` (`sqlite:PATH`), and makes it where it is missing. Needs a Tokio runtime, now and later.
+    pub async fn open(url: &str, role: Role) -> Result<Self, StoreError> {
+        Self::open_with(url, role, LEASE).await
+    }
+
+    /// The same, with leases that hold for another time.
+    pub async fn open_with(url: &str, role: Role, lease: Duration) -> Result<Self, StoreError> {
+        let location = Location::of(url)?;
+        open::prepare(&location).await?;
+        let shared = Arc::new(Shared::new(location.name, location.path, lease));
+        let connection =
+            open::connect(&shared.path, PATIENCE / 2).await.map_err(|error| shared.error(&error))?;
+        Ok(Self {
+            role,
+            writer: Writer::start(connection, Arc::clone(&shared)),
+            state: Reader::new(Arc::clone(&shared)),
+            reports: Reader::new(Arc::clone(&shared)),
+            shared,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    async fn shut(&self) {
+        self.writer.close().await;
+        self.state.close().await;
+        self.reports.close().await;
+    }
+}
+
+impl Recorder for SqliteStore {
+    fn keep<'a>(&'a self, node: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<Kept, StoreError>> {
+        async move {
+            let rows = match self.role {
+                Role::State => Vec::new(),
+                Role::Records | Role::Both => {
+                    batch.rows.iter().map(|row| SealedRow::new(row, &self.shared.known)).collect()
+                }
+            };
+            let charges = if self.role == Role::Records { Vec::new() } else { batch.charges.clone() };
+            let done = self.writer.work(Work::Keep { node: node.to_owned(), rows, charges }).await?;
+            Ok(match (self.role, done) {
+                (Role::Records, _) => Kept::Rows,
+                (_, Done::Kept(states)) => Kept::Applied(states),
+                _ => Kept::Applied(Vec::new()),
+            })
+        }
+        .boxed()
+    }
+
+    /// What is kept is in the file.
+    fn lag(&self) -> Lag {
+        Lag::default()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Lag> {
+        self.shut().map(|()| Lag::default()).boxed()
+    }
+}

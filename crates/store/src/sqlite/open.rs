@@ -1,0 +1,68 @@
+//! Connections to the file, and what is checked before the first use.
+
+use std::path::Path;
+use std::time::Duration;
+
+use gateway_engine::state::StoreError;
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection};
+
+use super::fault;
+use super::location::Location;
+use super::migrate::{MIGRATIONS, MigrationError, migrate};
+
+/// How long opening waits for a file that is locked.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Statements that stay prepared on each connection.
+const STATEMENTS: usize = 256;
+
+/// A file that the program may work on.
+pub(super) async fn prepare(location: &Location) -> Result<(), StoreError> {
+    location.prepare()?;
+    let told = |error: &sqlx::Error| fault::store_error(&location.name, &location.path, error);
+    let mut connection = connect(&location.path, PATIENCE).await.map_err(|error| told(&error))?;
+    let done = migrate(&mut connection, MIGRATIONS).await;
+    drop(sqlx::Connection::close(connection).await);
+    let path = location.path.display();
+    let failed = |text: String| StoreError::failed(location.name.clone(), text);
+    done.map_err(|error| match error {
+        MigrationError::TooNew(too_new) => failed(format!("\"{path}\": {too_new}")),
+        MigrationError::Foreign => failed(format!(
+            "\"{path}\" is another program's database. Name another file; this one was not changed"
+        )),
+        MigrationError::Step(name, error) => failed(format!(
+            "the migration \"{name}\" of \"{path}\" failed: {error}. The file was not changed: start the previous version \
+             of the program on it, and report this"
+        )),
+        MigrationError::Database(error) => told(&error),
+    })
+}
+
+/// Opens the file. A locked one is waited for so long with each statement.
+pub(super) async fn connect(path: &Path, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(patience)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .statement_cache_capacity(STATEMENTS)
+        .row_buffer_size(1_024)
+        .thread_name(|number| format!("gateway-sqlite-{number}"))
+        .disable_statement_logging()
+        .connect()
+        .await
+}
+
+/// Opens the file for reading.
+pub(super) async fn connect_to_read(
+    path: &Path,
+    patience: Duration,
+) -> Result<SqliteConnection, sqlx::Error> {
+    let mut connection = connect(path, patience).await?;
+    let mut script = super::script::Script::default();
+    script.statement("PRAGMA query_only = ON");
+    script.run(&mut connection).await?;
+    Ok(connection)
+}

@@ -1,0 +1,271 @@
+//! One transaction for all that arrived together: rows with their roll-ups, charges, exchanges, takes, values and notices.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use gateway_engine::state::{Charge, CounterState, Exchange, Notice, Take, Taken};
+use sqlx::{Row, SqliteConnection};
+
+use super::counter::Moment;
+use super::ledger::Ledger;
+use super::rows::{self, SealedRow};
+use super::script::{self, Given, MOST_ROWS, Script};
+use super::series::{self, KnownSeries, Series};
+use super::sweep::Sweep;
+
+/// What a caller wants done.
+pub(super) enum Work {
+    Keep {
+        node: String,
+        rows: Vec<SealedRow>,
+        charges: Vec<Charge>,
+    },
+    Exchange {
+        node: String,
+        steps: Vec<Exchange>,
+    },
+    Take(Vec<Take>),
+    Put {
+        key: String,
+        value: Vec<u8>,
+        lapses_at: i64,
+    },
+    Post {
+        board: String,
+        notice: Notice,
+        lapses_at: i64,
+    },
+    #[expect(dead_code, reason = "retention follows")]
+    Sweep(Sweep),
+}
+
+/// What came of it, in the order of [`Work`].
+pub(super) enum Done {
+    Kept(Vec<(Arc<str>, CounterState)>),
+    Exchanged(Vec<CounterState>),
+    Taken(Vec<Taken>),
+    Nothing,
+    #[expect(dead_code, reason = "retention follows")]
+    Swept(u64),
+}
+
+/// Does all of `work` or nothing of it.
+pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    known: &KnownSeries,
+    work: &[&Work],
+    moment: Moment,
+) -> Result<Vec<Done>, sqlx::Error> {
+    let done = match attempt(connection, known, work, moment, Care::Little).await {
+        Ok(None) => {
+            roll_back(connection).await;
+            attempt(connection, known, work, moment, Care::Much).await
+        }
+        done => done,
+    };
+    if done.is_err() {
+        roll_back(connection).await;
+    }
+    done.map(Option::unwrap_or_default)
+}
+
+/// Whether it is looked up first which rows are there already. Usually none are, and the number of new ones says so.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    Little,
+    Much,
+}
+
+/// `None`: some rows were there already, and there are charges.
+async fn attempt(
+    connection: &mut SqliteConnection,
+    known: &KnownSeries,
+    work: &[&Work],
+    moment: Moment,
+    care: Care,
+) -> Result<Option<Vec<Done>>, sqlx::Error> {
+    let Moment { now, .. } = moment;
+    let mut script = Script::default();
+    script.statement("BEGIN IMMEDIATE");
+    let rows: Vec<&SealedRow> = work.iter().copied().flat_map(rows_of).collect();
+    let charged: Vec<&Work> = work.iter().copied().filter(|work| has_rows_and_charges(work)).collect();
+
+    let learned = number_series(connection, &mut script, &rows).await?;
+    let mut there = HashSet::new();
+    if care == Care::Much {
+        let rows: Vec<&SealedRow> = charged.iter().copied().flat_map(rows_of).collect();
+        there = rows_there(connection, &mut script, &rows).await?;
+    }
+
+    let mut ledger = Ledger::default();
+    for work in work {
+        match work {
+            Work::Keep { charges, .. } => {
+                charges.iter().for_each(|charge| ledger.want_counter(&charge.counter.key));
+            }
+            Work::Exchange { steps, .. } => {
+                steps.iter().for_each(|step| ledger.want_counter(&step.counter.key))
+            }
+            Work::Take(takes) => {
+                takes.iter().for_each(|take| ledger.want_buckets(&take.key, take.buckets.len()));
+            }
+            Work::Put { .. } | Work::Post { .. } | Work::Sweep(_) => {}
+        }
+    }
+    ledger.read(&mut script)?;
+    let mut inserts = Vec::new();
+    for some in rows.chunks(MOST_ROWS) {
+        inserts.push(rows::insert(&mut script, some, &learned)?);
+    }
+
+    // Without charges it matters to nobody which rows were new, and all goes in one trip.
+    let needs_answers = !ledger.is_empty() || !charged.is_empty();
+    if needs_answers {
+        let mut given = std::mem::take(&mut script).run(connection).await?;
+        let new: u64 = inserts.iter().filter_map(|place| given.get(*place)).map(|given| given.changes).sum();
+        if care == Care::Little && !charged.is_empty() && new != rows.len() as u64 {
+            return Ok(None);
+        }
+        ledger.load(&mut given)?;
+    }
+
+    let mut done = Vec::with_capacity(work.len());
+    let mut sweeps = Vec::new();
+    for work in work {
+        done.push(match work {
+            Work::Keep { node, rows, charges } => {
+                // A batch is kept as a whole: where all its rows are there, its charges were made with them.
+                let is_new = rows.is_empty() || rows.iter().any(|row| !there.contains(&row.id));
+                there.extend(rows.iter().filter(|_| care == Care::Much).map(|row| row.id.clone()));
+                let made = charges.iter().filter(|_| is_new);
+                made.for_each(|charge| ledger.charge(node, charge, now));
+                Done::Kept(states_of(&ledger, node, charges, now))
+            }
+            Work::Exchange { node, steps } => {
+                Done::Exchanged(steps.iter().map(|step| ledger.exchange(node, step, moment)).collect())
+            }
+            Work::Take(takes) => Done::Taken(takes.iter().map(|take| ledger.take(take, now)).collect()),
+            Work::Put { key, value, lapses_at } => {
+                put(&mut script, key, value, *lapses_at)?;
+                Done::Nothing
+            }
+            Work::Post { board, notice, lapses_at } => {
+                post(&mut script, board, notice, *lapses_at, now)?;
+                Done::Nothing
+            }
+            Work::Sweep(sweep) => {
+                sweeps.push((done.len(), sweep.write(&mut script, now)?));
+                Done::Nothing
+            }
+        });
+    }
+    ledger.write(&mut script)?;
+    script.statement("COMMIT");
+    let given = script.run(connection).await?;
+    known.remember(learned);
+    for (index, place) in sweeps {
+        if let (Some(done), Some(Given { changes, .. })) = (done.get_mut(index), given.get(place)) {
+            *done = Done::Swept(*changes);
+        }
+    }
+    Ok(Some(done))
+}
+
+fn rows_of(work: &Work) -> &[SealedRow] {
+    match work {
+        Work::Keep { rows, .. } => rows,
+        _ => &[],
+    }
+}
+
+fn has_rows_and_charges(work: &Work) -> bool {
+    matches!(work, Work::Keep { rows, charges, .. } if !rows.is_empty() && !charges.is_empty())
+}
+
+/// The numbers of the series that were not known; new ones are added. Takes a trip only if there are any.
+async fn number_series(
+    connection: &mut SqliteConnection,
+    script: &mut Script,
+    rows: &[&SealedRow],
+) -> Result<HashMap<String, i64>, sqlx::Error> {
+    let mut unknown: HashMap<&str, &Series> = HashMap::new();
+    for row in rows.iter().filter(|row| row.series.id.is_none()) {
+        unknown.insert(&row.series.text, &row.series);
+    }
+    let unknown: Vec<&Series> = unknown.into_values().collect();
+    let mut learned = HashMap::new();
+    for some in unknown.chunks(MOST_ROWS) {
+        let place = series::ensure(script, some)?;
+        let mut given = std::mem::take(script).run(connection).await?;
+        learned.extend(series::learned(some, script::rows(&mut given, place))?);
+    }
+    Ok(learned)
+}
+
+/// Which of these rows are in the table.
+async fn rows_there(
+    connection: &mut SqliteConnection,
+    script: &mut Script,
+    rows: &[&SealedRow],
+) -> Result<HashSet<(Vec<u8>, i64)>, sqlx::Error> {
+    let mut there = HashSet::new();
+    for some in rows.chunks(MOST_ROWS) {
+        let place = script.values(
+            "SELECT request_id, part FROM usage_rows WHERE (request_id, part) IN (VALUES ",
+            2,
+            some.len(),
+            ")",
+        );
+        for row in some {
+            script.bind(row.id.0.clone())?;
+            script.bind(row.id.1)?;
+        }
+        script.pad(2, some.len())?;
+        let mut given = std::mem::take(script).run(connection).await?;
+        for row in script::rows(&mut given, place) {
+            there.insert((row.try_get(0)?, row.try_get(1)?));
+        }
+    }
+    Ok(there)
+}
+
+/// Each counter once, whatever number of charges it had.
+fn states_of(ledger: &Ledger, node: &str, charges: &[Charge], now: i64) -> Vec<(Arc<str>, CounterState)> {
+    let mut seen = HashSet::new();
+    let keys = charges.iter().map(|charge| &charge.counter.key).filter(|key| seen.insert(Arc::clone(key)));
+    keys.map(|key| (Arc::clone(key), ledger.seen_by(node, key, now))).collect()
+}
+
+fn put(script: &mut Script, key: &str, value: &[u8], lapses_at: i64) -> Result<(), sqlx::Error> {
+    script.statement("INSERT OR REPLACE INTO state_values (key, value, lapses_at) VALUES (?, ?, ?)");
+    script.bind(key)?;
+    script.bind(value)?;
+    script.bind(lapses_at)
+}
+
+fn post(
+    script: &mut Script,
+    board: &str,
+    notice: &Notice,
+    lapses_at: i64,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    if lapses_at <= now {
+        script.statement("DELETE FROM state_notices WHERE board = ? AND name = ?");
+        script.bind(board)?;
+        return script.bind(notice.name.as_str());
+    }
+    script
+        .statement("INSERT OR REPLACE INTO state_notices (board, name, text, lapses_at) VALUES (?, ?, ?, ?)");
+    script.bind(board)?;
+    script.bind(notice.name.as_str())?;
+    script.bind(notice.text.as_str())?;
+    script.bind(lapses_at)
+}
+
+/// Ends a transaction that failed. Where SQLite has ended it by itself, there is none.
+pub(super) async fn roll_back(connection: &mut SqliteConnection) {
+    let mut script = Script::default();
+    script.statement("ROLLBACK");
+    drop(script.run(connection).await);
+}

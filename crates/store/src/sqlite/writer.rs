@@ -1,0 +1,209 @@
+//! The one connection that writes, and its task: what arrives while a transaction runs goes into the next one together.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gateway_engine::state::{StoreError, StoreErrorKind};
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::clock;
+use super::counter::Moment;
+use super::fault;
+use super::open::connect;
+use super::series::KnownSeries;
+use super::transaction::{Done, Work, apply};
+
+/// No call waits longer. Half of it is SQLite's own patience with a locked file: a job may wait for one transaction before
+/// its own.
+pub(super) const PATIENCE: Duration = Duration::from_millis(150);
+
+/// After so many calls in a row that found the file locked, it counts as away.
+const FAILURES: u32 = 3;
+
+/// How often one that is away is tried.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Jobs that wait; more wait at the door.
+const QUEUE: usize = 4_096;
+
+/// Jobs of one transaction.
+const GROUP: usize = 256;
+
+struct Job {
+    work: Work,
+    reply: oneshot::Sender<Result<Done, StoreError>>,
+}
+
+/// The way to the writer's task.
+pub(super) struct Writer {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    shared: Arc<Shared>,
+}
+
+/// What the task and the store share.
+pub(super) struct Shared {
+    pub name: String,
+    pub path: PathBuf,
+    pub known: KnownSeries,
+    lease_ms: i64,
+    failures: AtomicU32,
+    is_away: AtomicBool,
+}
+
+impl Shared {
+    pub fn new(name: String, path: PathBuf, lease: Duration) -> Self {
+        Self {
+            lease_ms: i64::try_from(lease.as_millis()).unwrap_or(i64::MAX),
+            name,
+            path,
+            known: KnownSeries::default(),
+            failures: AtomicU32::new(0),
+            is_away: AtomicBool::new(false),
+        }
+    }
+
+    pub fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
+    }
+
+    pub fn error(&self, error: &sqlx::Error) -> StoreError {
+        fault::store_error(&self.name, &self.path, error)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: clock::now(), lease_ms: self.lease_ms }
+    }
+
+    fn away(&self, what: &str) -> StoreError {
+        StoreError::away(self.name.clone(), format!("\"{}\" {what}", self.path.display()))
+    }
+
+    fn failed(&self) {
+        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
+            self.is_away.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn answered(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+        self.is_away.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Writer {
+    pub fn start(connection: SqliteConnection, shared: Arc<Shared>) -> Self {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let task = tokio::spawn(run(connection, queue, Arc::clone(&shared)));
+        Self { jobs: Mutex::new(Some(jobs)), task: Mutex::new(Some(task)), shared }
+    }
+
+    /// Has the work done, in a transaction with what else is there.
+    pub async fn work(&self, work: Work) -> Result<Done, StoreError> {
+        if self.shared.is_away() {
+            return Err(self.shared.away("does not answer, and is tried again in the background"));
+        }
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let closed = || self.shared.away("is closed");
+        let Some(jobs) = jobs else { return Err(closed()) };
+        let (reply, answer) = oneshot::channel();
+        let done = async {
+            jobs.send(Job { work, reply }).await.map_err(|_| closed())?;
+            drop(jobs);
+            answer.await.map_err(|_| closed())?
+        };
+        match tokio::time::timeout(PATIENCE, done).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.shared.failed();
+                let ms = PATIENCE.as_millis();
+                Err(self.shared.away(&format!("did not answer within {ms} ms: its disk is slow, or busy")))
+            }
+        }
+    }
+
+    /// Does what is in the queue, and closes the connection.
+    pub async fn close(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            drop(task.await);
+        }
+    }
+}
+
+async fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, shared: Arc<Shared>) {
+    let mut group = Vec::with_capacity(GROUP);
+    loop {
+        if shared.is_away() {
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {
+                    probe(&mut connection, &shared).await;
+                    continue;
+                }
+                taken = queue.recv_many(&mut group, GROUP) => if taken == 0 { break },
+            }
+        } else if queue.recv_many(&mut group, GROUP).await == 0 {
+            break;
+        }
+        // Callers that waited too long have gone; what they wanted is not done behind their backs, as far as that is known.
+        group.retain(|job: &Job| !job.reply.is_closed());
+        if !group.is_empty() {
+            apply_group(&mut connection, &mut group, &shared).await;
+        }
+    }
+    drop(connection.close().await);
+}
+
+/// Tries whether the write lock can be had.
+async fn probe(connection: &mut SqliteConnection, shared: &Shared) {
+    match apply(connection, &shared.known, &[], shared.moment()).await {
+        Err(error) if fault::is_busy(&error) => {}
+        Err(error) => reconnect_if_lost(connection, shared, &error).await,
+        Ok(_) => shared.answered(),
+    }
+}
+
+async fn apply_group(connection: &mut SqliteConnection, group: &mut Vec<Job>, shared: &Shared) {
+    let work: Vec<&Work> = group.iter().map(|job| &job.work).collect();
+    match apply(connection, &shared.known, &work, shared.moment()).await {
+        Ok(done) => {
+            shared.answered();
+            for (job, done) in group.drain(..).zip(done) {
+                drop(job.reply.send(Ok(done)));
+            }
+        }
+        Err(error) if group.len() > 1 && fault::is_of_statements(&error) => {
+            for job in group.drain(..) {
+                let done = apply(connection, &shared.known, &[&job.work], shared.moment()).await;
+                let done = done.map_err(|error| shared.error(&error));
+                drop(job.reply.send(done.map(|mut done| done.pop().unwrap_or(Done::Nothing))));
+            }
+        }
+        Err(error) => {
+            let told = shared.error(&error);
+            if told.kind == StoreErrorKind::Away {
+                shared.failed();
+            } else {
+                shared.answered();
+            }
+            for job in group.drain(..) {
+                drop(job.reply.send(Err(told.clone())));
+            }
+            reconnect_if_lost(connection, shared, &error).await;
+        }
+    }
+}
+
+/// The driver's thread has ended: begins another one.
+async fn reconnect_if_lost(connection: &mut SqliteConnection, shared: &Shared, error: &sqlx::Error) {
+    if matches!(error, sqlx::Error::WorkerCrashed)
+        && let Ok(new) = connect(&shared.path, PATIENCE / 2).await
+    {
+        *connection = new;
+    }
+}
