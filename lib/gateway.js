@@ -6,6 +6,7 @@ const { bridge, callsOf, whenEnded } = require('./bridge.js')
 const { Call } = require('./call.js')
 const { warn } = require('./console.js')
 const { GatewayError, configFault, invalidRequest, refuseNonFinite, stringify, unwrap } = require('./errors.js')
+const { withEnvironment } = require('./environment.js')
 const { ProviderRegistry, providerTable } = require('./providers.js')
 const { EventReader, toReadableStream } = require('./events.js')
 const { LONGEST_TIMER_MS, TASK_TYPES } = require('./internal.js')
@@ -53,8 +54,9 @@ class Gateway {
   }
 
   /** Takes a configuration once it is found right, its providers are built, and `install` has taken them. */
-  #configure(config, install) {
-    if (config === null || typeof config !== 'object') throw GatewayError.configInvalid('config: must be an object')
+  #configure(written, install) {
+    if (written === null || typeof written !== 'object') throw GatewayError.configInvalid('config: must be an object')
+    const config = withEnvironment(written)
     const text = stringify(config, 'config', configFault)
     refuseNonFinite(config, '', configFault)
     const names = [...this.#ownStrategies.keys()]

@@ -513,6 +513,20 @@ export interface GatewaySettings {
   quality?: Record<string, number>
   /** Prices by model, over the built-in ones; read again on `reload`. Default: none. */
   prices?: Record<string, ModelPrices>
+  /**
+   * Where counts of budgets and limits, breakers and cached answers live: `memory:` (the default), `sqlite:PATH`, or a URL that
+   * begins with `redis://`, `rediss://`, `redis+cluster://` or `rediss+cluster://`. It stays as it is on `reload()`.
+   */
+  state?: string
+  /** Where usage records are kept: `sqlite:PATH` or `postgres://…`. Default: nowhere. It stays as it is on `reload()`. */
+  database?: string
+  /**
+   * The folder in which records wait for a database that is away. Default: beside the SQLite file, else the user's state
+   * folder.
+   */
+  journal?: string
+  retention?: RetentionSettings
+  records?: RecordSettings
 }
 
 /** The whole configuration of a gateway, as {@link loadConfig} gives it. */
@@ -601,3 +615,19 @@ export function loadConfigFromObjects(raw: ConfigFiles): GatewayConfig
  * @throws a {@link GatewayError} of kind `config_invalid` that lists every fault, one `PATH: MESSAGE` per line.
  */
 export function validateConfig(raw: unknown): void
+
+/** How long usage records are kept. The sums that are made of them stay for ever. */
+export interface RetentionSettings {
+  /** Days that usage rows stay. Default: 30. */
+  rowsDays?: number
+  /** Bytes that a SQLite database may take; beyond it the oldest rows go. Default: no bound. */
+  maxBytes?: number
+}
+
+/** How usage records wait to be written. */
+export interface RecordSettings {
+  /** Records that wait at most. Default: 10,000. */
+  queue?: number
+  /** When no more can wait: `block` refuses further calls, `drop-oldest` drops and counts. Default: `block`. */
+  whenFull?: 'block' | 'drop-oldest'
+}

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::ValidationError;
 use super::fields::fault;
 use gateway_model::config::{
-    AuthConfig, BudgetLimits, BudgetPolicy, CacheSettings, ModelPrices, RateLimit, RetryBudget,
-    RouteConstraints, RouteMatch, RouteRule, RouteTarget, Settings, UserLimit,
+    AuthConfig, BudgetLimits, BudgetPolicy, CacheSettings, ModelPrices, RateLimit, RecordSettings, Retention,
+    RetryBudget, RouteConstraints, RouteMatch, RouteRule, RouteTarget, Settings, UserLimit,
 };
 
 /// How alike a field and a known one are, from 0 to 1, for the one to be taken for a slip of the other.
@@ -148,9 +148,12 @@ fn settings(settings: &Value, faults: &mut Vec<ValidationError>, warnings: &mut 
             );
         }
     }
-    for (key, known) in
-        [("cache", serde_introspect::<CacheSettings>()), ("retryBudget", serde_introspect::<RetryBudget>())]
-    {
+    for (key, known) in [
+        ("cache", serde_introspect::<CacheSettings>()),
+        ("retryBudget", serde_introspect::<RetryBudget>()),
+        ("retention", serde_introspect::<Retention>()),
+        ("records", serde_introspect::<RecordSettings>()),
+    ] {
         if let Some(fields) = object(settings, key) {
             near_misses(&format!("settings.{key}"), fields, known, warnings);
         }

@@ -4,6 +4,7 @@ mod fields;
 mod guards;
 mod read;
 mod references;
+mod stores;
 mod validate;
 
 use serde::Serialize;

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use super::fields::{AN_OBJECT, Fields, each, fault, must_be_one_of, object};
 use super::guards::nearest;
+use super::stores::stores;
 use super::{HasDefaults, ValidationError};
 use crate::routing::pool::strategy_names;
 use gateway_model::config::{
     A_HASH_KEY, A_LIMIT_KEY, AN_UNKNOWN_PRICE, AuthType, BudgetWindow, ChainExecution, Enforcement,
-    FallbackTrigger, Jitter, LimitKey, NOT_AS_THE_OLD_NAME, SEND_USER_ID, ScopeKind, UnknownPrice,
-    is_hash_key, words,
+    FallbackTrigger, Jitter, LimitKey, NOT_AS_THE_OLD_NAME, OnStoreError, SEND_USER_ID, ScopeKind,
+    UnknownPrice, is_hash_key, words,
 };
 
 /// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; empty if there is none.
@@ -218,6 +219,7 @@ fn settings(settings: &mut Fields<'_, '_>) {
     if let Some(mut budget) = settings.optional_object("retryBudget") {
         budget.optional_amounts(["ratio", "reserve"]);
     }
+    stores(settings);
     if let Some(prices) = settings.optional_object("prices") {
         prices.each_object(model_prices);
     }
@@ -279,6 +281,7 @@ fn budget(policy: &mut Fields<'_, '_>) {
     policy.required_string("name");
     policy.one_of("window", words::<BudgetWindow>());
     policy.one_of("enforcement", words::<Enforcement>());
+    policy.optional_one_of("onStoreError", words::<OnStoreError>());
     if let Some(mut scope) = policy.required_object("scope", "required object with 'type' field") {
         scope.one_of("type", words::<ScopeKind>());
         scope.optional_strings(["key"]);

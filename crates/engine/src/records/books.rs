@@ -16,6 +16,9 @@ use gateway_model::error::{ErrorKind, GatewayError};
 /// What a call waits for its row to be kept. It is answered all the same when that takes longer.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// Entries that wait at most, by default.
+const QUEUE: usize = 10_000;
+
 /// Calls of one batch.
 const BATCH: usize = 500;
 
@@ -33,7 +36,9 @@ pub trait ChargeSink: Send + Sync {
 pub struct Books {
     recorder: Arc<dyn Recorder>,
     node: Arc<str>,
-    settings: RecordSettings,
+    /// Entries that wait at most.
+    room: usize,
+    when_full: WhenFull,
     queue: Mutex<Queue>,
     /// There is something to do.
     wake: Notify,
@@ -84,10 +89,12 @@ impl Books {
         settings: RecordSettings,
         report: Arc<dyn Fn(String) + Send + Sync>,
     ) -> Arc<Self> {
+        let room = settings.queue.map_or(QUEUE, |queue| usize::try_from(queue).unwrap_or(usize::MAX));
         Arc::new(Self {
             recorder,
             node,
-            settings,
+            room,
+            when_full: settings.when_full,
             queue: Mutex::default(),
             wake: Notify::new(),
             idle: Notify::new(),
@@ -101,7 +108,7 @@ impl Books {
     pub fn enter(self: &Arc<Self>, row: Option<UsageRow>, charges: Vec<Charge>) -> Entry {
         let (sender, kept) = oneshot::channel();
         let mut queue = self.queue();
-        if self.settings.when_full == WhenFull::DropOldest && queue.waiting.len() >= self.settings.queue {
+        if self.when_full == WhenFull::DropOldest && queue.waiting.len() >= self.room {
             queue.waiting.pop_front();
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -114,7 +121,7 @@ impl Books {
     /// Why no further call may begin: its row could not be kept.
     pub fn refusal(&self) -> Option<GatewayError> {
         let queue = self.queue();
-        if self.settings.when_full == WhenFull::DropOldest || queue.waiting.len() < self.settings.queue {
+        if self.when_full == WhenFull::DropOldest || queue.waiting.len() < self.room {
             return None;
         }
         let why =

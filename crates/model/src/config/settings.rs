@@ -44,35 +44,26 @@ pub struct Settings {
 }
 
 /// How long records are kept. Roll-ups stay for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Retention {
     /// Days that usage rows stay; 30 by default.
-    pub rows_days: u64,
+    #[serde(default, deserialize_with = "count")]
+    pub rows_days: Option<u64>,
     /// Bytes that the database may take (SQLite alone); the oldest rows go first. No bound by default.
-    #[serde(deserialize_with = "count")]
+    #[serde(default, deserialize_with = "count")]
     pub max_bytes: Option<u64>,
 }
 
-impl Default for Retention {
-    fn default() -> Self {
-        Self { rows_days: 30, max_bytes: None }
-    }
-}
-
 /// How usage records wait for the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RecordSettings {
     /// Records that wait at most; 10,000 by default.
-    pub queue: usize,
+    #[serde(default, deserialize_with = "count")]
+    pub queue: Option<u64>,
+    #[serde(default, deserialize_with = "null_as_default")]
     pub when_full: WhenFull,
-}
-
-impl Default for RecordSettings {
-    fn default() -> Self {
-        Self { queue: 10_000, when_full: WhenFull::Block }
-    }
 }
 
 /// What happens when no further record can wait.
