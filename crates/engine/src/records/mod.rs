@@ -88,7 +88,7 @@ pub trait Recorder: Send + Sync {
     /// Keeps a batch as a whole or not at all; a row that is there already stays as it is.
     fn keep<'a>(&'a self, node: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<Kept, StoreError>>;
 
-    /// All charges up to this number of [`Kept::Journaled`] have reached the state.
+    /// All charges up to this number of [`Kept::Journaled`] have reached the state: a journal need not keep them.
     fn charges_applied(&self, _sequence: u64) {}
 
     /// What is kept and has not reached the database yet.
