@@ -45,6 +45,8 @@ struct ScopeFields {
     model: Option<String>,
     user_id: Option<String>,
     provider: Option<String>,
+    key: Option<String>,
+    team: Option<String>,
 }
 
 #[napi]
@@ -114,5 +116,7 @@ fn with_scope<T>(json: &str, work: impl FnOnce(&Scope<'_>) -> T) -> T {
         model: fields.model.as_deref(),
         user_id: fields.user_id.as_deref(),
         provider: fields.provider.as_deref(),
+        key: fields.key.as_deref(),
+        team: fields.team.as_deref(),
     })
 }

@@ -54,7 +54,7 @@ fn context(
     cancel: &CancellationToken,
 ) -> CallContext {
     let gateway_observer = Arc::new(GatewayObserver { calls: calls.clone(), logger });
-    CallContext { observer, gateway_observer, cancel: cancel.clone() }
+    CallContext { observer, gateway_observer, cancel: cancel.clone(), caller: None }
 }
 
 fn read_config(config: &str, strategies: &[String]) -> napi::Result<GatewayConfig> {

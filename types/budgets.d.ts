@@ -1,6 +1,6 @@
 /** Budgets without a gateway, and how a gateway's budgets stand. */
 
-import type { BudgetLimits, BudgetPolicy } from './config.js'
+import type { BudgetLimits, BudgetPolicy, CalendarBudgetPolicy } from './config.js'
 import type { GatewayError } from './errors.js'
 import type { Gateway } from './gateway.js'
 import type { GatewayRequest } from './requests.js'
@@ -33,7 +33,10 @@ export interface BudgetStanding {
   reserved: BudgetAmount
   /** The policy's limits, as configured. */
   limits: BudgetLimits
-  /** ISO 8601, UTC. Absent where no window runs, and for the window `request`. */
+  /**
+   * ISO 8601, UTC. Absent where no window runs, and for the window `request`. One of the calendar always runs; a rolling one
+   * begins with a call.
+   */
   windowEndsAt?: string
 }
 
@@ -52,9 +55,9 @@ export class BudgetTracker {
   /** Creates a tracker whose counts are all zero. */
   constructor()
   /** Checks whether `pending` still fits into the policy's limits. Counts nothing. */
-  check(policy: BudgetPolicy, scopeKey: string, pending: BudgetUsage): BudgetTrackerResult
+  check(policy: BudgetPolicy | CalendarBudgetPolicy, scopeKey: string, pending: BudgetUsage): BudgetTrackerResult
   /** Adds `usage` to the count of the current window. */
-  record(policy: BudgetPolicy, scopeKey: string, usage: BudgetUsage): void
+  record(policy: BudgetPolicy | CalendarBudgetPolicy, scopeKey: string, usage: BudgetUsage): void
 }
 
 /** The result of {@link BudgetGuard.check}. */
@@ -74,7 +77,7 @@ export class BudgetGuard {
    *
    * @throws Error that names every fault, when a policy cannot be used.
    */
-  constructor(policies: BudgetPolicy[])
+  constructor(policies: (BudgetPolicy | CalendarBudgetPolicy)[])
   /** Checks whether all policies that apply to the request let `estimated` pass. Counts nothing. */
   check(request: GatewayRequest, estimated: BudgetUsage): BudgetCheckResult
   /** Adds a call's usage to the count of each policy that applies to it. */

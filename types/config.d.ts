@@ -403,9 +403,10 @@ export interface FallbackChain {
 export interface BudgetScope {
   /**
    * `global`: all calls; `user`: by the request's `userTier`; `userId`: by its `userId`; `feature`: by its `feature`; `model`,
-   * `provider`: by the model and the entry that an attempt asks.
+   * `provider`: by the model and the entry that an attempt asks; `key`, `team`: by the id of a server's client key and by its
+   * team, which calls in process do not have.
    */
-  type: 'global' | 'user' | 'userId' | 'feature' | 'model' | 'provider'
+  type: 'global' | 'user' | 'userId' | 'feature' | 'model' | 'provider' | 'key' | 'team'
   /** Limits the policy to calls with this value. Default: it is for all values, and each has a count of its own. */
   key?: string
 }
@@ -453,6 +454,23 @@ export interface BudgetPolicy {
    * `refuse` under `strict`, otherwise free with one warning for each model.
    */
   unknownPrice?: UnknownPrice
+}
+
+/** Windows of the calendar: they begin and end when the clocks of the time zone say so. */
+export interface CalendarWindow {
+  /** A week begins on Monday. A day may have 23 or 25 hours. */
+  unit: 'hour' | 'day' | 'week' | 'month'
+  /** IANA name, such as `Europe/Berlin`. Default: `UTC`. */
+  timeZone?: string
+}
+
+/**
+ * A budget policy whose windows are the calendar's. It is a type of its own because code written against ai-gateway-lite's
+ * `BudgetPolicy`, whose `window` is a word, must keep compiling.
+ */
+export interface CalendarBudgetPolicy extends Omit<BudgetPolicy, 'window'> {
+  /** The time that is counted. */
+  window: CalendarWindow
 }
 
 /** Prices of a model: numbers of 0 or more. */
@@ -537,21 +555,24 @@ export interface GatewayConfig {
   routes: RouteRule[]
   /** The fallback chains, `[]` for none. */
   fallbackChains: FallbackChain[]
-  /** The budget policies, `[]` for none. */
+  /** The budget policies, `[]` for none. At run time windows may be the calendar's (see {@link CalendarBudgetPolicy}). */
   budgets: BudgetPolicy[]
   /** Settings of the whole gateway. Default: all of them at their defaults. */
   settings?: GatewaySettings
 }
 
 /**
- * A configuration as {@link Gateway} accepts it: rules may have pools or no `match`, and entries no `models`. It is a type of its
+ * A configuration as {@link Gateway} accepts it: rules may have pools or no `match`, entries no `models`, budgets windows of the
+ * calendar. It is a type of its
  * own because code written against ai-gateway-lite's `GatewayConfig` must keep compiling.
  */
-export interface PoolGatewayConfig extends Omit<GatewayConfig, 'providers' | 'routes'> {
+export interface PoolGatewayConfig extends Omit<GatewayConfig, 'providers' | 'routes' | 'budgets'> {
   /** The provider entries. */
   providers: ProviderEntry[]
   /** The routing rules, with one provider or a pool. */
   routes: (RuleEntry | PoolRule)[]
+  /** The budget policies, `[]` for none. */
+  budgets: (BudgetPolicy | CalendarBudgetPolicy)[]
 }
 
 /** File names for {@link loadConfig}, relative to its directory. */
@@ -560,7 +581,7 @@ export interface ConfigPaths {
   providers?: string
   /** File with `{rules, fallbackChains?}`. Default: `gateway.routes.json`. */
   routes?: string
-  /** File with an array of {@link BudgetPolicy}. Default: `gateway.budgets.json`. */
+  /** File with an array of {@link BudgetPolicy} and {@link CalendarBudgetPolicy}. Default: `gateway.budgets.json`. */
   budgets?: string
   /** File with {@link GatewaySettings}; it must exist if you name it. Default: `gateway.settings.json`, if there is one. */
   settings?: string
@@ -589,7 +610,7 @@ export interface ConfigFiles {
   /** Contents of `gateway.routes.json`. */
   routes: RoutesFile
   /** Contents of `gateway.budgets.json`, `[]` for none. */
-  budgets: BudgetPolicy[]
+  budgets: (BudgetPolicy | CalendarBudgetPolicy)[]
   /** Contents of `gateway.settings.json`. Default: all settings at their defaults. */
   settings?: GatewaySettings
 }

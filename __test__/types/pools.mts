@@ -3,7 +3,8 @@ import { expectTypeOf } from 'expect-type'
 import { Gateway, loadConfig, loadConfigFromObjects } from 'ai-gateway-native'
 import type * as t from 'ai-gateway-native'
 
-// The original's types, to the letter: code that reads a rule's target finds a provider.
+// The original's types, to the letter: code that reads a rule's target finds a provider, and a window is a word.
+expectTypeOf<t.BudgetPolicy['window']>().toEqualTypeOf<'request' | 'hour' | 'day' | 'month'>()
 expectTypeOf<t.GatewayConfig['routes']>().toEqualTypeOf<t.RouteRule[]>()
 expectTypeOf<t.RouteRule['target']>().toEqualTypeOf<t.RouteTarget>()
 expectTypeOf<keyof t.RouteTarget>().toEqualTypeOf<'provider' | 'model' | 'fallbackChain'>()
@@ -44,6 +45,13 @@ const rule: t.RouteRule = {
   target: { provider: 'main' },
   hedge: { afterMs: 800 },
 }
+const week: t.CalendarBudgetPolicy = {
+  name: 'week',
+  scope: { type: 'team' },
+  window: { unit: 'week', timeZone: 'Europe/Berlin' },
+  limits: { maxCostUsd: 50 },
+  enforcement: 'hard',
+}
 const chain: t.FallbackChain = { name: 'last', steps: [{ provider: 'main' }], degradedReply: 'Later.' }
 const settings: t.GatewaySettings = {
   cache: { enabled: true, ttlMs: 1000, maxEntries: 10 },
@@ -67,7 +75,7 @@ export async function main(): Promise<void> {
     providers: [entry],
     routes: [pool, rule],
     fallbackChains: [chain],
-    budgets: [],
+    budgets: [week],
     settings,
   }
   const options: t.GatewayOptions<t.PoolGatewayConfig> = { config }

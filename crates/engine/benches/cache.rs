@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use gateway_engine::cache::{AnswerCache, CacheKey, Notes, events};
+use gateway_engine::cache::{AnswerCache, CacheKey, Notes, Tenant, events};
 use gateway_model::Outcome;
 use gateway_model::config::CacheSettings;
 use gateway_model::{Answer, ChatRequest, Message, Role};
@@ -41,7 +41,7 @@ fn rich() -> ChatRequest {
 }
 
 fn key(request: &ChatRequest, identity: &str) -> CacheKey {
-    CacheKey::of_chat(request, request.max_tokens, identity, "tenant", Notes::Ignored)
+    CacheKey::of_chat(request, request.max_tokens, identity, Tenant::default(), Notes::Ignored)
 }
 
 fn answer() -> Outcome {

@@ -271,7 +271,8 @@ async fn read(mut stream: GatewayStream, caller: Caller) -> Result<(), Failure> 
 async fn run(gateway: Arc<Gateway>, index: usize, plan: Plan, log: Arc<RecordedLog>) -> Option<()> {
     sleep(Duration::from_millis(plan.at)).await;
     let cancel = CancellationToken::new();
-    let context = CallContext { observer: log.clone(), gateway_observer: log, cancel: cancel.clone() };
+    let context =
+        CallContext { observer: log.clone(), gateway_observer: log, cancel: cancel.clone(), caller: None };
     let caller = plan.caller;
     let (request, streams) = (request(index, &plan), plan.streams);
     // A task of its own, so that a panic ends no other call.
@@ -305,14 +306,14 @@ async fn run(gateway: Arc<Gateway>, index: usize, plan: Plan, log: Arc<RecordedL
 }
 
 fn applies(policy: &BudgetPolicy, entry: &UsageLog) -> bool {
-    use gateway_model::config::ScopeKind::{Feature, Global, Model, Provider, User, UserId};
+    use gateway_model::config::ScopeKind::{Feature, Global, Key, Model, Provider, Team, User, UserId};
     let value = match policy.scope.kind {
         Global => return true,
         User => entry.call.labels.user_tier.as_deref(),
         Feature => entry.call.labels.feature.as_deref(),
         Model => Some(entry.figures.model.as_str()),
         Provider => Some(entry.figures.provider.as_str()),
-        UserId => None,
+        UserId | Key | Team => None,
     };
     policy.scope.key.is_none() || policy.scope.key.as_deref() == value
 }
@@ -380,7 +381,7 @@ fn check_strict(policy: &BudgetPolicy, entries: &[UsageLog]) -> Result<(), TestC
         (labels.user_tier.clone(), labels.feature.clone(), figures.model.clone(), figures.provider.clone())
     };
     let counted_together = |a: &UsageLog, b: &UsageLog| {
-        use gateway_model::config::ScopeKind::{Feature, Global, Model, Provider, User, UserId};
+        use gateway_model::config::ScopeKind::{Feature, Global, Key, Model, Provider, Team, User, UserId};
         let (a, b) = (values(a), values(b));
         match policy.scope.kind {
             Global => true,
@@ -388,7 +389,7 @@ fn check_strict(policy: &BudgetPolicy, entries: &[UsageLog]) -> Result<(), TestC
             Feature => a.1 == b.1,
             Model => a.2 == b.2,
             Provider => a.3 == b.3,
-            UserId => true,
+            UserId | Key | Team => true,
         }
     };
     for entry in entries.iter().filter(|entry| applies(policy, entry)) {

@@ -3,6 +3,7 @@
 
 pub mod added_words;
 pub mod answer;
+mod caller;
 pub mod config;
 mod deadline;
 mod embeddings;
@@ -21,6 +22,7 @@ pub mod tools;
 pub mod usage;
 
 pub use answer::{Answer, AnswerBuilder, AttemptRecord, EmbedResponse, Warning, output_text};
+pub use caller::Caller;
 pub use embeddings::{EmbedCall, Vectors};
 pub use error::{ErrorKind, Failure, GatewayError};
 pub use event::{FinishReason, StreamEvent, TextChunk};

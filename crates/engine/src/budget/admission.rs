@@ -4,10 +4,10 @@
 //! holds if both bounds lead to it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::amount::Range;
 use super::call::{CallEstimate, Outputs, ReservationAmount};
+use super::clock::Moment;
 use super::decision::{Decision, GuardCheck, Refusal, decide};
 use super::guard::BudgetGuard;
 use super::ledger::{Account, Ledger, Uncounted};
@@ -63,7 +63,7 @@ impl BudgetGuard {
         call: &dyn CallEstimate,
         outputs: Outputs,
         count: impl Fn(&dyn CallEstimate, Outputs) -> Option<ReservationAmount>,
-        admitted: impl FnOnce(&mut Ledger, ReservationAmount, Instant) -> T,
+        admitted: impl FnOnce(&mut Ledger, ReservationAmount, Moment) -> T,
     ) -> Result<(T, Vec<String>), Refusal> {
         self.refuse_unpriced(scope, call)?;
         let mut own = ReservationAmount::bounded(call, outputs);
@@ -158,7 +158,7 @@ impl BudgetGuard {
 }
 
 /// What the account would stand at with the call.
-fn projected(account: &Account, key: &str, own: &ReservationAmount, now: Instant) -> Range {
+fn projected(account: &Account, key: &str, own: &ReservationAmount, now: Moment) -> Range {
     let enforcement = account.policy.enforcement;
     let own = own.under(account.policy.terms());
     match account.policy.subject {

@@ -6,7 +6,15 @@ use super::testing::{FakeCall, ManualTime, policy, usage};
 use super::{BudgetGuard, BudgetUsage, Reservation, Scope};
 use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
 
-const ANY: Scope<'_> = Scope { user_tier: None, user_id: None, feature: None, provider: None, model: None };
+const ANY: Scope<'_> = Scope {
+    user_tier: None,
+    user_id: None,
+    feature: None,
+    provider: None,
+    model: None,
+    key: None,
+    team: None,
+};
 
 fn total(limit: u64, enforcement: Enforcement) -> BudgetPolicy {
     BudgetPolicy {

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::amount::{Amount, BudgetUsage, Range};
+use super::clock::Clock;
 use super::decision::{Decision, GuardCheck, decide};
 use super::ledger::{Account, Ledger};
 use super::limits::Subject;
 use super::policy::Scope;
 use super::standing::{BudgetStanding, standings};
-use super::window::{Buckets, Clock};
+use super::window::Buckets;
 use crate::state::Charge;
 use gateway_model::config::BudgetPolicy;
 

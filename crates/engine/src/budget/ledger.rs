@@ -6,10 +6,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::amount::{Amount, BudgetUsage};
 use super::call::{CallEstimate, Outputs, ReservationAmount, Terms};
+use super::clock::Moment;
 use super::limits::Subject;
 use super::output_estimate::OutputStats;
 use super::policy::{Policy, Scope};
@@ -69,7 +69,7 @@ impl Ledger {
     /// Replaces the policies; those without limits are left out. Policies that stay, by name, scope and window, keep their
     /// accounts, and so do those that come back within a window. Of the other accounts those that have nothing to keep are
     /// gone.
-    pub fn replace_policies(&mut self, policies: Vec<BudgetPolicy>, now: Instant) {
+    pub fn replace_policies(&mut self, policies: Vec<BudgetPolicy>, now: Moment) {
         let mut before = std::mem::take(&mut self.accounts);
         before.append(&mut self.departed);
         for policy in policies.into_iter().map(Policy::from).filter(|policy| !policy.limits.is_empty()) {
@@ -78,7 +78,7 @@ impl Ledger {
                 Some(account) => (account.id, account.buckets),
                 None => {
                     self.last_account += 1;
-                    (self.last_account, Buckets::new(policy.window, now))
+                    (self.last_account, Buckets::new(policy.window.clone(), now))
                 }
             };
             self.accounts.push(Account { id, policy, buckets });
@@ -105,7 +105,7 @@ impl Ledger {
     }
 
     /// Adds `usage` to the window of every policy that applies.
-    pub fn record(&mut self, scope: &Scope<'_>, usage: BudgetUsage, now: Instant) {
+    pub fn record(&mut self, scope: &Scope<'_>, usage: BudgetUsage, now: Moment) {
         let windows = self.applicable(scope).filter(|(account, _)| account.policy.subject == Subject::Window);
         for (Account { buckets, .. }, name) in windows {
             buckets.current(buckets.key(name), now).spent += Amount::from(usage);
@@ -118,7 +118,7 @@ impl Ledger {
         scope: &Scope<'_>,
         call: &Arc<dyn CallEstimate>,
         amount: ReservationAmount,
-        now: Instant,
+        now: Moment,
     ) -> Option<u64> {
         let mut reserved = Vec::new();
         let windows = self.applicable(scope).filter(|(account, _)| account.policy.subject == Subject::Window);
@@ -177,7 +177,7 @@ impl Ledger {
         &mut self,
         id: u64,
         usage: Option<BudgetUsage>,
-        now: Instant,
+        now: Moment,
     ) -> (Option<ActiveCall>, Settled) {
         let mut settled = Settled::default();
         let Some(active) = self.active_calls.remove(&id) else { return (None, settled) };

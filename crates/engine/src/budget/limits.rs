@@ -2,7 +2,7 @@
 
 use super::amount::{Amount, Range};
 use gateway_model::Usd;
-use gateway_model::config::BudgetLimits;
+use gateway_model::config::{BudgetLimits, BudgetWindow};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Metric {
@@ -15,13 +15,17 @@ pub(super) enum Metric {
 /// What a policy's limits are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// The sum of a rolling window.
+    /// The sum of a window.
     Window,
     /// A single call.
     Request,
 }
 
 impl Subject {
+    pub fn of(window: &BudgetWindow) -> Self {
+        if *window == BudgetWindow::Request { Self::Request } else { Self::Window }
+    }
+
     /// The first exceeded limit in this order gives the reason.
     fn order(self) -> [Metric; 4] {
         match self {

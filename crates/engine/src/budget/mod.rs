@@ -5,12 +5,13 @@
 //! what it really used or, if dropped, returned.
 //!
 //! Each file uses only those further down: `admission`, `reservation`, `guard` (the lock), `decision`, `standing`, `ledger` (the state),
-//! then `policy`, `call`, `output_estimate`, `window`, `limits` and `amount`. There is one lock, around the ledger; nothing
+//! then `policy`, `call`, `output_estimate`, `window`, `clock`, `limits` and `amount`. There is one lock, around the ledger; nothing
 //! is called under it that is not ours, and no other lock is taken.
 
 mod admission;
 mod amount;
 mod call;
+mod clock;
 mod decision;
 mod guard;
 mod ledger;

@@ -1,10 +1,8 @@
 //! A policy as it is compared with calls, and which calls it applies to.
 
-use std::time::Duration;
-
 use super::call::Terms;
 use super::limits::{Limits, Subject};
-use gateway_model::config::{BudgetLimits, BudgetPolicy, Enforcement, ScopeKind, UnknownPrice};
+use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetWindow, Enforcement, ScopeKind, UnknownPrice};
 
 /// The output bound of a call under `strict` enforcement where neither request nor policy sets one.
 const DEFAULT_OUTPUT_CAP: u64 = 4096;
@@ -18,6 +16,10 @@ pub struct Scope<'a> {
     /// Name of the entry.
     pub provider: Option<&'a str>,
     pub model: Option<&'a str>,
+    /// Id of the key that a server's client calls with.
+    pub key: Option<&'a str>,
+    /// Team of that key.
+    pub team: Option<&'a str>,
 }
 
 /// What a policy makes of a call without a known price.
@@ -43,13 +45,11 @@ pub(super) struct Policy {
     unknown_price: Option<UnknownPrice>,
     /// Output tokens to ask for at most, where the request sets no bound and `enforcement` is strict.
     pub output_cap: u64,
-    /// Zero for policies that look at single calls.
-    pub window: Duration,
+    pub window: BudgetWindow,
 }
 
 impl From<BudgetPolicy> for Policy {
     fn from(policy: BudgetPolicy) -> Self {
-        let window = policy.window.duration();
         let output_cap = policy.max_output_tokens_per_call.filter(|&cap| cap > 0);
         Self {
             limits: Limits::from(&policy.limits),
@@ -57,11 +57,11 @@ impl From<BudgetPolicy> for Policy {
             name: policy.name,
             scope: policy.scope.kind,
             only: policy.scope.key.filter(|key| !key.is_empty()),
-            subject: if window.is_some() { Subject::Window } else { Subject::Request },
+            subject: Subject::of(&policy.window),
             enforcement: policy.enforcement,
             unknown_price: policy.unknown_price,
             output_cap: output_cap.unwrap_or(DEFAULT_OUTPUT_CAP),
-            window: window.unwrap_or_default(),
+            window: policy.window,
         }
     }
 }
@@ -76,6 +76,8 @@ impl Policy {
             ScopeKind::Provider => scope.provider,
             ScopeKind::Feature => scope.feature,
             ScopeKind::Model => scope.model,
+            ScopeKind::Key => scope.key,
+            ScopeKind::Team => scope.team,
         };
         let value = value.filter(|value| !value.is_empty());
         if self.only.is_some() && self.only.as_deref() != value {
@@ -112,8 +114,8 @@ impl Policy {
 
     /// Whether it counts the same calls over the same time as `other`, so that it can take over the counts.
     pub fn counts_like(&self, other: &Self) -> bool {
-        (&self.name, self.scope, &self.only, self.window)
-            == (&other.name, other.scope, &other.only, other.window)
+        (&self.name, self.scope, &self.only, &self.window)
+            == (&other.name, other.scope, &other.only, &other.window)
     }
 
     /// `text` as a warning of this policy.
@@ -141,5 +143,13 @@ mod tests {
         assert_eq!(key(ScopeKind::Feature, Some("chat"), &free), None);
         let model = Scope { model: Some("m"), ..Scope::default() };
         assert_eq!(key(ScopeKind::Model, Some("m"), &model), Some("m"));
+        let client = Scope { key: Some("k1"), team: Some("red"), ..Scope::default() };
+        assert_eq!(key(ScopeKind::Key, None, &client), Some("k1"));
+        assert_eq!(key(ScopeKind::Key, Some("k2"), &client), None);
+        assert_eq!(key(ScopeKind::Team, Some("red"), &client), Some("red"));
+        for kind in [ScopeKind::Key, ScopeKind::Team] {
+            assert_eq!(key(kind, None, &free), Some("default"), "a call in process");
+            assert_eq!(key(kind, Some("k1"), &free), None);
+        }
     }
 }

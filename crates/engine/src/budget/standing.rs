@@ -1,11 +1,10 @@
 //! How budgets stand: what is spent and reserved for each policy and scope value.
 
-use std::time::Instant;
-
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::amount::{Amount, BudgetUsage};
+use super::clock::Moment;
 use super::ledger::Account;
 use super::window::Bucket;
 use gateway_model::config::BudgetLimits;
@@ -24,7 +23,7 @@ pub struct BudgetStanding {
     pub reserved: StandingAmount,
     /// As configured.
     pub limits: BudgetLimits,
-    /// RFC 3339, UTC; absent where no window runs.
+    /// RFC 3339, UTC; absent where no window runs: a rolling one begins with a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window_ends_at: Option<String>,
 }
@@ -48,7 +47,7 @@ impl From<Amount> for StandingAmount {
 }
 
 /// The counts of an account, by scope value: of those in use, and of the one value where the policy has only one.
-pub(super) fn standings(account: &Account, now: Instant) -> Vec<BudgetStanding> {
+pub(super) fn standings(account: &Account, now: Moment) -> Vec<BudgetStanding> {
     let Account { policy, buckets, .. } = account;
     let mut counts: Vec<(&str, Option<&Bucket>)> =
         buckets.in_use(now).map(|(key, bucket)| (&**key, Some(bucket))).collect();
@@ -59,20 +58,20 @@ pub(super) fn standings(account: &Account, now: Instant) -> Vec<BudgetStanding> 
         counts.push((only, None));
     }
     let standing = |(key, bucket): (&str, Option<&Bucket>)| {
-        let ends = bucket.and_then(|bucket| buckets.ends(bucket, now));
+        let runs = bucket.and_then(|bucket| Some((bucket, buckets.ends(bucket, now)?)));
+        let ends = runs.map(|(_, ends)| ends).or_else(|| buckets.ends_unused(now));
         BudgetStanding {
             policy: policy.name.clone(),
             scope_value: policy.is_scoped().then(|| key.to_owned()),
-            spent: ends.and(bucket).map(|bucket| bucket.spent.into()).unwrap_or_default(),
+            spent: runs.map(|(bucket, _)| bucket.spent.into()).unwrap_or_default(),
             reserved: bucket.map(|bucket| bucket.reserved.high.into()).unwrap_or_default(),
             limits: policy.configured,
-            window_ends_at: ends.map(|ends| written(ends, now)),
+            window_ends_at: ends.map(written),
         }
     };
     counts.into_iter().map(standing).collect()
 }
 
-fn written(at: Instant, now: Instant) -> String {
-    let time = Timestamp::now().saturating_add(at.saturating_duration_since(now)).unwrap_or(Timestamp::MAX);
-    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+fn written(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -2,29 +2,47 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::amount::BudgetUsage;
 use super::call::CallEstimate;
-use super::window::Clock;
+use super::clock::{Clock, Moment};
 use gateway_model::Usd;
 use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
 
 type Hook = Mutex<Option<Box<dyn FnOnce() + Send>>>;
 
-pub struct ManualTime(Arc<Mutex<Instant>>);
+pub struct ManualTime(Arc<Mutex<Moment>>);
 
 impl ManualTime {
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        Self(Arc::new(Mutex::new(Moment::now())))
+    }
+
+    /// The wall clock shows `time`, as in `2026-03-08T00:00:00-05:00`.
+    pub fn at(time: &str) -> Self {
+        let new = Self::new();
+        new.set_wall(time);
+        new
     }
 
     pub fn clock(&self) -> Clock {
         Clock::Manual(Arc::clone(&self.0))
     }
 
+    pub fn now(&self) -> Moment {
+        *self.0.lock().unwrap()
+    }
+
     pub fn advance(&self, by: Duration) {
-        *self.0.lock().unwrap() += by;
+        let mut now = self.0.lock().unwrap();
+        now.at += by;
+        now.wall_ms += by.as_millis() as i64;
+    }
+
+    /// Sets the wall clock alone.
+    pub fn set_wall(&self, time: &str) {
+        self.0.lock().unwrap().wall_ms = time.parse::<jiff::Timestamp>().unwrap().as_millisecond();
     }
 }
 

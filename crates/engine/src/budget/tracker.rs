@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::amount::{Amount, BudgetUsage, Range};
+use super::clock::Clock;
 use super::limits::{Limits, Subject, Verdict};
-use super::window::{Buckets, Clock};
+use super::window::Buckets;
 use gateway_model::config::{BudgetPolicy, BudgetWindow, Enforcement};
 
 /// Whether a policy lets a call pass.
@@ -67,10 +68,13 @@ impl BudgetTracker {
         scope_key: &str,
         act: impl FnOnce(&mut Amount) -> T,
     ) -> Option<T> {
-        let duration = policy.window.duration()?;
+        if Subject::of(&policy.window) == Subject::Request {
+            return None;
+        }
         let now = self.clock.now();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let buckets = windows.entry(policy.window).or_insert_with(|| Buckets::new(duration, now));
+        let window = &policy.window;
+        let buckets = windows.entry(window.clone()).or_insert_with(|| Buckets::new(window.clone(), now));
         Some(act(&mut buckets.current((policy.name.clone(), scope_key.to_owned()), now).spent))
     }
 

@@ -1,4 +1,4 @@
-//! Rolling windows: what was spent and is reserved for each scope value.
+//! Windows, rolling ones and those of the calendar: what was spent and is reserved for each scope value.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -7,29 +7,50 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::amount::{Amount, Range};
+use super::clock::Moment;
+use gateway_model::config::BudgetWindow;
 
-/// The source of the current time; tests set it by hand.
-#[derive(Debug, Clone, Default)]
-pub(super) enum Clock {
-    #[default]
-    System,
-    #[cfg(test)]
-    Manual(Arc<std::sync::Mutex<Instant>>),
+/// As far as a clock may have been set right while a window ran: a calendar window that is over is not begun again by a
+/// clock that still shows its last minutes.
+const CLOCK_SLACK_MS: i64 = 3_600_000;
+
+/// When a window is over.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// Decides. A window that has begun lasts as long as it was to last, whatever becomes of the wall clock.
+    at: Instant,
+    /// What the calendar calls it, in milliseconds since the Unix epoch; `None`: the window rolls.
+    calendar: Option<i64>,
 }
 
-impl Clock {
-    pub fn now(&self) -> Instant {
-        match self {
-            Self::System => Instant::now(),
-            #[cfg(test)]
-            Self::Manual(now) => *now.lock().unwrap(),
+impl End {
+    /// Of the window that begins now; `before` is the end of the one before.
+    fn of(window: &BudgetWindow, now: Moment, before: Option<Self>) -> Self {
+        let wall = match before.and_then(|before| before.calendar) {
+            Some(over) if (over - CLOCK_SLACK_MS..over).contains(&now.wall_ms) => over,
+            _ => now.wall_ms,
+        };
+        match window.calendar_span(wall) {
+            Some(span) => {
+                let left = u64::try_from(span.ends.saturating_sub(wall)).unwrap_or_default();
+                Self { at: now.at + Duration::from_millis(left), calendar: Some(span.ends) }
+            }
+            None => Self { at: now.at + window.duration().unwrap_or_default(), calendar: None },
         }
+    }
+
+    /// In milliseconds since the Unix epoch.
+    fn wall_ms(&self, now: Moment) -> i64 {
+        let left = self.at.saturating_duration_since(now.at).as_millis();
+        let reckoned = now.wall_ms.saturating_add(i64::try_from(left).unwrap_or(i64::MAX));
+        // The calendar's own word, unless the wall clock was set since.
+        self.calendar.filter(|named| named.abs_diff(reckoned) < 1_000).unwrap_or(reckoned)
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Bucket {
-    started: Instant,
+    ends: End,
     pub spent: Amount,
     /// What the active calls reserve. It outlives the window, as they do.
     pub reserved: Range,
@@ -39,18 +60,12 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    fn new(now: Instant) -> Self {
-        Self {
-            started: now,
-            spent: Amount::default(),
-            reserved: Range::default(),
-            active_calls: 0,
-            uncounted: 0,
-        }
+    fn new(ends: End) -> Self {
+        Self { ends, spent: Amount::default(), reserved: Range::default(), active_calls: 0, uncounted: 0 }
     }
 
-    fn expired(&self, duration: Duration, now: Instant) -> bool {
-        now.saturating_duration_since(self.started) >= duration
+    fn expired(&self, now: Moment) -> bool {
+        now.at >= self.ends.at
     }
 
     pub fn reserve(&mut self, range: Range, counted: bool) {
@@ -66,25 +81,26 @@ impl Bucket {
     }
 }
 
-/// The buckets of one window length.
+/// The buckets of one window.
 #[derive(Debug)]
 pub(super) struct Buckets<K> {
-    duration: Duration,
+    window: BudgetWindow,
     swept: Instant,
     by_key: HashMap<K, Bucket>,
 }
 
 impl<K: Hash + Eq> Buckets<K> {
-    pub fn new(duration: Duration, now: Instant) -> Self {
-        Self { duration, swept: now, by_key: HashMap::new() }
+    pub fn new(window: BudgetWindow, now: Moment) -> Self {
+        Self { window, swept: now.at, by_key: HashMap::new() }
     }
 
     /// The bucket of `key`. Its window begins now if there is none, or if it is over.
-    pub fn current(&mut self, key: K, now: Instant) -> &mut Bucket {
+    pub fn current(&mut self, key: K, now: Moment) -> &mut Bucket {
         self.sweep(now);
-        let bucket = self.by_key.entry(key).or_insert_with(|| Bucket::new(now));
-        if bucket.expired(self.duration, now) {
-            bucket.started = now;
+        let window = &self.window;
+        let bucket = self.by_key.entry(key).or_insert_with(|| Bucket::new(End::of(window, now, None)));
+        if bucket.expired(now) {
+            bucket.ends = End::of(window, now, Some(bucket.ends));
             bucket.spent = Amount::default();
         }
         bucket
@@ -105,30 +121,34 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 
     /// What was spent in the window of `key` plus what active calls reserve. Begins no window.
-    pub fn committed<Q: Hash + Eq + ?Sized>(&self, key: &Q, now: Instant) -> Range
+    pub fn committed<Q: Hash + Eq + ?Sized>(&self, key: &Q, now: Moment) -> Range
     where
         K: Borrow<Q>,
     {
         self.by_key.get(key).map_or_else(Range::default, |bucket| {
-            let spent = if bucket.expired(self.duration, now) { Amount::default() } else { bucket.spent };
+            let spent = if bucket.expired(now) { Amount::default() } else { bucket.spent };
             Range::from(spent) + bucket.reserved
         })
     }
 
     /// Those whose window runs, or in which calls in flight reserve.
-    pub fn in_use(&self, now: Instant) -> impl Iterator<Item = (&K, &Bucket)> {
-        let is_used = move |bucket: &Bucket| bucket.active_calls > 0 || !bucket.expired(self.duration, now);
+    pub fn in_use(&self, now: Moment) -> impl Iterator<Item = (&K, &Bucket)> {
+        let is_used = move |bucket: &Bucket| bucket.active_calls > 0 || !bucket.expired(now);
         self.by_key.iter().filter(move |(_, bucket)| is_used(bucket))
     }
 
-    /// When the window of `bucket` ends; `None`: it is over.
-    pub fn ends(&self, bucket: &Bucket, now: Instant) -> Option<Instant> {
-        let ends = bucket.started + self.duration;
-        (now < ends).then_some(ends)
+    /// When the window of `bucket` ends, in milliseconds since the Unix epoch. `None`: it is over.
+    pub fn ends(&self, bucket: &Bucket, now: Moment) -> Option<i64> {
+        (!bucket.expired(now)).then(|| bucket.ends.wall_ms(now))
     }
 
-    pub fn spent(&self, now: Instant) -> Amount {
-        let live = self.by_key.values().filter(|bucket| !bucket.expired(self.duration, now));
+    /// When the calendar's window that holds now ends; `None`: no window runs until a call begins it.
+    pub fn ends_unused(&self, now: Moment) -> Option<i64> {
+        self.window.calendar_span(now.wall_ms).map(|span| span.ends)
+    }
+
+    pub fn spent(&self, now: Moment) -> Amount {
+        let live = self.by_key.values().filter(|bucket| !bucket.expired(now));
         live.fold(Amount::default(), |sum, bucket| sum + bucket.spent)
     }
 
@@ -137,12 +157,12 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 
     /// Keys are user input: once per window length, those out of use are forgotten.
-    fn sweep(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.swept) < self.duration {
+    fn sweep(&mut self, now: Moment) {
+        if now.at.saturating_duration_since(self.swept) < self.window.duration().unwrap_or_default() {
             return;
         }
-        self.swept = now;
-        self.by_key.retain(|_, bucket| bucket.active_calls > 0 || !bucket.expired(self.duration, now));
+        self.swept = now.at;
+        self.by_key.retain(|_, bucket| bucket.active_calls > 0 || !bucket.expired(now));
         if self.by_key.len() < self.by_key.capacity() / 4 {
             self.by_key.shrink_to_fit();
         }
@@ -167,38 +187,4 @@ impl Buckets<Arc<str>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn one_token() -> Amount {
-        Amount { input: 1, ..Amount::default() }
-    }
-
-    #[test]
-    fn window_begins_with_its_first_use_and_ends_after_its_length() {
-        let start = Instant::now();
-        let mut buckets = Buckets::new(HOUR, start - HOUR / 2);
-        buckets.current("k", start).spent += one_token();
-        let before = start + HOUR - Duration::from_nanos(1);
-        assert_eq!(buckets.current("k", before).spent, one_token());
-        assert_eq!(buckets.spent(before), one_token());
-        assert_eq!(buckets.spent(start + HOUR), Amount::default());
-        assert_eq!(buckets.current("k", start + HOUR).spent, Amount::default());
-    }
-
-    #[test]
-    fn expired_buckets_are_forgotten_unless_a_call_is_active() {
-        let start = Instant::now();
-        let mut buckets = Buckets::new(HOUR, start);
-        for key in 0..1000 {
-            buckets.current(key, start).spent += one_token();
-        }
-        buckets.current(7, start).reserve(Range::from(one_token()), true);
-        buckets.current(5000, start + HOUR);
-        assert_eq!(buckets.len(), 2);
-        assert_eq!(buckets.current(7, start + HOUR).spent, Amount::default());
-        assert_eq!(buckets.reserved(), one_token());
-    }
-}
+mod tests;

@@ -17,6 +17,15 @@ pub enum Notes {
     Read,
 }
 
+/// Who shares answers with whom: those who are equal in both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tenant<'a> {
+    /// Empty: the request names none.
+    pub user_id: &'a str,
+    /// Of the client key that a server's call came with.
+    pub key_id: Option<&'a str>,
+}
+
 impl CacheKey {
     /// The key of calls in flight: who has less time than the first, or another way to go, would have to go on alone.
     pub fn in_flight(self, timeout_ms: Option<u64>, way: &str) -> Self {
@@ -38,7 +47,7 @@ impl CacheKey {
         request: &ChatRequest,
         max_tokens: Option<u64>,
         identity: &str,
-        tenant: &str,
+        tenant: Tenant<'_>,
         notes: Notes,
     ) -> Self {
         // Every field by name: a new one does not compile until it is decided here whether it changes the answer.
@@ -77,8 +86,9 @@ impl CacheKey {
             // They are not read.
             near_misses: _,
         } = request;
-        let mut digest = Digest::new("ai-gateway chat 2");
-        digest.text(tenant);
+        let mut digest = Digest::new("ai-gateway chat 3");
+        digest.text(tenant.user_id);
+        digest.optional_text(tenant.key_id);
         digest.text(identity);
         digest.optional_text(model.as_deref());
         digest.list(messages, message);

@@ -13,6 +13,6 @@ pub use flight::{
     AnswerFlights, Completion, FlightStream, Flights, Follower, Joined, Leader, SharedAnswer, SharedStream,
     StreamFlights,
 };
-pub use key::{CacheKey, Notes};
+pub use key::{CacheKey, Notes, Tenant};
 pub use replay::events;
 pub use store::AnswerCache;

@@ -94,6 +94,7 @@ mod tests {
     use std::thread::sleep;
 
     use super::*;
+    use crate::cache::{Notes, Tenant};
     use gateway_model::{Answer, ChatRequest};
 
     fn key(number: usize) -> CacheKey {
@@ -101,8 +102,8 @@ mod tests {
             &ChatRequest::default(),
             None,
             &number.to_string(),
-            "",
-            crate::cache::Notes::Ignored,
+            Tenant::default(),
+            Notes::Ignored,
         )
     }
 

@@ -3,18 +3,17 @@
 
 use std::collections::HashSet;
 
+use serde::Deserialize;
 use serde_aux::serde_introspection::serde_introspect;
 use serde_json::{Map, Value};
 
 use super::ValidationError;
 use super::fields::fault;
 use gateway_model::config::{
-    AuthConfig, BudgetLimits, BudgetPolicy, CacheSettings, ModelPrices, RateLimit, RecordSettings, Retention,
-    RetryBudget, RouteConstraints, RouteMatch, RouteRule, RouteTarget, Settings, UserLimit,
+    AuthConfig, BudgetLimits, BudgetPolicy, BudgetWindow, CacheSettings, CalendarWindow, ModelPrices,
+    RateLimit, RecordSettings, Retention, RetryBudget, RouteConstraints, RouteMatch, RouteRule, RouteTarget,
+    Settings, UserLimit, nearest,
 };
-
-/// How alike a field and a known one are, from 0 to 1, for the one to be taken for a slip of the other.
-const NEAR: f64 = 0.85;
 
 /// The parts of a configuration, wherever its form keeps them.
 pub struct Parts<'v> {
@@ -123,8 +122,14 @@ fn budgets(policies: &[Value], faults: &mut Vec<ValidationError>) {
             }
             Some(_) => {}
         }
-        let same =
-            |other: &&Value| ["name", "scope", "window"].iter().all(|key| other.get(key) == policy.get(key));
+        if let Some(window) = object(policy, "window") {
+            let path = format!("{path}.window");
+            near_misses(&path, window, serde_introspect::<CalendarWindow>(), faults);
+        }
+        let same = |other: &&Value| {
+            ["name", "scope"].iter().all(|key| other.get(key) == policy.get(key))
+                && same_window(other.get("window"), policy.get("window"))
+        };
         if let Some(first) = policies[..index].iter().position(|other| same(&other)) {
             fault(
                 faults,
@@ -133,6 +138,12 @@ fn budgets(policies: &[Value], faults: &mut Vec<ValidationError>) {
             );
         }
     }
+}
+
+/// A window that names no time zone is the same as one that names the default.
+fn same_window(one: Option<&Value>, other: Option<&Value>) -> bool {
+    let read = |window: Option<&Value>| BudgetWindow::deserialize(window?).ok();
+    one == other || read(one).is_some_and(|window| Some(window) == read(other))
 }
 
 fn settings(settings: &Value, faults: &mut Vec<ValidationError>, warnings: &mut Vec<ValidationError>) {
@@ -260,16 +271,6 @@ fn hint_for_all(fields: &Map<String, Value>, known: &[&str]) -> String {
 
 fn hint<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
     nearest(name, known).map_or_else(String::new, |meant| format!("; did you mean \"{meant}\"?"))
-}
-
-pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let letters = |text: &str| {
-        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>()
-    };
-    let name = letters(name);
-    let alike = known.map(|known| (strsim::jaro_winkler(&name, &letters(known)), known));
-    let best = alike.max_by(|(a, first), (b, second)| a.total_cmp(b).then_with(|| second.cmp(first)));
-    best.filter(|(alike, _)| *alike >= NEAR).map(|(_, known)| known)
 }
 
 fn object<'v>(value: &'v Value, key: &str) -> Option<&'v Map<String, Value>> {

@@ -5,14 +5,13 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::fields::{AN_OBJECT, Fields, each, fault, must_be_one_of, object};
-use super::guards::nearest;
 use super::stores::stores;
 use super::{HasDefaults, ValidationError};
 use crate::routing::pool::strategy_names;
 use gateway_model::config::{
-    A_HASH_KEY, A_LIMIT_KEY, AN_UNKNOWN_PRICE, AuthType, BudgetWindow, ChainExecution, Enforcement,
+    A_HASH_KEY, A_LIMIT_KEY, AN_UNKNOWN_PRICE, AuthType, CalendarUnit, ChainExecution, Enforcement,
     FallbackTrigger, Jitter, LimitKey, NOT_AS_THE_OLD_NAME, OnStoreError, SEND_USER_ID, ScopeKind,
-    UnknownPrice, is_hash_key, words,
+    UnknownPrice, WindowWord, Zone, is_hash_key, nearest, words,
 };
 
 /// Every fault of `{providers, routes: {rules, fallbackChains?}, budgets}`, in that order; empty if there is none.
@@ -279,7 +278,13 @@ fn chain(chain: &mut Fields<'_, '_>) {
 
 fn budget(policy: &mut Fields<'_, '_>) {
     policy.required_string("name");
-    policy.one_of("window", words::<BudgetWindow>());
+    if policy.get("window").is_some_and(Value::is_object) {
+        if let Some(mut window) = policy.optional_object("window") {
+            calendar_window(&mut window);
+        }
+    } else {
+        policy.one_of("window", words::<WindowWord>());
+    }
     policy.one_of("enforcement", words::<Enforcement>());
     policy.optional_one_of("onStoreError", words::<OnStoreError>());
     if let Some(mut scope) = policy.required_object("scope", "required object with 'type' field") {
@@ -292,6 +297,17 @@ fn budget(policy: &mut Fields<'_, '_>) {
     }
     policy.optional_amounts(["maxOutputTokensPerCall"]);
     policy.optional("unknownPrice", |price| UnknownPrice::read(price).is_some(), AN_UNKNOWN_PRICE);
+}
+
+fn calendar_window(window: &mut Fields<'_, '_>) {
+    let unit = window.get("unit").and_then(Value::as_str).unwrap_or_default();
+    if let Err(fault) = CalendarUnit::read(unit) {
+        window.fault("unit", fault);
+    }
+    let zone = window.get("timeZone").map(|zone| zone.as_str().unwrap_or_default());
+    if let Some(Err(fault)) = zone.map(Zone::read) {
+        window.fault("timeZone", fault);
+    }
 }
 
 /// Empty text counts as unset.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Gateway, PromptEstimate, new_request_id};
+use super::{CallContext, Gateway, PromptEstimate, new_request_id};
 use crate::budget::{BudgetGuard, Refusal, Reservation, Scope};
 use crate::limits::{UserLimits, UserPermits};
 use crate::routing::{
@@ -13,7 +13,7 @@ use crate::routing::{
 use crate::usage::{CallRecord, Observer, Start};
 use gateway_model::config::RouteRule;
 use gateway_model::error::{Failure, GatewayError};
-use gateway_model::{CallLabels, ChatRequest};
+use gateway_model::{CallLabels, Caller, ChatRequest};
 use gateway_pricing::Asked;
 
 /// A call that has a route.
@@ -25,6 +25,7 @@ pub(super) struct Planned {
     pub started: Instant,
     /// Of the call as a whole.
     pub deadline: Option<tokio::time::Instant>,
+    pub caller: Option<Arc<Caller>>,
 }
 
 /// A call that is ready to run.
@@ -48,6 +49,7 @@ impl Gateway {
         &self,
         request: Arc<ChatRequest>,
         estimate: Arc<PromptEstimate>,
+        context: &CallContext,
     ) -> Result<Planned, Failure> {
         let started = Instant::now();
         let request_id = new_request_id();
@@ -59,12 +61,13 @@ impl Gateway {
         let bounds = [self.router.rule(decision.rule).constraints.max_latency_ms, request.timeout_ms];
         let bound = bounds.into_iter().flatten().min();
         let deadline = bound.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
-        Ok(Planned { request, estimate, decision, request_id, started, deadline })
+        let caller = context.caller.clone();
+        Ok(Planned { request, estimate, decision, request_id, started, deadline, caller })
     }
 
     /// Readies a call to run. Its attempts ask for themselves whether they may be sent.
     pub(super) fn admit(&self, plan: Planned, observer: Arc<dyn Observer>) -> Admitted {
-        let Planned { request, estimate, decision, request_id, started, deadline } = plan;
+        let Planned { request, estimate, decision, request_id, started, deadline, caller } = plan;
         let max_latency = self.router.rule(decision.rule).constraints.max_latency_ms;
         let is_callers = request.timeout_ms.is_some_and(|own| max_latency.is_none_or(|max| own < max));
         let options = CallOptions {
@@ -72,7 +75,7 @@ impl Gateway {
             callers_deadline: deadline.filter(|_| is_callers),
             // The original repeats and falls back as often as its configuration says.
             retry_budget: decision.pool.is_some().then(|| self.retry_budget.clone()),
-            admission: self.attempt_admission(&request, &estimate, &decision, &observer),
+            admission: self.attempt_admission(&request, caller, &estimate, &decision, &observer),
             ..CallOptions::new(request.clone(), estimate)
         };
         if let Some(budget) = &options.retry_budget {
@@ -87,6 +90,7 @@ impl Gateway {
     fn attempt_admission(
         &self,
         request: &Arc<ChatRequest>,
+        caller: Option<Arc<Caller>>,
         estimate: &Arc<PromptEstimate>,
         decision: &Decision,
         observer: &Arc<dyn Observer>,
@@ -100,6 +104,7 @@ impl Gateway {
             user_limits: self.user_limits.clone(),
             rule,
             request: request.clone(),
+            caller,
             estimate: estimate.clone(),
             observer: observer.clone(),
             progress: Mutex::default(),
@@ -139,13 +144,20 @@ impl Gateway {
 }
 
 /// What budgets know an attempt by.
-pub(super) fn scope_of<'a>(request: &'a ChatRequest, entry: &'a str, model: &'a str) -> Scope<'a> {
+pub(super) fn scope_of<'a>(
+    request: &'a ChatRequest,
+    caller: Option<&'a Caller>,
+    entry: &'a str,
+    model: &'a str,
+) -> Scope<'a> {
     Scope {
         user_tier: request.user_tier.as_deref(),
         user_id: request.user_id.as_deref(),
         feature: request.feature.as_deref(),
         provider: Some(entry),
         model: Some(model),
+        key: caller.map(|caller| &*caller.key_id),
+        team: caller.and_then(|caller| caller.team.as_deref()),
     }
 }
 
@@ -157,6 +169,7 @@ struct CallAdmission {
     /// Where it has constraints.
     rule: Option<Arc<RouteRule>>,
     request: Arc<ChatRequest>,
+    caller: Option<Arc<Caller>>,
     estimate: Arc<PromptEstimate>,
     observer: Arc<dyn Observer>,
     progress: Mutex<Progress>,
@@ -184,7 +197,7 @@ impl CallAdmission {
         if self.budgets.is_empty() {
             return Ok(None);
         }
-        let scope = scope_of(&self.request, entry, model);
+        let scope = scope_of(&self.request, self.caller.as_deref(), entry, model);
         let call = self.estimate.on(Asked { entry, family, model });
         match self.budgets.admit(&scope, Arc::new(call)) {
             Ok(reservation) => {
@@ -232,7 +245,7 @@ impl AttemptAdmission for CallAdmission {
         let mut progress = self.progress();
         if !progress.has_begun {
             let counted = self.user_limits.as_ref().map_or(Ok(UserPermits::default()), |limits| {
-                limits.admit(&self.request, |most| self.estimate.tokens(model, most))
+                limits.admit(&self.request, self.caller.as_deref(), |most| self.estimate.tokens(model, most))
             });
             match counted {
                 Ok(permits) => progress.permits = permits,

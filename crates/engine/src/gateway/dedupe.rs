@@ -12,7 +12,7 @@ use super::stream::StreamCall;
 use super::{CallContext, Gateway, GatewayStream, failed_without_attempt, kept, unless_cancelled};
 use crate::cache::{
     AnswerCache, AnswerFlights, CacheKey, Completion, Flights, Follower, Joined, Leader, Notes, SharedAnswer,
-    SharedStream, StreamFlights, events,
+    SharedStream, StreamFlights, Tenant, events,
 };
 use crate::records::Entry;
 use crate::usage::{CallRecord, StreamTimes, latency_ms};
@@ -102,10 +102,16 @@ impl Gateway {
         let request = &plan.request;
         let rule = self.identity(plan.decision.rule);
         let fingerprint = format!("{}\n{}", rule.services, plan.decision.model);
-        let tenant = request.user_id.as_deref().unwrap_or_default();
+        let caller = plan.caller.as_deref();
+        let tenant = Tenant {
+            user_id: request.user_id.as_deref().unwrap_or_default(),
+            key_id: caller.map(|caller| &*caller.key_id),
+        };
         // A budget may cut the answers of some callers short: nobody else is to get those.
-        let capped =
-            || self.budgets.output_cap(&scope_of(request, &plan.decision.provider, &plan.decision.model));
+        let capped = || {
+            let (entry, model) = (&plan.decision.provider, &plan.decision.model);
+            self.budgets.output_cap(&scope_of(request, caller, entry, model))
+        };
         let max_tokens = request.max_tokens.or_else(capped);
         Some(DedupeRequest {
             key: CacheKey::of_chat(request, max_tokens, &fingerprint, tenant, rule.notes),
@@ -134,7 +140,7 @@ impl Gateway {
     /// The cached answer to a request; does not wait for anything.
     pub fn cached(&self, request: &Arc<ChatRequest>, context: &CallContext) -> Option<GatewayResponse> {
         let estimate = self.estimate(request);
-        let plan = self.plan(request.clone(), estimate).ok()?;
+        let plan = self.plan(request.clone(), estimate, context).ok()?;
         let hit = self.hit(&self.dedupe_request(&plan, &context.cancel)?)?;
         // Nothing is kept of it: what keeps rows answers from the cache on its way through `chat`.
         Some(deliver_cached(&hit, self.record(&plan, context), plan).0)

@@ -21,7 +21,7 @@ impl Gateway {
         let EmbedRequest { inputs, dimensions, common } = request;
         let cancel = context.cancel.clone();
         let estimate = Arc::new(PromptEstimate::of_texts(inputs.clone(), &common).at_prices(&self.prices));
-        let plan = self.plan(common, estimate)?;
+        let plan = self.plan(common, estimate, &context)?;
         let Admitted { decision, options, mut record, request_id, started } =
             self.admit(plan, context.observer);
         let texts = Embed { inputs: inputs.clone(), dimensions };

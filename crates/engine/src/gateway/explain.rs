@@ -146,7 +146,7 @@ impl Gateway {
         for candidate in candidates.iter().filter(|candidate| candidate.loaded) {
             let family =
                 self.providers.get(&candidate.provider).map_or("", |loaded| loaded.provider.family());
-            let scope = scope_of(request, &candidate.provider, &candidate.model);
+            let scope = scope_of(request, None, &candidate.provider, &candidate.model);
             let check = self.budgets.would_admit(
                 &scope,
                 &estimate.on(Asked { entry: &candidate.provider, family, model: &candidate.model }),

@@ -27,7 +27,7 @@ use crate::usage::{Billed, CallRecord, Keeping, Observer, StreamTimes, latency_m
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use gateway_model::error::{ATTEMPT_FAILED, ErrorKind, Failure, GatewayError, HEDGE_LOST};
 use gateway_model::{
-    Billing, CallFigures, ChatRequest, Delivery, GatewayResponse, Outcome, Provider, TokenUsage,
+    Billing, CallFigures, Caller, ChatRequest, Delivery, GatewayResponse, Outcome, Provider, TokenUsage,
 };
 use gateway_pricing::{Asked, PriceBook};
 
@@ -114,6 +114,8 @@ pub struct CallContext {
     pub gateway_observer: Arc<dyn Observer>,
     /// Fires when the caller no longer wants the answer.
     pub cancel: CancellationToken,
+    /// The client key that the call came with, of a server's.
+    pub caller: Option<Arc<Caller>>,
 }
 
 impl Gateway {
@@ -175,7 +177,7 @@ impl Gateway {
     ) -> Result<GatewayResponse, Failure> {
         let request = request.into();
         let estimate = self.estimate(&request);
-        let plan = self.plan(request, estimate)?;
+        let plan = self.plan(request, estimate, &context)?;
         match self.dedupe_request(&plan, &context.cancel) {
             Some(wanted) => self.chat_deduplicated(plan, wanted, context).await,
             None => {
@@ -225,7 +227,7 @@ impl Gateway {
     ) -> Result<GatewayStream, Failure> {
         let request = Arc::new(request);
         let estimate = self.estimate(&request);
-        let plan = self.plan(request, estimate)?;
+        let plan = self.plan(request, estimate, &context)?;
         match self.dedupe_request(&plan, &context.cancel) {
             Some(wanted) => self.stream_deduplicated(plan, wanted, context).await,
             None => {

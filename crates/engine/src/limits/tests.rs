@@ -98,9 +98,9 @@ fn users_are_limited_each_and_calls_without_one_together() {
     let limits = UserLimits::of(&[limit]).unwrap();
     let of = |user: Option<&str>| ChatRequest { user_id: user.map(str::to_owned), ..ChatRequest::default() };
     for user in [Some("ann"), Some("bob"), None] {
-        limits.admit(&of(user), |_| 0).unwrap();
+        limits.admit(&of(user), None, |_| 0).unwrap();
     }
-    let error = limits.admit(&of(Some("ann")), |_| 0).unwrap_err();
+    let error = limits.admit(&of(Some("ann")), None, |_| 0).unwrap_err();
     assert!(
         error
             .message
@@ -110,7 +110,7 @@ fn users_are_limited_each_and_calls_without_one_together() {
     );
     assert_eq!(detail(&error, "limit"), "limits.requestsPerMinute");
     assert_eq!(error.provider, None);
-    let error = limits.admit(&of(None), |_| 0).unwrap_err();
+    let error = limits.admit(&of(None), None, |_| 0).unwrap_err();
     assert!(error.message.contains("of calls without a userId is used up"), "{}", error.message);
 }
 

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::rate::{Limited, RateLimiter};
 use super::{FULL_QUEUE_RETRY, over_rate};
-use gateway_model::ChatRequest;
 use gateway_model::config::{LimitKey, UserLimit};
 use gateway_model::error::GatewayError;
+use gateway_model::{Caller, ChatRequest};
 
 /// All limits of the settings. A call must pass each.
 #[derive(Debug)]
@@ -56,17 +56,18 @@ impl UserLimits {
     pub fn admit(
         &self,
         request: &ChatRequest,
+        caller: Option<&Caller>,
         tokens: impl Fn(u64) -> u64,
     ) -> Result<UserPermits, GatewayError> {
         let mut permits = UserPermits::default();
         for (index, limit) in self.0.iter().enumerate() {
-            let value = limit.value_of(request);
+            let value = limit.value_of(request, caller);
             permits.0.extend(limit.begin(value.as_deref()).map_err(|error| self.named(error, index))?);
         }
         let mut taken: Vec<(&OneLimit, Option<String>, u64)> = Vec::new();
         for (index, limit) in self.0.iter().enumerate() {
             let Some(rate) = &limit.rate else { continue };
-            let value = limit.value_of(request);
+            let value = limit.value_of(request, caller);
             let tokens = rate.tokens_per_minute().map_or(0, &tokens);
             if let Err(limited) = rate.admit_for(value.as_deref(), tokens) {
                 for (limit, value, tokens) in taken {
@@ -100,11 +101,11 @@ impl OneLimit {
     }
 
     /// What the call counts under; `None`: it has no value.
-    fn value_of(&self, request: &ChatRequest) -> Option<String> {
+    fn value_of(&self, request: &ChatRequest, caller: Option<&Caller>) -> Option<String> {
         let value = match &self.config.per {
             LimitKey::UserId => request.user_id.clone(),
             LimitKey::UserTier => request.user_tier.clone(),
-            LimitKey::Key => None,
+            LimitKey::Key => caller.map(|caller| caller.key_id.clone()),
             LimitKey::Metadata(name) => match request.metadata.as_ref()?.get(name)? {
                 Value::Null => None,
                 Value::String(text) => Some(text.clone()),
@@ -180,18 +181,19 @@ mod tests {
             {"requestsPerMinute": 2, "per": "userTier"},
         ]));
         let of = |team: Value, tier: &str| request(json!({"metadata": {"team": team}, "userTier": tier}));
-        limits.admit(&of(json!("red"), "free"), |_| 0).unwrap();
-        let error = limits.admit(&of(json!("red"), "free"), |_| 0).unwrap_err();
+        limits.admit(&of(json!("red"), "free"), None, |_| 0).unwrap();
+        let error = limits.admit(&of(json!("red"), "free"), None, |_| 0).unwrap_err();
         assert_eq!(limit_of(&error), "limits[0].requestsPerMinute");
         assert!(error.message.contains("of this metadata.team is used up"), "{}", error.message);
         // What the first limit refused has not counted for the second.
-        limits.admit(&of(json!(7), "free"), |_| 0).unwrap();
-        let error = limits.admit(&of(json!("blue"), "free"), |_| 0).unwrap_err();
+        limits.admit(&of(json!(7), "free"), None, |_| 0).unwrap();
+        let error = limits.admit(&of(json!("blue"), "free"), None, |_| 0).unwrap_err();
         assert_eq!(limit_of(&error), "limits[1].requestsPerMinute");
         // Nor the other way round.
-        limits.admit(&of(json!("blue"), "pro"), |_| 0).unwrap();
-        let error =
-            limits.admit(&request(json!({})), |_| 0).and_then(|_| limits.admit(&request(json!({})), |_| 0));
+        limits.admit(&of(json!("blue"), "pro"), None, |_| 0).unwrap();
+        let error = limits
+            .admit(&request(json!({})), None, |_| 0)
+            .and_then(|_| limits.admit(&request(json!({})), None, |_| 0));
         assert!(error.unwrap_err().message.contains("of calls without a metadata.team is used up"));
     }
 
@@ -199,12 +201,12 @@ mod tests {
     async fn calls_at_once_are_counted_while_their_permits_are_held() {
         let limits = limits(json!([{"maxConcurrency": 2}]));
         let ada = request(json!({"userId": "ada"}));
-        let held = [limits.admit(&ada, |_| 0).unwrap(), limits.admit(&ada, |_| 0).unwrap()];
-        let error = limits.admit(&ada, |_| 0).unwrap_err();
+        let held = [limits.admit(&ada, None, |_| 0).unwrap(), limits.admit(&ada, None, |_| 0).unwrap()];
+        let error = limits.admit(&ada, None, |_| 0).unwrap_err();
         assert_eq!(limit_of(&error), "limits.maxConcurrency");
-        limits.admit(&request(json!({})), |_| 0).unwrap();
+        limits.admit(&request(json!({})), None, |_| 0).unwrap();
         drop(held);
-        limits.admit(&ada, |_| 0).unwrap();
+        limits.admit(&ada, None, |_| 0).unwrap();
         assert!(limits.0[0].in_flight.lock().unwrap().is_empty());
     }
 
@@ -214,8 +216,20 @@ mod tests {
             |per_tier| json!([{"requestsPerMinute": 1}, {"requestsPerMinute": per_tier, "per": "userTier"}]);
         let before = limits(config(5));
         let ada = request(json!({"userId": "ada"}));
-        before.admit(&ada, |_| 0).unwrap();
+        before.admit(&ada, None, |_| 0).unwrap();
         let after = limits(config(6)).carry_over(&before);
-        assert_eq!(limit_of(&after.admit(&ada, |_| 0).unwrap_err()), "limits[0].requestsPerMinute");
+        assert_eq!(limit_of(&after.admit(&ada, None, |_| 0).unwrap_err()), "limits[0].requestsPerMinute");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn client_keys_are_limited_each_for_itself() {
+        let limits = limits(json!([{"requestsPerMinute": 1, "maxConcurrency": 1, "per": "key"}]));
+        let call = request(json!({"userId": "ada"}));
+        let [one, other] = ["k1", "k2"].map(|id| Caller { key_id: id.into(), ..Caller::default() });
+        for caller in [Some(&one), Some(&other), None] {
+            drop(limits.admit(&call, caller, |_| 0).unwrap());
+            let error = limits.admit(&call, caller, |_| 0).unwrap_err();
+            assert_eq!(limit_of(&error), "limits.requestsPerMinute");
+        }
     }
 }

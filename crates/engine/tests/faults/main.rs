@@ -5,6 +5,7 @@
 
 mod breakers;
 mod brownouts;
+mod callers;
 mod hedging;
 mod limits;
 mod reload;

@@ -134,7 +134,12 @@ impl Rig {
     }
 
     pub fn context(&self, cancel: &CancellationToken) -> CallContext {
-        CallContext { observer: self.log.clone(), gateway_observer: self.log.clone(), cancel: cancel.clone() }
+        CallContext {
+            observer: self.log.clone(),
+            gateway_observer: self.log.clone(),
+            cancel: cancel.clone(),
+            caller: None,
+        }
     }
 
     pub async fn call(&self, request: Value, stream: bool) -> Result<GatewayResponse, GatewayError> {

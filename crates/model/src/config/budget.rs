@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use serde::de::Error;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::calendar::{CalendarWindow, WindowSpan};
 use super::values::{null_as_default, number, whole_number};
+use super::words::words;
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,30 +102,90 @@ pub enum ScopeKind {
     UserId,
     /// By the name of the entry that is asked.
     Provider,
+    /// By the id of the key that a server's client calls with: calls in process have none.
+    Key,
+    /// By the team of that key.
+    Team,
 }
 
-/// Rolling windows: each starts with its first call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// The time that is counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BudgetWindow {
     /// A single call: its estimate is checked before anything is sent.
     Request,
+    /// Rolling, as are the next two: it begins with its first call.
     Hour,
     Day,
     /// 30 days.
     Month,
+    Calendar(CalendarWindow),
+}
+
+/// The windows that are one word.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowWord {
+    Request,
+    Hour,
+    Day,
+    Month,
+}
+
+impl From<WindowWord> for BudgetWindow {
+    fn from(word: WindowWord) -> Self {
+        match word {
+            WindowWord::Request => Self::Request,
+            WindowWord::Hour => Self::Hour,
+            WindowWord::Day => Self::Day,
+            WindowWord::Month => Self::Month,
+        }
+    }
 }
 
 impl BudgetWindow {
-    /// `None` for [`BudgetWindow::Request`].
-    pub fn duration(self) -> Option<Duration> {
+    /// Of a rolling window; of one of the calendar, how long it mostly is. `None` for [`BudgetWindow::Request`].
+    pub fn duration(&self) -> Option<Duration> {
         let hours = match self {
             Self::Request => return None,
             Self::Hour => 1,
             Self::Day => 24,
             Self::Month => 30 * 24,
+            Self::Calendar(window) => return Some(window.usual_duration()),
         };
         Some(Duration::from_secs(hours * 3600))
+    }
+
+    /// The calendar's window that contains a moment, in milliseconds since the Unix epoch. `None`: the windows are others.
+    pub fn calendar_span(&self, moment: i64) -> Option<WindowSpan> {
+        match self {
+            Self::Calendar(window) => Some(window.span_at(moment)),
+            Self::Request | Self::Hour | Self::Day | Self::Month => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BudgetWindow {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_any(WordOrCalendar)
+    }
+}
+
+/// Read as it comes, so that faults have their path.
+struct WordOrCalendar;
+
+impl<'de> Visitor<'de> for WordOrCalendar {
+    type Value = BudgetWindow;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "one of {} or {{unit, timeZone}}", words::<WindowWord>().join(", "))
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Self::Value, E> {
+        WindowWord::deserialize(word.into_deserializer()).map(BudgetWindow::from)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+        CalendarWindow::deserialize(MapAccessDeserializer::new(fields)).map(BudgetWindow::Calendar)
     }
 }
 

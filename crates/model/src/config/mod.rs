@@ -1,6 +1,8 @@
 //! Configuration as the gateway uses it.
 
 mod budget;
+mod calendar;
+mod near;
 mod provider;
 mod route;
 mod settings;
@@ -14,8 +16,10 @@ use values::null_as_default;
 
 pub use budget::{
     AN_UNKNOWN_PRICE, BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, OnStoreError,
-    ScopeKind, UnknownPrice,
+    ScopeKind, UnknownPrice, WindowWord,
 };
+pub use calendar::{CalendarUnit, CalendarWindow, WindowSpan, Zone};
+pub use near::nearest;
 pub use provider::{
     AuthConfig, AuthType, BreakerConfig, CloudflareGateway, HealthCheck, Jitter, NOT_AS_THE_OLD_NAME,
     ProviderConfig, ProviderOptions, RetryConfig, SEND_USER_ID, SendUserId,

@@ -46,7 +46,7 @@ impl<'de> Deserializer<'de> for VariantNames<'_> {
 mod tests {
     use super::words;
     use crate::config::{
-        AuthType, BudgetWindow, ChainExecution, Enforcement, FallbackTrigger, Jitter, ScopeKind, Settings,
+        AuthType, ChainExecution, Enforcement, FallbackTrigger, Jitter, ScopeKind, Settings, WindowWord,
     };
 
     #[test]
@@ -56,9 +56,12 @@ mod tests {
         assert_eq!(words::<FallbackTrigger>(), triggers);
         assert_eq!(words::<Jitter>(), ["small", "full"]);
         assert_eq!(words::<ChainExecution>(), ["gateway", "cloudflare"]);
-        assert_eq!(words::<BudgetWindow>(), ["request", "hour", "day", "month"]);
+        assert_eq!(words::<WindowWord>(), ["request", "hour", "day", "month"]);
         assert_eq!(words::<Enforcement>(), ["soft", "hard", "strict"]);
-        assert_eq!(words::<ScopeKind>(), ["global", "user", "feature", "model", "userId", "provider"]);
+        assert_eq!(
+            words::<ScopeKind>(),
+            ["global", "user", "feature", "model", "userId", "provider", "key", "team"]
+        );
     }
 
     #[test]

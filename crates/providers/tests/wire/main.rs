@@ -346,6 +346,7 @@ async fn call_gateway(
         observer: log.clone(),
         gateway_observer: log.clone(),
         cancel: tokio_util::sync::CancellationToken::new(),
+        caller: None,
     };
     if !scenario.streams() {
         return match gateway.chat(request(scenario), context).await {

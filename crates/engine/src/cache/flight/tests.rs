@@ -12,6 +12,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::cache::{Notes, Tenant};
 use futures::future::BoxFuture;
 use gateway_model::EventSource;
 use gateway_model::Outcome;
@@ -22,7 +23,7 @@ use gateway_model::{Answer, AnswerBuilder, ChatRequest, StreamEvent};
 const LOST: Duration = Duration::from_secs(20);
 
 fn key(number: usize) -> CacheKey {
-    CacheKey::of_chat(&ChatRequest::default(), None, &number.to_string(), "", crate::cache::Notes::Ignored)
+    CacheKey::of_chat(&ChatRequest::default(), None, &number.to_string(), Tenant::default(), Notes::Ignored)
 }
 
 fn answer(content: &str) -> Arc<Outcome> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 
 fn key(request: &ChatRequest) -> CacheKey {
-    CacheKey::of_chat(request, request.max_tokens, "entry/model", "tenant", Notes::Ignored)
+    CacheKey::of_chat(request, request.max_tokens, "entry/model", Tenant::default(), Notes::Ignored)
 }
 
 fn read(messages: &Value) -> ChatRequest {
@@ -16,6 +16,11 @@ fn read(messages: &Value) -> ChatRequest {
 /// So few texts that many requests are nearly alike.
 fn text() -> impl Strategy<Value = String> {
     "[ab]{0,2}"
+}
+
+/// Target, user and client key.
+fn a_caller() -> impl Strategy<Value = (String, String, Option<String>)> {
+    (text(), text(), prop::option::of(text()))
 }
 
 fn object() -> impl Strategy<Value = Map<String, Value>> {
@@ -240,18 +245,20 @@ proptest! {
     }
 
     #[test]
-    fn tenants_and_targets_never_share(request in a_request(), names in (text(), text(), text(), text())) {
-        let (tenant, other_tenant, target, other_target) = names;
-        let one = CacheKey::of_chat(&request, None, &target, &tenant, Notes::Ignored);
-        let other = CacheKey::of_chat(&request, None, &other_target, &other_tenant, Notes::Ignored);
-        prop_assert_eq!(one == other, (target, tenant) == (other_target, other_tenant));
+    fn tenants_and_targets_never_share(request in a_request(), callers in [a_caller(), a_caller()]) {
+        let key = |(target, user_id, key_id): &(String, String, Option<String>)| {
+            let tenant = Tenant { user_id, key_id: key_id.as_deref() };
+            CacheKey::of_chat(&request, None, target, tenant, Notes::Ignored)
+        };
+        prop_assert_eq!(key(&callers[0]) == key(&callers[1]), callers[0] == callers[1]);
     }
 }
 
 #[test]
 fn the_bound_that_is_sent_counts_and_not_the_one_that_was_asked_for() {
     let mut request = read(&json!([{ "role": "user", "content": "x" }]));
-    let bounded = |request: &ChatRequest, max| CacheKey::of_chat(request, max, "", "", Notes::Ignored);
+    let bounded =
+        |request: &ChatRequest, max| CacheKey::of_chat(request, max, "", Tenant::default(), Notes::Ignored);
     assert_ne!(bounded(&request, None), bounded(&request, Some(5)));
     let by_a_budget = bounded(&request, Some(5));
     request.max_tokens = Some(5);
@@ -370,7 +377,7 @@ fn notes_count_where_somebody_may_read_them() {
         let request = json!({"messages": [{"role": "user", "content": "a"}], "metadata": metadata});
         ChatRequest::from_json(&request.to_string()).unwrap()
     };
-    let key = |request: &ChatRequest, notes| CacheKey::of_chat(request, None, "", "", notes);
+    let key = |request: &ChatRequest, notes| CacheKey::of_chat(request, None, "", Tenant::default(), notes);
     let (red, blue) = (noted(json!({"color": "red"})), noted(json!({"color": "blue"})));
     assert_eq!(key(&red, Notes::Ignored), key(&blue, Notes::Ignored));
     assert_ne!(key(&red, Notes::Read), key(&blue, Notes::Read));

@@ -127,6 +127,41 @@ fn equal_policies_are_refused() {
         faults(list(&[policy("d", "user"), policy("e", "user"), policy("d", "user")])),
         ["budgets[2]: equals budgets[0] in name, scope and window: rename one of the two"]
     );
+    let calendar = |window: Value| json!({"name": "d", "scope": {"type": "user"}, "window": window, "enforcement": "hard"});
+    let [day, berlin] = [json!({"unit": "day"}), json!({"unit": "day", "timeZone": "Europe/Berlin"})];
+    assert_eq!(faults(list(&[calendar(day.clone()), calendar(berlin), policy("d", "user")])), [""; 0]);
+    assert_eq!(
+        faults(list(&[calendar(day), calendar(json!({"unit": "day", "timeZone": "utc"}))])),
+        ["budgets[1]: equals budgets[0] in name, scope and window: rename one of the two"]
+    );
+}
+
+#[test]
+fn a_calendar_window_that_would_be_another_is_refused() {
+    let with = |window: Value| {
+        faults(
+            json!({"budgets": [{"name": "d", "scope": {"type": "user"}, "window": window, "enforcement": "hard"}]}),
+        )
+    };
+    assert_eq!(
+        with(json!({"unit": "day", "timezone": "Europe/Berlin"})),
+        ["budgets[0].window.timezone: unknown field; did you mean \"timeZone\"?"]
+    );
+    let zone = "budgets[0].window.timeZone: must be an IANA time zone, such as \"UTC\" or \"Europe/Berlin\"";
+    assert_eq!(
+        with(json!({"unit": "day", "timeZone": "America/NewYork"})),
+        [format!("{zone}; did you mean \"America/New_York\"?")]
+    );
+    let unit = "must be one of: hour, day, week, month";
+    assert_eq!(
+        with(json!({"unit": "months"})),
+        [format!("budgets[0].window.unit: {unit}; did you mean \"month\"?")]
+    );
+    assert_eq!(with(json!({"unit": 7})), ["budgets[0].window.unit: must be a string"]);
+    assert_eq!(with(json!({})), ["budgets[0].window.unit: required"]);
+    assert_eq!(with(json!("weekly")), ["budgets[0].window: must be one of: request, hour, day, month"]);
+    let words = "budgets[0].window: must be one of: request, hour, day, month or {unit, timeZone}";
+    assert_eq!(with(json!(7)), [words]);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn every_field_is_read() {
     assert_eq!(step.when, [FallbackTrigger::Timeout, FallbackTrigger::Manual]);
     assert_eq!(step.timeout_ms, Some(7));
     let budget = &config.budgets[0];
-    assert_eq!((budget.scope.kind, budget.window), (ScopeKind::User, BudgetWindow::Month));
+    assert_eq!((budget.scope.kind, &budget.window), (ScopeKind::User, &BudgetWindow::Month));
     assert_eq!((budget.enforcement, budget.limits.max_cost_usd), (Enforcement::Strict, Some(1.0)));
 }
 
@@ -123,7 +123,7 @@ fn faults_are_reported_with_their_path() {
         "providers": [],
         "routes": [{ "name": "r" }, { "target": { "model": "m" } }],
         "fallbackChains": [{ "steps": [{ "provider": "p" }, { "provider": "p", "when": "timeout" }] }],
-        "budgets": [{ "name": "b", "scope": { "type": "team" }, "window": "day", "enforcement": "hard" }],
+        "budgets": [{ "name": "b", "scope": { "type": "tenant" }, "window": "day", "enforcement": "hard" }],
     });
     assert_eq!(
         faults(&raw),
@@ -131,7 +131,7 @@ fn faults_are_reported_with_their_path() {
             "routes[0].target: required",
             "routes[1].target.provider: required",
             "fallbackChains[0].steps[1].when: must be an array",
-            "budgets[0].scope.type: must be one of: global, user, feature, model, userId, provider",
+            "budgets[0].scope.type: must be one of: global, user, feature, model, userId, provider, key, team",
         ]
     );
 }

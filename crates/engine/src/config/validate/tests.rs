@@ -77,7 +77,7 @@ fn faults_come_in_the_order_of_the_files() {
             "budgets[1].name: required string",
             "budgets[1].window: must be one of: request, hour, day, month",
             "budgets[1].enforcement: must be one of: soft, hard, strict",
-            "budgets[1].scope.type: must be one of: global, user, feature, model, userId, provider",
+            "budgets[1].scope.type: must be one of: global, user, feature, model, userId, provider, key, team",
         ]
     );
 }
@@ -196,13 +196,35 @@ fn windows_enforcements_and_scopes_are_known_words() {
     for enforcement in ["soft", "hard", "strict"] {
         assert_eq!(with("/budgets/0/enforcement", json!(enforcement)), NONE);
     }
-    for scope in ["global", "user", "feature", "model", "userId", "provider"] {
+    for scope in ["global", "user", "feature", "model", "userId", "provider", "key", "team"] {
         assert_eq!(with("/budgets/0/scope/type", json!(scope)), NONE);
     }
     assert_eq!(
         with("/budgets/0/scope", json!("global")),
         ["budgets[0].scope: required object with 'type' field"]
     );
+}
+
+#[test]
+fn calendar_windows_have_a_unit_and_maybe_a_time_zone() {
+    for unit in ["hour", "day", "week", "month"] {
+        assert_eq!(with("/budgets/0/window", json!({ "unit": unit })), NONE);
+    }
+    let berlin = json!({ "unit": "day", "timeZone": "Europe/Berlin" });
+    assert_eq!(with("/budgets/0/window", berlin), NONE);
+    assert_eq!(with("/budgets/0/window", json!({ "unit": "day", "timeZone": null })), NONE);
+    let units = "budgets[0].window.unit: must be one of: hour, day, week, month";
+    assert_eq!(with("/budgets/0/window", json!({})), [units]);
+    assert_eq!(
+        with("/budgets/0/window", json!({ "unit": "weekly", "timeZone": "Europe/Berln" })),
+        [
+            format!("{units}; did you mean \"week\"?"),
+            "budgets[0].window.timeZone: must be an IANA time zone, such as \"UTC\" or \"Europe/Berlin\"; \
+             did you mean \"Europe/Berlin\"?"
+                .to_owned(),
+        ]
+    );
+    assert_eq!(with("/budgets/0/window", json!({ "unit": "day", "timeZone": 1 })).len(), 1);
 }
 
 #[test]
