@@ -4,6 +4,7 @@
 pub mod journal;
 #[allow(dead_code, reason = "reports of usage follow")]
 mod latency;
+pub mod redis;
 pub mod schema;
 pub mod secrets;
 pub mod sqlite;

@@ -23,6 +23,13 @@ pub async fn sequences_are_a_nodes_own_and_a_counters_own(store: &dyn StateStore
     assert_eq!(step(store, "a", charge(&other, [1; 4], 3)).await.spent, [1; 4]);
 }
 
+pub async fn a_sequence_is_kept_of_a_node_that_holds_nothing(store: &dyn StateStore) {
+    let counter = hourly();
+    step(store, "a", charge(&counter, [1; 4], 3)).await;
+    step(store, "b", look(&counter)).await;
+    assert_eq!(step(store, "a", charge(&counter, [1; 4], 3)).await.spent, [1; 4]);
+}
+
 pub async fn sequences_are_compared_exactly(store: &dyn StateStore) {
     // Above 2^53 a floating-point number does not know them apart.
     for (at, next) in [(9_007_199_254_740_992, 9_007_199_254_740_993), (9, 10), (u64::MAX - 1, u64::MAX)] {

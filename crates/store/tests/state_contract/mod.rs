@@ -48,6 +48,7 @@ macro_rules! state_contract {
                 the_same_sequence_counts_once
                 a_lower_sequence_counts_nothing
                 sequences_are_a_nodes_own_and_a_counters_own
+                a_sequence_is_kept_of_a_node_that_holds_nothing
                 sequences_are_compared_exactly
                 what_is_spent_shrinks_the_lease
                 a_lease_never_shrinks_below_nothing

@@ -1,0 +1,90 @@
+//! Counters: what their scripts are given, and what they answer.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gateway_engine::state::{CounterState, CounterWindow, Exchange, Figures, GrantRule};
+use redis::Value;
+
+use super::reply::{Malformed, integer, text};
+use super::script::{Request, SCRIPTS};
+
+/// Before a counter's key.
+pub(super) const PREFIX: &str = "gw:c:";
+
+/// A step as a request; the script says how its arguments follow one another.
+pub(super) fn exchange(node: &str, step: &Exchange, lease_ms: u64) -> Request {
+    let request = Request::script(&SCRIPTS.exchange, &format!("{PREFIX}{}", step.counter.key)).arg(node);
+    let request = match step.counter.window {
+        CounterWindow::Rolling { length_ms } => request.arg(length_ms).arg(""),
+        CounterWindow::Until { at_ms } => request.arg("").arg(at_ms),
+    };
+    let request = request.arg(lease_ms);
+    let request = match &step.spent {
+        // Its age, as the store's clock is another one; the sequence number so that it compares as text.
+        Some(spent) => figures(
+            request.arg(format!("{:020}", spent.sequence)).arg(now_ms().saturating_sub(spent.at_ms).max(0)),
+            spent.figures,
+        ),
+        None => figures(request.arg("").arg(0), [0; 4]),
+    };
+    let Some(lease) = &step.lease else { return request };
+    let (rule, limits) = match lease.rule {
+        GrantRule::Always => ("a", [None; 4]),
+        GrantRule::Within(limits) => ("w", limits),
+        GrantRule::Until(limits) => ("u", limits),
+    };
+    let full = std::array::from_fn(|place| lease.want[place].saturating_add(lease.spare[place]));
+    let request = figures(figures(figures(request.arg(rule), lease.keep), lease.want), full);
+    limits.into_iter().fold(request, |request, limit| match limit {
+        Some(limit) => request.arg(limit),
+        None => request.arg(""),
+    })
+}
+
+/// A counter as a node sees it, unchanged.
+pub(super) fn look(node: &str, key: &str) -> Request {
+    Request::script(&SCRIPTS.look, &format!("{PREFIX}{key}")).arg(node)
+}
+
+fn figures(request: Request, figures: Figures) -> Request {
+    figures.into_iter().fold(request, |request, figure| request.arg(figure))
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Version, milliseconds left (-1: no window runs), four figures spent, the node's lease, and one lease of each other node.
+pub(super) fn state(value: &Value) -> Result<CounterState, Malformed> {
+    let Value::Array(values) = value else { return Err(Malformed) };
+    let [version, left, one, two, three, four, own, others @ ..] = values.as_slice() else {
+        return Err(Malformed);
+    };
+    let mut spent = [0; 4];
+    for (figure, value) in spent.iter_mut().zip([one, two, three, four]) {
+        *figure = text(value)?.parse().map_err(|_| Malformed)?;
+    }
+    let mut held_by_others = [0i64; 4];
+    for other in others {
+        let other = lease(other)?;
+        held_by_others = std::array::from_fn(|place| held_by_others[place].saturating_add(other[place]));
+    }
+    let left = integer(left)?;
+    Ok(CounterState {
+        spent,
+        held_by_others,
+        held: lease(own)?,
+        ends_in_ms: (left >= 0).then_some(left),
+        version: u64::try_from(integer(version)?).map_err(|_| Malformed)?,
+    })
+}
+
+fn lease(value: &Value) -> Result<Figures, Malformed> {
+    let mut lease = [0; 4];
+    let mut written = text(value)?.split(' ');
+    for figure in &mut lease {
+        *figure = written.next().ok_or(Malformed)?.parse().map_err(|_| Malformed)?;
+    }
+    Ok(lease)
+}
