@@ -1,39 +1,93 @@
 //! Latencies are counted in buckets whose bounds grow by a tenth, so that a percentile is at most 5 % off however many calls
 //! it is made of.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
 /// Each bucket's upper bound, as a multiple of the one's before.
 const GROWTH: f64 = 1.1;
 
 /// The bucket of a latency: 0 for none at all; else `b` with `GROWTH^(b-2) < milliseconds ≤ GROWTH^(b-1)`.
-pub(crate) fn bucket(milliseconds: u64) -> i64 {
+fn bucket(milliseconds: u64) -> u32 {
     if milliseconds == 0 {
         return 0;
     }
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-    let power = ((milliseconds as f64).ln() / GROWTH.ln()).ceil() as i64;
-    power.max(0) + 1
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let power = ((milliseconds as f64).ln() / GROWTH.ln()).ceil() as u32;
+    power + 1
 }
 
+#[allow(dead_code, reason = "reports of usage follow")]
 /// The latency that stands for a bucket: equally far from both of its bounds, as a ratio.
-pub(crate) fn milliseconds(bucket: i64) -> f64 {
-    if bucket <= 0 {
+fn milliseconds(bucket: u32) -> f64 {
+    if bucket == 0 {
         return 0.0;
     }
     let power = i32::try_from(bucket - 1).unwrap_or(i32::MAX);
     2.0 * GROWTH.powi(power) / (GROWTH + 1.0)
 }
 
-/// The latency below which a `share` of the calls are. `counts` are `(bucket, calls)`, ordered by bucket.
-pub(crate) fn percentile(counts: &[(i64, u64)], share: f64) -> Option<f64> {
-    let all: u64 = counts.iter().map(|&(_, calls)| calls).sum();
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let rank = ((all as f64) * share).ceil().max(1.0) as u64;
-    let mut seen = 0;
-    let found = counts.iter().find(|&&(_, calls)| {
-        seen += calls;
-        seen >= rank
-    });
-    found.map(|&(bucket, _)| milliseconds(bucket))
+/// How many calls took so long. As a text, in which sums of several are the texts one after the other: a character for a
+/// bucket, and after it, in digits, how many calls if more than one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Latencies(BTreeMap<u32, u64>);
+
+/// The character of bucket 0: above all digits.
+const FIRST: u32 = 0x40;
+
+impl Latencies {
+    pub fn add(&mut self, milliseconds: u64) {
+        *self.0.entry(bucket(milliseconds)).or_default() += 1;
+    }
+
+    /// Adds what a text says. Characters that no bucket has are left out.
+    pub fn add_text(&mut self, text: &str) {
+        let mut last = None;
+        let mut count: Option<u64> = None;
+        for character in text.chars() {
+            if let Some(digit) = character.to_digit(10) {
+                let sum = count.unwrap_or_default().saturating_mul(10).saturating_add(u64::from(digit));
+                count = Some(sum);
+                continue;
+            }
+            self.add_calls(last, count.take());
+            last = u32::from(character).checked_sub(FIRST);
+        }
+        self.add_calls(last, count);
+    }
+
+    fn add_calls(&mut self, bucket: Option<u32>, count: Option<u64>) {
+        if let Some(bucket) = bucket {
+            let calls = self.0.entry(bucket).or_default();
+            *calls = calls.saturating_add(count.unwrap_or(1));
+        }
+    }
+
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (&bucket, &calls) in &self.0 {
+            text.extend(char::from_u32(FIRST + bucket));
+            if calls != 1 {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{calls}");
+            }
+        }
+        text
+    }
+
+    #[allow(dead_code, reason = "reports of usage follow")]
+    /// The latency below which a `share` of the calls are; `None`: there are no calls.
+    pub fn percentile(&self, share: f64) -> Option<f64> {
+        let all = self.0.values().fold(0_u64, |all, calls| all.saturating_add(*calls));
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let rank = ((all as f64) * share).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        let found = self.0.iter().find(|&(_, &calls)| {
+            seen = calls.saturating_add(seen);
+            seen >= rank
+        });
+        found.map(|(&bucket, _)| milliseconds(bucket))
+    }
 }
 
 #[cfg(test)]
@@ -53,12 +107,32 @@ mod tests {
 
     #[test]
     fn a_percentile_is_the_latency_of_the_call_at_that_rank() {
-        let counts: Vec<(i64, u64)> = [(10, 50), (20, 45), (30, 5)].into();
-        assert_eq!(percentile(&counts, 0.5), Some(milliseconds(10)));
-        assert_eq!(percentile(&counts, 0.51), Some(milliseconds(20)));
-        assert_eq!(percentile(&counts, 0.95), Some(milliseconds(20)));
-        assert_eq!(percentile(&counts, 0.96), Some(milliseconds(30)));
-        assert_eq!(percentile(&[], 0.5), None);
-        assert_eq!(percentile(&[(7, 1)], 0.95), Some(milliseconds(7)));
+        let counts = Latencies([(10, 50), (20, 45), (30, 5)].into());
+        assert_eq!(counts.percentile(0.5), Some(milliseconds(10)));
+        assert_eq!(counts.percentile(0.51), Some(milliseconds(20)));
+        assert_eq!(counts.percentile(0.95), Some(milliseconds(20)));
+        assert_eq!(counts.percentile(0.96), Some(milliseconds(30)));
+        assert_eq!(Latencies::default().percentile(0.5), None);
+    }
+
+    #[test]
+    fn texts_add_up_by_standing_one_after_the_other() {
+        let mut one = Latencies::default();
+        [0, 1, 1, 1, 250, 3_600_000].into_iter().for_each(|latency| one.add(latency));
+        let mut sum = Latencies::default();
+        sum.add_text(&format!("{}{}", one.text(), one.text()));
+        assert_eq!(sum.0.values().sum::<u64>(), 12);
+        let mut again = Latencies::default();
+        again.add_text(&sum.text());
+        assert_eq!(again, sum);
+        assert!(one.text().starts_with("@A3"), "{}", one.text());
+    }
+
+    #[test]
+    fn a_text_that_is_none_of_ours_is_read_as_far_as_it_goes() {
+        let mut latencies = Latencies::default();
+        latencies.add_text("12A\u{0}B99999999999999999999999");
+        assert_eq!(latencies.0, [(1, 1), (2, u64::MAX)].into());
+        assert!(latencies.percentile(0.5).is_some());
     }
 }

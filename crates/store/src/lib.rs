@@ -2,7 +2,6 @@
 //! store does; here is how each one does it.
 
 pub mod journal;
-#[allow(dead_code, reason = "reports of usage follow")]
 mod latency;
 pub mod redis;
 pub mod schema;

@@ -37,8 +37,6 @@ CREATE TABLE usage_rows (
   input_rate REAL,
   output_rate REAL,
   latency_ms INTEGER NOT NULL,
-  -- Where the latency counts in latency_hourly and latency_daily; NULL: it does not.
-  latency_bucket INTEGER,
   first_token_ms INTEGER,
   streamed INTEGER NOT NULL,
   cached INTEGER NOT NULL,
@@ -51,8 +49,11 @@ CREATE TABLE usage_rows (
   PRIMARY KEY (request_id, part)
 ) WITHOUT ROWID;
 
--- Sums of rows, kept for ever. Money is in microdollars and, beside them, the picodollars that are left: neither sum can
--- become too large, and together they are exact. Hours and days are counted since the epoch, in UTC.
+-- Sums of rows, kept for ever, and written in the rows' own transaction. Hours and days are counted since the epoch, in UTC.
+-- Money is in microdollars and, beside them, the picodollars that are left: neither sum can become too large, and together
+-- they are exact. Latencies are a text that is added to at its end: a character for a bucket (U+0040 for none at all, and from
+-- there on: up to 1.1 to the power of 0, 1, 2, … milliseconds), and after it, in digits, of how many calls, if more than one.
+
 CREATE TABLE usage_hourly (
   hour INTEGER NOT NULL,
   series INTEGER NOT NULL,
@@ -64,6 +65,7 @@ CREATE TABLE usage_hourly (
   cost_pico INTEGER NOT NULL,
   saved_micro INTEGER NOT NULL,
   saved_pico INTEGER NOT NULL,
+  latencies TEXT NOT NULL,
   PRIMARY KEY (hour, series)
 ) WITHOUT ROWID;
 
@@ -78,55 +80,9 @@ CREATE TABLE usage_daily (
   cost_pico INTEGER NOT NULL,
   saved_micro INTEGER NOT NULL,
   saved_pico INTEGER NOT NULL,
+  latencies TEXT NOT NULL,
   PRIMARY KEY (day, series)
 ) WITHOUT ROWID;
-
--- How many calls took so long. Bucket b from 1: up to 1.1 to the power of b-1 milliseconds; 0: none.
-CREATE TABLE latency_hourly (
-  hour INTEGER NOT NULL,
-  series INTEGER NOT NULL,
-  bucket INTEGER NOT NULL,
-  calls INTEGER NOT NULL,
-  PRIMARY KEY (hour, series, bucket)
-) WITHOUT ROWID;
-
-CREATE TABLE latency_daily (
-  day INTEGER NOT NULL,
-  series INTEGER NOT NULL,
-  bucket INTEGER NOT NULL,
-  calls INTEGER NOT NULL,
-  PRIMARY KEY (day, series, bucket)
-) WITHOUT ROWID;
-
--- A row that is there already adds nothing, whoever writes it: sums are made where rows are.
-CREATE TRIGGER usage_rows_are_summed_up AFTER INSERT ON usage_rows BEGIN
-  INSERT INTO usage_hourly
-    (hour, series, calls, errors, input_tokens, output_tokens, cost_micro, cost_pico, saved_micro, saved_pico)
-  VALUES (NEW.at_ms / 3600000, NEW.series, NEW.part = 0, NEW.part = 0 AND NOT NEW.success,
-    NEW.input_tokens, NEW.output_tokens,
-    NEW.cost / 1000000, NEW.cost % 1000000, NEW.saved / 1000000, NEW.saved % 1000000)
-  ON CONFLICT (hour, series) DO UPDATE SET
-    calls = calls + excluded.calls, errors = errors + excluded.errors,
-    input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
-    cost_micro = cost_micro + excluded.cost_micro, cost_pico = cost_pico + excluded.cost_pico,
-    saved_micro = saved_micro + excluded.saved_micro, saved_pico = saved_pico + excluded.saved_pico;
-  INSERT INTO usage_daily
-    (day, series, calls, errors, input_tokens, output_tokens, cost_micro, cost_pico, saved_micro, saved_pico)
-  VALUES (NEW.at_ms / 86400000, NEW.series, NEW.part = 0, NEW.part = 0 AND NOT NEW.success,
-    NEW.input_tokens, NEW.output_tokens,
-    NEW.cost / 1000000, NEW.cost % 1000000, NEW.saved / 1000000, NEW.saved % 1000000)
-  ON CONFLICT (day, series) DO UPDATE SET
-    calls = calls + excluded.calls, errors = errors + excluded.errors,
-    input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
-    cost_micro = cost_micro + excluded.cost_micro, cost_pico = cost_pico + excluded.cost_pico,
-    saved_micro = saved_micro + excluded.saved_micro, saved_pico = saved_pico + excluded.saved_pico;
-  INSERT INTO latency_hourly (hour, series, bucket, calls)
-  SELECT NEW.at_ms / 3600000, NEW.series, NEW.latency_bucket, 1 WHERE NEW.latency_bucket IS NOT NULL
-  ON CONFLICT (hour, series, bucket) DO UPDATE SET calls = calls + 1;
-  INSERT INTO latency_daily (day, series, bucket, calls)
-  SELECT NEW.at_ms / 86400000, NEW.series, NEW.latency_bucket, 1 WHERE NEW.latency_bucket IS NOT NULL
-  ON CONFLICT (day, series, bucket) DO UPDATE SET calls = calls + 1;
-END;
 
 -- State. Times are milliseconds since the epoch.
 

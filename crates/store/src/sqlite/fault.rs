@@ -22,6 +22,11 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(code(error), Some(BUSY | LOCKED))
 }
 
+/// Whether a row is there already.
+pub(super) fn is_duplicate(error: &sqlx::Error) -> bool {
+    matches!(extended_code(error), Some(1555 | 2067))
+}
+
 /// Whether the statements are at fault, and not the file or the disk.
 pub(super) fn is_of_statements(error: &sqlx::Error) -> bool {
     matches!(code(error), Some(1 | 18 | 19 | 20 | 25)) || matches!(error, sqlx::Error::Encode(_))

@@ -13,6 +13,7 @@ mod location;
 mod migrate;
 mod open;
 mod reader;
+mod rollup;
 mod rows;
 mod script;
 mod series;

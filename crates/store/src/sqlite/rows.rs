@@ -8,12 +8,11 @@ use uuid::Uuid;
 
 use super::script::Script;
 use super::series::{KnownSeries, Series};
-use crate::latency;
 
 /// No call has more tokens: sums stay below what an integer holds.
 const MOST_TOKENS: u64 = 1_000_000_000_000;
 
-const COLUMNS: [&str; 26] = [
+const COLUMNS: [&str; 25] = [
     "request_id",
     "part",
     "at_ms",
@@ -31,7 +30,6 @@ const COLUMNS: [&str; 26] = [
     "input_rate",
     "output_rate",
     "latency_ms",
-    "latency_bucket",
     "first_token_ms",
     "streamed",
     "cached",
@@ -46,6 +44,11 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     let columns = COLUMNS.join(", ");
     format!("INSERT INTO usage_rows ({columns}) SELECT * FROM (VALUES ")
 });
+
+/// A count as it is kept.
+pub(super) fn tokens(count: u64) -> i64 {
+    i64::try_from(count.min(MOST_TOKENS)).unwrap_or(i64::MAX)
+}
 
 /// A row, with the identity and the series that it has in the database.
 #[derive(Debug)]
@@ -64,18 +67,30 @@ impl SealedRow {
         Self { id: (id, i64::from(row.part)), series: Series::of(row, known), row: row.clone() }
     }
 
+    pub fn row(&self) -> &UsageRow {
+        &self.row
+    }
+
+    pub fn at_ms(&self) -> i64 {
+        self.row.at_ms.max(0)
+    }
+
+    /// The number of its series.
+    pub fn series(&self, learned: &HashMap<String, i64>) -> Result<i64, sqlx::Error> {
+        let series = self.series.id.or_else(|| learned.get(&self.series.text).copied());
+        series.ok_or_else(|| sqlx::Error::Protocol("a usage series has no number".into()))
+    }
+
     fn bind(&self, script: &mut Script, series: i64) -> Result<(), sqlx::Error> {
         let row = &self.row;
-        let tokens = |count: u64| i64::try_from(count.min(MOST_TOKENS)).unwrap_or(i64::MAX);
         let integer = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let measured = row.success && !row.cached && row.part == 0;
         let attempts = match row.attempts.as_slice() {
             [] => None,
             attempts => serde_json::to_string(attempts).ok(),
         };
         script.bind(self.id.0.clone())?;
         script.bind(self.id.1)?;
-        script.bind(row.at_ms.max(0))?;
+        script.bind(self.at_ms())?;
         script.bind(series)?;
         script.bind(row.success)?;
         script.bind(row.error_code.as_deref())?;
@@ -90,7 +105,6 @@ impl SealedRow {
         script.bind(row.rates.map(|rates| rates.input))?;
         script.bind(row.rates.map(|rates| rates.output))?;
         script.bind(integer(row.latency_ms))?;
-        script.bind(measured.then(|| latency::bucket(row.latency_ms)))?;
         script.bind(row.first_token_ms.map(integer))?;
         script.bind(row.streamed)?;
         script.bind(row.cached)?;
@@ -102,24 +116,15 @@ impl SealedRow {
     }
 }
 
-/// Adds the rows, at most [`super::script::MOST_ROWS`]; those that are there already stay as they are. Answers with the place
-/// of the result, which says how many were new.
+/// Adds the rows, at most [`super::script::MOST_ROWS`]. One that is there already is an error.
 pub(super) fn insert(
     script: &mut Script,
     rows: &[&SealedRow],
     learned: &HashMap<String, i64>,
-) -> Result<usize, sqlx::Error> {
-    let place = script.values(
-        &INSERT,
-        COLUMNS.len(),
-        rows.len(),
-        ") WHERE column1 IS NOT NULL ON CONFLICT (request_id, part) DO NOTHING",
-    );
+) -> Result<(), sqlx::Error> {
+    script.values(&INSERT, COLUMNS.len(), rows.len(), ") WHERE column1 IS NOT NULL");
     for sealed in rows {
-        let series = sealed.series.id.or_else(|| learned.get(&sealed.series.text).copied());
-        let series = series.ok_or_else(|| sqlx::Error::Protocol("a usage series has no number".into()))?;
-        sealed.bind(script, series)?;
+        sealed.bind(script, sealed.series(learned)?)?;
     }
-    script.pad(COLUMNS.len(), rows.len())?;
-    Ok(place)
+    script.pad(COLUMNS.len(), rows.len())
 }

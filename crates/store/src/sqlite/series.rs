@@ -43,7 +43,9 @@ impl Series {
         for value in values {
             match value {
                 // Writing to a string cannot fail.
-                Some(value) => drop(write!(text, "{}:{value}", value.len())),
+                Some(value) => {
+                    let _ = write!(text, "{}:{value}", value.len());
+                }
                 None => text.push('-'),
             }
         }

@@ -7,7 +7,9 @@ use gateway_engine::state::{Charge, CounterState, Exchange, Notice, Take, Taken}
 use sqlx::{Row, SqliteConnection};
 
 use super::counter::Moment;
+use super::fault;
 use super::ledger::Ledger;
+use super::rollup::{Place, RollUp};
 use super::rows::{self, SealedRow};
 use super::script::{self, Given, MOST_ROWS, Script};
 use super::series::{self, KnownSeries, Series};
@@ -49,15 +51,23 @@ pub(super) enum Done {
     Swept(u64),
 }
 
+/// What a transaction did.
+pub(super) struct Applied {
+    /// In the order of the work.
+    pub done: Vec<Done>,
+    /// Texts of latencies that became longer.
+    pub longer: Vec<(Place, usize)>,
+}
+
 /// Does all of `work` or nothing of it.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     known: &KnownSeries,
     work: &[&Work],
     moment: Moment,
-) -> Result<Vec<Done>, sqlx::Error> {
+) -> Result<Applied, sqlx::Error> {
     let done = match attempt(connection, known, work, moment, Care::Little).await {
-        Ok(None) => {
+        Err(error) if fault::is_duplicate(&error) => {
             roll_back(connection).await;
             attempt(connection, known, work, moment, Care::Much).await
         }
@@ -66,79 +76,65 @@ pub(super) async fn apply(
     if done.is_err() {
         roll_back(connection).await;
     }
-    done.map(Option::unwrap_or_default)
+    done
 }
 
-/// Whether it is looked up first which rows are there already. Usually none are, and the number of new ones says so.
+/// Whether it is looked up first which rows are there already. Usually none are: where that is wrong, the first attempt fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Care {
     Little,
     Much,
 }
 
-/// `None`: some rows were there already, and there are charges.
 async fn attempt(
     connection: &mut SqliteConnection,
     known: &KnownSeries,
     work: &[&Work],
     moment: Moment,
     care: Care,
-) -> Result<Option<Vec<Done>>, sqlx::Error> {
+) -> Result<Applied, sqlx::Error> {
     let Moment { now, .. } = moment;
     let mut script = Script::default();
     script.statement("BEGIN IMMEDIATE");
     let rows: Vec<&SealedRow> = work.iter().copied().flat_map(rows_of).collect();
-    let charged: Vec<&Work> = work.iter().copied().filter(|work| has_rows_and_charges(work)).collect();
-
     let learned = number_series(connection, &mut script, &rows).await?;
-    let mut there = HashSet::new();
-    if care == Care::Much {
-        let rows: Vec<&SealedRow> = charged.iter().copied().flat_map(rows_of).collect();
-        there = rows_there(connection, &mut script, &rows).await?;
-    }
+    let mut there = match care {
+        Care::Little => HashSet::new(),
+        Care::Much => rows_there(connection, &mut script, &rows).await?,
+    };
 
-    let mut ledger = Ledger::default();
-    for work in work {
-        match work {
-            Work::Keep { charges, .. } => {
-                charges.iter().for_each(|charge| ledger.want_counter(&charge.counter.key));
-            }
-            Work::Exchange { steps, .. } => {
-                steps.iter().for_each(|step| ledger.want_counter(&step.counter.key))
-            }
-            Work::Take(takes) => {
-                takes.iter().for_each(|take| ledger.want_buckets(&take.key, take.buckets.len()));
-            }
-            Work::Put { .. } | Work::Post { .. } | Work::Sweep(_) => {}
-        }
-    }
+    let mut ledger = wanted(work);
     ledger.read(&mut script)?;
-    let mut inserts = Vec::new();
-    for some in rows.chunks(MOST_ROWS) {
-        inserts.push(rows::insert(&mut script, some, &learned)?);
-    }
-
-    // Without charges it matters to nobody which rows were new, and all goes in one trip.
-    let needs_answers = !ledger.is_empty() || !charged.is_empty();
-    if needs_answers {
-        let mut given = std::mem::take(&mut script).run(connection).await?;
-        let new: u64 = inserts.iter().filter_map(|place| given.get(*place)).map(|given| given.changes).sum();
-        if care == Care::Little && !charged.is_empty() && new != rows.len() as u64 {
-            return Ok(None);
+    let (mut new, mut sums) = (Vec::with_capacity(rows.len()), RollUp::default());
+    let mut have_new = HashSet::new();
+    for (index, work) in work.iter().enumerate() {
+        for row in rows_of(work) {
+            if care == Care::Much && !there.insert(row.id.clone()) {
+                continue;
+            }
+            have_new.insert(index);
+            new.push(row);
+            sums.add(row, row.series(&learned)?);
         }
-        ledger.load(&mut given)?;
     }
+    for some in new.chunks(MOST_ROWS) {
+        rows::insert(&mut script, some, &learned)?;
+    }
+    let longer = sums.write(&mut script)?;
 
+    // What is read decides what is written: a trip of its own, where anything is.
+    if !ledger.is_empty() {
+        ledger.load(&mut std::mem::take(&mut script).run(connection).await?)?;
+    }
     let mut done = Vec::with_capacity(work.len());
     let mut sweeps = Vec::new();
-    for work in work {
+    for (index, work) in work.iter().enumerate() {
         done.push(match work {
             Work::Keep { node, rows, charges } => {
                 // A batch is kept as a whole: where all its rows are there, its charges were made with them.
-                let is_new = rows.is_empty() || rows.iter().any(|row| !there.contains(&row.id));
-                there.extend(rows.iter().filter(|_| care == Care::Much).map(|row| row.id.clone()));
-                let made = charges.iter().filter(|_| is_new);
-                made.for_each(|charge| ledger.charge(node, charge, now));
+                if rows.is_empty() || have_new.contains(&index) {
+                    charges.iter().for_each(|charge| ledger.charge(node, charge, now));
+                }
                 Done::Kept(states_of(&ledger, node, charges, now))
             }
             Work::Exchange { node, steps } => {
@@ -154,7 +150,7 @@ async fn attempt(
                 Done::Nothing
             }
             Work::Sweep(sweep) => {
-                sweeps.push((done.len(), sweep.write(&mut script, now)?));
+                sweeps.push((index, sweep.write(&mut script, now)?));
                 Done::Nothing
             }
         });
@@ -168,7 +164,27 @@ async fn attempt(
             *done = Done::Swept(*changes);
         }
     }
-    Ok(Some(done))
+    Ok(Applied { done, longer })
+}
+
+/// What has to be read for it.
+fn wanted(work: &[&Work]) -> Ledger {
+    let mut ledger = Ledger::default();
+    for work in work {
+        match work {
+            Work::Keep { charges, .. } => {
+                charges.iter().for_each(|charge| ledger.want_counter(&charge.counter.key));
+            }
+            Work::Exchange { steps, .. } => {
+                steps.iter().for_each(|step| ledger.want_counter(&step.counter.key))
+            }
+            Work::Take(takes) => {
+                takes.iter().for_each(|take| ledger.want_buckets(&take.key, take.buckets.len()));
+            }
+            Work::Put { .. } | Work::Post { .. } | Work::Sweep(_) => {}
+        }
+    }
+    ledger
 }
 
 fn rows_of(work: &Work) -> &[SealedRow] {
@@ -176,10 +192,6 @@ fn rows_of(work: &Work) -> &[SealedRow] {
         Work::Keep { rows, .. } => rows,
         _ => &[],
     }
-}
-
-fn has_rows_and_charges(work: &Work) -> bool {
-    matches!(work, Work::Keep { rows, charges, .. } if !rows.is_empty() && !charges.is_empty())
 }
 
 /// The numbers of the series that were not known; new ones are added. Takes a trip only if there are any.

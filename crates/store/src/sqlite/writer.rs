@@ -14,8 +14,9 @@ use super::clock;
 use super::counter::Moment;
 use super::fault;
 use super::open::connect;
+use super::rollup::{self, Place, Texts};
 use super::series::KnownSeries;
-use super::transaction::{Done, Work, apply};
+use super::transaction::{Done, Work, apply, roll_back};
 
 /// No call waits longer. Half of it is SQLite's own patience with a locked file: a job may wait for one transaction before
 /// its own.
@@ -136,13 +137,14 @@ impl Writer {
     }
 }
 
-async fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, shared: Arc<Shared>) {
+async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, shared: Arc<Shared>) {
+    let mut task = Task { connection, texts: Texts::default(), long: Vec::new(), shared };
     let mut group = Vec::with_capacity(GROUP);
     loop {
-        if shared.is_away() {
+        if task.shared.is_away() {
             tokio::select! {
                 () = tokio::time::sleep(RETRY) => {
-                    probe(&mut connection, &shared).await;
+                    task.probe().await;
                     continue;
                 }
                 taken = queue.recv_many(&mut group, GROUP) => if taken == 0 { break },
@@ -150,60 +152,89 @@ async fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, s
         } else if queue.recv_many(&mut group, GROUP).await == 0 {
             break;
         }
-        // Callers that waited too long have gone; what they wanted is not done behind their backs, as far as that is known.
+        // Callers that waited too long have gone, and were told that it was not done.
         group.retain(|job: &Job| !job.reply.is_closed());
         if !group.is_empty() {
-            apply_group(&mut connection, &mut group, &shared).await;
+            task.apply(&mut group).await;
+            task.shorten().await;
         }
     }
-    drop(connection.close().await);
+    drop(task.connection.close().await);
 }
 
-/// Tries whether the write lock can be had.
-async fn probe(connection: &mut SqliteConnection, shared: &Shared) {
-    match apply(connection, &shared.known, &[], shared.moment()).await {
-        Err(error) if fault::is_busy(&error) => {}
-        Err(error) => reconnect_if_lost(connection, shared, &error).await,
-        Ok(_) => shared.answered(),
-    }
+/// What the task has of its own.
+struct Task {
+    connection: SqliteConnection,
+    texts: Texts,
+    long: Vec<Place>,
+    shared: Arc<Shared>,
 }
 
-async fn apply_group(connection: &mut SqliteConnection, group: &mut Vec<Job>, shared: &Shared) {
-    let work: Vec<&Work> = group.iter().map(|job| &job.work).collect();
-    match apply(connection, &shared.known, &work, shared.moment()).await {
-        Ok(done) => {
-            shared.answered();
-            for (job, done) in group.drain(..).zip(done) {
-                drop(job.reply.send(Ok(done)));
-            }
-        }
-        Err(error) if group.len() > 1 && fault::is_of_statements(&error) => {
-            for job in group.drain(..) {
-                let done = apply(connection, &shared.known, &[&job.work], shared.moment()).await;
-                let done = done.map_err(|error| shared.error(&error));
-                drop(job.reply.send(done.map(|mut done| done.pop().unwrap_or(Done::Nothing))));
-            }
-        }
-        Err(error) => {
-            let told = shared.error(&error);
-            if told.kind == StoreErrorKind::Away {
-                shared.failed();
-            } else {
-                shared.answered();
-            }
-            for job in group.drain(..) {
-                drop(job.reply.send(Err(told.clone())));
-            }
-            reconnect_if_lost(connection, shared, &error).await;
+impl Task {
+    /// Tries whether the write lock can be had.
+    async fn probe(&mut self) {
+        match self.transaction(&[]).await {
+            Err(error) if fault::is_busy(&error) => {}
+            Err(error) => self.reconnect_if_lost(&error).await,
+            Ok(_) => self.shared.answered(),
         }
     }
-}
 
-/// The driver's thread has ended: begins another one.
-async fn reconnect_if_lost(connection: &mut SqliteConnection, shared: &Shared, error: &sqlx::Error) {
-    if matches!(error, sqlx::Error::WorkerCrashed)
-        && let Ok(new) = connect(&shared.path, PATIENCE / 2).await
-    {
-        *connection = new;
+    async fn transaction(&mut self, work: &[&Work]) -> Result<Vec<Done>, sqlx::Error> {
+        let Self { connection, texts, long, shared } = self;
+        let applied = apply(connection, &shared.known, work, shared.moment()).await?;
+        long.extend(texts.grown(applied.longer));
+        Ok(applied.done)
+    }
+
+    /// After the answers: nobody waits for it.
+    async fn shorten(&mut self) {
+        for place in std::mem::take(&mut self.long) {
+            // A text that stays long is as right as before.
+            if rollup::shorten(&mut self.connection, place).await.is_err() {
+                roll_back(&mut self.connection).await;
+            }
+        }
+    }
+
+    async fn apply(&mut self, group: &mut Vec<Job>) {
+        let work: Vec<&Work> = group.iter().map(|job| &job.work).collect();
+        match self.transaction(&work).await {
+            Ok(done) => {
+                self.shared.answered();
+                for (job, done) in group.drain(..).zip(done) {
+                    drop(job.reply.send(Ok(done)));
+                }
+            }
+            Err(error) if group.len() > 1 && fault::is_of_statements(&error) => {
+                // One of them is at fault, and the others are not.
+                for job in group.drain(..) {
+                    let done =
+                        self.transaction(&[&job.work]).await.map_err(|error| self.shared.error(&error));
+                    drop(job.reply.send(done.map(|mut done| done.pop().unwrap_or(Done::Nothing))));
+                }
+            }
+            Err(error) => {
+                let told = self.shared.error(&error);
+                if told.kind == StoreErrorKind::Away {
+                    self.shared.failed();
+                } else {
+                    self.shared.answered();
+                }
+                for job in group.drain(..) {
+                    drop(job.reply.send(Err(told.clone())));
+                }
+                self.reconnect_if_lost(&error).await;
+            }
+        }
+    }
+
+    /// The driver's thread has ended: begins another one.
+    async fn reconnect_if_lost(&mut self, error: &sqlx::Error) {
+        if matches!(error, sqlx::Error::WorkerCrashed)
+            && let Ok(new) = connect(&self.shared.path, PATIENCE / 2).await
+        {
+            self.connection = new;
+        }
     }
 }

@@ -91,9 +91,16 @@ pub async fn assert_rolled_up(connection: &mut SqliteConnection) {
     for table in ["usage_hourly", "usage_daily"] {
         assert_eq!(integers(connection, &format!("SELECT {sums} FROM {table}")).await, rows, "{table}");
     }
-    let measured = integers(connection, "SELECT COUNT(latency_bucket) FROM usage_rows").await;
-    for table in ["latency_hourly", "latency_daily"] {
-        let counted = integers(connection, &format!("SELECT SUM(calls) FROM {table}")).await;
-        assert_eq!(counted[0].max(0), measured[0], "{table}");
+    let measured = "SELECT COUNT(*) FROM usage_rows WHERE part = 0 AND success AND NOT cached";
+    let measured = integers(connection, measured).await[0];
+    for table in ["usage_hourly", "usage_daily"] {
+        let texts = text(connection, &format!("SELECT group_concat(latencies, '') FROM {table}")).await;
+        assert_eq!(latencies_in(&texts), measured, "{table}: {texts}");
     }
+}
+
+/// Characters with, after each, how many times if more than once.
+fn latencies_in(texts: &str) -> i64 {
+    let counts = texts.split(|character: char| !character.is_ascii_digit()).skip(1);
+    counts.map(|count| count.parse().unwrap_or(1)).sum()
 }
