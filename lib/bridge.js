@@ -71,8 +71,9 @@ const handlers = {
     thrown.delete(id)
   },
 
-  warning(line) {
+  budgetWarning(logger, line, warning) {
     warn(line)
+    loggerOf(logger)?.budgetWarning(warning)
   },
 
   log(logger, entry) {
@@ -81,7 +82,7 @@ const handlers = {
 
   /** Only an addon of another version sends such a message. */
   unknown(kind) {
-    handlers.warning(`[gateway] internal error: the addon sent a message of the unknown kind ${kind}`)
+    warn(`[gateway] internal error: the addon sent a message of the unknown kind ${kind}`)
   },
 }
 

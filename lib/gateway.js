@@ -46,7 +46,7 @@ class Gateway {
 
   constructor(options) {
     this.#factories = Object.entries(options?.customProviders ?? {})
-    this.#logger = new UsageLog(options?.onUsageLog, usageLogTimeoutOf(options))
+    this.#logger = new UsageLog(options ?? {}, usageLogTimeoutOf(options))
     this.#ownStrategies = strategiesOf(options)
     this.#configure(options?.config, (text, names, table) => {
       this.#native = new native.NativeGateway(text, names, table, numberOf(this.#logger))
@@ -260,8 +260,10 @@ function strategiesOf(options) {
 }
 
 function usageLogTimeoutOf(options) {
-  const { onUsageLog, usageLogTimeoutMs = USAGE_LOG_TIMEOUT_MS } = options ?? {}
-  if (onUsageLog != null && typeof onUsageLog !== 'function') throw configFault('onUsageLog', 'must be a function')
+  const { onUsageLog, onBudgetWarning, usageLogTimeoutMs = USAGE_LOG_TIMEOUT_MS } = options ?? {}
+  for (const [name, handler] of Object.entries({ onUsageLog, onBudgetWarning })) {
+    if (handler != null && typeof handler !== 'function') throw configFault(name, 'must be a function')
+  }
   if (!(usageLogTimeoutMs >= 0 && usageLogTimeoutMs <= LONGEST_TIMER_MS)) {
     throw configFault('usageLogTimeoutMs', `must be a number from 0 to ${LONGEST_TIMER_MS}`)
   }

@@ -76,10 +76,10 @@ function dispatch(message, handlers) {
     // [8, callback, chunks]
     case 8:
       return handlers.customResume(message[1], message[2])
-    // A line for the console.
-    // [9, line]
+    // A budget warns: a line for the console, and the same for the program.
+    // [9, logger, line, warning]
     case 9:
-      return handlers.warning(message[1])
+      return handlers.budgetWarning(message[1], message[2], message[3])
     // A log entry that does not come with its call's end.
     // [10, logger, entry]
     case 10:

@@ -28,11 +28,9 @@ class UsageLogger {
   }
 }
 
-/**
- * The usage log of a gateway: gives each entry to the program's handler, or writes a line on the console, and never lets
- * either hold a call for ever.
- */
-class UsageLog {
+/** Gives entries to a handler of the program's, which is the option `name`, and never lets it hold a call for ever. */
+class Handler {
+  #name
   #handler
   #timeoutMs
   /** Of handlers that run: promises that are fulfilled when a handler has settled, or has taken too long. */
@@ -41,8 +39,9 @@ class UsageLog {
   #said = new Set()
 
   /** `timeoutMs` is how long a handler is waited for; 0: as long as it takes. */
-  constructor(handler, timeoutMs) {
-    this.#handler = handler ?? writeLine
+  constructor(name, handler, timeoutMs) {
+    this.#name = name
+    this.#handler = handler
     this.#timeoutMs = timeoutMs
   }
 
@@ -81,18 +80,40 @@ class UsageLog {
   #saySlow() {
     this.#sayOnce(
       'slow',
-      `onUsageLog has not settled within ${this.#timeoutMs} ms; calls go on without it. Return sooner, or raise usageLogTimeoutMs`,
+      `${this.#name} has not settled within ${this.#timeoutMs} ms; calls go on without it. Return sooner, or raise usageLogTimeoutMs`,
     )
   }
 
   #sayThrown(error) {
-    this.#sayOnce('thrown', `onUsageLog failed: ${textOf(error)}. Calls go on; what it should have kept may be missing`)
+    this.#sayOnce(
+      'thrown',
+      `${this.#name} failed: ${textOf(error)}. Calls go on; what it should have kept may be missing`,
+    )
   }
 
   #sayOnce(what, line) {
     if (this.#said.has(what)) return
     this.#said.add(what)
     warn(`[gateway] ${line} (said once)`)
+  }
+}
+
+/** What a gateway tells its program: the entries of its log, or else lines on the console, and what its budgets warn of. */
+class UsageLog extends Handler {
+  #budgetWarnings
+
+  constructor({ onUsageLog, onBudgetWarning }, timeoutMs) {
+    super('onUsageLog', onUsageLog ?? writeLine, timeoutMs)
+    if (onBudgetWarning != null) this.#budgetWarnings = new Handler('onBudgetWarning', onBudgetWarning, timeoutMs)
+  }
+
+  /** Nobody waits for it but `whenIdle`. */
+  budgetWarning(warning) {
+    this.#budgetWarnings?.emit(warning)
+  }
+
+  async whenIdle() {
+    await Promise.all([super.whenIdle(), this.#budgetWarnings?.whenIdle()])
   }
 }
 

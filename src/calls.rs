@@ -15,6 +15,7 @@ use super::outbox::Outbox;
 use super::pending_calls::PendingCalls;
 use super::protocol::message;
 use super::runtime::runtime;
+use gateway_engine::budget::BudgetWarning;
 use gateway_engine::usage::Observer;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::{GatewayResponse, UsageLog};
@@ -26,6 +27,9 @@ pub struct Calls {
     pub pending: PendingCalls,
     open: Mutex<HashMap<u32, Arc<Call>>>,
 }
+
+/// Nobody hears of the call but its caller.
+pub const NO_LOGGER: u32 = 0;
 
 /// What the JS layer can do to a call of its own.
 #[derive(Default)]
@@ -59,6 +63,7 @@ impl Calls {
     pub fn spawn(
         self: &Arc<Self>,
         id: u32,
+        logger: u32,
         aborted: bool,
         run: impl FnOnce(Arc<Call>, Arc<CallObserver>) -> BoxFuture<'static, Result<(), Failure>>,
     ) -> napi::Result<()> {
@@ -67,7 +72,7 @@ impl Calls {
             call.cancel.cancel();
         }
         self.open().insert(id, call.clone());
-        let observer = Arc::new(self.observer());
+        let observer = Arc::new(self.observer(logger));
         let work = run(call, observer.clone());
         let calls = self.clone();
         runtime()?.spawn(async move {
@@ -106,14 +111,21 @@ impl Calls {
         Ok(text)
     }
 
-    pub fn observer(self: &Arc<Self>) -> CallObserver {
-        CallObserver { calls: self.clone(), log: Mutex::default() }
+    /// `logger` is the JS layer's number for the handlers that hear of the call.
+    pub fn observer(self: &Arc<Self>, logger: u32) -> CallObserver {
+        CallObserver { calls: self.clone(), logger, log: Mutex::default() }
+    }
+
+    fn warn(&self, logger: u32, warning: &BudgetWarning) {
+        let line = format!("[budget-warn] {warning}");
+        self.outbox.send(&message::BudgetWarning { logger, line, warning });
     }
 }
 
 /// Keeps a call's log entry until its last message is sent; passes warnings on at once.
 pub struct CallObserver {
     calls: Arc<Calls>,
+    logger: u32,
     log: Mutex<Option<UsageLog>>,
 }
 
@@ -128,8 +140,8 @@ impl Observer for CallObserver {
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
     }
 
-    fn warning(&self, line: String) {
-        self.calls.outbox.send(&message::Warning { line });
+    fn warning(&self, warning: BudgetWarning) {
+        self.calls.warn(self.logger, &warning);
     }
 }
 
@@ -145,7 +157,7 @@ impl Observer for GatewayObserver {
         self.calls.outbox.send(&message::Log { logger: self.logger, entry });
     }
 
-    fn warning(&self, line: String) {
-        self.calls.outbox.send(&message::Warning { line });
+    fn warning(&self, warning: BudgetWarning) {
+        self.calls.warn(self.logger, &warning);
     }
 }

@@ -149,7 +149,7 @@ impl NativeGateway {
         if let Some(Ok(request)) = &early
             && gateway.may_be_cached(request)
         {
-            let observer = Arc::new(calls.observer());
+            let observer = Arc::new(calls.observer(logger));
             let context = context(&calls, logger, observer.clone(), &CancellationToken::new());
             if let Some(response) = gateway.cached(request, &context) {
                 return match calls.answer_at_once(response, &observer) {
@@ -158,7 +158,7 @@ impl NativeGateway {
                 };
             }
         }
-        bridge.calls.spawn(id, aborted, move |open, observer| {
+        bridge.calls.spawn(id, self.logger, aborted, move |open, observer| {
             Box::pin(async move {
                 let context = context(&calls, logger, observer.clone(), &open.cancel);
                 let request = early.take().unwrap_or_else(read)?;
@@ -174,7 +174,7 @@ impl NativeGateway {
     #[napi(catch_unwind)]
     pub fn embed(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
         let (gateway, calls, logger) = (self.current().gateway, bridge.calls.clone(), self.logger);
-        bridge.calls.spawn(id, aborted, move |open, observer| {
+        bridge.calls.spawn(id, self.logger, aborted, move |open, observer| {
             Box::pin(async move {
                 let read = EmbedRequest::from_json(&request);
                 let mut request = read.map_err(|error| error.with_request_id(&new_request_id()))?;
@@ -192,7 +192,7 @@ impl NativeGateway {
     #[napi(catch_unwind)]
     pub fn list_models(&self, bridge: &Bridge, id: u32, aborted: bool, options: String) -> napi::Result<()> {
         let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
-        bridge.calls.spawn(id, aborted, move |open, _| {
+        bridge.calls.spawn(id, self.logger, aborted, move |open, _| {
             Box::pin(async move {
                 let options: ListOptions = serde_json::from_str(&options).unwrap_or_default();
                 let refresh = options.refresh.unwrap_or_default();
@@ -209,7 +209,7 @@ impl NativeGateway {
     #[napi(catch_unwind)]
     pub fn close(&self, bridge: &Bridge, id: u32, aborted: bool, _request: String) -> napi::Result<()> {
         let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
-        bridge.calls.spawn(id, aborted, move |_, _| {
+        bridge.calls.spawn(id, self.logger, aborted, move |_, _| {
             Box::pin(async move {
                 gateway.close().await;
                 calls.outbox.send(&message::Answer { call: id, value: (), log: () });
@@ -222,7 +222,7 @@ impl NativeGateway {
     #[napi(catch_unwind)]
     pub fn stream(&self, bridge: &Bridge, id: u32, aborted: bool, request: String) -> napi::Result<()> {
         let (Current { gateway, idle }, calls, logger) = (self.current(), bridge.calls.clone(), self.logger);
-        bridge.calls.spawn(id, aborted, move |open, observer| {
+        bridge.calls.spawn(id, self.logger, aborted, move |open, observer| {
             Box::pin(async move {
                 let request = read_request(id, &request)?;
                 let context = context(&calls, logger, observer.clone(), &open.cancel);

@@ -107,8 +107,8 @@ pub mod message {
         7 CustomCancel[] { callback: u32 }
         /// This many chunks more of a custom stream have been read.
         8 CustomResume[] { callback: u32, chunks: usize }
-        /// A line for the console.
-        9 Warning[] { line: String }
+        /// A budget warns: a line for the console, and the same for the program.
+        9 BudgetWarning[W] { logger: u32, line: String, warning: W }
         /// A log entry that does not come with its call's end.
         10 Log[L] { logger: u32, entry: L }
         /// Nothing refers any more to what a custom provider threw.

@@ -8,6 +8,7 @@ use napi_derive::napi;
 use serde::Deserialize;
 
 use super::bridge::Bridge;
+use super::calls::NO_LOGGER;
 use super::custom::CustomProvider;
 use super::stream::{IDLE_LIMIT, drive};
 use gateway_engine::gateway::{GatewayStream, PromptEstimate, unless_cancelled, usage_of};
@@ -74,7 +75,7 @@ impl NativeProvider {
     pub fn chat(&self, bridge: &Bridge, id: u32, aborted: bool, options: String) -> napi::Result<()> {
         let (provider, calls) = (self.provider.clone(), bridge.calls.clone());
         let call = self.order(&options);
-        bridge.calls.spawn(id, aborted, move |open, observer| {
+        bridge.calls.spawn(id, NO_LOGGER, aborted, move |open, observer| {
             Box::pin(async move {
                 let order = call?;
                 let answer = unless_cancelled(&open.cancel, direct::send(&Chat, &*provider, &order)).await?;
@@ -90,7 +91,7 @@ impl NativeProvider {
         let (provider, calls) = (self.provider.clone(), bridge.calls.clone());
         let call = self.order(&options);
         let idle_limit = idle_limit(&self.entry);
-        bridge.calls.spawn(id, aborted, move |open, observer| {
+        bridge.calls.spawn(id, NO_LOGGER, aborted, move |open, observer| {
             Box::pin(async move {
                 let order = call?;
                 let opened = direct::send(&Stream, &*provider, &order);
@@ -111,7 +112,7 @@ impl NativeProvider {
     pub fn embed(&self, bridge: &Bridge, id: u32, aborted: bool, options: String) -> napi::Result<()> {
         let (provider, calls) = (self.provider.clone(), bridge.calls.clone());
         let fallback_model = self.entry.fallback_model().unwrap_or_default().to_owned();
-        bridge.calls.spawn(id, aborted, move |open, observer| {
+        bridge.calls.spawn(id, NO_LOGGER, aborted, move |open, observer| {
             Box::pin(async move {
                 let EmbedRequest { inputs, dimensions, common } = EmbedRequest::from_json(&options)?;
                 let model = common.model.clone().unwrap_or(fallback_model);

@@ -6,6 +6,7 @@ use napi_derive::napi;
 use serde::{Deserialize, Serialize};
 
 use super::bridge::Bridge;
+use super::calls::NO_LOGGER;
 use super::errors::settled;
 use super::provider::{ProviderResult, ProviderTable, provider_result};
 use super::stream::{IDLE_LIMIT, RouteHead, drive};
@@ -102,7 +103,7 @@ impl NativeRouter {
         decision: String,
     ) -> napi::Result<()> {
         let (providers, calls) = (table.providers.clone(), bridge.calls.clone());
-        bridge.calls.spawn(id, aborted, move |open, observer| {
+        bridge.calls.spawn(id, NO_LOGGER, aborted, move |open, observer| {
             Box::pin(async move {
                 let decision = read_decision(&decision)?;
                 let options = call_options(id, &request)?;
@@ -133,7 +134,7 @@ impl NativeRouter {
         decision: String,
     ) -> napi::Result<()> {
         let (providers, idle, calls) = (table.providers.clone(), table.idle.clone(), bridge.calls.clone());
-        bridge.calls.spawn(id, aborted, move |open, observer| {
+        bridge.calls.spawn(id, NO_LOGGER, aborted, move |open, observer| {
             Box::pin(async move {
                 let decision = read_decision(&decision)?;
                 let options = call_options(id, &request)?;

@@ -2,7 +2,7 @@
 
 import type { BudgetLimits, BudgetPolicy, CalendarBudgetPolicy } from './config.js'
 import type { GatewayError } from './errors.js'
-import type { Gateway } from './gateway.js'
+import type { Gateway, GatewayOptions } from './gateway.js'
 import type { GatewayRequest } from './requests.js'
 
 /** Tokens and cost of a call, estimated or real. */
@@ -39,6 +39,22 @@ export interface BudgetStanding {
    */
   windowEndsAt?: string
 }
+
+/** What a budget warns of, with how it stands at that moment. */
+export interface BudgetWarning extends BudgetStanding {
+  /**
+   * `warn_at`: the `warnAt` fraction of a limit is reached; `soft_limit_exceeded`: a call passes although a limit is exceeded;
+   * `refused`: a call, or one of its attempts, does not; `unknown_price`: a call without a known price passes as free.
+   */
+  kind: 'warn_at' | 'soft_limit_exceeded' | 'refused' | 'unknown_price'
+  /** What the line on the console says of it: `[budget-warn] [POLICY] MESSAGE`. */
+  message: string
+  /** Of the call that brought it about. Absent where no single call did. */
+  requestId?: string
+}
+
+/** {@link GatewayOptions.onBudgetWarning}. */
+export type BudgetWarningHandler = (event: BudgetWarning) => void | Promise<void>
 
 /** The result of {@link BudgetTracker.check}. */
 export interface BudgetTrackerResult {

@@ -2,7 +2,7 @@
 
 /** The gateway. */
 
-import type { BudgetStanding } from './budgets.js'
+import type { BudgetStanding, BudgetWarningHandler } from './budgets.js'
 import type { GatewayConfig, PoolGatewayConfig } from './config.js'
 import type { EmbeddingRequest, EmbeddingResponse, ListedModel, ListModelsOptions } from './embeddings.js'
 import type { GatewayError } from './errors.js'
@@ -21,6 +21,11 @@ export interface GatewayOptions<Config extends PoolGatewayConfig = GatewayConfig
    * `signal`. One that fails is said once on the console. Default: `console.log('[usage] ' + JSON)`.
    */
   onUsageLog?: UsageLogHandler
+  /**
+   * Called with what budgets warn of, beside the line on the console. No call waits for it; {@link Gateway.close} does, for at
+   * most `usageLogTimeoutMs`. One that fails is said once on the console. Default: the line alone.
+   */
+  onBudgetWarning?: BudgetWarningHandler
   /** Milliseconds that a call waits for an `onUsageLog` that does not settle, 0 for no bound. Default: 5,000. */
   usageLogTimeoutMs?: number
   /**

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use gateway_engine::budget::BudgetUsage;
+use gateway_engine::budget::{BudgetUsage, BudgetWarning};
 use gateway_engine::gateway::{CallContext, CloseReason, Gateway, GatewayStream};
 use gateway_engine::routing::{ProviderEntry, Providers};
 use gateway_engine::usage::Observer;
@@ -199,7 +199,7 @@ impl Observer for RecordedLog {
         self.entries.lock().unwrap().push(entry);
     }
 
-    fn warning(&self, _: String) {}
+    fn warning(&self, _: BudgetWarning) {}
 }
 
 fn prices() {

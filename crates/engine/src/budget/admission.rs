@@ -14,6 +14,7 @@ use super::ledger::{Account, Ledger, Uncounted};
 use super::limits::Subject;
 use super::policy::{Policy, Scope, UnpricedCall};
 use super::reservation::Reservation;
+use super::warning::{BudgetWarning, BudgetWarningKind};
 use gateway_model::config::Enforcement;
 
 /// Model names are the callers' input: no more than so many are warned of.
@@ -47,10 +48,10 @@ impl BudgetGuard {
     /// counted for it as far as that takes no time; otherwise their upper bounds stand for their counts.
     pub fn would_admit(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> GuardCheck {
         let Some((outputs, _)) = self.outputs(scope, call) else {
-            return GuardCheck::allowed(Vec::new());
+            return GuardCheck::allowed(&[]);
         };
         match self.decide_counting(scope, call, outputs, ReservationAmount::counted_now, |_, _, _| ()) {
-            Ok(((), warnings)) => GuardCheck::allowed(warnings),
+            Ok(((), warnings)) => GuardCheck::allowed(&warnings),
             Err(refusal) => refusal.into(),
         }
     }
@@ -64,7 +65,7 @@ impl BudgetGuard {
         outputs: Outputs,
         count: impl Fn(&dyn CallEstimate, Outputs) -> Option<ReservationAmount>,
         admitted: impl FnOnce(&mut Ledger, ReservationAmount, Moment) -> T,
-    ) -> Result<(T, Vec<String>), Refusal> {
+    ) -> Result<(T, Vec<BudgetWarning>), Refusal> {
         self.refuse_unpriced(scope, call)?;
         let mut own = ReservationAmount::bounded(call, outputs);
         let mut counted: Vec<(u64, ReservationAmount)> = Vec::new();
@@ -75,7 +76,7 @@ impl BudgetGuard {
             for (id, amount) in counted.drain(..) {
                 ledger.set_counted(id, amount);
             }
-            let decision = decide(&mut ledger, scope, |account, key| {
+            let decision = decide(&mut ledger, scope, now, |account, key| {
                 let projected = projected(account, key, &own, now);
                 if by_bounds { Range::from(projected.high) } else { projected }
             });
@@ -102,22 +103,23 @@ impl BudgetGuard {
             return Ok(());
         }
         let mut ledger = self.ledger();
-        let mut policies = ledger.applicable(scope).map(|(account, _)| &account.policy);
-        let refuses = |policy: &&Policy| match policy.unknown_price() {
+        let refuses = |policy: &Policy| match policy.unknown_price() {
             None => false,
             Some(UnpricedCall::Refused) => true,
             Some(_) => call.is_refused_unpriced(),
         };
-        let refusing = policies.find(refuses);
-        refusing.map_or(Ok(()), |policy| {
+        let refusing = ledger.applicable(scope).find(|(account, _)| refuses(&account.policy));
+        refusing.map_or(Ok(()), |(account, key)| {
             let reason = format!("the price of model {} is not known", call.model());
-            Err(Refusal { policy: policy.name.clone(), warnings: vec![policy.warning(&reason)] })
+            let (now, kind) = (self.clock.now(), BudgetWarningKind::Refused);
+            let warnings = vec![BudgetWarning::new(account, key, now, kind, reason)];
+            Err(Refusal { policy: account.policy.name.clone(), warnings })
         })
     }
 
     /// A warning, once for each model, where a policy with a limit in dollars lets the call pass as free and nobody has said
     /// that it may.
-    fn warning_of_unpriced(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> Option<String> {
+    fn warning_of_unpriced(&self, scope: &Scope<'_>, call: &dyn CallEstimate) -> Option<BudgetWarning> {
         if call.is_priced() {
             return None;
         }
@@ -126,10 +128,9 @@ impl BudgetGuard {
         let is_new = !ledger.unpriced.contains(model) && ledger.unpriced.len() < MAX_UNPRICED;
         let reason = format!("the price of model {model} is not known: it counts as free");
         let is_doubtful = |policy: &Policy| is_new && policy.unknown_price() == Some(UnpricedCall::Doubtful);
-        let warning = ledger
-            .applicable(scope)
-            .find(|(account, _)| is_doubtful(&account.policy))
-            .map(|(account, _)| account.policy.warning(&reason))?;
+        let (account, key) = ledger.applicable(scope).find(|(account, _)| is_doubtful(&account.policy))?;
+        let (now, kind) = (self.clock.now(), BudgetWarningKind::UnknownPrice);
+        let warning = BudgetWarning::new(account, key, now, kind, reason);
         ledger.unpriced.insert(model.into());
         Some(warning)
     }

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::testing::{FakeCall, ManualTime, policy, usage};
+use super::warning::lines;
 use super::{BudgetGuard, BudgetUsage, Reservation, Scope};
 use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
 
@@ -112,12 +113,15 @@ fn would_admit_decides_as_admission_and_changes_nothing() {
                 let before = (reserved(&guard), spent(&guard));
                 match guard.admit(&ANY, FakeCall::new(tokens, max_tokens)) {
                     Ok(held) => {
-                        assert_eq!((explained.blocked_by, &*explained.warnings), (None, held.warnings()))
+                        assert_eq!(
+                            (explained.blocked_by, &*explained.warnings),
+                            (None, &*lines(held.warnings()))
+                        )
                     }
                     Err(refusal) => {
                         assert_eq!(
                             (explained.blocked_by, explained.warnings),
-                            (Some(refusal.policy), refusal.warnings)
+                            (Some(refusal.policy), lines(&refusal.warnings))
                         )
                     }
                 }
@@ -476,7 +480,7 @@ fn a_model_that_passes_as_free_is_warned_of_once() {
         guard.admit(&ANY, call).unwrap().warnings().to_vec()
     };
     assert_eq!(warnings(), ["[p] the price of model m is not known: it counts as free"]);
-    assert_eq!(warnings(), Vec::<String>::new());
+    assert_eq!(warnings(), [""; 0]);
 }
 
 #[test]

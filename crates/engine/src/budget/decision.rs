@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use super::amount::Range;
+use super::clock::Moment;
 use super::ledger::{Account, Ledger};
 use super::limits::Verdict;
 use super::policy::Scope;
+use super::warning::{BudgetWarning, BudgetWarningKind, lines};
 use gateway_model::config::Enforcement;
 
 /// Whether all policies let a request pass.
@@ -21,16 +23,16 @@ pub struct GuardCheck {
 }
 
 /// The policy that refused a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Refusal {
     pub policy: String,
-    /// `[POLICY] REASON` for each limit found exceeded; the last is that of the refusal.
-    pub warnings: Vec<String>,
+    /// One for each limit found exceeded; the last is that of the refusal.
+    pub warnings: Vec<BudgetWarning>,
 }
 
 pub(super) enum Decision<'a> {
     /// With a warning for each limit of a `soft` policy that is exceeded.
-    Admitted(Vec<String>),
+    Admitted(Vec<BudgetWarning>),
     Refused(Refusal),
     /// The bounds of this bucket lie on either side of a limit; exact amounts never do.
     Unsure {
@@ -44,6 +46,7 @@ pub(super) enum Decision<'a> {
 pub(super) fn decide<'a>(
     ledger: &mut Ledger,
     scope: &Scope<'a>,
+    now: Moment,
     mut projected: impl FnMut(&mut Account, &'a str) -> Range,
 ) -> Decision<'a> {
     let mut warnings = Vec::new();
@@ -55,8 +58,13 @@ pub(super) fn decide<'a>(
             Verdict::Unsure => return Decision::Unsure { account: account.id, key },
             Verdict::Exceeded(metric) => {
                 let reason = policy.limits.reason(policy.subject, metric, &projected.low);
-                warnings.push(policy.warning(&reason));
-                if policy.enforcement != Enforcement::Soft {
+                let is_refused = policy.enforcement != Enforcement::Soft;
+                let kind = match is_refused {
+                    true => BudgetWarningKind::Refused,
+                    false => BudgetWarningKind::SoftLimitExceeded,
+                };
+                warnings.push(BudgetWarning::new(account, key, now, kind, reason));
+                if is_refused {
                     return Decision::Refused(Refusal { policy: policy.name.clone(), warnings });
                 }
             }
@@ -67,13 +75,13 @@ pub(super) fn decide<'a>(
 
 impl GuardCheck {
     /// A request that passes.
-    pub(crate) fn allowed(warnings: Vec<String>) -> Self {
-        Self { allowed: true, warnings, blocked_by: None }
+    pub(crate) fn allowed(warnings: &[BudgetWarning]) -> Self {
+        Self { allowed: true, warnings: lines(warnings), blocked_by: None }
     }
 }
 
 impl From<Refusal> for GuardCheck {
     fn from(refusal: Refusal) -> Self {
-        Self { allowed: false, warnings: refusal.warnings, blocked_by: Some(refusal.policy) }
+        Self { allowed: false, warnings: lines(&refusal.warnings), blocked_by: Some(refusal.policy) }
     }
 }

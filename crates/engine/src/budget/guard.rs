@@ -55,11 +55,11 @@ impl BudgetGuard {
             };
             Range::from(spent + estimated)
         };
-        match decide(&mut self.ledger(), scope, with_estimate) {
-            Decision::Admitted(warnings) => GuardCheck::allowed(warnings),
+        match decide(&mut self.ledger(), scope, now, with_estimate) {
+            Decision::Admitted(warnings) => GuardCheck::allowed(&warnings),
             Decision::Refused(refusal) => refusal.into(),
             // Not for exact amounts.
-            Decision::Unsure { .. } => GuardCheck::allowed(Vec::new()),
+            Decision::Unsure { .. } => GuardCheck::allowed(&[]),
         }
     }
 

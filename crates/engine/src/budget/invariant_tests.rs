@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::ledger::Account;
 use super::testing::{FakeCall, ManualTime};
-use super::{BudgetGuard, BudgetUsage, Refusal, Reservation, Scope};
+use super::warning::lines;
+use super::{BudgetGuard, BudgetUsage, Reservation, Scope};
 use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
 
 const TIERS: [Option<&str>; 3] = [None, Some("free"), Some("pro")];
@@ -106,7 +107,7 @@ impl Run {
     }
 
     /// What the caller sees of the step: the refusal, or the names of the policies that warn.
-    fn step(&mut self, step: &Step, exact: bool) -> Result<Vec<String>, Refusal> {
+    fn step(&mut self, step: &Step, exact: bool) -> Result<Vec<String>, (String, Vec<String>)> {
         let names = |warnings: &[String]| {
             warnings.iter().map(|text| text.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
         };
@@ -115,11 +116,11 @@ impl Run {
                 let scope = Scope { user_tier: TIERS[tier], ..Scope::default() };
                 let bound = tokens + if exact { 0 } else { slack };
                 let call = FakeCall::with_bound(tokens, bound, max_tokens);
-                let reservation = self.guard.admit(&scope, Arc::new(call)).map_err(|mut refusal| {
-                    refusal.warnings = names(&refusal.warnings);
-                    refusal
-                })?;
-                let warned = names(reservation.warnings());
+                let reservation = self
+                    .guard
+                    .admit(&scope, Arc::new(call))
+                    .map_err(|refusal| (refusal.policy, names(&lines(&refusal.warnings))))?;
+                let warned = names(&lines(reservation.warnings()));
                 let most_output = max_tokens.or(reservation.output_cap()).unwrap_or(300);
                 self.in_flight.push((reservation, tokens, most_output, scope));
                 Ok(warned)
@@ -134,7 +135,7 @@ impl Run {
                     cost: FakeCall::price(input_tokens, output_tokens),
                 };
                 self.settled.push((scope, used));
-                Ok(reservation.settle(used).warnings)
+                Ok(lines(&reservation.settle(used).warnings))
             }
             Step::Drop { which } if !self.in_flight.is_empty() => {
                 let index = which % self.in_flight.len();

@@ -14,6 +14,7 @@ use super::limits::Subject;
 use super::output_estimate::OutputStats;
 use super::policy::{Policy, Scope};
 use super::reservation::Settled;
+use super::warning::{BudgetWarning, BudgetWarningKind};
 use super::window::Buckets;
 use gateway_model::config::BudgetPolicy;
 
@@ -182,7 +183,8 @@ impl Ledger {
         let mut settled = Settled::default();
         let Some(active) = self.active_calls.remove(&id) else { return (None, settled) };
         for reserved in &active.reserved {
-            let Some(Account { policy, buckets, .. }) = self.account_mut(reserved.account) else { continue };
+            let Some(account) = self.account_mut(reserved.account) else { continue };
+            let Account { policy, buckets, .. } = &mut *account;
             if let Some(bucket) = buckets.get_mut(&*reserved.key) {
                 bucket.release(active.amount.under(reserved.terms), active.amount.counted);
             }
@@ -191,7 +193,10 @@ impl Ledger {
                 let before = bucket.spent;
                 bucket.spent += reserved.terms.count(usage.into(), active.amount.is_priced);
                 let crossing = policy.limits.crossing(&before, &bucket.spent);
-                settled.warnings.extend(crossing.map(|text| policy.warning(&text)));
+                let kind = BudgetWarningKind::WarnAt;
+                let warning =
+                    crossing.map(|text| BudgetWarning::new(account, &reserved.key, now, kind, text));
+                settled.warnings.extend(warning);
             }
         }
         (Some(active), settled)

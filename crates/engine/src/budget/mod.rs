@@ -4,7 +4,7 @@
 //! [`BudgetGuard::admit`]: a call reserves what it may use while it is in flight, and the [`Reservation`] is settled with
 //! what it really used or, if dropped, returned.
 //!
-//! Each file uses only those further down: `admission`, `reservation`, `guard` (the lock), `decision`, `standing`, `ledger` (the state),
+//! Each file uses only those further down: `admission`, `reservation`, `guard` (the lock), `decision`, `warning`, `standing`, `ledger` (the state),
 //! then `policy`, `call`, `output_estimate`, `window`, `clock`, `limits` and `amount`. There is one lock, around the ledger; nothing
 //! is called under it that is not ours, and no other lock is taken.
 
@@ -21,6 +21,7 @@ mod policy;
 mod reservation;
 mod standing;
 mod tracker;
+mod warning;
 mod window;
 
 #[cfg(test)]
@@ -38,3 +39,4 @@ pub use policy::Scope;
 pub use reservation::{Reservation, Settled};
 pub use standing::{BudgetStanding, StandingAmount};
 pub use tracker::{BudgetCheck, BudgetTracker};
+pub use warning::{BudgetWarning, BudgetWarningKind};

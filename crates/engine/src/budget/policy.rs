@@ -117,11 +117,6 @@ impl Policy {
         (&self.name, self.scope, &self.only, &self.window)
             == (&other.name, other.scope, &other.only, &other.window)
     }
-
-    /// `text` as a warning of this policy.
-    pub fn warning(&self, text: &str) -> String {
-        format!("[{}] {text}", self.name)
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::amount::BudgetUsage;
 use super::call::CallEstimate;
 use super::guard::BudgetGuard;
+use super::warning::BudgetWarning;
 use crate::state::Charge;
 
 /// An admitted call's reservation. If it is dropped without being settled, it is returned and nothing is recorded.
@@ -16,7 +17,7 @@ pub struct Reservation {
     /// In the ledger; `None` if nothing is reserved there.
     active_call: Option<u64>,
     output_cap: Option<u64>,
-    warnings: Vec<String>,
+    warnings: Vec<BudgetWarning>,
 }
 
 /// What settling a reservation came to.
@@ -24,7 +25,7 @@ pub struct Reservation {
 #[must_use = "the warnings are to be printed, the charges passed on"]
 pub struct Settled {
     /// One for each policy of which this reached the `warnAt` fraction of some limit.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<BudgetWarning>,
     /// What shared counters are charged; empty where counts live in this process alone.
     pub charges: Vec<Charge>,
 }
@@ -35,7 +36,7 @@ impl Reservation {
         call: Arc<dyn CallEstimate>,
         active_call: Option<u64>,
         output_cap: Option<u64>,
-        warnings: Vec<String>,
+        warnings: Vec<BudgetWarning>,
     ) -> Self {
         Self { guard, call, active_call, output_cap, warnings }
     }
@@ -45,8 +46,8 @@ impl Reservation {
         self.output_cap
     }
 
-    /// `[POLICY] REASON` for each soft limit that was exceeded at admission.
-    pub fn warnings(&self) -> &[String] {
+    /// One for each soft limit that was exceeded at admission.
+    pub fn warnings(&self) -> &[BudgetWarning] {
         &self.warnings
     }
 

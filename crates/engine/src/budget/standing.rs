@@ -57,19 +57,26 @@ pub(super) fn standings(account: &Account, now: Moment) -> Vec<BudgetStanding> {
     {
         counts.push((only, None));
     }
-    let standing = |(key, bucket): (&str, Option<&Bucket>)| {
-        let runs = bucket.and_then(|bucket| Some((bucket, buckets.ends(bucket, now)?)));
-        let ends = runs.map(|(_, ends)| ends).or_else(|| buckets.ends_unused(now));
-        BudgetStanding {
-            policy: policy.name.clone(),
-            scope_value: policy.is_scoped().then(|| key.to_owned()),
-            spent: runs.map(|(bucket, _)| bucket.spent.into()).unwrap_or_default(),
-            reserved: bucket.map(|bucket| bucket.reserved.high.into()).unwrap_or_default(),
-            limits: policy.configured,
-            window_ends_at: ends.map(written),
-        }
-    };
-    counts.into_iter().map(standing).collect()
+    counts.into_iter().map(|(key, bucket)| standing(account, key, bucket, now)).collect()
+}
+
+/// The count of one scope value.
+pub(super) fn standing_of(account: &Account, key: &str, now: Moment) -> BudgetStanding {
+    standing(account, key, account.buckets.get(key), now)
+}
+
+fn standing(account: &Account, key: &str, bucket: Option<&Bucket>, now: Moment) -> BudgetStanding {
+    let Account { policy, buckets, .. } = account;
+    let runs = bucket.and_then(|bucket| Some((bucket, buckets.ends(bucket, now)?)));
+    let ends = runs.map(|(_, ends)| ends).or_else(|| buckets.ends_unused(now));
+    BudgetStanding {
+        policy: policy.name.clone(),
+        scope_value: policy.is_scoped().then(|| key.to_owned()),
+        spent: runs.map(|(bucket, _)| bucket.spent.into()).unwrap_or_default(),
+        reserved: bucket.map(|bucket| bucket.reserved.high.into()).unwrap_or_default(),
+        limits: policy.configured,
+        window_ends_at: ends.map(written),
+    }
 }
 
 fn written(ms: i64) -> String {

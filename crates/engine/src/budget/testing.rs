@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::amount::BudgetUsage;
 use super::call::CallEstimate;
 use super::clock::{Clock, Moment};
+use super::warning::BudgetWarning;
 use gateway_model::Usd;
 use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetScope, BudgetWindow, Enforcement, ScopeKind};
 
@@ -43,6 +44,14 @@ impl ManualTime {
     /// Sets the wall clock alone.
     pub fn set_wall(&self, time: &str) {
         self.0.lock().unwrap().wall_ms = time.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    }
+}
+
+/// Tests compare warnings by their lines.
+impl PartialEq<&str> for BudgetWarning {
+    fn eq(&self, line: &&str) -> bool {
+        let shown = self.to_string();
+        shown == *line
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{CallContext, Gateway, PromptEstimate, new_request_id};
-use crate::budget::{BudgetGuard, Refusal, Reservation, Scope};
+use crate::budget::{BudgetGuard, BudgetWarning, Refusal, Reservation, Scope};
 use crate::limits::{UserLimits, UserPermits};
 use crate::routing::{
     AttemptAdmission, AttemptRefusal, CallOptions, Decision, Hedge, NoRoute, Standing, TokenEstimator,
@@ -75,7 +75,7 @@ impl Gateway {
             callers_deadline: deadline.filter(|_| is_callers),
             // The original repeats and falls back as often as its configuration says.
             retry_budget: decision.pool.is_some().then(|| self.retry_budget.clone()),
-            admission: self.attempt_admission(&request, caller, &estimate, &decision, &observer),
+            admission: self.attempt_admission(&request, &request_id, caller, &estimate, &decision, &observer),
             ..CallOptions::new(request.clone(), estimate)
         };
         if let Some(budget) = &options.retry_budget {
@@ -90,6 +90,7 @@ impl Gateway {
     fn attempt_admission(
         &self,
         request: &Arc<ChatRequest>,
+        request_id: &str,
         caller: Option<Arc<Caller>>,
         estimate: &Arc<PromptEstimate>,
         decision: &Decision,
@@ -104,6 +105,7 @@ impl Gateway {
             user_limits: self.user_limits.clone(),
             rule,
             request: request.clone(),
+            request_id: request_id.to_owned(),
             caller,
             estimate: estimate.clone(),
             observer: observer.clone(),
@@ -169,6 +171,7 @@ struct CallAdmission {
     /// Where it has constraints.
     rule: Option<Arc<RouteRule>>,
     request: Arc<ChatRequest>,
+    request_id: String,
     caller: Option<Arc<Caller>>,
     estimate: Arc<PromptEstimate>,
     observer: Arc<dyn Observer>,
@@ -183,7 +186,7 @@ struct Progress {
     permits: UserPermits,
     /// Why attempts are refused.
     refused: Option<Standing>,
-    /// Warnings that were given: several candidates may meet the same limit.
+    /// The lines of warnings that were given: several candidates may meet the same limit.
     warned: Vec<String>,
 }
 
@@ -211,15 +214,16 @@ impl CallAdmission {
         }
     }
 
-    fn warn(&self, warnings: &[String]) {
+    fn warn(&self, warnings: &[BudgetWarning]) {
         if warnings.is_empty() {
             return;
         }
         let mut progress = self.progress();
         for warning in warnings {
-            if !progress.warned.contains(warning) {
-                self.observer.warning(format!("[budget-warn] {warning}"));
-                progress.warned.push(warning.clone());
+            let line = warning.to_string();
+            if !progress.warned.contains(&line) {
+                self.observer.warning(warning.clone().of_call(&self.request_id));
+                progress.warned.push(line);
             }
         }
     }
@@ -235,7 +239,7 @@ impl CallAdmission {
 }
 
 impl AttemptAdmission for CallAdmission {
-    fn warn(&self, warnings: &[String]) {
+    fn warn(&self, warnings: &[BudgetWarning]) {
         self.warn(warnings);
     }
 

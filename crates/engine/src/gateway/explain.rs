@@ -156,7 +156,7 @@ impl Gateway {
             }
             first.get_or_insert(check);
         }
-        first.unwrap_or_else(|| GuardCheck::allowed(Vec::new()))
+        first.unwrap_or_else(|| GuardCheck::allowed(&[]))
     }
 
     fn pool_candidates(&self, decision: &Decision, options: &CallOptions) -> Vec<ExplainedCandidate> {

@@ -1,6 +1,6 @@
 //! Whether an attempt may be sent: budgets, constraints and limits are asked for each one, about what it is.
 
-use crate::budget::Reservation;
+use crate::budget::{BudgetWarning, Reservation};
 use gateway_model::error::Failure;
 
 /// Asked before each attempt of a call.
@@ -14,7 +14,7 @@ pub trait AttemptAdmission: Send + Sync {
     fn standing(&self) -> Standing;
 
     /// Prints warnings of budgets, each once.
-    fn warn(&self, warnings: &[String]);
+    fn warn(&self, warnings: &[BudgetWarning]);
 }
 
 /// An attempt that is passed over.

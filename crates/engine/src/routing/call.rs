@@ -9,7 +9,7 @@ use super::attempt_admission::{AttemptAdmission, AttemptRefusal, Standing};
 use super::attempt_log::AttemptLog;
 use super::charges::{Charge, Charged, Charges};
 use super::retry_budget::{RetryBudget, RetryToken};
-use crate::budget::Reservation;
+use crate::budget::{BudgetWarning, Reservation};
 use gateway_model::config::UnknownPrice;
 use gateway_model::{ChatRequest, Provider, ProviderCall, TokenUsage, UsageSource, Usd};
 use gateway_pricing::{Asked, PriceBook, tokens::Tokenizer};
@@ -100,7 +100,7 @@ impl CallOptions {
     }
 
     /// Prints warnings of budgets.
-    pub(super) fn warn(&self, warnings: &[String]) {
+    pub(super) fn warn(&self, warnings: &[BudgetWarning]) {
         if let Some(admission) = &self.admission {
             admission.warn(warnings);
         }

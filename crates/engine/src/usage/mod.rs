@@ -3,6 +3,7 @@
 mod keeping;
 mod record;
 
+use crate::budget::BudgetWarning;
 use gateway_model::UsageLog;
 
 pub use keeping::Keeping;
@@ -15,5 +16,5 @@ pub trait Observer: Send + Sync {
     fn usage(&self, entry: UsageLog);
 
     /// A line for the console, as `[budget-warn] …`.
-    fn warning(&self, line: String);
+    fn warning(&self, warning: BudgetWarning);
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::Observer;
 use super::keeping::Keeping;
-use crate::budget::{BudgetUsage, Reservation};
+use crate::budget::{BudgetUsage, BudgetWarning, Reservation};
 use crate::records::{Beside, Entry, RatesUsed};
 use crate::routing::AttemptAdmission;
 use crate::state::Charge;
@@ -152,7 +152,7 @@ impl AttemptBill {
         let Billed { reservation, mut charges, usage, cost } = billed;
         if let Some(reservation) = reservation {
             let settled = reservation.settle_given_up(budget_usage(&usage, cost));
-            warn(&*observer, settled.warnings);
+            warn(&*observer, settled.warnings, &request_id);
             charges.extend(settled.charges);
         }
         let figures = CallFigures {
@@ -206,8 +206,8 @@ impl Start {
         kept
     }
 
-    fn warn(&self, warnings: Vec<String>) {
-        warn(&*self.observer, warnings);
+    fn warn(&self, warnings: Vec<BudgetWarning>) {
+        warn(&*self.observer, warnings, &self.request_id);
     }
 
     fn fail(self, error_code: &str) -> Option<Entry> {
@@ -233,9 +233,9 @@ impl Start {
     }
 }
 
-fn warn(observer: &dyn Observer, warnings: Vec<String>) {
+fn warn(observer: &dyn Observer, warnings: Vec<BudgetWarning>, request_id: &str) {
     for warning in warnings {
-        observer.warning(format!("[budget-warn] {warning}"));
+        observer.warning(warning.of_call(request_id));
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::task::Poll;
 use std::time::Duration;
 
-use gateway_engine::budget::BudgetUsage;
+use gateway_engine::budget::{BudgetUsage, BudgetWarning};
 use gateway_engine::config;
 use gateway_engine::gateway::{CallContext, Gateway};
 use gateway_engine::limits::Permit;
@@ -39,7 +39,7 @@ impl Observer for Log {
         self.0.lock().unwrap().push(entry);
     }
 
-    fn warning(&self, _: String) {}
+    fn warning(&self, _: BudgetWarning) {}
 }
 
 impl Log {

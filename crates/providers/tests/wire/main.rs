@@ -9,6 +9,7 @@ mod scenario;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use gateway_engine::budget::BudgetWarning;
 use gateway_engine::gateway::{CallContext, Gateway};
 use gateway_engine::routing::direct;
 use gateway_engine::routing::operation::{Chat, Stream};
@@ -317,8 +318,8 @@ impl Observer for RecordedLog {
         self.entries.lock().unwrap().push(entry);
     }
 
-    fn warning(&self, line: String) {
-        panic!("{line}");
+    fn warning(&self, warning: BudgetWarning) {
+        panic!("{warning}");
     }
 }
 
