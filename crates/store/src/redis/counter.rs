@@ -15,17 +15,17 @@ pub(super) const PREFIX: &str = "gw:c:";
 pub(super) fn exchange(node: &str, step: &Exchange, lease_ms: u64) -> Request {
     let request = Request::script(&SCRIPTS.exchange, &format!("{PREFIX}{}", step.counter.key)).arg(node);
     let request = match step.counter.window {
-        CounterWindow::Rolling { length_ms } => request.arg(length_ms).arg(""),
-        CounterWindow::Until { at_ms } => request.arg("").arg(at_ms),
+        CounterWindow::Rolling { length_ms } => request.arg("r").arg(length_ms),
+        CounterWindow::Until { at_ms } => request.arg("u").arg(at_ms.max(0)),
     };
     let request = request.arg(lease_ms);
     let request = match &step.spent {
         // Its age, as the store's clock is another one; the sequence number so that it compares as text.
-        Some(spent) => figures(
-            request.arg(format!("{:020}", spent.sequence)).arg(now_ms().saturating_sub(spent.at_ms).max(0)),
-            spent.figures,
-        ),
-        None => figures(request.arg("").arg(0), [0; 4]),
+        Some(spent) => request
+            .arg(format!("{:020}", spent.sequence))
+            .arg(now_ms().saturating_sub(spent.at_ms).max(0))
+            .arg(words(spent.figures)),
+        None => request.arg("").arg("").arg(""),
     };
     let Some(lease) = &step.lease else { return request };
     let (rule, limits) = match lease.rule {
@@ -34,20 +34,17 @@ pub(super) fn exchange(node: &str, step: &Exchange, lease_ms: u64) -> Request {
         GrantRule::Until(limits) => ("u", limits),
     };
     let full = std::array::from_fn(|place| lease.want[place].saturating_add(lease.spare[place]));
-    let request = figures(figures(figures(request.arg(rule), lease.keep), lease.want), full);
-    limits.into_iter().fold(request, |request, limit| match limit {
-        Some(limit) => request.arg(limit),
-        None => request.arg(""),
-    })
+    let limits = limits.map(|limit| limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string()));
+    request.arg(rule).arg(words(lease.keep)).arg(words(lease.want)).arg(words(full)).arg(limits.join(" "))
+}
+
+fn words([one, two, three, four]: Figures) -> String {
+    format!("{one} {two} {three} {four}")
 }
 
 /// A counter as a node sees it, unchanged.
 pub(super) fn look(node: &str, key: &str) -> Request {
     Request::script(&SCRIPTS.look, &format!("{PREFIX}{key}")).arg(node)
-}
-
-fn figures(request: Request, figures: Figures) -> Request {
-    figures.into_iter().fold(request, |request, figure| request.arg(figure))
 }
 
 fn now_ms() -> i64 {

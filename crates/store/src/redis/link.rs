@@ -3,7 +3,7 @@
 //! redis's own connection manager dials again after a connection was closed, and not after one that no longer answers.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -53,6 +53,8 @@ pub(super) struct Shared {
     failures: AtomicU32,
     /// The connection that has answered a call.
     answered: AtomicU64,
+    /// Why there is no connection.
+    last_dial: Mutex<Option<StoreError>>,
     /// A call met what a new connection may cure.
     pub trouble: Notify,
     in_flight: AtomicUsize,
@@ -81,6 +83,7 @@ impl Link {
             announcer: Announcer::new(say),
             failures: AtomicU32::new(0),
             answered: AtomicU64::new(0),
+            last_dial: Mutex::new(None),
             trouble: Notify::new(),
             in_flight: AtomicUsize::new(0),
         };
@@ -271,8 +274,12 @@ impl Shared {
         error
     }
 
+    fn last_dial(&self) -> MutexGuard<'_, Option<StoreError>> {
+        self.last_dial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn waited_in_vain(&self) -> StoreError {
-        let error = self.error(&Trouble::no_connection(BOUND));
+        let error = self.last_dial().clone().unwrap_or_else(|| self.error(&Trouble::no_connection(BOUND)));
         self.announcer.count();
         self.fails(&error, |standing| matches!(standing, Standing::Dialling));
         error
@@ -280,6 +287,7 @@ impl Shared {
 
     pub fn dial_failed(&self, trouble: Trouble) {
         let error = self.error(&trouble);
+        *self.last_dial() = Some(error.clone());
         if trouble.kind == StoreErrorKind::Failed {
             // It answers: waiting for a better answer is of no use.
             self.failures.store(FAILURES, Ordering::Relaxed);
@@ -306,6 +314,7 @@ impl Shared {
 
     /// There is a new connection.
     pub fn up(&self, connection: Connection, generation: u64) {
+        *self.last_dial() = None;
         self.failures.store(0, Ordering::Relaxed);
         self.standing.send_if_modified(|standing| {
             let is_open = !matches!(standing, Standing::Closed);

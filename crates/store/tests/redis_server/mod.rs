@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub mod proxy;
+pub mod watched;
+
 /// What a test does that has no server: it passes with a visible line, or fails where servers are required.
 pub fn skipped(why: &str) {
     assert!(env::var_os("REQUIRE_SERVICES").is_none_or(|value| value != "1"), "{why}");
@@ -79,6 +82,10 @@ impl Server {
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
             child: None,
         })
+    }
+
+    pub fn add_arguments(&mut self, arguments: &[&str]) {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
     }
 
     pub fn launch(&mut self) {

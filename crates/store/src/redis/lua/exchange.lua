@@ -1,116 +1,103 @@
--- One step of a node. ARGV: node; length of the window, or ''; moment of its end, or ''; length of a lease;
--- sequence number, or ''; age of the charge; its four figures;
--- and where a lease is asked for: rule (a, w, u); four figures each of keep, want, want + spare, limit ('': none).
-local length, moment = tonumber(ARGV[2]), tonumber(ARGV[3])
-local sequence = ARGV[5]
-local charged = sequence ~= '' and now - tonumber(ARGV[6])
-local set = {}
-
-local function write(name, value)
-  set[#set + 1] = name
-  set[#set + 1] = value
-end
-
-local function whole(number)
-  return string.format('%.0f', number)
-end
+-- One step of a node. ARGV: node; r and the window's length, or u and the moment of its end; how long leases hold;
+-- sequence number (20 digits) or '', age and figures of the charge;
+-- and where a lease is asked for: rule (a, w, u), keep, want, want + spare, limits ('-': none). Four figures are one argument.
+local kind, measure = ARGV[2], tonumber(ARGV[3])
+local figures = '^(%S+) (%S+) (%S+) (%S+)$'
+local charged = ARGV[5] ~= '' and now - tonumber(ARGV[6])
 
 -- 1. The window.
-if length then
-  local over = begin and begin + length
-  if not begin or now >= over then
+local was_until = ends
+if kind == 'u' then
+  begin, ends = '0', ARGV[3]
+else
+  local over = begin + measure
+  if begin == '0' or now >= over then
+    local first = now
     -- A charge that belongs to no window before begins the new one at its own time.
-    begin = now
-    if charged and charged + length > now and (not over or charged >= over) then begin = charged end
-    spent = {'0', '0', '0', '0'}
-    if over then redis.call('HDEL', key, 's1', 's2', 's3', 's4') end
-    write('b', whole(begin))
+    if charged and (begin == '0' or charged >= over) and charged + measure > now then first = charged end
+    begin, ends = format('%d', first), format('%d', first + measure)
+    one, two, three, four = '0', '0', '0', '0'
+  elseif over ~= tonumber(ends) then
+    ends = format('%d', over)
   end
-  moment = begin + length
 end
-if ends ~= moment then write('e', whole(moment)) end
+local left = ends - now
 
 -- 2. What was spent.
-local function minus(one, other)
-  local left = whole(one - other)
-  if math.abs(one) >= 2^53 or math.abs(other) >= 2^53 then
-    -- Redis reckons with 64 bits.
-    redis.call('HSET', key, 't', one)
-    redis.pcall('HINCRBY', key, 't', string.sub(other, 1, 1) == '-' and string.sub(other, 2) or '-' .. other)
-    left = redis.call('HGET', key, 't')
-  end
+local exact = 2 ^ 53
+local function add(figure, more)
+  local sum = figure + more
+  if abs(figure) < exact and abs(more) < exact and abs(sum) < exact then return format('%d', sum) end
+  -- Redis reckons with 64 bits, and refuses what would overflow.
+  call('HSET', key, 't', figure)
+  local refused = type(redis.pcall('HINCRBY', key, 't', more)) == 'table'
+  local kept = refused and (sum < 0 and '-9223372036854775808' or '9223372036854775807') or call('HGET', key, 't')
+  call('HDEL', key, 't')
+  return kept
+end
+
+local function less(figure, taken)
+  if taken == '0' then return figure end
+  local left = add(figure, string.sub(taken, 1, 1) == '-' and string.sub(taken, 2) or '-' .. taken)
   return string.sub(left, 1, 1) == '-' and '0' or left
 end
 
 local renewed = false
-if charged and sequence > own.sequence then
-  own.sequence = sequence
+if charged and ARGV[5] > sequence then
+  sequence, renewed = ARGV[5], true
   -- Without a lease, too, the sequence number is remembered from now on.
-  own.lapses = math.max(own.lapses, now)
-  renewed = true
-  if not length or charged >= begin then
-    for place = 1, 4 do
-      local figure = ARGV[6 + place]
-      if figure ~= '0' then
-        local name = 's' .. place
-        local sum = redis.pcall('HINCRBY', key, name, figure)
-        if type(sum) == 'table' then
-          -- It would overflow.
-          redis.call('HSET', key, name, figure < '0' and '-9223372036854775808' or '9223372036854775807')
-        end
-        spent[place] = redis.call('HGET', key, name)
-      end
-    end
+  if lapses < now then lapses = now end
+  local a, b, c, d = match(ARGV[7], figures)
+  if charged >= tonumber(begin) then
+    one, two, three, four = add(one, a), add(two, b), add(three, c), add(four, d)
   end
-  if own.lease ~= no_lease then
-    local left = {}
-    for figure in string.gmatch(own.lease, '%S+') do
-      left[#left + 1] = minus(figure, ARGV[7 + #left])
-    end
-    own.lease = table.concat(left, ' ')
-    redis.call('HDEL', key, 't')
+  if lease ~= no_lease then
+    local e, f, g, h = match(lease, figures)
+    lease = less(e, a) .. ' ' .. less(f, b) .. ' ' .. less(g, c) .. ' ' .. less(h, d)
   end
 end
 
 -- 3. The lease.
-local rule = ARGV[11]
+local rule = ARGV[8]
 if rule then
-  local taken = {tonumber(spent[1]), tonumber(spent[2]), tonumber(spent[3]), tonumber(spent[4])}
-  for _, lease in ipairs(others) do
-    local place = 1
-    for figure in string.gmatch(lease, '%S+') do
-      taken[place] = taken[place] + figure
-      place = place + 1
-    end
+  local a, b, c, d = tonumber(one), tonumber(two), tonumber(three), tonumber(four)
+  for at = 1, #others do
+    local e, f, g, h = match(others[at], figures)
+    a, b, c, d = a + e, b + f, c + g, d + h
   end
-  -- keep: 12 to 15, want: 16 to 19, with spare: 20 to 23, limits: 24 to 27.
-  local function fits(from)
-    for place = 0, 3 do
-      local limit = ARGV[24 + place]
-      if limit ~= '' and taken[place + 1] + ARGV[from + place] > tonumber(limit) then return false end
-    end
-    return true
+  local i, j, k, l = match(ARGV[12], figures)
+  i, j, k, l = tonumber(i), tonumber(j), tonumber(k), tonumber(l)
+  local function fits(more)
+    local e, f, g, h = match(more, figures)
+    return not (i and a + e > i or j and b + f > j or k and c + g > k or l and d + h > l)
   end
-  local from = 12
-  if rule == 'a' or fits(20) then
-    from = 20
-  elseif fits(rule == 'u' and 12 or 16) then
-    from = 16
+  if rule == 'a' or fits(ARGV[11]) then
+    lease = ARGV[11]
+  elseif fits(rule == 'u' and ARGV[9] or ARGV[10]) then
+    lease = ARGV[10]
+  else
+    lease = ARGV[9]
   end
-  own.lease = table.concat(ARGV, ' ', from, from + 3)
-  own.lapses = now + tonumber(ARGV[4])
-  renewed = true
+  lapses, renewed = now + tonumber(ARGV[4]), true
 end
 
-if renewed then
-  write(node, whole(own.lapses) .. ' ' .. own.sequence .. ' ' .. own.lease)
+-- Microseconds since the epoch: a counter that was forgotten and comes again has a later version than it had before.
+local latest = time[1] .. format('%06d', time[2])
+if tonumber(latest) > tonumber(version) then
+  version = latest
+else
+  version = format('%d', version + 1)
 end
--- A counter that was forgotten and comes again has a later version than it had before.
-version = math.max(version + 1, micros)
-write('v', whole(version))
-redis.call('HSET', key, unpack(set))
-if #forgotten > 0 then redis.call('HDEL', key, unpack(forgotten)) end
--- A rolling window comes again under this key, and with it a charge that is sent twice.
-local kept = length and moment - now + week or math.max(moment - now, 0) + 3600000
-redis.call('PEXPIRE', key, whole(math.min(kept + tonumber(ARGV[4]), 1000 * week)))
-return state(moment - now)
+local counter = table.concat({begin, ends, version, one, two, three, four}, ' ')
+if renewed then
+  call('HSET', key, 'c', counter, node, format('%d ', lapses) .. sequence .. ' ' .. lease)
+else
+  call('HSET', key, 'c', counter)
+end
+if #forgotten > 0 then call('HDEL', key, unpack(forgotten)) end
+-- A rolling window comes again under this key, and with it a charge that is sent twice; another one is read no more.
+if ends ~= was_until or left <= 0 then
+  local rest = math.max(left, 0) + (kind == 'u' and 3600000 or week)
+  call('PEXPIRE', key, format('%d', math.min(rest + tonumber(ARGV[4]), 1000 * week)))
+end
+return state(left)

@@ -5,7 +5,7 @@ local key, name, lasts = KEYS[1], ARGV[1], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if lasts > 0 then
-  redis.call('HSET', key, name, string.format('%.0f %s', now + lasts, ARGV[2]))
+  redis.call('HSET', key, name, string.format('%d %s', now + lasts, ARGV[2]))
 else
   redis.call('HDEL', key, name)
 end
@@ -16,5 +16,5 @@ for at = 1, #all, 2 do
   if left <= 0 then redis.call('HDEL', key, all[at]) end
   last = math.max(last, left)
 end
-if last > 0 then redis.call('PEXPIRE', key, string.format('%.0f', math.min(last, 1000000000000))) end
+if last > 0 then redis.call('PEXPIRE', key, string.format('%d', math.min(last, 1000000000000))) end
 return {}

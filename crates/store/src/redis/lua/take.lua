@@ -26,10 +26,10 @@ for at = 1, #names do
   missing = math.max(missing + cost, 0)
   until_full = math.max(until_full, missing / rate)
   set[2 * at - 1] = names[at]
-  set[2 * at] = string.format('%.17g %.0f', missing, now)
+  set[2 * at] = string.format('%.17g %d', missing, now)
 end
 if refused then return {refused - 1, string.format('%.0f', math.ceil(longest / 1000))} end
 
 redis.call('HSET', key, unpack(set))
-redis.call('PEXPIRE', key, string.format('%.0f', math.min(math.ceil(until_full / 1000) + 1000, 1000000000000)))
+redis.call('PEXPIRE', key, string.format('%d', math.min(math.ceil(until_full / 1000) + 1000, 1000000000000)))
 return {}
