@@ -8,7 +8,7 @@ use std::fmt::Write;
 const GROWTH: f64 = 1.1;
 
 /// The bucket of a latency: 0 for none at all; else `b` with `GROWTH^(b-2) < milliseconds ≤ GROWTH^(b-1)`.
-fn bucket(milliseconds: u64) -> u32 {
+pub(crate) fn bucket(milliseconds: u64) -> u32 {
     if milliseconds == 0 {
         return 0;
     }
@@ -17,7 +17,6 @@ fn bucket(milliseconds: u64) -> u32 {
     power + 1
 }
 
-#[allow(dead_code, reason = "reports of usage follow")]
 /// The latency that stands for a bucket: equally far from both of its bounds, as a ratio.
 fn milliseconds(bucket: u32) -> f64 {
     if bucket == 0 {
@@ -56,6 +55,10 @@ impl Latencies {
         self.add_calls(last, count);
     }
 
+    pub fn add_bucket(&mut self, bucket: u32, calls: u64) {
+        self.add_calls(Some(bucket), Some(calls));
+    }
+
     fn add_calls(&mut self, bucket: Option<u32>, count: Option<u64>) {
         if let Some(bucket) = bucket {
             let calls = self.0.entry(bucket).or_default();
@@ -75,7 +78,6 @@ impl Latencies {
         text
     }
 
-    #[allow(dead_code, reason = "reports of usage follow")]
     /// The latency below which a `share` of the calls are; `None`: there are no calls.
     pub fn percentile(&self, share: f64) -> Option<f64> {
         let all = self.0.values().fold(0_u64, |all, calls| all.saturating_add(*calls));

@@ -3,6 +3,7 @@
 
 pub mod journal;
 mod latency;
+pub mod postgres;
 pub mod redis;
 pub mod schema;
 pub mod secrets;

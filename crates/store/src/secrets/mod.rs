@@ -21,3 +21,6 @@ pub use key_file::{KeyFile, KeyFileOrigin};
 pub use keyring::{KeyRecord, Keyring};
 pub use master_key::MasterKey;
 pub use vault::{Reseal, SealedSecret, SecretRecords, Vault};
+
+/// The field of a channel's secret; its record is the secret's id.
+pub const CHANNEL_SECRET_FIELD: &str = "key";

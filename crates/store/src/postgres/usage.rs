@@ -1,0 +1,272 @@
+//! Reports of usage, from sums: whole days by the day, what is left of the span by the hour.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use gateway_engine::records::{GroupBy, UsageQuery, UsageSums};
+use gateway_engine::state::StoreError;
+use jiff::Timestamp;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Executor, Row};
+
+use super::connections::{Connections, Work};
+use crate::latency::Latencies;
+
+const HOUR_MS: i64 = 3_600_000;
+/// Beyond all hours that there are; whole days.
+const NEVER: i64 = 24 * 4_000_000;
+
+pub(super) async fn usage(
+    connections: &Connections,
+    query: &UsageQuery,
+) -> Result<Vec<UsageSums>, StoreError> {
+    match Span::of(query) {
+        Some(span) => connections.ask(&Report { query, span }).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Hours since the epoch, the last one excluded; and which of them are read as days.
+#[derive(Debug, PartialEq, Eq)]
+struct Span {
+    hours: Vec<(i64, i64)>,
+    days: (i64, i64),
+}
+
+impl Span {
+    /// `None`: nothing can be in it.
+    fn of(query: &UsageQuery) -> Option<Self> {
+        let hour = |ms: i64| ms.max(0).div_euclid(HOUR_MS) + i64::from(ms.max(0) % HOUR_MS > 0);
+        let mut from = query.from_ms.map_or(0, hour);
+        let mut to = query.to_ms.map_or(NEVER, hour).min(NEVER);
+        let mut by_hour = query.group_by.contains(&GroupBy::Hour);
+        for (by, value) in &query.only {
+            let length = match by {
+                GroupBy::Hour => 1,
+                GroupBy::Day => 24,
+                _ => continue,
+            };
+            by_hour |= length == 1;
+            let begin = value.parse::<Timestamp>().ok()?.as_millisecond();
+            if begin < 0 || begin % (HOUR_MS * length) != 0 {
+                return None;
+            }
+            from = from.max(begin / HOUR_MS);
+            to = to.min(begin / HOUR_MS + length);
+        }
+        if from >= to {
+            return None;
+        }
+        let days = (from.div_euclid(24) + i64::from(from % 24 > 0), to.div_euclid(24));
+        if by_hour || days.0 >= days.1 {
+            return Some(Self { hours: vec![(from, to)], days: (0, 0) });
+        }
+        let edges = [(from, days.0 * 24), (days.1 * 24, to)];
+        Some(Self { hours: edges.into_iter().filter(|(from, to)| from < to).collect(), days })
+    }
+
+    /// A selection of `columns` from the daily and the hourly table; `hour` is when each sum begins.
+    fn source(&self, tables: &str, columns: &str) -> String {
+        let (from, to) = self.days;
+        let mut sql = format!(
+            "SELECT day * 24 AS hour, series, {columns} FROM {tables}_daily WHERE day >= {from} AND day < {to}"
+        );
+        for (from, to) in &self.hours {
+            // Writing to a string cannot fail.
+            let _ = write!(
+                sql,
+                " UNION ALL SELECT hour, series, {columns} FROM {tables}_hourly WHERE hour >= {from} AND hour < {to}"
+            );
+        }
+        sql
+    }
+}
+
+struct Report<'a> {
+    query: &'a UsageQuery,
+    span: Span,
+}
+
+/// The column of `usage_series`; hours and days have none.
+fn column(by: &GroupBy) -> Option<&'static str> {
+    Some(match by {
+        GroupBy::Hour | GroupBy::Day => return None,
+        GroupBy::Provider => "provider",
+        GroupBy::Model => "model",
+        GroupBy::RouteRule => "route_rule",
+        GroupBy::Feature => "feature",
+        GroupBy::UserTier => "user_tier",
+        GroupBy::UserId => "user_id",
+        GroupBy::Key => "key_id",
+        GroupBy::Team => "team",
+    })
+}
+
+const FIGURES: [&str; 8] = [
+    "calls",
+    "errors",
+    "input_tokens",
+    "output_tokens",
+    "cost_micro",
+    "cost_pico",
+    "saved_micro",
+    "saved_pico",
+];
+
+impl Report<'_> {
+    /// First by number of the series, which is cheap, then by what groups them.
+    fn sql(&self, tables: &str, figures: &[&str], bucket: &str) -> String {
+        let group_by = &self.query.group_by;
+        let time = if group_by.contains(&GroupBy::Hour) {
+            "hour"
+        } else if group_by.contains(&GroupBy::Day) {
+            "hour / 24 * 24"
+        } else {
+            "0::bigint"
+        };
+        let sums = |cast: &str| {
+            let sums: Vec<_> =
+                figures.iter().map(|figure| format!("sum({figure}){cast} AS {figure}")).collect();
+            sums.join(", ")
+        };
+        let (inner, outer) = (sums(""), sums("::bigint"));
+        let source = self.span.source(tables, &format!("{}{bucket}", figures.join(", ")));
+        let names: String =
+            group_by.iter().filter_map(column).fold(String::new(), |names, name| names + ", " + name);
+        let mut conditions = String::from("TRUE");
+        let named = self.query.only.iter().filter_map(|(by, _)| column(by));
+        for (index, name) in named.enumerate() {
+            let _ = write!(conditions, " AND {name} = ${}", index + 1);
+        }
+        format!(
+            "SELECT time{names}{bucket}, {outer} FROM \
+             (SELECT {time} AS time, series{bucket}, {inner} FROM ({source}) AS source GROUP BY 1, series{bucket}) AS sums \
+             JOIN usage_series ON usage_series.id = sums.series WHERE {conditions} GROUP BY time{names}{bucket}"
+        )
+    }
+
+    async fn rows(&self, connection: &mut PgConnection, sql: String) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for (_, value) in self.query.only.iter().filter(|(by, _)| column(by).is_some()) {
+            query = query.bind(super::rows::clean(value));
+        }
+        query.fetch_all(connection).await
+    }
+
+    /// The group of a row, and how many columns it had.
+    fn group(&self, row: &PgRow) -> Result<(Vec<Option<String>>, usize), sqlx::Error> {
+        let hour: i64 = row.try_get(0)?;
+        let mut next = 1;
+        let mut group = Vec::with_capacity(self.query.group_by.len());
+        for by in &self.query.group_by {
+            group.push(match by {
+                GroupBy::Hour => moment(hour),
+                GroupBy::Day => moment(hour / 24 * 24),
+                _ => {
+                    next += 1;
+                    row.try_get(next - 1)?
+                }
+            });
+        }
+        Ok((group, next))
+    }
+}
+
+fn moment(hour: i64) -> Option<String> {
+    Timestamp::from_millisecond(hour * HOUR_MS).ok().map(|moment| moment.to_string())
+}
+
+fn count(row: &PgRow, at: usize) -> Result<u64, sqlx::Error> {
+    Ok(u64::try_from(row.try_get::<i64, _>(at)?).unwrap_or(0))
+}
+
+fn picodollars(row: &PgRow, at: usize) -> Result<i128, sqlx::Error> {
+    let (micro, pico): (i64, i64) = (row.try_get(at)?, row.try_get(at + 1)?);
+    Ok(i128::from(micro) * 1_000_000 + i128::from(pico))
+}
+
+impl Work for Report<'_> {
+    type Done = Vec<UsageSums>;
+    const WITHIN: Duration = Duration::from_secs(10);
+
+    async fn run(&self, connection: &mut PgConnection) -> Result<Self::Done, sqlx::Error> {
+        // Figures and latencies of one moment.
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        // By group: in the order that the answer has, whatever the database's own is.
+        let mut groups = BTreeMap::new();
+        for row in self.rows(connection, self.sql("usage", &FIGURES, "")).await? {
+            let (group, at) = self.group(&row)?;
+            let sums = UsageSums {
+                group: group.clone(),
+                calls: count(&row, at)?,
+                errors: count(&row, at + 1)?,
+                input_tokens: count(&row, at + 2)?,
+                output_tokens: count(&row, at + 3)?,
+                cost: picodollars(&row, at + 4)?,
+                saved: picodollars(&row, at + 6)?,
+                latency_p50_ms: None,
+                latency_p95_ms: None,
+            };
+            groups.insert(group, (sums, Latencies::default()));
+        }
+        for row in self.rows(connection, self.sql("latency", &["calls"], ", bucket")).await? {
+            let (group, at) = self.group(&row)?;
+            let bucket = u32::try_from(row.try_get::<i64, _>(at)?);
+            if let (Some((_, latencies)), Ok(bucket)) = (groups.get_mut(&group), bucket) {
+                latencies.add_bucket(bucket, count(&row, at + 1)?);
+            }
+        }
+        let finished = groups.into_values().map(|(mut sums, latencies)| {
+            sums.latency_p50_ms = latencies.percentile(0.5);
+            sums.latency_p95_ms = latencies.percentile(0.95);
+            sums
+        });
+        Ok(finished.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(from_ms: Option<i64>, to_ms: Option<i64>, by: &[GroupBy]) -> Option<Span> {
+        Span::of(&UsageQuery { from_ms, to_ms, group_by: by.to_vec(), ..UsageQuery::default() })
+    }
+
+    #[test]
+    fn whole_days_are_read_as_days_and_the_rest_as_hours() {
+        let hour = |hour: i64| Some(hour * HOUR_MS);
+        assert_eq!(span(None, None, &[]), Some(Span { hours: vec![], days: (0, NEVER / 24) }));
+        assert_eq!(
+            span(hour(30), hour(100), &[GroupBy::Day]),
+            Some(Span { hours: vec![(30, 48), (96, 100)], days: (2, 4) })
+        );
+        assert_eq!(span(hour(30), hour(50), &[]), Some(Span { hours: vec![(30, 50)], days: (0, 0) }));
+        assert_eq!(
+            span(hour(24), hour(72), &[GroupBy::Hour]),
+            Some(Span { hours: vec![(24, 72)], days: (0, 0) })
+        );
+        assert_eq!(span(hour(9), hour(9), &[]), None);
+    }
+
+    #[test]
+    fn the_first_hour_begins_at_the_bound_or_later() {
+        assert_eq!(span(Some(1), Some(HOUR_MS + 1), &[]), Some(Span { hours: vec![(1, 2)], days: (0, 0) }));
+        assert_eq!(span(Some(-5), Some(0), &[]), None);
+    }
+
+    #[test]
+    fn a_filter_by_time_narrows_the_span() {
+        let only = |by, value: &str| {
+            Span::of(&UsageQuery { only: vec![(by, value.to_owned())], ..UsageQuery::default() })
+        };
+        assert_eq!(only(GroupBy::Day, "1970-01-03T00:00:00Z"), Some(Span { hours: vec![], days: (2, 3) }));
+        assert_eq!(
+            only(GroupBy::Hour, "1970-01-03T05:00:00Z"),
+            Some(Span { hours: vec![(53, 54)], days: (0, 0) })
+        );
+        assert_eq!(only(GroupBy::Hour, "1970-01-03T05:30:00Z"), None);
+        assert_eq!(only(GroupBy::Day, "yesterday"), None);
+    }
+}
