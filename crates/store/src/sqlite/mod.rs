@@ -8,6 +8,7 @@ mod bucket;
 mod clock;
 mod counter;
 mod fault;
+mod keeper;
 mod ledger;
 mod location;
 mod migrate;
@@ -19,9 +20,9 @@ mod script;
 mod series;
 mod state;
 mod stored;
-#[expect(dead_code, reason = "retention follows")]
 mod sweep;
 mod transaction;
+mod usage;
 mod writer;
 
 use std::path::Path;
@@ -33,6 +34,9 @@ use futures::future::BoxFuture;
 use gateway_engine::records::{Batch, Kept, Lag, Recorder};
 use gateway_engine::state::{LEASE, StoreError};
 
+use gateway_model::config::Retention;
+
+use keeper::{Keeper, Sweeper};
 use location::Location;
 use reader::Reader;
 use rows::SealedRow;
@@ -48,11 +52,28 @@ pub enum Role {
     Both,
 }
 
+/// How a file is used.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How long a lease holds.
+    pub lease: Duration,
+    /// How long rows stay.
+    pub retention: Retention,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { lease: LEASE, retention: Retention::default() }
+    }
+}
+
 /// A store in an SQLite file.
 pub struct SqliteStore {
     role: Role,
     shared: Arc<Shared>,
-    writer: Writer,
+    writer: Arc<Writer>,
+    keeper: Keeper,
+    sweeper: Sweeper,
     /// Of values, counters and notices.
     state: Reader,
     /// Of sums, which may take longer.
@@ -62,19 +83,27 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file of `url` (`sqlite:PATH`), and makes it where it is missing. Needs a Tokio runtime, now and later.
     pub async fn open(url: &str, role: Role) -> Result<Self, StoreError> {
-        Self::open_with(url, role, LEASE).await
+        Self::open_with(url, role, Options::default()).await
     }
 
-    /// The same, with leases that hold for another time.
-    pub async fn open_with(url: &str, role: Role, lease: Duration) -> Result<Self, StoreError> {
+    /// The same, with other [`Options`].
+    pub async fn open_with(url: &str, role: Role, options: Options) -> Result<Self, StoreError> {
         let location = Location::of(url)?;
         open::prepare(&location).await?;
-        let shared = Arc::new(Shared::new(location.name, location.path, lease));
+        let shared = Arc::new(Shared::new(location.name, location.path, options.lease));
         let connection =
             open::connect(&shared.path, PATIENCE / 2).await.map_err(|error| shared.error(&error))?;
+        let writer = Arc::new(Writer::start(connection, Arc::clone(&shared)));
+        let sweeper = Sweeper {
+            writer: Arc::downgrade(&writer),
+            shared: Arc::clone(&shared),
+            retention: options.retention,
+        };
         Ok(Self {
             role,
-            writer: Writer::start(connection, Arc::clone(&shared)),
+            writer,
+            keeper: Keeper::start(sweeper.clone()),
+            sweeper,
             state: Reader::new(Arc::clone(&shared)),
             reports: Reader::new(Arc::clone(&shared)),
             shared,
@@ -85,7 +114,17 @@ impl SqliteStore {
         &self.shared.path
     }
 
+    /// Deletes now what has lapsed, as the housekeeping does each minute: in small steps, between which calls are served.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let told = |error: sqlx::Error| self.shared.error(&error);
+        let mut connection = open::connect(&self.shared.path, PATIENCE / 2).await.map_err(told)?;
+        let swept = self.sweeper.pass(&mut connection).await;
+        drop(sqlx::Connection::close(connection).await);
+        swept
+    }
+
     async fn shut(&self) {
+        self.keeper.close().await;
         self.writer.close().await;
         self.state.close().await;
         self.reports.close().await;
@@ -102,7 +141,7 @@ impl Recorder for SqliteStore {
                 }
             };
             let charges = if self.role == Role::Records { Vec::new() } else { batch.charges.clone() };
-            let done = self.writer.work(Work::Keep { node: node.to_owned(), rows, charges }).await?;
+            let done = self.writer.work_out(Work::Keep { node: node.to_owned(), rows, charges }).await?;
             Ok(match (self.role, done) {
                 (Role::Records, _) => Kept::Rows,
                 (_, Done::Kept(states)) => Kept::Applied(states),

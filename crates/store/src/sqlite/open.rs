@@ -6,6 +6,7 @@ use std::time::Duration;
 use gateway_engine::state::StoreError;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
+use tokio::time::Instant;
 
 use super::fault;
 use super::location::Location;
@@ -21,7 +22,7 @@ const STATEMENTS: usize = 256;
 pub(super) async fn prepare(location: &Location) -> Result<(), StoreError> {
     location.prepare()?;
     let told = |error: &sqlx::Error| fault::store_error(&location.name, &location.path, error);
-    let mut connection = connect(&location.path, PATIENCE).await.map_err(|error| told(&error))?;
+    let mut connection = connect_at_first(&location.path).await.map_err(|error| told(&error))?;
     let done = migrate(&mut connection, MIGRATIONS).await;
     drop(sqlx::Connection::close(connection).await);
     let path = location.path.display();
@@ -39,6 +40,19 @@ pub(super) async fn prepare(location: &Location) -> Result<(), StoreError> {
     })
 }
 
+/// Turning a new file to WAL takes a lock that SQLite does not wait for by itself.
+async fn connect_at_first(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match connect(path, PATIENCE).await {
+            Err(error) if fault::is_busy(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
 /// Opens the file. A locked one is waited for so long with each statement.
 pub(super) async fn connect(path: &Path, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
     SqliteConnectOptions::new()
@@ -47,6 +61,8 @@ pub(super) async fn connect(path: &Path, patience: Duration) -> Result<SqliteCon
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
+        // The housekeeping does it, so that no call waits for the disk; this is for when it cannot.
+        .pragma("wal_autocheckpoint", "50000")
         .statement_cache_capacity(STATEMENTS)
         .row_buffer_size(1_024)
         .thread_name(|number| format!("gateway-sqlite-{number}"))

@@ -5,8 +5,8 @@ use super::script::Script;
 /// Rows that one step deletes at most.
 pub(super) const STEP: i64 = 500;
 
-/// A lease that lapsed is kept for so long: the last spending that it names may be sent again.
-const SEQUENCES_LAST_MS: i64 = 24 * 60 * 60 * 1000;
+/// A lease that lapsed is kept for so long, and so is a counter whose window is over: what was spent may be sent again.
+const LATE_MS: i64 = 24 * 60 * 60 * 1000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sweep {
@@ -15,11 +15,15 @@ pub(super) enum Sweep {
     Buckets,
     Leases,
     Counters,
-    /// Rows from the beginning of the table up to (and without) an id, that ended before a time.
+    /// Usage rows that ended before a time. Their ids begin with the time of the call's begin, so that only the beginning of
+    /// the table is looked at.
     Rows {
-        up_to: Vec<u8>,
         ended_before: i64,
     },
+    /// Usage rows from the beginning of the table.
+    Oldest,
+    /// Pages that nothing is in are cut off.
+    Vacuum,
 }
 
 impl Sweep {
@@ -51,16 +55,27 @@ impl Sweep {
                 "DELETE FROM usage_rows WHERE (request_id, part) IN \
                  (SELECT request_id, part FROM usage_rows WHERE request_id < ? AND at_ms < ? LIMIT ?)"
             }
+            Self::Oldest => {
+                "DELETE FROM usage_rows WHERE (request_id, part) IN \
+                 (SELECT request_id, part FROM usage_rows ORDER BY request_id, part LIMIT ?)"
+            }
+            Self::Vacuum => return Ok(script.statement("PRAGMA incremental_vacuum(500)")),
         });
         match self {
             Self::Values | Self::Notices | Self::Buckets => script.bind(now)?,
-            Self::Leases | Self::Counters => script.bind(now.saturating_sub(SEQUENCES_LAST_MS))?,
-            Self::Rows { up_to, ended_before } => {
-                script.bind(up_to.clone())?;
+            Self::Leases | Self::Counters => script.bind(now.saturating_sub(LATE_MS))?,
+            Self::Rows { ended_before } => {
+                script.bind(first_id(*ended_before))?;
                 script.bind(*ended_before)?;
             }
+            Self::Oldest | Self::Vacuum => {}
         }
         script.bind(STEP)?;
         Ok(place)
     }
+}
+
+/// Before all ids of this time or later.
+fn first_id(at_ms: i64) -> Vec<u8> {
+    at_ms.max(0).to_be_bytes()[2..].to_vec()
 }

@@ -17,27 +17,11 @@ use super::sweep::Sweep;
 
 /// What a caller wants done.
 pub(super) enum Work {
-    Keep {
-        node: String,
-        rows: Vec<SealedRow>,
-        charges: Vec<Charge>,
-    },
-    Exchange {
-        node: String,
-        steps: Vec<Exchange>,
-    },
+    Keep { node: String, rows: Vec<SealedRow>, charges: Vec<Charge> },
+    Exchange { node: String, steps: Vec<Exchange> },
     Take(Vec<Take>),
-    Put {
-        key: String,
-        value: Vec<u8>,
-        lapses_at: i64,
-    },
-    Post {
-        board: String,
-        notice: Notice,
-        lapses_at: i64,
-    },
-    #[expect(dead_code, reason = "retention follows")]
+    Put { key: String, value: Vec<u8>, lapses_at: i64 },
+    Post { board: String, notice: Notice, lapses_at: i64 },
     Sweep(Sweep),
 }
 
@@ -47,7 +31,6 @@ pub(super) enum Done {
     Exchanged(Vec<CounterState>),
     Taken(Vec<Taken>),
     Nothing,
-    #[expect(dead_code, reason = "retention follows")]
     Swept(u64),
 }
 

@@ -1,7 +1,7 @@
 //! The one connection that writes, and its task: what arrives while a transaction runs goes into the next one together.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +36,23 @@ const GROUP: usize = 256;
 
 struct Job {
     work: Work,
+    turn: Turn,
     reply: oneshot::Sender<Result<Done, StoreError>>,
+}
+
+/// Either the writer begins a job or its caller cancels it.
+#[derive(Clone, Default)]
+struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    /// Whether nobody has done so before.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    fn cancel(&self) -> bool {
+        self.take()
+    }
 }
 
 /// The way to the writer's task.
@@ -52,6 +68,8 @@ pub(super) struct Shared {
     pub path: PathBuf,
     pub known: KnownSeries,
     lease_ms: i64,
+    /// How many were made.
+    pub transactions: AtomicU64,
     failures: AtomicU32,
     is_away: AtomicBool,
 }
@@ -63,6 +81,7 @@ impl Shared {
             name,
             path,
             known: KnownSeries::default(),
+            transactions: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             is_away: AtomicBool::new(false),
         }
@@ -84,6 +103,15 @@ impl Shared {
         StoreError::away(self.name.clone(), format!("\"{}\" {what}", self.path.display()))
     }
 
+    fn closed(&self) -> StoreError {
+        self.away("is closed")
+    }
+
+    fn too_slow(&self) -> StoreError {
+        self.failed();
+        self.away(&format!("did not answer within {} ms: its disk is slow, or busy", PATIENCE.as_millis()))
+    }
+
     fn failed(&self) {
         if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
             self.is_away.store(true, Ordering::Relaxed);
@@ -91,6 +119,7 @@ impl Shared {
     }
 
     fn answered(&self) {
+        self.transactions.fetch_add(1, Ordering::Relaxed);
         self.failures.store(0, Ordering::Relaxed);
         self.is_away.store(false, Ordering::Relaxed);
     }
@@ -103,27 +132,45 @@ impl Writer {
         Self { jobs: Mutex::new(Some(jobs)), task: Mutex::new(Some(task)), shared }
     }
 
-    /// Has the work done, in a transaction with what else is there.
+    /// Has the work done, in a transaction with what else is there. Where that takes too long, it may be done all the same.
     pub async fn work(&self, work: Work) -> Result<Done, StoreError> {
+        let (answer, turn) = self.hand_in(work).await?;
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(done) => done.map_err(|_| self.shared.closed())?,
+            Err(_) => {
+                turn.cancel();
+                Err(self.shared.too_slow())
+            }
+        }
+    }
+
+    /// The same for what may not be done twice: once it has begun, its end is waited for.
+    pub async fn work_out(&self, work: Work) -> Result<Done, StoreError> {
+        let (mut answer, turn) = self.hand_in(work).await?;
+        let done = match tokio::time::timeout(PATIENCE, &mut answer).await {
+            Ok(done) => done,
+            Err(_) if turn.cancel() => return Err(self.shared.too_slow()),
+            Err(_) => answer.await,
+        };
+        done.map_err(|_| self.shared.closed())?
+    }
+
+    async fn hand_in(
+        &self,
+        work: Work,
+    ) -> Result<(oneshot::Receiver<Result<Done, StoreError>>, Turn), StoreError> {
         if self.shared.is_away() {
             return Err(self.shared.away("does not answer, and is tried again in the background"));
         }
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let closed = || self.shared.away("is closed");
-        let Some(jobs) = jobs else { return Err(closed()) };
+        let jobs = jobs.ok_or_else(|| self.shared.closed())?;
         let (reply, answer) = oneshot::channel();
-        let done = async {
-            jobs.send(Job { work, reply }).await.map_err(|_| closed())?;
-            drop(jobs);
-            answer.await.map_err(|_| closed())?
-        };
-        match tokio::time::timeout(PATIENCE, done).await {
-            Ok(done) => done,
-            Err(_) => {
-                self.shared.failed();
-                let ms = PATIENCE.as_millis();
-                Err(self.shared.away(&format!("did not answer within {ms} ms: its disk is slow, or busy")))
-            }
+        let turn = Turn::default();
+        let job = Job { work, turn: turn.clone(), reply };
+        match tokio::time::timeout(PATIENCE, jobs.send(job)).await {
+            Ok(Ok(())) => Ok((answer, turn)),
+            Ok(Err(_)) => Err(self.shared.closed()),
+            Err(_) => Err(self.shared.too_slow()),
         }
     }
 
@@ -153,7 +200,7 @@ async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, share
             break;
         }
         // Callers that waited too long have gone, and were told that it was not done.
-        group.retain(|job: &Job| !job.reply.is_closed());
+        group.retain(|job: &Job| !job.reply.is_closed() && job.turn.take());
         if !group.is_empty() {
             task.apply(&mut group).await;
             task.shorten().await;
