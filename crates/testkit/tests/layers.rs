@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Each crate of the core with the crates of ours that it may depend on. Dependencies of tests do not count.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("model", &[]),
     ("pricing", &["model"]),
     ("transport", &["model"]),
     ("providers", &["model", "pricing", "transport"]),
     ("engine", &["model", "pricing"]),
+    ("store", &["model", "engine"]),
     ("testkit", &["model", "pricing", "transport", "providers", "engine"]),
 ];
 

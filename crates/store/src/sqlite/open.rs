@@ -1,5 +1,6 @@
 //! Connections to the file, and what is checked before the first use.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,7 +45,12 @@ pub(super) async fn prepare(location: &Location) -> Result<(), StoreError> {
 async fn connect_at_first(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match connect(path, PATIENCE).await {
+        let mut options = options(path, PATIENCE);
+        // It is said once, and writes to the file.
+        if fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+            options = options.auto_vacuum(SqliteAutoVacuum::Incremental);
+        }
+        match options.connect().await {
             Err(error) if fault::is_busy(&error) && Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -55,20 +61,21 @@ async fn connect_at_first(path: &Path) -> Result<SqliteConnection, sqlx::Error> 
 
 /// Opens the file. A locked one is waited for so long with each statement.
 pub(super) async fn connect(path: &Path, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
+    options(path, patience).connect().await
+}
+
+fn options(path: &Path, patience: Duration) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(patience)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
         // The housekeeping does it, so that no call waits for the disk; this is for when it cannot.
         .pragma("wal_autocheckpoint", "50000")
         .statement_cache_capacity(STATEMENTS)
         .row_buffer_size(1_024)
         .thread_name(|number| format!("gateway-sqlite-{number}"))
         .disable_statement_logging()
-        .connect()
-        .await
 }
 
 /// Opens the file for reading.

@@ -25,6 +25,9 @@ const SUMS: &str = "SUM(calls) AS calls, SUM(errors) AS errors, SUM(input_tokens
      SUM(output_tokens) AS output_tokens, SUM(cost_micro) AS cost_micro, SUM(cost_pico) AS cost_pico, \
      SUM(saved_micro) AS saved_micro, SUM(saved_pico) AS saved_pico, group_concat(latencies, '') AS latencies";
 
+const COLUMNS: &str =
+    "calls, errors, input_tokens, output_tokens, cost_micro, cost_pico, saved_micro, saved_pico, latencies";
+
 impl UsageReader for SqliteStore {
     fn usage<'a>(&'a self, query: &'a UsageQuery) -> BoxFuture<'a, Result<Vec<UsageSums>, StoreError>> {
         async move {
@@ -78,21 +81,23 @@ fn column(dimension: &GroupBy) -> Option<&'static str> {
 fn script(query: &UsageQuery, hours: Range<i64>) -> Result<Script, sqlx::Error> {
     let by = |dimension| query.group_by.contains(dimension);
     let (by_hour, by_day) = (by(&GroupBy::Hour), by(&GroupBy::Day));
-    // Every part groups by series first, in the order of its table's key where there is a time.
+    // Without times, each part is summed up by series first: there are far fewer series than sums. With them, a part's rows
+    // are in the order of the times already.
     let part = |span: Span| {
         let (table, column) = (span.table(), span.column());
-        let hour = if by_hour { format!("{column}, ") } else { String::new() };
         let day = match span {
             Span::Day => column.to_owned(),
             Span::Hour => format!("{column} / {HOURS_OF_DAY}"),
         };
-        let day = if by_day { format!("{day} AS day_of, ") } else { String::new() };
-        let grouped = [(by_hour, column), (by_day, "day_of")].into_iter().filter(|(is_in, _)| *is_in);
-        let grouped: String = grouped.map(|(_, column)| format!("{column}, ")).collect();
-        format!(
-            "SELECT {hour}{day}series, {SUMS} FROM {table} WHERE {column} >= ? AND {column} < ? \
-             GROUP BY {grouped}series"
-        )
+        let times = [(by_hour, column.to_owned()), (by_day, format!("{day} AS day_of"))];
+        let times: Vec<String> =
+            times.into_iter().filter(|(is_in, _)| *is_in).map(|(_, time)| time).collect();
+        let range = format!("FROM {table} WHERE {column} >= ? AND {column} < ?");
+        if times.is_empty() {
+            format!("SELECT series, {SUMS} {range} GROUP BY series")
+        } else {
+            format!("SELECT {}, series, {COLUMNS} {range}", times.join(", "))
+        }
     };
     let days = div_up(hours.start, HOURS_OF_DAY)..hours.end.div_euclid(HOURS_OF_DAY);
     let mut ranges = Vec::new();
@@ -126,11 +131,11 @@ fn script(query: &UsageQuery, hours: Range<i64>) -> Result<Script, sqlx::Error> 
     } else {
         filter.push_str(&format!(" GROUP BY {groups} ORDER BY {groups}"));
     }
+    let needs_series = !only.is_empty() || query.group_by.iter().any(|dimension| column(dimension).is_some());
+    let join = if needs_series { " JOIN usage_series ON id = series" } else { "" };
     let comma = if groups.is_empty() { "" } else { ", " };
     let mut script = Script::default();
-    script.statement(&format!(
-        "SELECT {SUMS}{comma}{groups} FROM ({parts}) JOIN usage_series ON id = series WHERE true{filter}"
-    ));
+    script.statement(&format!("SELECT {SUMS}{comma}{groups} FROM ({parts}){join} WHERE true{filter}"));
     for range in ranges {
         script.bind(range.start)?;
         script.bind(range.end)?;
