@@ -19,10 +19,10 @@ test('addresses and headers take their variables from the environment', async ()
     headers: { 'x-token': `Token ${variable('GATEWAY_TEST_TOKEN')}` },
   })
   const { gateway } = gatewayOf({ providers: [entry], rules: [rule({ provider: 'a' })] })
-  const { content } = await gateway.chat({ messages: [{ role: 'user', content: 'price: ${FREE}' }] })
+  const { content } = await gateway.chat({ messages: [{ role: 'user', content: `price: ${variable('FREE')}` }] })
   expect(content).toBe('Hi')
   expect(last().headers['x-token']).toBe('Token from-the-vault')
-  expect(last().body.messages[0].content).toBe('price: ${FREE}')
+  expect(last().body.messages[0].content).toBe(`price: ${variable('FREE')}`)
 })
 
 test('a variable that is not set is a fault with its path', async () => {

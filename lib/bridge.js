@@ -71,6 +71,10 @@ const handlers = {
     thrown.delete(id)
   },
 
+  line(line) {
+    warn(line)
+  },
+
   budgetWarning(logger, line, warning) {
     warn(line)
     loggerOf(logger)?.budgetWarning(warning)

@@ -49,7 +49,7 @@ class Gateway {
     this.#logger = new UsageLog(options ?? {}, usageLogTimeoutOf(options))
     this.#ownStrategies = strategiesOf(options)
     this.#configure(options?.config, (text, names, table) => {
-      this.#native = new native.NativeGateway(text, names, table, numberOf(this.#logger))
+      this.#native = new native.NativeGateway(bridge, text, names, table, numberOf(this.#logger))
     })
   }
 
@@ -72,7 +72,11 @@ class Gateway {
     }))
     // Calls in flight keep the objects that they began with.
     const customs = []
-    install(text, names, providerTable(entries, customs))
+    try {
+      install(text, names, providerTable(entries, customs))
+    } catch (error) {
+      throw GatewayError.configInvalid(error.message)
+    }
     this.#registry = registry
     this.#customs = customs
     this.#taskTypes = taskTypesOf(config)
@@ -125,6 +129,11 @@ class Gateway {
   /** What is spent and reserved of each budget. */
   budgets() {
     return JSON.parse(this.#native.budgets())
+  }
+
+  /** What was used, in groups, from the records that are kept. */
+  usage(query) {
+    return new Call().run(this.#native, 'usage', query ?? {})
   }
 
   /** What would become of a request; nobody is asked. */

@@ -88,6 +88,10 @@ function dispatch(message, handlers) {
     // [11, id]
     case 11:
       return handlers.forgetThrown(message[1])
+    // A line for the operator, on the console.
+    // [12, line]
+    case 12:
+      return handlers.line(message[1])
     default:
       return handlers.unknown(message[0])
   }

@@ -14,6 +14,7 @@ use super::errors::settled;
 use super::protocol::message;
 use super::provider::ProviderTable;
 use super::runtime::runtime;
+use super::stores;
 use super::stream::{IDLE_LIMIT, drive};
 use gateway_engine::gateway::{CallContext, Gateway, new_request_id, unless_cancelled};
 use gateway_engine::usage::Observer;
@@ -86,6 +87,7 @@ impl NativeGateway {
     /// `config` is a `GatewayConfig` as JSON, already read once by `checkGatewayConfig`.
     #[napi(constructor, catch_unwind)]
     pub fn new(
+        bridge: &Bridge,
         config: String,
         strategies: Vec<String>,
         table: &ProviderTable,
@@ -94,7 +96,8 @@ impl NativeGateway {
         let GatewayConfig { routes, fallback_chains, budgets, settings, .. } =
             read_config(&config, &strategies)?;
         let providers = table.providers.clone();
-        let gateway = Gateway::with_settings(providers, routes, fallback_chains, budgets, &settings);
+        let mut gateway = Gateway::with_settings(providers, routes, fallback_chains, budgets, &settings);
+        stores::connect(&mut gateway, &settings, &bridge.calls)?;
         Ok(Self { current: RwLock::new(Current::new(gateway, table)?), logger })
     }
 
@@ -105,6 +108,7 @@ impl NativeGateway {
             read_config(&config, &strategies)?;
         let providers = table.providers.clone();
         let before = self.current().gateway;
+        stores::refuse_others(before.settings(), &settings)?;
         let next = Gateway::reload_from(&before, providers, routes, fallback_chains, budgets, &settings);
         let next = Current::new(next, table)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
@@ -211,8 +215,21 @@ impl NativeGateway {
         let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
         bridge.calls.spawn(id, self.logger, aborted, move |_, _| {
             Box::pin(async move {
-                gateway.close().await;
+                stores::report_left(gateway.close(stores::GRACE).await, &calls);
                 calls.outbox.send(&message::Answer { call: id, value: (), log: () });
+                Ok(())
+            })
+        })
+    }
+
+    /// Answers with what was used, in groups, as message of call `id`; `query` is `{from?, to?, groupBy?}`.
+    #[napi(catch_unwind)]
+    pub fn usage(&self, bridge: &Bridge, id: u32, aborted: bool, query: String) -> napi::Result<()> {
+        let (gateway, calls) = (self.current().gateway, bridge.calls.clone());
+        bridge.calls.spawn(id, self.logger, aborted, move |open, _| {
+            Box::pin(async move {
+                let rows = unless_cancelled(&open.cancel, gateway.usage(&query)).await?;
+                calls.outbox.send(&message::Answer { call: id, value: &rows, log: () });
                 Ok(())
             })
         })

@@ -24,6 +24,7 @@ mod protocol;
 mod provider;
 mod router;
 mod runtime;
+mod stores;
 mod stream;
 
 /// A call allocates a hundred times; glibc's allocator took a fifth of its time.

@@ -113,6 +113,8 @@ pub mod message {
         10 Log[L] { logger: u32, entry: L }
         /// Nothing refers any more to what a custom provider threw.
         11 ForgetThrown[] { id: u32 }
+        /// A line for the operator, on the console.
+        12 Line[] { line: String }
     }
 }
 

@@ -12,6 +12,8 @@ pub mod limits;
 pub mod records;
 pub mod routing;
 pub mod state;
+mod stores;
 pub mod usage;
 
 pub use gateway::Gateway;
+pub use stores::{LeftOver, Stores};

@@ -254,6 +254,12 @@ impl GatewayError {
         Self::new(ErrorKind::RateLimited, message).with_retry_after(retry_after)
     }
 
+    /// `what` cannot be checked, as its store is away for the reason `why`; `remedy` says what to do.
+    pub fn store_unavailable(what: &str, why: &str, remedy: &str) -> Self {
+        let message = format!("{what} cannot be checked: {why}; {remedy}");
+        Self { code: "STORE_UNAVAILABLE".into(), ..Self::new(ErrorKind::ProviderUnavailable, message) }
+    }
+
     /// `provider_or_pool` was not asked, for the reason `why`. `provider` is left unset, because a pool is not a provider.
     pub fn provider_unavailable(provider_or_pool: &str, why: &str, retry_after: Option<Duration>) -> Self {
         let message = format!("\"{provider_or_pool}\" is unavailable: {why}");

@@ -37,6 +37,13 @@ impl Usd {
     }
 }
 
+/// Picodollars.
+impl From<i128> for Usd {
+    fn from(picodollars: i128) -> Self {
+        Self(picodollars)
+    }
+}
+
 impl Add for Usd {
     type Output = Self;
     fn add(self, other: Self) -> Self {

@@ -3,8 +3,11 @@
 
 pub mod journal;
 mod latency;
+mod open;
 pub mod postgres;
 pub mod redis;
 pub mod schema;
 pub mod secrets;
 pub mod sqlite;
+
+pub use open::{Report, open};

@@ -14,18 +14,42 @@ use super::ledger::{Account, Ledger, Uncounted};
 use super::limits::Subject;
 use super::policy::{Policy, Scope, UnpricedCall};
 use super::reservation::Reservation;
+use super::shared_ledger::{Pass, Want};
 use super::warning::{BudgetWarning, BudgetWarningKind};
+use crate::state::StoreError;
 use gateway_model::config::Enforcement;
 
 /// Model names are the callers' input: no more than so many are warned of.
 const MAX_UNPRICED: usize = 1_000;
+
+/// What came of trying to admit a call.
+pub(super) enum Tried {
+    Admitted(Reservation),
+    /// These have to be asked for first.
+    Waits(Vec<Want>),
+}
+
+/// What was decided by what is known.
+enum Decided<T> {
+    Admitted(T, Vec<BudgetWarning>),
+    /// Nothing, as these have to be asked for first.
+    Waits(Vec<Want>),
+}
+
+/// How policies decide by what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    Admitted,
+    Refused,
+}
 
 impl BudgetGuard {
     /// Admits a call or refuses it.
     ///
     /// `hard` and `soft` policies look at what was spent and what other calls in flight reserve; `strict` ones, and those
     /// of the window `request`, also at the call's own estimate. An admitted call reserves its estimate until the
-    /// reservation is settled or dropped.
+    /// reservation is settled or dropped. Where counts are shared, this does not ask for more of them:
+    /// [`BudgetGuard::admit_shared`] does.
     ///
     /// # Errors
     /// The first policy that refuses the call.
@@ -34,14 +58,57 @@ impl BudgetGuard {
         scope: &Scope<'_>,
         call: Arc<dyn CallEstimate>,
     ) -> Result<Reservation, Refusal> {
-        let Some((outputs, output_cap)) = self.outputs(scope, &*call) else {
-            return Ok(Reservation::new(Arc::clone(self), call, None, None, Vec::new()));
+        match self.try_admit(scope, &call, &Pass::default())? {
+            Tried::Admitted(reservation) => Ok(reservation),
+            Tried::Waits(wants) => {
+                let store =
+                    self.sharing.get().map_or_else(String::new, |sharing| sharing.store.name().to_owned());
+                Err(Refusal::of_store(
+                    &wants,
+                    StoreError::away(store, "its counts have to be asked for first"),
+                ))
+            }
+        }
+    }
+
+    /// Admits or refuses a call by what is known here, or says what has to be asked for.
+    pub(super) fn try_admit(
+        self: &Arc<Self>,
+        scope: &Scope<'_>,
+        call: &Arc<dyn CallEstimate>,
+        pass: &Pass,
+    ) -> Result<Tried, Refusal> {
+        let reservation = |active_call, output_cap, warnings| {
+            Tried::Admitted(Reservation::new(
+                Arc::clone(self),
+                Arc::clone(call),
+                active_call,
+                output_cap,
+                warnings,
+            ))
         };
-        let insert = |ledger: &mut Ledger, amount, now| ledger.insert(scope, &call, amount, now);
+        let Some((outputs, output_cap)) = self.outputs(scope, &**call) else {
+            return Ok(reservation(None, None, Vec::new()));
+        };
         let count = |call: &dyn CallEstimate, outputs| Some(ReservationAmount::counted(call, outputs));
-        let (active_call, mut warnings) = self.decide_counting(scope, &*call, outputs, count, insert)?;
-        warnings.extend(self.warning_of_unpriced(scope, &*call));
-        Ok(Reservation::new(Arc::clone(self), call, active_call, output_cap, warnings))
+        let sharing = self.sharing.get().filter(|_| !pass.store_is_away);
+        let is_away = sharing.is_some_and(|sharing| sharing.store.is_away());
+        let waits = |ledger: &mut Ledger, verdict: Passed, own: &ReservationAmount, now: Moment| match verdict
+        {
+            _ if sharing.is_none() => Vec::new(),
+            Passed::Admitted if is_away => ledger.closed(scope, own, now),
+            Passed::Admitted => ledger.starved(scope, own, now),
+            Passed::Refused if is_away || pass.has_asked => Vec::new(),
+            Passed::Refused => ledger.stale(scope, own, now),
+        };
+        let insert = |ledger: &mut Ledger, amount, now| ledger.insert(scope, call, amount, now);
+        match self.decide_counting(scope, &**call, outputs, count, waits, insert)? {
+            Decided::Waits(wants) => Ok(Tried::Waits(wants)),
+            Decided::Admitted(active_call, mut warnings) => {
+                warnings.extend(self.warning_of_unpriced(scope, &**call));
+                Ok(reservation(active_call, output_cap, warnings))
+            }
+        }
     }
 
     /// What [`BudgetGuard::admit`] would decide at this moment. Reserves nothing and begins no window. Calls in flight are
@@ -50,22 +117,25 @@ impl BudgetGuard {
         let Some((outputs, _)) = self.outputs(scope, call) else {
             return GuardCheck::allowed(&[]);
         };
-        match self.decide_counting(scope, call, outputs, ReservationAmount::counted_now, |_, _, _| ()) {
-            Ok(((), warnings)) => GuardCheck::allowed(&warnings),
+        let (count, waits) = (ReservationAmount::counted_now, |_: &mut _, _, _: &_, _| Vec::new());
+        match self.decide_counting(scope, call, outputs, count, waits, |_, _, _| ()) {
+            Ok(Decided::Admitted((), warnings)) => GuardCheck::allowed(&warnings),
+            Ok(Decided::Waits(_)) => GuardCheck::allowed(&[]),
             Err(refusal) => refusal.into(),
         }
     }
 
-    /// Decides, and counts with `count` what has to be counted for it. `admitted` runs before anything else can change the ledger; what
-    /// it returns comes with the warnings.
+    /// Decides, and counts with `count` what has to be counted for it. `waits` says what has to be asked for before the decision
+    /// holds. `admitted` runs before anything else can change the ledger; what it returns comes with the warnings.
     fn decide_counting<T>(
         &self,
         scope: &Scope<'_>,
         call: &dyn CallEstimate,
         outputs: Outputs,
         count: impl Fn(&dyn CallEstimate, Outputs) -> Option<ReservationAmount>,
+        waits: impl Fn(&mut Ledger, Passed, &ReservationAmount, Moment) -> Vec<Want>,
         admitted: impl FnOnce(&mut Ledger, ReservationAmount, Moment) -> T,
-    ) -> Result<(T, Vec<BudgetWarning>), Refusal> {
+    ) -> Result<Decided<T>, Refusal> {
         self.refuse_unpriced(scope, call)?;
         let mut own = ReservationAmount::bounded(call, outputs);
         let mut counted: Vec<(u64, ReservationAmount)> = Vec::new();
@@ -81,9 +151,18 @@ impl BudgetGuard {
                 if by_bounds { Range::from(projected.high) } else { projected }
             });
             let uncounted = match decision {
-                Decision::Refused(refusal) => return Err(refusal),
-                Decision::Admitted(warnings) => return Ok((admitted(&mut ledger, own, now), warnings)),
                 Decision::Unsure { account, key } => ledger.uncounted(account, key),
+                Decision::Refused(refusal) => {
+                    let wants = waits(&mut ledger, Passed::Refused, &own, now);
+                    return if wants.is_empty() { Err(refusal) } else { Ok(Decided::Waits(wants)) };
+                }
+                Decision::Admitted(warnings) => {
+                    let wants = waits(&mut ledger, Passed::Admitted, &own, now);
+                    if !wants.is_empty() {
+                        return Ok(Decided::Waits(wants));
+                    }
+                    return Ok(Decided::Admitted(admitted(&mut ledger, own, now), warnings));
+                }
             };
             drop(ledger);
             let was_counted = own.counted;
@@ -113,7 +192,7 @@ impl BudgetGuard {
             let reason = format!("the price of model {} is not known", call.model());
             let (now, kind) = (self.clock.now(), BudgetWarningKind::Refused);
             let warnings = vec![BudgetWarning::new(account, key, now, kind, reason)];
-            Err(Refusal { policy: account.policy.name.clone(), warnings })
+            Err(Refusal { policy: account.policy.name.clone(), warnings, store: None })
         })
     }
 

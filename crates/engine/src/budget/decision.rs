@@ -7,8 +7,10 @@ use super::clock::Moment;
 use super::ledger::{Account, Ledger};
 use super::limits::Verdict;
 use super::policy::Scope;
+use super::shared_ledger::Want;
 use super::warning::{BudgetWarning, BudgetWarningKind, lines};
-use gateway_model::config::Enforcement;
+use crate::state::StoreError;
+use gateway_model::config::{Enforcement, OnStoreError};
 
 /// Whether all policies let a request pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +30,18 @@ pub struct Refusal {
     pub policy: String,
     /// One for each limit found exceeded; the last is that of the refusal.
     pub warnings: Vec<BudgetWarning>,
+    /// The budget could not be looked up.
+    pub store: Option<StoreError>,
+}
+
+impl Refusal {
+    /// Of a call that could not be looked up where its budgets are counted.
+    pub(super) fn of_store(wants: &[Want], error: StoreError) -> Self {
+        let closed = |want: &&Want| want.on_store_error == OnStoreError::FailClosed;
+        let want = wants.iter().find(closed).or(wants.first());
+        let policy = want.map(|want| want.policy.clone()).unwrap_or_default();
+        Self { policy, warnings: Vec::new(), store: Some(error) }
+    }
 }
 
 pub(super) enum Decision<'a> {
@@ -65,7 +79,7 @@ pub(super) fn decide<'a>(
                 };
                 warnings.push(BudgetWarning::new(account, key, now, kind, reason));
                 if is_refused {
-                    return Decision::Refused(Refusal { policy: policy.name.clone(), warnings });
+                    return Decision::Refused(Refusal { policy: policy.name.clone(), warnings, store: None });
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The budgets of a gateway under one lock, and the class that compares plain figures with them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::amount::{Amount, BudgetUsage, Range};
 use super::clock::Clock;
@@ -8,9 +8,9 @@ use super::decision::{Decision, GuardCheck, decide};
 use super::ledger::{Account, Ledger};
 use super::limits::Subject;
 use super::policy::Scope;
+use super::sharing::Sharing;
 use super::standing::{BudgetStanding, standings};
 use super::window::Buckets;
-use crate::state::Charge;
 use gateway_model::config::BudgetPolicy;
 
 /// Compares requests with every policy that applies to them.
@@ -19,6 +19,8 @@ pub struct BudgetGuard {
     /// Policies and counts together, so that they cannot disagree. The only lock of the budgets.
     ledger: Mutex<Ledger>,
     pub(super) clock: Clock,
+    /// Where counts are shared; empty: they live in this process alone.
+    pub(super) sharing: OnceLock<Arc<Sharing>>,
 }
 
 impl BudgetGuard {
@@ -67,11 +69,6 @@ impl BudgetGuard {
     pub fn record(&self, scope: &Scope<'_>, usage: BudgetUsage) {
         let now = self.clock.now();
         self.ledger().record(scope, usage, now);
-    }
-
-    /// Passes on to the state what shared counters are charged.
-    pub(crate) fn charge(&self, charges: Vec<Charge>) {
-        drop(charges);
     }
 
     /// What calls in flight reserve, for each policy that has limits: its name and the sum over its scope values.

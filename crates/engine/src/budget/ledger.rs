@@ -14,6 +14,7 @@ use super::limits::Subject;
 use super::output_estimate::OutputStats;
 use super::policy::{Policy, Scope};
 use super::reservation::Settled;
+use super::shared_ledger::{Shares, spend};
 use super::warning::{BudgetWarning, BudgetWarningKind};
 use super::window::Buckets;
 use gateway_model::config::BudgetPolicy;
@@ -55,9 +56,12 @@ pub(super) struct Uncounted {
 #[derive(Default)]
 pub(super) struct Ledger {
     /// In the order of the configuration.
-    accounts: Vec<Account>,
+    pub(super) accounts: Vec<Account>,
     /// Of policies that were taken away: their counts hold for the rest of their windows, should they come back.
-    departed: Vec<Account>,
+    pub(super) departed: Vec<Account>,
+    /// Counts are shared with other nodes.
+    pub is_shared: bool,
+    pub(super) shares: Shares,
     last_account: u64,
     active_calls: HashMap<u64, ActiveCall>,
     last_call: u64,
@@ -89,9 +93,8 @@ impl Ledger {
         self.departed = before;
     }
 
-    /// The account `id`, of a policy that holds or was taken away.
-    fn account_mut(&mut self, id: u64) -> Option<&mut Account> {
-        find_account(&mut self.accounts, &mut self.departed, id)
+    pub fn account(&self, id: u64) -> Option<&Account> {
+        self.accounts.iter().chain(&self.departed).find(|account| account.id == id)
     }
 
     pub fn accounts(&self) -> &[Account] {
@@ -182,16 +185,20 @@ impl Ledger {
     ) -> (Option<ActiveCall>, Settled) {
         let mut settled = Settled::default();
         let Some(active) = self.active_calls.remove(&id) else { return (None, settled) };
+        let Self { accounts, departed, shares, is_shared, .. } = self;
         for reserved in &active.reserved {
-            let Some(account) = self.account_mut(reserved.account) else { continue };
-            let Account { policy, buckets, .. } = &mut *account;
-            if let Some(bucket) = buckets.get_mut(&*reserved.key) {
+            let Some(account) = find_account(accounts, departed, reserved.account) else { continue };
+            if let Some(bucket) = account.buckets.get_mut(&*reserved.key) {
                 bucket.release(active.amount.under(reserved.terms), active.amount.counted);
             }
             if let Some(usage) = usage {
+                let spent = reserved.terms.count(usage.into(), active.amount.is_priced);
+                let counter = is_shared.then(|| shares.of(account, &reserved.key, now));
+                let Account { policy, buckets, .. } = account;
                 let bucket = buckets.current(Arc::clone(&reserved.key), now);
                 let before = bucket.spent;
-                bucket.spent += reserved.terms.count(usage.into(), active.amount.is_priced);
+                bucket.spent += spent;
+                settled.charges.extend(counter.and_then(|counter| spend(shares, &counter, &spent, now)));
                 let crossing = policy.limits.crossing(&before, &bucket.spent);
                 let kind = BudgetWarningKind::WarnAt;
                 let warning =

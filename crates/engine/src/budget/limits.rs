@@ -89,6 +89,15 @@ impl Limits {
         self.cost.is_some()
     }
 
+    /// Input tokens, output tokens, their sum, picodollars; `None`: not limited.
+    pub fn places(&self) -> [Option<i64>; 4] {
+        let tokens = |limit: Option<u64>| limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        let cost = self
+            .cost
+            .map(|cost| cost.limit.picodollars().map_or(0, |limit| i64::try_from(limit).unwrap_or(i64::MAX)));
+        [tokens(self.input), tokens(self.output), tokens(self.total), cost]
+    }
+
     /// Compares what may lie anywhere in `range`.
     pub fn judge(&self, subject: Subject, range: &Range) -> Verdict {
         for metric in subject.order() {

@@ -19,6 +19,9 @@ mod limits;
 mod output_estimate;
 mod policy;
 mod reservation;
+mod share;
+mod shared_ledger;
+mod sharing;
 mod standing;
 mod tracker;
 mod warning;
@@ -28,6 +31,10 @@ mod window;
 mod admission_tests;
 #[cfg(test)]
 mod invariant_tests;
+#[cfg(test)]
+mod played_store;
+#[cfg(test)]
+mod sharing_tests;
 #[cfg(test)]
 mod testing;
 

@@ -1,8 +1,15 @@
 //! A policy as it is compared with calls, and which calls it applies to.
 
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
 use super::call::Terms;
 use super::limits::{Limits, Subject};
-use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetWindow, Enforcement, ScopeKind, UnknownPrice};
+use crate::state::{Counter, CounterWindow};
+use gateway_model::config::{
+    BudgetLimits, BudgetPolicy, BudgetWindow, Enforcement, OnStoreError, ScopeKind, UnknownPrice, words,
+};
 
 /// The output bound of a call under `strict` enforcement where neither request nor policy sets one.
 const DEFAULT_OUTPUT_CAP: u64 = 4096;
@@ -42,6 +49,7 @@ pub(super) struct Policy {
     pub configured: BudgetLimits,
     pub subject: Subject,
     pub enforcement: Enforcement,
+    pub on_store_error: OnStoreError,
     unknown_price: Option<UnknownPrice>,
     /// Output tokens to ask for at most, where the request sets no bound and `enforcement` is strict.
     pub output_cap: u64,
@@ -58,6 +66,10 @@ impl From<BudgetPolicy> for Policy {
             scope: policy.scope.kind,
             only: policy.scope.key.filter(|key| !key.is_empty()),
             subject: Subject::of(&policy.window),
+            on_store_error: policy.on_store_error.unwrap_or(match policy.enforcement {
+                Enforcement::Strict => OnStoreError::FailClosed,
+                Enforcement::Soft | Enforcement::Hard => OnStoreError::Local,
+            }),
             enforcement: policy.enforcement,
             unknown_price: policy.unknown_price,
             output_cap: output_cap.unwrap_or(DEFAULT_OUTPUT_CAP),
@@ -117,6 +129,63 @@ impl Policy {
         (&self.name, self.scope, &self.only, &self.window)
             == (&other.name, other.scope, &other.only, &other.window)
     }
+
+    /// The counter that nodes share, of a scope value in the window that runs.
+    pub fn counter(&self, value: &str, wall_ms: i64) -> Counter {
+        let window = match self.window.calendar_span(wall_ms) {
+            Some(span) => CounterWindow::Until { at_ms: span.ends },
+            None => {
+                let length = self.window.duration().unwrap_or_default().as_millis();
+                CounterWindow::Rolling { length_ms: u64::try_from(length).unwrap_or(u64::MAX) }
+            }
+        };
+        let prefix = self.counter_prefix(wall_ms);
+        Counter { key: counter_key(&prefix, value), window }
+    }
+
+    /// What the keys of its counters begin with.
+    pub fn counter_prefix(&self, wall_ms: i64) -> String {
+        let window = match self.window.calendar_span(wall_ms) {
+            Some(span) => format!("until{}", span.ends),
+            None => format!("{}s", self.window.duration().unwrap_or_default().as_secs()),
+        };
+        let only = self.only.as_deref().unwrap_or_default();
+        let scope = words::<ScopeKind>()[self.scope as usize];
+        let parts = [&self.name, scope, only, &window].map(part);
+        let prefix = format!("budget:{}:", parts.join(":"));
+        if prefix.len() <= MOST_OF_KEY { prefix } else { format!("budget:{}:", digest(&prefix)) }
+    }
+}
+
+/// Of the 200 bytes that a key may have.
+const MOST_OF_KEY: usize = 120;
+
+/// What the last part of a key begins with where it is a digest.
+const DIGEST: char = '#';
+
+/// A part of a key: what separates parts is written otherwise.
+fn part(text: &str) -> String {
+    text.replace('%', "%25").replace(':', "%3A").replace(DIGEST, "%23")
+}
+
+fn counter_key(prefix: &str, value: &str) -> Arc<str> {
+    let value = part(value);
+    let value = if value.len() <= 200 - MOST_OF_KEY { value } else { digest(&value) };
+    format!("{prefix}{value}").into()
+}
+
+fn digest(text: &str) -> String {
+    let mut written = String::from(DIGEST);
+    for byte in &Sha256::digest(text)[..16] {
+        written.push_str(&format!("{byte:02x}"));
+    }
+    written
+}
+
+/// The scope value that ends a key; `None`: only its digest is known.
+pub(super) fn scope_value(end_of_key: &str) -> Option<String> {
+    (!end_of_key.starts_with(DIGEST))
+        .then(|| end_of_key.replace("%23", "#").replace("%3A", ":").replace("%25", "%"))
 }
 
 #[cfg(test)]

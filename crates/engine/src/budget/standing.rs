@@ -73,7 +73,7 @@ fn standing(account: &Account, key: &str, bucket: Option<&Bucket>, now: Moment) 
         policy: policy.name.clone(),
         scope_value: policy.is_scoped().then(|| key.to_owned()),
         spent: runs.map(|(bucket, _)| bucket.spent.into()).unwrap_or_default(),
-        reserved: bucket.map(|bucket| bucket.reserved.high.into()).unwrap_or_default(),
+        reserved: bucket.map(|bucket| (bucket.reserved.high + bucket.others).into()).unwrap_or_default(),
         limits: policy.configured,
         window_ends_at: ends.map(written),
     }

@@ -57,15 +57,32 @@ pub(super) struct Bucket {
     pub active_calls: usize,
     /// Active calls that reserve an upper bound instead of a count.
     pub uncounted: usize,
+    /// What other nodes hold, where the count is shared.
+    pub others: Amount,
+    /// The key of the counter that nodes share.
+    pub share: Option<Arc<str>>,
 }
 
 impl Bucket {
     fn new(ends: End) -> Self {
-        Self { ends, spent: Amount::default(), reserved: Range::default(), active_calls: 0, uncounted: 0 }
+        Self {
+            ends,
+            spent: Amount::default(),
+            reserved: Range::default(),
+            active_calls: 0,
+            uncounted: 0,
+            others: Amount::default(),
+            share: None,
+        }
     }
 
     fn expired(&self, now: Moment) -> bool {
         now.at >= self.ends.at
+    }
+
+    /// Ends the window where the store says that it does.
+    pub fn ends_at(&mut self, at: Instant) {
+        self.ends.at = at;
     }
 
     pub fn reserve(&mut self, range: Range, counted: bool) {
@@ -127,7 +144,7 @@ impl<K: Hash + Eq> Buckets<K> {
     {
         self.by_key.get(key).map_or_else(Range::default, |bucket| {
             let spent = if bucket.expired(now) { Amount::default() } else { bucket.spent };
-            Range::from(spent) + bucket.reserved
+            Range::from(spent + bucket.others) + bucket.reserved
         })
     }
 

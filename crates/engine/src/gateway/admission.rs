@@ -3,8 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::json;
+
 use super::{CallContext, Gateway, PromptEstimate, new_request_id};
-use crate::budget::{BudgetGuard, BudgetWarning, Refusal, Reservation, Scope};
+use crate::budget::{BudgetGuard, BudgetWarning, CallEstimate, Refusal, Reservation, Scope};
 use crate::limits::{UserLimits, UserPermits};
 use crate::routing::{
     AttemptAdmission, AttemptRefusal, CallOptions, Decision, Hedge, NoRoute, Standing, TokenEstimator,
@@ -53,6 +57,9 @@ impl Gateway {
     ) -> Result<Planned, Failure> {
         let started = Instant::now();
         let request_id = new_request_id();
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal.with_request_id(&request_id).into());
+        }
         let decision = self
             .router
             .resolve(&request, &self.providers, &*estimate)
@@ -190,28 +197,81 @@ struct Progress {
     warned: Vec<String>,
 }
 
+/// What an attempt is to budgets.
+struct BudgetedCall<'a> {
+    scope: Scope<'a>,
+    call: Arc<dyn CallEstimate>,
+}
+
 impl CallAdmission {
-    fn reserve(&self, entry: &str, family: &str, model: &str) -> Result<Option<Reservation>, Failure> {
+    /// What an attempt is to budgets; `None`: there are none.
+    ///
+    /// # Errors
+    /// The rule's constraints exclude it.
+    fn asks<'a>(&'a self, asked: Asked<'a>) -> Result<Option<BudgetedCall<'a>>, Failure> {
         if let Some(rule) = &self.rule
-            && let Some(excluded) = exceeded(rule, Asked { entry, family, model }, &*self.estimate)
+            && let Some(excluded) = exceeded(rule, asked, &*self.estimate)
         {
             return Err(NoRoute { excluded: vec![excluded], ..NoRoute::default() }.into_error().into());
         }
         if self.budgets.is_empty() {
             return Ok(None);
         }
-        let scope = scope_of(&self.request, self.caller.as_deref(), entry, model);
-        let call = self.estimate.on(Asked { entry, family, model });
-        match self.budgets.admit(&scope, Arc::new(call)) {
+        let scope = scope_of(&self.request, self.caller.as_deref(), asked.entry, asked.model);
+        Ok(Some(BudgetedCall { scope, call: Arc::new(self.estimate.on(asked)) }))
+    }
+
+    fn reserve(&self, asked: Asked<'_>) -> Result<Option<Reservation>, Failure> {
+        let Some(BudgetedCall { scope, call }) = self.asks(asked)? else { return Ok(None) };
+        self.reserved(self.budgets.admit(&scope, call))
+    }
+
+    async fn reserve_shared(&self, asked: Asked<'_>) -> Result<Option<Reservation>, Failure> {
+        let Some(BudgetedCall { scope, call }) = self.asks(asked)? else { return Ok(None) };
+        self.reserved(self.budgets.admit_shared(&scope, &call).await)
+    }
+
+    fn reserved(&self, decision: Result<Reservation, Refusal>) -> Result<Option<Reservation>, Failure> {
+        match decision {
             Ok(reservation) => {
                 self.warn(reservation.warnings());
                 Ok(Some(reservation))
             }
-            Err(Refusal { policy, warnings }) => {
+            Err(Refusal { policy, warnings, store }) => {
                 self.warn(&warnings);
-                Err(GatewayError::budget_exceeded(&policy).into())
+                Err(match store {
+                    None => GatewayError::budget_exceeded(&policy),
+                    Some(error) => {
+                        let what = format!("Budget policy \"{policy}\"");
+                        let remedy =
+                            "bring it back, or let the policy count here meanwhile (onStoreError: \"local\")";
+                        GatewayError::store_unavailable(&what, &error.to_string(), remedy)
+                            .with_detail("policy", json!(policy))
+                    }
+                }
+                .into())
             }
         }
+    }
+
+    /// Counts the call against its caller's limits, with its first attempt.
+    fn begin(&self, model: &str) -> Result<(), AttemptRefusal> {
+        let mut progress = self.progress();
+        if progress.has_begun {
+            return Ok(());
+        }
+        let counted = self.user_limits.as_ref().map_or(Ok(UserPermits::default()), |limits| {
+            limits.admit(&self.request, self.caller.as_deref(), |most| self.estimate.tokens(model, most))
+        });
+        match counted {
+            Ok(permits) => progress.permits = permits,
+            Err(limited) => {
+                progress.refused = Some(Standing::Closed);
+                return Err(limited.into());
+            }
+        }
+        progress.has_begun = true;
+        Ok(())
     }
 
     fn warn(&self, warnings: &[BudgetWarning]) {
@@ -243,24 +303,25 @@ impl AttemptAdmission for CallAdmission {
         self.warn(warnings);
     }
 
-    fn admit(&self, entry: &str, family: &str, model: &str) -> Result<Option<Reservation>, AttemptRefusal> {
-        let reservation =
-            self.reserve(entry, family, model).map_err(|failure| self.refuse(Standing::Refused, failure))?;
-        let mut progress = self.progress();
-        if !progress.has_begun {
-            let counted = self.user_limits.as_ref().map_or(Ok(UserPermits::default()), |limits| {
-                limits.admit(&self.request, self.caller.as_deref(), |most| self.estimate.tokens(model, most))
-            });
-            match counted {
-                Ok(permits) => progress.permits = permits,
-                Err(limited) => {
-                    progress.refused = Some(Standing::Closed);
-                    return Err(limited.into());
-                }
-            }
-            progress.has_begun = true;
-        }
+    fn admit(&self, asked: Asked<'_>) -> Result<Option<Reservation>, AttemptRefusal> {
+        let reservation = self.reserve(asked).map_err(|failure| self.refuse(Standing::Refused, failure))?;
+        self.begin(asked.model)?;
         Ok(reservation)
+    }
+
+    fn admit_shared<'a>(
+        &'a self,
+        asked: Asked<'a>,
+    ) -> Option<BoxFuture<'a, Result<Option<Reservation>, AttemptRefusal>>> {
+        self.budgets.is_shared().then(|| {
+            async move {
+                let reserved = self.reserve_shared(asked).await;
+                let reservation = reserved.map_err(|failure| self.refuse(Standing::Refused, failure))?;
+                self.begin(asked.model)?;
+                Ok(reservation)
+            }
+            .boxed()
+        })
     }
 
     fn standing(&self) -> Standing {

@@ -8,6 +8,7 @@ use super::Gateway;
 use crate::routing::ProviderEntry;
 use crate::routing::direct::list_models;
 use crate::routing::health::{EntryReport, Outcome};
+use crate::stores::LeftOver;
 use gateway_model::error::Failure;
 
 /// Longer than this no check waits for its answer.
@@ -31,11 +32,16 @@ impl Gateway {
         self.sharing.in_flight()
     }
 
-    /// Ends the checks of its entries, and resolves once what calls have left to be counted is counted and logged.
-    pub async fn close(&self) {
+    /// Ends the checks of its entries, and resolves once what calls have left to be counted is counted, logged and kept; for
+    /// keeping it, `grace` is there at most.
+    pub async fn close(&self, grace: Duration) -> LeftOver {
         self.closed.cancel();
         self.counting.close();
         self.counting.wait().await;
+        match &self.holdings {
+            Some(holdings) => holdings.close(&self.budgets, grace).await,
+            None => LeftOver::default(),
+        }
     }
 
     /// The checks that entries ask for (`healthCheck`), to be spawned; each ends when the gateway is gone.

@@ -10,9 +10,11 @@ mod identity;
 mod models;
 mod outcome;
 mod stream;
+mod usage;
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +25,7 @@ use crate::routing::fallback;
 use crate::routing::{
     CallOptions, Charge, HedgeLoser, ProviderEntry, Providers, RetryBudget, RoutePool, Routed, Router,
 };
+use crate::stores::{Holdings, Stores};
 use crate::usage::{Billed, CallRecord, Keeping, Observer, StreamTimes, latency_ms};
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use gateway_model::error::{ATTEMPT_FAILED, ErrorKind, Failure, GatewayError, HEDGE_LOST};
@@ -64,6 +67,8 @@ pub struct Gateway {
     closed: CancellationToken,
     /// `None`: nothing is kept but the callers' logs.
     keeping: Option<Arc<Keeping>>,
+    /// `None`: state lives in this process alone, and no records are kept.
+    holdings: Option<Arc<Holdings>>,
 }
 
 impl Gateway {
@@ -93,10 +98,8 @@ impl Gateway {
         }
         next.counting = before.counting.clone();
         next.closed = before.closed.clone();
-        next.keeping = before.keeping.as_ref().map(|keeping| {
-            let (books, budgets) = (keeping.books.clone(), keeping.budgets.clone());
-            Arc::new(Keeping { books, budgets, prices: next.prices.clone() })
-        });
+        next.holdings = before.holdings.clone();
+        next.keep();
         if settings.cache == before.settings.cache {
             next.sharing = before.sharing.clone();
         }
@@ -147,6 +150,7 @@ impl Gateway {
             counting: TaskTracker::new(),
             closed: CancellationToken::new(),
             keeping: None,
+            holdings: None,
             pools: rules.iter().map(pool).collect(),
             retry_budget: Arc::new(RetryBudget::new(&settings.retry_budget)),
             user_limits: UserLimits::of(&settings.limits).map(Arc::new),
@@ -158,6 +162,42 @@ impl Gateway {
             budgets: Arc::new(BudgetGuard::new(budgets)),
             models: ModelLists::default(),
         }
+    }
+
+    /// Lets state and records live in `stores` from now on. What is returned has to run for as long as the gateway does.
+    #[must_use = "these have to run"]
+    pub fn connect(&mut self, stores: Stores) -> Vec<BoxFuture<'static, ()>> {
+        if let Some(state) = &stores.state {
+            self.budgets.share(state.clone(), stores.node.clone(), stores.recorder.clone());
+        }
+        let holdings = Arc::new(Holdings::new(stores, &self.settings));
+        let keepers = holdings.keepers(&self.budgets);
+        self.holdings = Some(holdings);
+        self.keep();
+        keepers
+    }
+
+    /// Keeps what calls come to where there is a place for it.
+    fn keep(&mut self) {
+        self.keeping = self.holdings.as_ref().map(|holdings| {
+            let (books, budgets) = (holdings.books.clone(), self.budgets.clone());
+            Arc::new(Keeping { books, budgets, prices: self.prices.clone() })
+        });
+    }
+
+    /// Why no call may begin at this moment.
+    fn refusal(&self) -> Option<GatewayError> {
+        self.holdings.as_ref()?.books.as_ref()?.refusal()
+    }
+
+    /// Reads what the state stands at, so that figures of it are right from the start.
+    pub async fn read_state(&self) {
+        // What cannot be read now is read once the store is there.
+        let _ = self.budgets.read_counters().await;
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The budgets' guard: what is spent and reserved at this moment.

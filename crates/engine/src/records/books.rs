@@ -147,8 +147,7 @@ impl Books {
     /// What is not in the database yet.
     pub fn lag(&self) -> Lag {
         let lag = self.recorder.lag();
-        let queue = self.queue();
-        Lag { rows: lag.rows + (queue.waiting.len() + queue.under_way) as u64, ..lag }
+        Lag { rows: lag.rows + self.waiting(), ..lag }
     }
 
     /// Hands entries to the recorder until the books are closed and empty.
@@ -230,33 +229,41 @@ impl Books {
         }
     }
 
-    /// Keeps what there is, for `grace` at most, and closes the recorder. Answers with what was left: rows that are not in the
-    /// database, of which those in a journal follow at the next start.
-    pub async fn close(&self, grace: Duration) -> Lag {
+    /// Keeps what there is, for `grace` at most.
+    pub async fn drain(&self, grace: Duration) {
         let drained = async {
             loop {
                 let idle = self.idle.notified();
                 tokio::pin!(idle);
                 idle.as_mut().enable();
-                {
-                    let queue = self.queue();
-                    if queue.waiting.is_empty() && queue.under_way == 0 {
-                        return;
-                    }
+                if self.waiting() == 0 {
+                    return;
                 }
                 // Woken after each empty queue; looked at again in case the last batch ended in between.
                 let _ = timeout(Duration::from_millis(20), idle).await;
             }
         };
         let _ = timeout(grace, drained).await;
-        let left = {
-            let mut queue = self.queue();
-            queue.is_closed = true;
-            (queue.waiting.len() + queue.under_way) as u64
-        };
-        self.wake.notify_one();
+    }
+
+    /// Closes the recorder. Answers with what was left: rows that are not in the database, of which those in a journal follow at
+    /// the next start.
+    pub async fn close(&self) -> Lag {
+        let left = self.waiting();
+        self.release();
         let lag = self.recorder.close().await;
         Lag { rows: lag.rows + left, ..lag }
+    }
+
+    /// Lets [`Books::run`] end once everything is kept.
+    pub(crate) fn release(&self) {
+        self.queue().is_closed = true;
+        self.wake.notify_one();
+    }
+
+    fn waiting(&self) -> u64 {
+        let queue = self.queue();
+        (queue.waiting.len() + queue.under_way) as u64
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

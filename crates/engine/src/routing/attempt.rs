@@ -17,6 +17,7 @@ use crate::limits::Patience;
 use crate::usage::budget_usage;
 use gateway_model::error::{ErrorKind, Failure, GatewayError};
 use gateway_model::{Provider, ProviderCall, TokenUsage};
+use gateway_pricing::Asked;
 
 /// What an operation's answer is to its caller.
 pub(super) type Held<O> = <<O as Operation>::Output as Output>::Held;
@@ -63,7 +64,8 @@ pub(super) async fn attempt<O: Operation>(
         Ok(health) => health,
         Err(wait) => return not_sent(breaker_open(provider.name(), wait)),
     };
-    let reservation = match options.admit(&name, provider.family(), &model) {
+    let asked = Asked { entry: &name, family: provider.family(), model: &model };
+    let reservation = match options.admit(asked).await {
         Ok(reservation) => reservation,
         Err(refusal) => return not_sent(refusal),
     };
@@ -245,7 +247,7 @@ impl Tries<'_> {
         let settled = reservation.settle_given_up(budget_usage(&usage, cost));
         options.warn(&settled.warnings);
         options.charges.add_counted(settled.charges);
-        match options.admit(entry, provider.family(), &call.model) {
+        match options.admit_now(Asked { entry, family: provider.family(), model: &call.model }) {
             Ok(next) => {
                 self.in_flight.reservation = self.in_flight.slot.put(next);
                 true

@@ -1,7 +1,10 @@
 //! Whether an attempt may be sent: budgets, constraints and limits are asked for each one, about what it is.
 
+use futures::future::BoxFuture;
+
 use crate::budget::{BudgetWarning, Reservation};
 use gateway_model::error::Failure;
+use gateway_pricing::Asked;
 
 /// Asked before each attempt of a call.
 pub trait AttemptAdmission: Send + Sync {
@@ -9,7 +12,13 @@ pub trait AttemptAdmission: Send + Sync {
     ///
     /// # Errors
     /// Why it is not to be sent; the next candidate may be.
-    fn admit(&self, entry: &str, family: &str, model: &str) -> Result<Option<Reservation>, AttemptRefusal>;
+    fn admit(&self, asked: Asked<'_>) -> Result<Option<Reservation>, AttemptRefusal>;
+
+    /// [`AttemptAdmission::admit`] where it may have to ask a store first; `None`: it need not.
+    fn admit_shared<'a>(
+        &'a self,
+        asked: Asked<'a>,
+    ) -> Option<BoxFuture<'a, Result<Option<Reservation>, AttemptRefusal>>>;
 
     fn standing(&self) -> Standing;
 

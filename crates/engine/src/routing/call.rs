@@ -90,13 +90,17 @@ impl CallOptions {
     ///
     /// # Errors
     /// Why it is not to be sent.
-    pub(super) fn admit(
-        &self,
-        entry: &str,
-        family: &str,
-        model: &str,
-    ) -> Result<Option<Reservation>, AttemptRefusal> {
-        self.admission.as_ref().map_or(Ok(None), |admission| admission.admit(entry, family, model))
+    pub(super) async fn admit(&self, asked: Asked<'_>) -> Result<Option<Reservation>, AttemptRefusal> {
+        let Some(admission) = &self.admission else { return Ok(None) };
+        match admission.admit_shared(asked) {
+            Some(admitted) => admitted.await,
+            None => admission.admit(asked),
+        }
+    }
+
+    /// [`CallOptions::admit`] by what is known here: for tries that cannot wait.
+    pub(super) fn admit_now(&self, asked: Asked<'_>) -> Result<Option<Reservation>, AttemptRefusal> {
+        self.admission.as_ref().map_or(Ok(None), |admission| admission.admit(asked))
     }
 
     /// Prints warnings of budgets.

@@ -13,6 +13,7 @@ use crate::budget::Reservation;
 use gateway_model::config::{ChainExecution, FallbackChain};
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::{Answer, EventSource, UniversalCall, Vectors, await_first_content};
+use gateway_pricing::Asked;
 
 /// Answers a chat.
 ///
@@ -23,7 +24,7 @@ pub async fn chat(
     providers: &Providers,
     options: &CallOptions,
 ) -> Result<Routed<Answer>, Failure> {
-    match universal(decision, providers, options)? {
+    match universal(decision, providers, options).await? {
         Some((call, routes)) => {
             let (step, answer) = call.chat().await?;
             answered_by(routes, step, answer)
@@ -41,7 +42,7 @@ pub async fn stream(
     providers: &Providers,
     options: &CallOptions,
 ) -> Result<Routed<Box<dyn EventSource>>, Failure> {
-    match universal(decision, providers, options)? {
+    match universal(decision, providers, options).await? {
         Some((call, routes)) => {
             let (step, opened) = call.open_stream().await?;
             let name = routes.first().map_or("", |first| first.provider.name());
@@ -73,7 +74,7 @@ type ChainCall = (Box<dyn UniversalCall>, Vec<Routed<()>>);
 ///
 /// # Errors
 /// All steps were refused; the last one's refusal.
-fn universal(
+async fn universal(
     decision: &Decision,
     providers: &Providers,
     options: &CallOptions,
@@ -90,7 +91,8 @@ fn universal(
         let Some(entry) = providers.get(&step.provider) else { continue };
         let provider = entry.provider.clone();
         let model = decision.step_model(step, &options.request, providers);
-        let reservation = match options.admit(&step.provider, provider.family(), &model) {
+        let asked = Asked { entry: &step.provider, family: provider.family(), model: &model };
+        let reservation = match options.admit(asked).await {
             Ok(reservation) => reservation,
             Err(refused) => {
                 refusal = Some(refused);

@@ -143,7 +143,7 @@ async fn health_checks_end_when_the_gateway_is_closed() {
     let (server, rig) = single(Play::Healthy, json!({"healthCheck": {"intervalMs": 20}})).await;
     let checks: Vec<_> = rig.gateway.checks().into_iter().map(tokio::spawn).collect();
     wait_until(|| server.model_lists() >= 1).await;
-    rig.gateway.close().await;
+    let _ = rig.gateway.close(std::time::Duration::from_secs(1)).await;
     for check in checks {
         check.await.unwrap();
     }
