@@ -7,10 +7,19 @@ use super::{Log, lock};
 /// How often the same condition is told.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Lines for the operator: of each condition one a minute, however often it occurs.
+/// How long the end of a condition is still worth a line.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Lines for the operator: of each condition one a minute, however often it comes and goes.
 pub(super) struct Notices {
     log: Log,
-    told: Mutex<HashMap<String, Instant>>,
+    told: Mutex<HashMap<String, Told>>,
+}
+
+struct Told {
+    at: Instant,
+    /// Its end was not told yet.
+    stands: bool,
 }
 
 impl Notices {
@@ -21,18 +30,21 @@ impl Notices {
     pub fn tell(&self, condition: &str, line: impl FnOnce() -> String) {
         let now = Instant::now();
         let mut told = lock(&self.told);
-        if told.get(condition).is_some_and(|last| now.duration_since(*last) < EVERY) {
+        if told.get(condition).is_some_and(|last| now.duration_since(last.at) < EVERY) {
             return;
         }
-        told.retain(|_, last| now.duration_since(*last) < EVERY);
-        told.insert(condition.to_owned(), now);
+        told.retain(|_, last| now.duration_since(last.at) < if last.stands { LONGEST } else { EVERY });
+        told.insert(condition.to_owned(), Told { at: now, stands: true });
         drop(told);
         (self.log)(line());
     }
 
-    /// The condition is over: it is told at once when it comes again.
+    /// The condition is over, which is told if the condition was.
     pub fn over(&self, condition: &str, line: impl FnOnce() -> String) {
-        if lock(&self.told).remove(condition).is_some() {
+        let mut told = lock(&self.told);
+        let stood = told.get_mut(condition).is_some_and(|last| std::mem::take(&mut last.stands));
+        drop(told);
+        if stood {
             (self.log)(line());
         }
     }

@@ -50,6 +50,7 @@ impl Schema {
         url.into()
     }
 
+    #[allow(dead_code, reason = "for one of the programs of tests")]
     pub fn records(&self) -> PostgresRecords {
         PostgresRecords::new(&self.url).unwrap()
     }
@@ -64,6 +65,7 @@ impl Schema {
         self.rows(&sql).await[0].get(0)
     }
 
+    #[allow(dead_code, reason = "for one of the programs of tests")]
     pub async fn run(&self, sql: &str) {
         let mut connection = connect(&self.url).await.unwrap();
         connection.execute(AssertSqlSafe(sql)).await.unwrap();
