@@ -45,7 +45,7 @@ async fn a_server_that_stopped_is_away_and_found_when_it_is_back() {
     let name = server.url();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert_says(&lines[0], &[&format!("state store {name} is away: "), "refused"]);
-    assert_says(&lines[1], &[&format!("state store {name} is back; "), " calls failed meanwhile"]);
+    assert_says(&lines[1], &[&format!("state store {name} is back; "), "calls that failed meanwhile: "]);
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ impl Announcer {
             }
             let since = match said.calls {
                 0 => String::new(),
-                calls => format!("; {calls} calls failed since"),
+                calls => format!("; calls that failed since: {calls}"),
             };
             *said = Said { at: Some(now), is_open: true, calls: 0 };
             format!("state store {} is away: {}{since}", error.store, error.message)
@@ -67,7 +67,7 @@ impl Announcer {
             said.is_open = false;
             std::mem::take(&mut said.calls)
         };
-        (self.say)(format!("state store {store} is back; {calls} calls failed meanwhile"));
+        (self.say)(format!("state store {store} is back; calls that failed meanwhile: {calls}"));
     }
 }
 
@@ -95,8 +95,8 @@ mod tests {
             *lines.lock().unwrap(),
             [
                 "state store redis://host is away: it is gone",
-                "state store redis://host is away: it is gone; 60 calls failed since",
-                "state store redis://host is back; 1 calls failed meanwhile",
+                "state store redis://host is away: it is gone; calls that failed since: 60",
+                "state store redis://host is back; calls that failed meanwhile: 1",
             ]
         );
     }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use gateway_engine::state::{CounterState, CounterWindow, Exchange, Figures, GrantRule};
 use redis::Value;
 
-use super::reply::{Malformed, integer, text};
+use super::reply::{Malformed, array, integer, text};
 use super::script::{Request, SCRIPTS};
 
 /// Before a counter's key.
@@ -52,36 +52,29 @@ fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Version, milliseconds left (-1: no window runs), four figures spent, the node's lease, and one lease of each other node.
+/// Version, milliseconds left (-1: no window runs), what is spent, the node's lease, and one lease of each other node.
 pub(super) fn state(value: &Value) -> Result<CounterState, Malformed> {
-    let Value::Array(values) = value else { return Err(Malformed) };
-    let [version, left, one, two, three, four, own, others @ ..] = values.as_slice() else {
-        return Err(Malformed);
-    };
-    let mut spent = [0; 4];
-    for (figure, value) in spent.iter_mut().zip([one, two, three, four]) {
-        *figure = text(value)?.parse().map_err(|_| Malformed)?;
-    }
+    let [version, left, spent, own, others @ ..] = array(value)? else { return Err(Malformed) };
     let mut held_by_others = [0i64; 4];
     for other in others {
-        let other = lease(other)?;
+        let other = figures(other)?;
         held_by_others = std::array::from_fn(|place| held_by_others[place].saturating_add(other[place]));
     }
     let left = integer(left)?;
     Ok(CounterState {
-        spent,
+        spent: figures(spent)?,
         held_by_others,
-        held: lease(own)?,
+        held: figures(own)?,
         ends_in_ms: (left >= 0).then_some(left),
         version: u64::try_from(integer(version)?).map_err(|_| Malformed)?,
     })
 }
 
-fn lease(value: &Value) -> Result<Figures, Malformed> {
-    let mut lease = [0; 4];
-    let mut written = text(value)?.split(' ');
-    for figure in &mut lease {
-        *figure = written.next().ok_or(Malformed)?.parse().map_err(|_| Malformed)?;
+fn figures(value: &Value) -> Result<Figures, Malformed> {
+    let mut figures = [0; 4];
+    let mut words = text(value)?.split(' ');
+    for figure in &mut figures {
+        *figure = words.next().ok_or(Malformed)?.parse().map_err(|_| Malformed)?;
     }
-    Ok(lease)
+    Ok(figures)
 }

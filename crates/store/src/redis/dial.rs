@@ -125,7 +125,8 @@ fn cluster(address: &Address, roots: Option<&[u8]>, bound: Duration) -> RedisRes
     let builder = ClusterClient::builder(address.nodes.clone())
         .connection_timeout(2 * bound)
         .response_timeout(bound)
-        // A node that moved a slot, or is being replaced, is found within the bound or not.
+        // A node that moved a slot, or is being replaced, is found within the bound or not. The library repeats all commands
+        // for that; a take whose reply was lost may so count twice, which lets less through and not more.
         .retries(3)
         .min_retry_wait(5)
         .max_retry_wait(40);

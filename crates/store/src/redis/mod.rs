@@ -31,6 +31,9 @@ use self::link::{BOUND, Link};
 use self::reply::Malformed;
 use self::script::Request;
 
+/// Steps and takes that are sent at once; what is more has its own time, as they are a few milliseconds of Redis' together.
+const MOST_AT_ONCE: usize = 256;
+
 /// Values that are larger would hold up what waits behind them on the connection.
 const LARGEST_VALUE: usize = 1 << 20;
 
@@ -90,10 +93,15 @@ impl StateStore for RedisStore {
         steps: &'a [Exchange],
     ) -> BoxFuture<'a, Result<Vec<CounterState>, StoreError>> {
         async move {
-            let requests: Vec<_> =
-                steps.iter().map(|step| counter::exchange(node, step, self.lease_ms)).collect();
-            let values = self.link.send(&requests, true).await?;
-            values.iter().map(|value| self.read(counter::state(value))).collect()
+            let mut states = Vec::with_capacity(steps.len());
+            for steps in steps.chunks(MOST_AT_ONCE) {
+                let requests: Vec<_> =
+                    steps.iter().map(|step| counter::exchange(node, step, self.lease_ms)).collect();
+                for value in &self.link.send(&requests, true).await? {
+                    states.push(self.read(counter::state(value))?);
+                }
+            }
+            Ok(states)
         }
         .boxed()
     }
@@ -109,17 +117,21 @@ impl StateStore for RedisStore {
 
     fn take<'a>(&'a self, takes: &'a [Take]) -> BoxFuture<'a, Result<Vec<Taken>, StoreError>> {
         async move {
-            let requests: Vec<_> = takes.iter().map(bucket::request).collect();
-            let asked: Vec<_> = requests.iter().map(Option::is_some).collect();
-            let requests: Vec<_> = requests.into_iter().flatten().collect();
-            // What was taken by a call whose reply was lost would be taken twice.
-            let values = self.link.send(&requests, false).await?;
-            let mut values = values.iter();
-            let mut taken = |asked| match asked {
-                true => self.read(values.next().ok_or(Malformed).and_then(bucket::taken)),
-                false => Ok(Taken::All),
-            };
-            asked.into_iter().map(&mut taken).collect()
+            let mut taken = vec![Taken::All; takes.len()];
+            // A take from no bucket is none.
+            let (at, requests): (Vec<_>, Vec<_>) = takes
+                .iter()
+                .enumerate()
+                .filter_map(|(at, take)| bucket::request(take).map(|request| (at, request)))
+                .unzip();
+            for (at, requests) in at.chunks(MOST_AT_ONCE).zip(requests.chunks(MOST_AT_ONCE)) {
+                // What was taken by a call whose reply was lost would be taken twice.
+                let values = self.link.send(requests, false).await?;
+                for (at, value) in at.iter().zip(&values) {
+                    taken[*at] = self.read(bucket::taken(value))?;
+                }
+            }
+            Ok(taken)
         }
         .boxed()
     }

@@ -110,11 +110,11 @@ pub async fn versions_grow_with_each_change(store: &dyn StateStore) {
 }
 
 pub async fn steps_are_answered_in_their_order(store: &dyn StateStore) {
-    let counters: Vec<_> = (0..150).map(|_| hourly()).collect();
+    let counters: Vec<_> = (0..600).map(|_| hourly()).collect();
     let steps: Vec<_> =
         counters.iter().zip(1..).map(|(counter, at)| charge(counter, [at, 2 * at, 0, 1], 1)).collect();
     let states = store.exchange("a", &steps).await.unwrap();
     let spent: Vec<_> = states.iter().map(|state| state.spent).collect();
-    assert_eq!(spent, (1..=150).map(|at| [at, 2 * at, 0, 1]).collect::<Vec<_>>());
+    assert_eq!(spent, (1..=600).map(|at| [at, 2 * at, 0, 1]).collect::<Vec<_>>());
     assert_eq!(store.exchange("a", &[]).await.unwrap(), []);
 }

@@ -16,7 +16,7 @@ else
     -- A charge that belongs to no window before begins the new one at its own time.
     if charged and (begin == '0' or charged >= over) and charged + measure > now then first = charged end
     begin, ends = format('%d', first), format('%d', first + measure)
-    one, two, three, four = '0', '0', '0', '0'
+    spent = nothing
   elseif over ~= tonumber(ends) then
     ends = format('%d', over)
   end
@@ -24,43 +24,43 @@ end
 local left = ends - now
 
 -- 2. What was spent.
-local exact = 2 ^ 53
-local function add(figure, more)
-  local sum = figure + more
-  if abs(figure) < exact and abs(more) < exact and abs(sum) < exact then return format('%d', sum) end
-  -- Redis reckons with 64 bits, and refuses what would overflow.
+-- The sum of two figures of any size: Redis reckons with 64 bits, and refuses what would overflow.
+local function long_sum(figure, more)
   call('HSET', key, 't', figure)
-  local refused = type(redis.pcall('HINCRBY', key, 't', more)) == 'table'
-  local kept = refused and (sum < 0 and '-9223372036854775808' or '9223372036854775807') or call('HGET', key, 't')
+  local refused = tonumber(more) ~= 0 and type(redis.pcall('HINCRBY', key, 't', more)) == 'table'
+  local sum = call('HGET', key, 't')
   call('HDEL', key, 't')
-  return kept
+  if refused then sum = figure + more < 0 and '-9223372036854775808' or '9223372036854775807' end
+  return sum
 end
 
-local function less(figure, taken)
-  if taken == '0' then return figure end
-  local left = add(figure, string.sub(taken, 1, 1) == '-' and string.sub(taken, 2) or '-' .. taken)
-  return string.sub(left, 1, 1) == '-' and '0' or left
+local function sum(all, more)
+  local a, b, c, d = match(all, figures)
+  local e, f, g, h = match(more, figures)
+  -- Up to 15 digits Lua's numbers are exact.
+  if #a < 16 and #b < 16 and #c < 16 and #d < 16 and #e < 16 and #f < 16 and #g < 16 and #h < 16 then
+    return format('%d %d %d %d', a + e, b + f, c + g, d + h)
+  end
+  return table.concat({long_sum(a, e), long_sum(b, f), long_sum(c, g), long_sum(d, h)}, ' ')
 end
 
-local renewed = false
+local renewed, rule = false, ARGV[8]
 if charged and ARGV[5] > sequence then
   sequence, renewed = ARGV[5], true
   -- Without a lease, too, the sequence number is remembered from now on.
   if lapses < now then lapses = now end
-  local a, b, c, d = match(ARGV[7], figures)
-  if charged >= tonumber(begin) then
-    one, two, three, four = add(one, a), add(two, b), add(three, c), add(four, d)
-  end
-  if lease ~= no_lease then
-    local e, f, g, h = match(lease, figures)
-    lease = less(e, a) .. ' ' .. less(f, b) .. ' ' .. less(g, c) .. ' ' .. less(h, d)
+  if charged >= tonumber(begin) then spent = sum(spent, ARGV[7]) end
+  -- A lease that is granted below takes the place of this one.
+  if not rule and lease ~= nothing then
+    local negated = string.gsub(string.gsub(' ' .. ARGV[7], ' ', ' -'), '%-%-', '')
+    local left = sum(lease, string.sub(negated, 2))
+    lease = string.gsub(left, '%-%d+', '0')
   end
 end
 
 -- 3. The lease.
-local rule = ARGV[8]
 if rule then
-  local a, b, c, d = tonumber(one), tonumber(two), tonumber(three), tonumber(four)
+  local a, b, c, d = match(spent, figures)
   for at = 1, #others do
     local e, f, g, h = match(others[at], figures)
     a, b, c, d = a + e, b + f, c + g, d + h
@@ -88,7 +88,7 @@ if tonumber(latest) > tonumber(version) then
 else
   version = format('%d', version + 1)
 end
-local counter = table.concat({begin, ends, version, one, two, three, four}, ' ')
+local counter = begin .. ' ' .. ends .. ' ' .. version .. ' ' .. spent
 if renewed then
   call('HSET', key, 'c', counter, node, format('%d ', lapses) .. sequence .. ' ' .. lease)
 else
