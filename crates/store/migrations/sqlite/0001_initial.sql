@@ -204,3 +204,21 @@ CREATE TABLE audit (
   -- What of it, without secrets.
   detail TEXT
 );
+
+-- How the keys that secrets are encrypted with are made of the master key, and how a wrong one is noticed.
+CREATE TABLE encryption_keys (
+  id INTEGER PRIMARY KEY,
+  salt BLOB NOT NULL,
+  memory_kib INTEGER NOT NULL,
+  passes INTEGER NOT NULL,
+  lanes INTEGER NOT NULL,
+  check_value BLOB NOT NULL
+);
+
+-- Secrets of other records than channels, encrypted.
+CREATE TABLE secrets (
+  record TEXT NOT NULL,
+  field TEXT NOT NULL,
+  ciphertext BLOB NOT NULL,
+  PRIMARY KEY (record, field)
+) WITHOUT ROWID;

@@ -4,6 +4,7 @@
 //! is in WAL mode with `synchronous=NORMAL`: what was acknowledged survives the death of the process; of a machine that loses
 //! its power, the last moments may be lost, and the file stays whole.
 
+mod administration;
 mod bucket;
 mod clock;
 mod counter;
@@ -17,6 +18,7 @@ mod reader;
 mod rollup;
 mod rows;
 mod script;
+mod secrets;
 mod series;
 mod state;
 mod stored;
@@ -36,6 +38,7 @@ use gateway_engine::state::{LEASE, StoreError};
 
 use gateway_model::config::Retention;
 
+use administration::Administration;
 use keeper::{Keeper, Sweeper};
 use location::Location;
 use reader::Reader;
@@ -78,6 +81,7 @@ pub struct SqliteStore {
     state: Reader,
     /// Of sums, which may take longer.
     reports: Reader,
+    administration: Administration,
 }
 
 impl SqliteStore {
@@ -106,6 +110,7 @@ impl SqliteStore {
             sweeper,
             state: Reader::new(Arc::clone(&shared)),
             reports: Reader::new(Arc::clone(&shared)),
+            administration: Administration::new(Arc::clone(&shared)),
             shared,
         })
     }
@@ -128,6 +133,7 @@ impl SqliteStore {
         self.writer.close().await;
         self.state.close().await;
         self.reports.close().await;
+        self.administration.close().await;
     }
 }
 
