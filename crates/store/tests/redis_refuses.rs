@@ -6,9 +6,9 @@ mod redis_server;
 
 use std::fs;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gateway_engine::state::{StateStore, StoreErrorKind};
+use gateway_engine::state::{Spent, StateStore, StoreErrorKind};
 use gateway_store::redis::{RedisSettings, RedisStore};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use redis_server::watched::{Watched, assert_says};
@@ -125,6 +125,38 @@ async fn keys_begin_with_a_prefix_of_their_own_and_expire() {
         let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection).unwrap();
         assert!(left > 0, "{key} does not expire");
     }
+}
+
+#[tokio::test]
+async fn nodes_that_are_long_gone_are_forgotten() {
+    let Some(server) = Server::start(&[]) else { return };
+    let watched = Watched::new(&server.url());
+    watched.call().await.unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let day = 24 * 3_600_000;
+    for (node, lapsed, sequence) in
+        [("eight days", 8 * day, 5), ("six days", 6 * day, 5), ("never spent", day, 0)]
+    {
+        let value = format!("{} {sequence:020} 1 1 1 1", now - lapsed);
+        server.run(&["HSET", "gw:c:counter", &format!("n:{node}"), &value]);
+    }
+    assert_eq!(watched.call().await.unwrap().held_by_others, [0; 4]);
+    let mut fields: Vec<String> =
+        redis::cmd("HKEYS").arg("gw:c:counter").query(&mut server.connection()).unwrap();
+    fields.sort();
+    assert_eq!(fields, ["c", "n:node", "n:six days"]);
+}
+
+#[tokio::test]
+async fn what_would_overflow_stays_at_the_end_of_its_range() {
+    let Some(server) = Server::start(&[]) else { return };
+    let watched = Watched::new(&server.url());
+    for (sequence, figure) in [i64::MAX - 1, 5].into_iter().enumerate() {
+        let spent =
+            Spent { figures: [figure, -figure, 0, 1], at_ms: i64::MAX, sequence: sequence as u64 + 1 };
+        watched.step("counter", Some(spent)).await.unwrap();
+    }
+    assert_eq!(watched.call().await.unwrap().spent, [i64::MAX, i64::MIN, 0, 2]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub mod watched;
 
 /// What a test does that has no server: it passes with a visible line, or fails where servers are required.
 pub fn skipped(why: &str) {
-    assert!(env::var_os("REQUIRE_SERVICES").is_none_or(|value| value != "1"), "{why}");
+    assert!(env::var_os("REQUIRE_SERVICES").is_none(), "{why}");
     eprintln!("skipped: {why}");
 }
 
