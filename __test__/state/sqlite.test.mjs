@@ -34,6 +34,12 @@ test('a budget and the usage outlive the gateway', async () => {
   const [standing] = gateway.budgets()
   expect(standing.spent).toMatchObject({ inputTokens: 2000, outputTokens: 200, totalTokens: 2200 })
   expect(standing.reserved.totalTokens).toBe(0)
+  const rows = await gateway.usage({ groupBy: ['userId'] })
+  expect(rows).toEqual([
+    expect.objectContaining({ userId: 'ada', calls: 1, inputTokens: 1000, outputTokens: 100 }),
+    expect.objectContaining({ userId: 'bob', calls: 1 }),
+  ])
+  expect(rows[0].costUsd).toBeCloseTo(0.0035, 12)
   await gateway.chat(ask())
   const failure = await failureOf(gateway.chat(ask({ maxTokens: 400 })))
   expect(failure.code).toBe('BUDGET_EXCEEDED')
@@ -55,4 +61,16 @@ test('two gateways on one file share a budget', async () => {
   // Ten calls are as much as the budget bears; the last ones of each gateway may be in flight then.
   expect(answered).toBeGreaterThanOrEqual(10)
   expect(answered).toBeLessThanOrEqual(12)
+  const rows = await gateways[0].usage()
+  expect(rows).toEqual([expect.objectContaining({ calls: answered, inputTokens: 1000 * answered })])
+})
+
+test('usage is told as CSV, too', async () => {
+  const { gateway } = open(await file())
+  await gateway.chat(ask({ userId: 'a,b' }))
+  const text = await gateway.usage({ groupBy: 'userId', format: 'csv' })
+  expect(text.split('\r\n')[0]).toBe(
+    'userId,calls,errors,inputTokens,outputTokens,costUsd,savedUsd,latencyP50Ms,latencyP95Ms',
+  )
+  expect(text.split('\r\n')[1]).toMatch(/^"a,b",1,0,1000,100,0.0035/)
 })

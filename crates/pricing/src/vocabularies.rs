@@ -9,6 +9,8 @@
 use std::sync::OnceLock;
 
 use tiktoken::{CoreBpe, encoding};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 macro_rules! vocabularies {
     ($($name:ident)*) => {
@@ -42,5 +44,12 @@ pub(super) fn is_loaded(name: &str) -> bool {
 /// A vocabulary by its name in the `tiktoken` crate; `None`: it is left out.
 pub(super) fn vocabulary(name: &str) -> Option<&'static CoreBpe> {
     let Slot { loaded, load } = slot(name)?;
-    Some(loaded.get_or_init(load))
+    Some(loaded.get().unwrap_or_else(|| beside_other_tasks(|| loaded.get_or_init(load))))
+}
+
+/// Loading takes a while: what else waits for this thread, a worker of a runtime, goes on at another one.
+fn beside_other_tasks<T>(work: impl FnOnce() -> T) -> T {
+    let is_worker =
+        Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if is_worker { block_in_place(work) } else { work() }
 }

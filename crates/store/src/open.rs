@@ -1,7 +1,7 @@
 //! Opens what the settings name.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -11,15 +11,20 @@ use gateway_engine::records::{Batch, Recorder, UsageReader};
 use gateway_engine::state::{StateStore, StoreError, StoreErrorKind};
 use gateway_model::config::Settings;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::journal::{BatchSink, JournalSettings, JournaledRecorder, Numbered};
+use crate::journal::{BatchSink, JournalSettings, JournaledRecorder, Numbered, now_ms};
 use crate::postgres::PostgresRecords;
 use crate::redis::{RedisSettings, RedisStore};
-use crate::sqlite::{Role, SqliteStore};
+use crate::sqlite::{Options, Role, SqliteStore};
 
 /// How long a start waits for a database server.
 const START: Duration = Duration::from_secs(1);
+
+/// Days that rows stay, by default.
+const ROWS_DAYS: u64 = 30;
+
+const EACH_HOUR: Duration = Duration::from_secs(3600);
 
 /// Takes a line for the operator.
 pub type Report = Arc<dyn Fn(String) + Send + Sync>;
@@ -45,7 +50,7 @@ pub async fn open(
         Some(url) if is_sqlite(url) => {
             let both = database.is_some_and(|database| is_sqlite(database) && is_same_file(url, database));
             let role = if both { Role::Both } else { Role::State };
-            State::Sqlite(Arc::new(SqliteStore::open(url, role).await?), both)
+            State::Sqlite(Arc::new(SqliteStore::open_with(url, role, options(settings)).await?), both)
         }
         Some(url) => State::Remote(Arc::new(RedisStore::new(url, RedisSettings::new(report.clone()))?)),
     };
@@ -100,7 +105,7 @@ impl Opening<'_> {
         Stores {
             state: Some(store.clone()),
             recorder: Some(store.clone()),
-            usage: None,
+            usage: Some(store),
             ..self.stores(uuid::Uuid::now_v7().to_string())
         }
     }
@@ -132,10 +137,12 @@ impl Opening<'_> {
                     BatchSink::name(&*records)
                 )),
             }
+            let days = self.settings.retention.rows_days.unwrap_or(ROWS_DAYS);
+            self.runtime.spawn(prune(Arc::downgrade(&records), days));
             return Ok(Database { sink: records.clone(), usage: Some(records), direct: None });
         }
-        let store = Arc::new(SqliteStore::open(url, Role::Records).await?);
-        Ok(Database { sink: store.clone(), usage: None, direct: Some(store) })
+        let store = Arc::new(SqliteStore::open_with(url, Role::Records, options(self.settings)).await?);
+        Ok(Database { sink: store.clone(), usage: Some(store.clone()), direct: Some(store) })
     }
 
     /// As the settings say; else beside a SQLite file, else in the user's state folder.
@@ -153,6 +160,21 @@ impl Opening<'_> {
         beside.or_else(of_user).ok_or_else(|| {
             StoreError::failed("journal", "this user has no state folder; name a folder in settings.journal")
         })
+    }
+}
+
+fn options(settings: &Settings) -> Options {
+    Options { retention: settings.retention, ..Options::default() }
+}
+
+/// Deletes old rows each hour, for as long as the records are used.
+async fn prune(records: Weak<PostgresRecords>, days: u64) {
+    loop {
+        sleep(EACH_HOUR).await;
+        let Some(records) = records.upgrade() else { return };
+        let kept_ms = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(24 * 3_600_000);
+        // What could not be deleted is deleted an hour later.
+        let _ = records.prune(now_ms().saturating_sub(kept_ms)).await;
     }
 }
 
