@@ -1,6 +1,7 @@
 //! Where state and records live. The engine's traits ([`gateway_engine::state`], [`gateway_engine::records`]) say what a
 //! store does; here is how each one does it.
 
+pub mod admin;
 pub mod journal;
 mod latency;
 mod open;

@@ -82,7 +82,7 @@ impl Stored {
     pub fn exchange(&mut self, node: &str, step: &Exchange, moment: Moment) {
         let Moment { now, .. } = moment;
         if let Some(spent) = &step.spent
-            && self.lease(node, now).advances(spent.sequence)
+            && self.lease(node, now).advances(spent.sequence, now)
         {
             self.spend(node, step.counter.window, spent.figures, spent.at_ms, now);
         }
@@ -165,11 +165,13 @@ impl Stored {
 }
 
 impl Lease {
-    /// Takes note of a sequence number; says whether it is a new one.
-    fn advances(&mut self, sequence: u64) -> bool {
+    /// Takes note of a sequence number; says whether it is a new one. It is remembered for as long as that of a lease that
+    /// lapses now.
+    fn advances(&mut self, sequence: u64, now: i64) -> bool {
         let is_new = self.last_sequence.is_none_or(|last| sequence > last);
         if is_new {
             self.last_sequence = Some(sequence);
+            self.lapses = self.lapses.max(now);
             self.changed = true;
         }
         is_new

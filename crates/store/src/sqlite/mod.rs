@@ -4,6 +4,7 @@
 //! is in WAL mode with `synchronous=NORMAL`: what was acknowledged survives the death of the process; of a machine that loses
 //! its power, the last moments may be lost, and the file stays whole.
 
+mod admin;
 mod administration;
 mod bucket;
 mod clock;

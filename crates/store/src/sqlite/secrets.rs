@@ -49,7 +49,7 @@ fn bind_key(script: &mut Script, key: &KeyRecord) -> Result<(), sqlx::Error> {
 
 impl SqliteStore {
     /// Fails where another key is the newest.
-    async fn is_newest(&self, change: &mut Change<'_>, key: u32) -> Result<(), StoreError> {
+    pub(super) async fn is_newest(&self, change: &mut Change<'_>, key: u32) -> Result<(), StoreError> {
         let mut script = Script::default();
         script.statement("SELECT MAX(id) FROM encryption_keys");
         let found = rows(&mut change.run(script).await?, 0);
