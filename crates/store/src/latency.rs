@@ -55,10 +55,6 @@ impl Latencies {
         self.add_calls(last, count);
     }
 
-    pub fn add_bucket(&mut self, bucket: u32, calls: u64) {
-        self.add_calls(Some(bucket), Some(calls));
-    }
-
     fn add_calls(&mut self, bucket: Option<u32>, count: Option<u64>) {
         if let Some(bucket) = bucket {
             let calls = self.0.entry(bucket).or_default();

@@ -127,6 +127,7 @@ impl Opening<'_> {
     async fn database(&self, url: &str) -> Result<Database, StoreError> {
         if !is_sqlite(url) {
             let records = Arc::new(PostgresRecords::new(url)?);
+            records.keep_pruning(self.settings.retention, self.runtime);
             // One that will never do is an error now; one that is away may come later.
             match timeout(START, records.prepare()).await {
                 Ok(Err(error)) if error.kind == StoreErrorKind::Failed => return Err(error),

@@ -37,7 +37,7 @@ CREATE TABLE usage_rows (
   input_rate DOUBLE PRECISION,
   output_rate DOUBLE PRECISION,
   latency_ms BIGINT NOT NULL,
-  -- Where the latency counts in latency_hourly and latency_daily; NULL: it does not.
+  -- Which of the latencies it counts as; NULL: none.
   latency_bucket BIGINT,
   first_token_ms BIGINT,
   streamed BOOLEAN NOT NULL,
@@ -53,6 +53,9 @@ CREATE TABLE usage_rows (
 
 -- Sums of rows, kept for ever. Money is in microdollars and, beside them, the picodollars that are left: neither sum can
 -- become too large, and together they are exact. Hours and days are counted since the epoch, in UTC.
+-- How many calls took how long is a text: a character for a bucket (64 and the bucket's number; bucket b from 1: up to 1.1 to
+-- the power of b-1 milliseconds; 0: none), and after it, in digits, how many calls if more than one. Sums of texts are the
+-- texts one after the other.
 CREATE TABLE usage_hourly (
   hour BIGINT NOT NULL,
   series BIGINT NOT NULL,
@@ -64,6 +67,7 @@ CREATE TABLE usage_hourly (
   cost_pico BIGINT NOT NULL,
   saved_micro BIGINT NOT NULL,
   saved_pico BIGINT NOT NULL,
+  latencies TEXT NOT NULL,
   PRIMARY KEY (hour, series)
 );
 
@@ -78,64 +82,55 @@ CREATE TABLE usage_daily (
   cost_pico BIGINT NOT NULL,
   saved_micro BIGINT NOT NULL,
   saved_pico BIGINT NOT NULL,
+  latencies TEXT NOT NULL,
   PRIMARY KEY (day, series)
 );
 
--- How many calls took so long. Bucket b from 1: up to 1.1 to the power of b-1 milliseconds; 0: none.
-CREATE TABLE latency_hourly (
-  hour BIGINT NOT NULL,
-  series BIGINT NOT NULL,
-  bucket BIGINT NOT NULL,
-  calls BIGINT NOT NULL,
-  PRIMARY KEY (hour, series, bucket)
-);
-
-CREATE TABLE latency_daily (
-  day BIGINT NOT NULL,
-  series BIGINT NOT NULL,
-  bucket BIGINT NOT NULL,
-  calls BIGINT NOT NULL,
-  PRIMARY KEY (day, series, bucket)
-);
+-- A long text of latencies with each bucket once.
+CREATE FUNCTION latencies_together(latencies text) RETURNS text LANGUAGE sql IMMUTABLE AS $body$
+  SELECT CASE WHEN length(latencies) < 1000 THEN latencies ELSE (
+    SELECT string_agg(bucket || CASE WHEN calls = 1 THEN '' ELSE calls::text END, '' ORDER BY bucket COLLATE "C")
+    FROM (
+      SELECT each[1] AS bucket, sum(CASE WHEN each[2] = '' THEN 1 ELSE each[2]::bigint END) AS calls
+      FROM regexp_matches(latencies, '([^0-9])([0-9]*)', 'g') AS each GROUP BY 1
+    ) AS counts
+  ) END
+$body$;
 
 -- A row that is there already adds nothing, whoever writes it: sums are made where rows are. In the order of their keys, so
 -- that processes which add to the same sums wait for each other and never in a circle.
 CREATE FUNCTION usage_rows_are_summed_up() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
   INSERT INTO usage_hourly AS sums
-    (hour, series, calls, errors, input_tokens, output_tokens, cost_micro, cost_pico, saved_micro, saved_pico)
+    (hour, series, calls, errors, input_tokens, output_tokens, cost_micro, cost_pico, saved_micro, saved_pico, latencies)
   SELECT at_ms / 3600000, series,
     count(*) FILTER (WHERE part = 0), count(*) FILTER (WHERE part = 0 AND NOT success),
     sum(input_tokens), sum(output_tokens),
-    sum(cost / 1000000), sum(cost % 1000000), sum(saved / 1000000), sum(saved % 1000000)
+    sum(cost / 1000000), sum(cost % 1000000), sum(saved / 1000000), sum(saved % 1000000),
+    coalesce(string_agg(chr((latency_bucket + 64)::integer), ''), '')
   FROM added GROUP BY 1, 2 ORDER BY 1, 2
   ON CONFLICT (hour, series) DO UPDATE SET
     calls = sums.calls + excluded.calls, errors = sums.errors + excluded.errors,
     input_tokens = sums.input_tokens + excluded.input_tokens,
     output_tokens = sums.output_tokens + excluded.output_tokens,
     cost_micro = sums.cost_micro + excluded.cost_micro, cost_pico = sums.cost_pico + excluded.cost_pico,
-    saved_micro = sums.saved_micro + excluded.saved_micro, saved_pico = sums.saved_pico + excluded.saved_pico;
+    saved_micro = sums.saved_micro + excluded.saved_micro, saved_pico = sums.saved_pico + excluded.saved_pico,
+    latencies = latencies_together(sums.latencies || excluded.latencies);
   INSERT INTO usage_daily AS sums
-    (day, series, calls, errors, input_tokens, output_tokens, cost_micro, cost_pico, saved_micro, saved_pico)
+    (day, series, calls, errors, input_tokens, output_tokens, cost_micro, cost_pico, saved_micro, saved_pico, latencies)
   SELECT at_ms / 86400000, series,
     count(*) FILTER (WHERE part = 0), count(*) FILTER (WHERE part = 0 AND NOT success),
     sum(input_tokens), sum(output_tokens),
-    sum(cost / 1000000), sum(cost % 1000000), sum(saved / 1000000), sum(saved % 1000000)
+    sum(cost / 1000000), sum(cost % 1000000), sum(saved / 1000000), sum(saved % 1000000),
+    coalesce(string_agg(chr((latency_bucket + 64)::integer), ''), '')
   FROM added GROUP BY 1, 2 ORDER BY 1, 2
   ON CONFLICT (day, series) DO UPDATE SET
     calls = sums.calls + excluded.calls, errors = sums.errors + excluded.errors,
     input_tokens = sums.input_tokens + excluded.input_tokens,
     output_tokens = sums.output_tokens + excluded.output_tokens,
     cost_micro = sums.cost_micro + excluded.cost_micro, cost_pico = sums.cost_pico + excluded.cost_pico,
-    saved_micro = sums.saved_micro + excluded.saved_micro, saved_pico = sums.saved_pico + excluded.saved_pico;
-  INSERT INTO latency_hourly AS sums (hour, series, bucket, calls)
-  SELECT at_ms / 3600000, series, latency_bucket, count(*)
-  FROM added WHERE latency_bucket IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-  ON CONFLICT (hour, series, bucket) DO UPDATE SET calls = sums.calls + excluded.calls;
-  INSERT INTO latency_daily AS sums (day, series, bucket, calls)
-  SELECT at_ms / 86400000, series, latency_bucket, count(*)
-  FROM added WHERE latency_bucket IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-  ON CONFLICT (day, series, bucket) DO UPDATE SET calls = sums.calls + excluded.calls;
+    saved_micro = sums.saved_micro + excluded.saved_micro, saved_pico = sums.saved_pico + excluded.saved_pico,
+    latencies = latencies_together(sums.latencies || excluded.latencies);
   RETURN NULL;
 END
 $body$;

@@ -23,8 +23,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How often progress is written down.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
-/// How long [`Recorder::close`] waits for the database.
-const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+/// How long [`Recorder::close`] waits for the database. What it has not taken by then stays in the journal.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Keeps batches in a journal, and moves them on to the database in the background. Takes over the journals of processes that
 /// died.

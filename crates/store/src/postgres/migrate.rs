@@ -16,6 +16,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
 
 enum MigrationError {
     TooNew(TooNew),
+    /// Texts are not in UTF-8.
+    Encoding(String),
     /// There are tables of another program.
     Foreign(String),
     Step(&'static str, sqlx::Error),
@@ -31,6 +33,10 @@ impl From<sqlx::Error> for MigrationError {
 pub(super) async fn migrate(connection: &mut PgConnection, name: &str) -> Result<(), StoreError> {
     run(connection, MIGRATIONS).await.map_err(|error| match error {
         MigrationError::TooNew(too_new) => StoreError::failed(name, too_new.to_string()),
+        MigrationError::Encoding(encoding) => StoreError::failed(
+            name,
+            format!("has the encoding {encoding}, which has no place for all texts: create it with ENCODING 'UTF8'"),
+        ),
         MigrationError::Foreign(table) => StoreError::failed(
             name,
             format!(
@@ -70,6 +76,7 @@ async fn steps(connection: &mut PgConnection, migrations: &[Migration]) -> Resul
     let found = info(connection).await?;
     let steps = schema::missing(migrations, found).map_err(MigrationError::TooNew)?;
     if found.is_none() {
+        refuse_encoding(connection).await?;
         refuse_foreign(connection).await?;
     }
     for step in steps {
@@ -105,6 +112,11 @@ async fn info(connection: &mut PgConnection) -> Result<Option<SchemaInfo>, Migra
     let read = sqlx::query("SELECT version, readable_by FROM schema_info WHERE id = 1");
     let Some(row) = read.fetch_optional(connection).await? else { return Ok(None) };
     Ok(Some(SchemaInfo { version: row.try_get(0)?, readable_by: row.try_get(1)? }))
+}
+
+async fn refuse_encoding(connection: &mut PgConnection) -> Result<(), MigrationError> {
+    let encoding: String = connection.fetch_one("SHOW server_encoding").await?.try_get(0)?;
+    if encoding == "UTF8" { Ok(()) } else { Err(MigrationError::Encoding(encoding)) }
 }
 
 /// Other tables beside ours are fine, but none that has the name of one of ours.

@@ -20,6 +20,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway_engine::records::{UsageQuery, UsageReader, UsageSums};
 use gateway_engine::state::StoreError;
+use gateway_model::config::Retention;
+use tokio::runtime::Handle;
 
 use crate::journal::{BatchSink, Numbered};
 use address::Address;
@@ -49,6 +51,11 @@ impl PostgresRecords {
     /// stay as they are.
     pub async fn prune(&self, ended_before_ms: i64) -> Result<u64, StoreError> {
         prune::prune(&self.connections, ended_before_ms).await
+    }
+
+    /// Prunes every hour, until these records are dropped.
+    pub fn keep_pruning(&self, retention: Retention, runtime: &Handle) {
+        runtime.spawn(prune::keep_pruning(Arc::downgrade(&self.connections), retention));
     }
 
     pub async fn close(&self) {

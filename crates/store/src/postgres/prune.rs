@@ -1,12 +1,15 @@
 //! Deleting what is old, in steps that nobody notices.
 
+use std::sync::Weak;
 use std::time::Duration;
 
 use gateway_engine::state::StoreError;
+use gateway_model::config::Retention;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::connections::{Connections, Work};
+use crate::journal::now_ms;
 
 /// Rows that one step deletes at most.
 const STEP: i64 = 500;
@@ -14,6 +17,28 @@ const STEP: i64 = 500;
 const PAUSE: Duration = Duration::from_millis(50);
 /// A journal that nobody has applied for so long is not to be expected any more.
 const MARKS_LAST_MS: i64 = 400 * 24 * 60 * 60 * 1000;
+
+/// How often it is looked for rows that are too old.
+const EVERY: Duration = Duration::from_secs(60 * 60);
+/// Before the first look: a start has other things to do.
+const FIRST: Duration = Duration::from_secs(60);
+const DEFAULT_DAYS: u64 = 30;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Deletes what is older than `retention` says, for as long as the connections are in use. A database that is away is looked
+/// at again later.
+pub(super) async fn keep_pruning(connections: Weak<Connections>, retention: Retention) {
+    let days = i64::try_from(retention.rows_days.unwrap_or(DEFAULT_DAYS)).unwrap_or(i64::MAX);
+    let mut pause = FIRST;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = EVERY;
+        let Some(connections) = connections.upgrade() else { return };
+        let ended_before = now_ms().saturating_sub(days.saturating_mul(DAY_MS));
+        // Whoever writes to the database tells what is wrong with it.
+        let _ = prune(&connections, ended_before).await;
+    }
+}
 
 struct Step {
     ended_before_ms: i64,
@@ -55,7 +80,7 @@ impl Work for Step {
         let rows = rows.bind(first_id_after(self.ended_before_ms)).bind(self.ended_before_ms).bind(STEP);
         let deleted = rows.execute(&mut *connection).await?.rows_affected();
         let marks = sqlx::query("DELETE FROM journal_marks WHERE updated_at < $1");
-        marks.bind(self.ended_before_ms - MARKS_LAST_MS).execute(connection).await?;
+        marks.bind(self.ended_before_ms.saturating_sub(MARKS_LAST_MS)).execute(connection).await?;
         Ok(deleted)
     }
 }

@@ -8,7 +8,7 @@ use gateway_engine::records::{GroupBy, UsageQuery, UsageSums};
 use gateway_engine::state::StoreError;
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Executor, Row};
+use sqlx::{AssertSqlSafe, Row};
 
 use super::connections::{Connections, Work};
 use crate::latency::Latencies;
@@ -66,17 +66,18 @@ impl Span {
         Some(Self { hours: edges.into_iter().filter(|(from, to)| from < to).collect(), days })
     }
 
-    /// A selection of `columns` from the daily and the hourly table; `hour` is when each sum begins.
-    fn source(&self, tables: &str, columns: &str) -> String {
+    /// The sums that are in it; `hour` is when each begins.
+    fn source(&self) -> String {
         let (from, to) = self.days;
+        let figures = FIGURES.join(", ");
         let mut sql = format!(
-            "SELECT day * 24 AS hour, series, {columns} FROM {tables}_daily WHERE day >= {from} AND day < {to}"
+            "SELECT day * 24 AS hour, series, {figures}, latencies FROM usage_daily WHERE day >= {from} AND day < {to}"
         );
         for (from, to) in &self.hours {
             // Writing to a string cannot fail.
             let _ = write!(
                 sql,
-                " UNION ALL SELECT hour, series, {columns} FROM {tables}_hourly WHERE hour >= {from} AND hour < {to}"
+                " UNION ALL SELECT hour, series, {figures}, latencies FROM usage_hourly WHERE hour >= {from} AND hour < {to}"
             );
         }
         sql
@@ -115,8 +116,8 @@ const FIGURES: [&str; 8] = [
 ];
 
 impl Report<'_> {
-    /// First by number of the series, which is cheap, then by what groups them.
-    fn sql(&self, tables: &str, figures: &[&str], bucket: &str) -> String {
+    /// First by number of the series, which is cheap, then by what groups them; at once where series do not matter.
+    fn sql(&self) -> String {
         let group_by = &self.query.group_by;
         let time = if group_by.contains(&GroupBy::Hour) {
             "hour"
@@ -127,11 +128,10 @@ impl Report<'_> {
         };
         let sums = |cast: &str| {
             let sums: Vec<_> =
-                figures.iter().map(|figure| format!("sum({figure}){cast} AS {figure}")).collect();
-            sums.join(", ")
+                FIGURES.iter().map(|figure| format!("sum({figure}){cast} AS {figure}")).collect();
+            sums.join(", ") + ", string_agg(latencies, '') AS latencies"
         };
-        let (inner, outer) = (sums(""), sums("::bigint"));
-        let source = self.span.source(tables, &format!("{}{bucket}", figures.join(", ")));
+        let (inner, outer, source) = (sums(""), sums("::bigint"), self.span.source());
         let names: String =
             group_by.iter().filter_map(column).fold(String::new(), |names, name| names + ", " + name);
         let mut conditions = String::from("TRUE");
@@ -139,15 +139,18 @@ impl Report<'_> {
         for (index, name) in named.enumerate() {
             let _ = write!(conditions, " AND {name} = ${}", index + 1);
         }
+        if names.is_empty() && conditions == "TRUE" {
+            return format!("SELECT {time} AS time, {outer} FROM ({source}) AS source GROUP BY 1");
+        }
         format!(
-            "SELECT time{names}{bucket}, {outer} FROM \
-             (SELECT {time} AS time, series{bucket}, {inner} FROM ({source}) AS source GROUP BY 1, series{bucket}) AS sums \
-             JOIN usage_series ON usage_series.id = sums.series WHERE {conditions} GROUP BY time{names}{bucket}"
+            "SELECT time{names}, {outer} FROM \
+             (SELECT {time} AS time, series, {inner} FROM ({source}) AS source GROUP BY 1, 2) AS sums \
+             JOIN usage_series ON usage_series.id = sums.series WHERE {conditions} GROUP BY time{names}"
         )
     }
 
-    async fn rows(&self, connection: &mut PgConnection, sql: String) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
+    async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut query = sqlx::query(AssertSqlSafe(self.sql()));
         for (_, value) in self.query.only.iter().filter(|(by, _)| column(by).is_some()) {
             query = query.bind(super::rows::clean(value));
         }
@@ -191,12 +194,12 @@ impl Work for Report<'_> {
     const WITHIN: Duration = Duration::from_secs(10);
 
     async fn run(&self, connection: &mut PgConnection) -> Result<Self::Done, sqlx::Error> {
-        // Figures and latencies of one moment.
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         // By group: in the order that the answer has, whatever the database's own is.
         let mut groups = BTreeMap::new();
-        for row in self.rows(connection, self.sql("usage", &FIGURES, "")).await? {
+        for row in self.rows(connection).await? {
             let (group, at) = self.group(&row)?;
+            let mut latencies = Latencies::default();
+            latencies.add_text(row.try_get(at + 8)?);
             let sums = UsageSums {
                 group: group.clone(),
                 calls: count(&row, at)?,
@@ -205,24 +208,12 @@ impl Work for Report<'_> {
                 output_tokens: count(&row, at + 3)?,
                 cost: picodollars(&row, at + 4)?,
                 saved: picodollars(&row, at + 6)?,
-                latency_p50_ms: None,
-                latency_p95_ms: None,
+                latency_p50_ms: latencies.percentile(0.5),
+                latency_p95_ms: latencies.percentile(0.95),
             };
-            groups.insert(group, (sums, Latencies::default()));
+            groups.insert(group, sums);
         }
-        for row in self.rows(connection, self.sql("latency", &["calls"], ", bucket")).await? {
-            let (group, at) = self.group(&row)?;
-            let bucket = u32::try_from(row.try_get::<i64, _>(at)?);
-            if let (Some((_, latencies)), Ok(bucket)) = (groups.get_mut(&group), bucket) {
-                latencies.add_bucket(bucket, count(&row, at + 1)?);
-            }
-        }
-        let finished = groups.into_values().map(|(mut sums, latencies)| {
-            sums.latency_p50_ms = latencies.percentile(0.5);
-            sums.latency_p95_ms = latencies.percentile(0.95);
-            sums
-        });
-        Ok(finished.collect())
+        Ok(groups.into_values().collect())
     }
 }
 

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use gateway_engine::state::StoreErrorKind;
 use gateway_store::journal::BatchSink;
+use gateway_store::postgres::PostgresRecords;
 
 use super::{DAY, numbered, row, server};
 use crate::schema_or_return;
@@ -50,6 +51,22 @@ async fn tables_of_another_program_are_left_alone() {
     assert_eq!(schema.number(TABLES).await, 2);
     schema.run("DROP TABLE audit").await;
     schema.records().prepare().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_whose_texts_are_not_in_utf_8_is_refused() {
+    let schema = schema_or_return!();
+    let name = format!("latin_{}", uuid::Uuid::new_v4().simple());
+    schema
+        .run(&format!(
+            "CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        ))
+        .await;
+    let mut url = url::Url::parse(&server::admin_url()).unwrap();
+    url.set_path(&name);
+    let error = PostgresRecords::new(url.as_str()).unwrap().prepare().await.unwrap_err();
+    schema.run(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    assert!(error.to_string().contains("ENCODING 'UTF8'"), "{error}");
 }
 
 #[tokio::test]

@@ -133,6 +133,20 @@ async fn processes_that_write_at_once_neither_block_each_other_for_good_nor_lose
     schema.check_sums().await;
 }
 
+#[tokio::test]
+async fn a_text_of_latencies_stays_short_however_many_calls_it_counts() {
+    let schema = schema_or_return!();
+    let records = schema.records();
+    for sequence in 1..=10 {
+        let rows =
+            (0..400).map(|_| UsageRow { provider: "p".into(), model: "m".into(), team: None, ..row(DAY) });
+        records.apply("j", &[numbered(sequence, rows.collect())]).await.unwrap();
+    }
+    let longest = schema.number("SELECT max(length(latencies)) FROM usage_hourly").await;
+    assert!(longest < 1_000, "{longest}");
+    schema.check_sums().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_rows_are_pruned_by_one_process_at_a_time_and_sums_stay() {
     let schema = schema_or_return!();

@@ -116,22 +116,27 @@ async fn reports_are_the_sums_of_their_rows() {
 
 /// `cargo test -p gateway-store --test postgres a_million -- --ignored --nocapture`
 #[tokio::test]
-#[ignore = "takes minutes"]
+#[ignore = "takes a minute"]
 async fn a_million_rows_are_summed_up_in_200_milliseconds() {
     let schema = schema_or_return!();
     let records = schema.records();
+    let series = (0..120).map(|team| UsageRow { team: Some(format!("team {team}")), ..row(DAY) });
+    records.apply("j", &[numbered(1, series.collect())]).await.unwrap();
     let begin = Instant::now();
-    for sequence in 1..=500 {
-        let mut rng = rand::rng();
-        let rows = (0..2_000).map(|_| {
-            let team = Some(format!("team {}", rng.random_range(0..20)));
-            UsageRow { team, ..row(DAY + rng.random_range(0..30 * 24 * HOUR_MS)) }
-        });
-        let rows = rows.collect();
-        records.apply("j", &[numbered(sequence, rows)]).await.unwrap();
-    }
+    schema
+        .run(&format!(
+            "INSERT INTO usage_rows (request_id, part, at_ms, series, success, input_tokens, output_tokens, estimated, cost, \
+             saved, latency_ms, latency_bucket, streamed, cached, degraded, fallback_triggered) \
+             SELECT int8send(n), 0, {DAY} + (random() * 30 * 24 * {HOUR_MS})::bigint, s, true, 500, 500, false, 3000000, 0, \
+             l, ceil(ln(l) / ln(1.1)) + 1, false, false, false, false FROM \
+             (SELECT n, 1 + (random() * 3000)::bigint AS l, (SELECT min(id) FROM usage_series) + n % 120 AS s \
+              FROM generate_series(1, 1000000) AS n) AS calls"
+        ))
+        .await;
     println!("a million rows written in {:?}", begin.elapsed());
     schema.run("ANALYZE").await;
+    // Without optimisation, most of the time goes into reading the answer.
+    let most = if cfg!(debug_assertions) { 1_000 } else { 200 };
     for group_by in [
         vec![],
         vec![GroupBy::Day],
@@ -149,6 +154,6 @@ async fn a_million_rows_are_summed_up_in_200_milliseconds() {
         }
         times.sort_unstable();
         println!("by {:?}: median {:?}, slowest {:?}", query.group_by, times[2], times[4]);
-        assert!(times[2].as_millis() < 200, "{times:?}");
+        assert!(times[2].as_millis() < most, "{times:?}");
     }
 }
