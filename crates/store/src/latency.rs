@@ -1,7 +1,6 @@
 //! Latencies are counted in buckets whose bounds grow by a tenth, so that a percentile is at most 5 % off however many calls
 //! it is made of.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Each bucket's upper bound, as a multiple of the one's before.
@@ -29,14 +28,17 @@ fn milliseconds(bucket: u32) -> f64 {
 /// How many calls took so long. As a text, in which sums of several are the texts one after the other: a character for a
 /// bucket, and after it, in digits, how many calls if more than one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Latencies(BTreeMap<u32, u64>);
+pub(crate) struct Latencies(Vec<u64>);
 
 /// The character of bucket 0: above all digits.
 const FIRST: u32 = 0x40;
 
+/// More than there are for any latency.
+const BUCKETS: usize = 512;
+
 impl Latencies {
     pub fn add(&mut self, milliseconds: u64) {
-        *self.0.entry(bucket(milliseconds)).or_default() += 1;
+        self.add_calls(Some(bucket(milliseconds)), None);
     }
 
     /// Adds what a text says. Characters that no bucket has are left out.
@@ -56,16 +58,25 @@ impl Latencies {
     }
 
     fn add_calls(&mut self, bucket: Option<u32>, count: Option<u64>) {
-        if let Some(bucket) = bucket {
-            let calls = self.0.entry(bucket).or_default();
+        let Some(bucket) = bucket.and_then(|bucket| usize::try_from(bucket).ok()) else { return };
+        if bucket >= BUCKETS {
+            return;
+        }
+        if bucket >= self.0.len() {
+            self.0.resize(bucket + 1, 0);
+        }
+        if let Some(calls) = self.0.get_mut(bucket) {
             *calls = calls.saturating_add(count.unwrap_or(1));
         }
     }
 
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for (&bucket, &calls) in &self.0 {
-            text.extend(char::from_u32(FIRST + bucket));
+        for (character, &calls) in (FIRST..).zip(&self.0) {
+            if calls == 0 {
+                continue;
+            }
+            text.extend(char::from_u32(character));
             if calls != 1 {
                 // Writing to a string cannot fail.
                 let _ = write!(text, "{calls}");
@@ -76,15 +87,15 @@ impl Latencies {
 
     /// The latency below which a `share` of the calls are; `None`: there are no calls.
     pub fn percentile(&self, share: f64) -> Option<f64> {
-        let all = self.0.values().fold(0_u64, |all, calls| all.saturating_add(*calls));
+        let all = self.0.iter().fold(0_u64, |all, calls| all.saturating_add(*calls));
         #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let rank = ((all as f64) * share).ceil().max(1.0) as u64;
         let mut seen = 0;
-        let found = self.0.iter().find(|&(_, &calls)| {
+        let found = (0..).zip(&self.0).find(|&(_, &calls)| {
             seen = calls.saturating_add(seen);
-            seen >= rank
+            calls > 0 && seen >= rank
         });
-        found.map(|(&bucket, _)| milliseconds(bucket))
+        found.map(|(bucket, _)| milliseconds(bucket))
     }
 }
 
@@ -105,7 +116,10 @@ mod tests {
 
     #[test]
     fn a_percentile_is_the_latency_of_the_call_at_that_rank() {
-        let counts = Latencies([(10, 50), (20, 45), (30, 5)].into());
+        let mut counts = Latencies::default();
+        for (bucket, calls) in [(10, 50), (20, 45), (30, 5)] {
+            counts.add_calls(Some(bucket), Some(calls));
+        }
         assert_eq!(counts.percentile(0.5), Some(milliseconds(10)));
         assert_eq!(counts.percentile(0.51), Some(milliseconds(20)));
         assert_eq!(counts.percentile(0.95), Some(milliseconds(20)));
@@ -119,7 +133,7 @@ mod tests {
         [0, 1, 1, 1, 250, 3_600_000].into_iter().for_each(|latency| one.add(latency));
         let mut sum = Latencies::default();
         sum.add_text(&format!("{}{}", one.text(), one.text()));
-        assert_eq!(sum.0.values().sum::<u64>(), 12);
+        assert_eq!(sum.0.iter().sum::<u64>(), 12);
         let mut again = Latencies::default();
         again.add_text(&sum.text());
         assert_eq!(again, sum);
@@ -129,8 +143,8 @@ mod tests {
     #[test]
     fn a_text_that_is_none_of_ours_is_read_as_far_as_it_goes() {
         let mut latencies = Latencies::default();
-        latencies.add_text("12A\u{0}B99999999999999999999999");
-        assert_eq!(latencies.0, [(1, 1), (2, u64::MAX)].into());
+        latencies.add_text("12A\u{0}B99999999999999999999999🦀7");
+        assert_eq!(latencies.0, [0, 1, u64::MAX]);
         assert!(latencies.percentile(0.5).is_some());
     }
 }
