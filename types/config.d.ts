@@ -450,6 +450,11 @@ export interface BudgetPolicy {
    */
   maxOutputTokensPerCall?: number
   /**
+   * What happens while the store of `settings.state` is away: calls are refused, or counted in this process and passed on when it is
+   * back. Default: `fail_closed` under `strict`, else `local`.
+   */
+  onStoreError?: 'fail_closed' | 'local'
+  /**
    * What models without a known price are under `maxCostUsd`: refused, free, or at this price for this policy. Default:
    * `refuse` under `strict`, otherwise free with one warning for each model.
    */
@@ -532,8 +537,8 @@ export interface GatewaySettings {
   /** Prices by model, over the built-in ones; read again on `reload`. Default: none. */
   prices?: Record<string, ModelPrices>
   /**
-   * Where counts of budgets and limits, breakers and cached answers live: `memory:` (the default), `sqlite:PATH`, or a URL that
-   * begins with `redis://`, `rediss://`, `redis+cluster://` or `rediss+cluster://`. It stays as it is on `reload()`.
+   * Where counts of budgets live: `memory:`, `sqlite:PATH`, or a URL that begins with `redis://`, `rediss://`,
+   * `redis+cluster://` or `rediss+cluster://`. It stays as it is on `reload()`. Default: `memory:`.
    */
   state?: string
   /** Where usage records are kept: `sqlite:PATH` or `postgres://…`. Default: nowhere. It stays as it is on `reload()`. */
@@ -543,7 +548,9 @@ export interface GatewaySettings {
    * folder.
    */
   journal?: string
+  /** How long usage records are kept. Default: rows for 30 days. */
   retention?: RetentionSettings
+  /** How records wait to be written. Default: 10,000 at most, then further calls are refused. */
   records?: RecordSettings
 }
 

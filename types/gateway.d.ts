@@ -10,7 +10,7 @@ import type { ExplainedCandidate, Explanation, ProviderHealth } from './health.j
 import type { Middleware, StreamMiddleware } from './helpers.js'
 import type { EventProviderFactory, ProviderFactory } from './providers.js'
 import type { GatewayEventStreamResponse, GatewayRequest, GatewayResponse, RichGatewayRequest } from './requests.js'
-import type { UsageLogHandler } from './usage.js'
+import type { UsageCsvQuery, UsageLogHandler, UsageQuery, UsageRow } from './usage.js'
 
 /** Options of `new Gateway`. `GatewayOptions<PoolGatewayConfig>` is for a configuration whose rules may have pools. */
 export interface GatewayOptions<Config extends PoolGatewayConfig = GatewayConfig> {
@@ -148,6 +148,17 @@ export class Gateway {
    * counts nothing yet.
    */
   budgets(): BudgetStanding[]
+
+  /**
+   * Sums of the calls' records in `settings.database`, one row for each group, ordered by group; without `groupBy` one row for all.
+   *
+   * @throws a {@link GatewayError} of kind `invalid_request` for a query that cannot be read, `config_invalid` where no records are
+   * kept, and `provider_unavailable` with code `STORE_UNAVAILABLE` while the database is away.
+   */
+  usage(query?: UsageQuery): Promise<UsageRow[]>
+
+  /** The same as CSV (RFC 4180), with a head. */
+  usage(query: UsageCsvQuery): Promise<string>
 
   /**
    * Explains where a request would go at this moment: rule, candidates, estimates and budgets. Sends nothing and changes

@@ -76,3 +76,74 @@ export class UsageLogger {
   /** Calls each handler in turn, and resolves when the last one is done. Never rejects. */
   log(entry: UsageLog): Promise<void>
 }
+
+/** What usage can be grouped by. */
+export type UsageGroup =
+  | 'hour'
+  | 'day'
+  | 'provider'
+  | 'model'
+  | 'routeRule'
+  | 'feature'
+  | 'userTier'
+  | 'userId'
+  | 'key'
+  | 'team'
+
+/** Which records are summed up. */
+export interface UsageQuery {
+  /** The first hour: a `Date`, an RFC 3339 time or milliseconds since the epoch. Default: all that is kept. */
+  from?: Date | string | number
+  /** Where the hours end, exclusive. Default: now. */
+  to?: Date | string | number
+  /** One group or several. Default: none, which gives one row. */
+  groupBy?: UsageGroup | readonly UsageGroup[]
+  /** What is answered. Default: `json`, which is rows. */
+  format?: 'json'
+}
+
+/** A query that is answered with CSV text. */
+export interface UsageCsvQuery extends Omit<UsageQuery, 'format'> {
+  /** `csv`: text in place of rows. */
+  format: 'csv'
+}
+
+/** The sums of one group. Fields that the query does not group by are absent; `null`: the calls had no such value. */
+export interface UsageRow {
+  /** When the hour begins, RFC 3339 in UTC. */
+  hour?: string
+  /** When the day begins, RFC 3339 in UTC. */
+  day?: string
+  /** Name of the provider that answered. */
+  provider?: string | null
+  /** The model that answered. */
+  model?: string | null
+  /** Name of the rule. */
+  routeRule?: string | null
+  /** The request's feature. */
+  feature?: string | null
+  /** The request's user tier. */
+  userTier?: string | null
+  /** The request's user. */
+  userId?: string | null
+  /** Id of the client key. */
+  key?: string | null
+  /** Team of the client key. */
+  team?: string | null
+  /** Calls, without the attempts beside them. */
+  calls: number
+  /** Calls that failed. */
+  errors: number
+  /** Tokens of prompts. */
+  inputTokens: number
+  /** Tokens of answers. */
+  outputTokens: number
+  /** US dollars. */
+  costUsd: number
+  /** US dollars that cached answers would have cost. */
+  savedUsd: number
+  /** Median of successful calls in milliseconds, within 5 %; `null` where there are none. */
+  latencyP50Ms: number | null
+  /** The same of the 95th percentile, in milliseconds. */
+  latencyP95Ms: number | null
+}

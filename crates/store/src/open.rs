@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use etcetera::{BaseStrategy, choose_base_strategy};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway_engine::Stores;
@@ -156,8 +157,10 @@ impl Opening<'_> {
             let name = path.file_name()?.to_str()?.to_owned();
             Some(path.with_file_name(format!("{name}.journal")))
         });
-        let of_user =
-            || dirs::state_dir().or_else(dirs::data_local_dir).map(|dir| dir.join("ai-gateway/journal"));
+        let of_user = || {
+            let user = choose_base_strategy().ok()?;
+            Some(user.state_dir().unwrap_or_else(|| user.data_dir()).join("ai-gateway/journal"))
+        };
         beside.or_else(of_user).ok_or_else(|| {
             StoreError::failed("journal", "this user has no state folder; name a folder in settings.journal")
         })

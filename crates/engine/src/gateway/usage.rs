@@ -193,8 +193,8 @@ mod tests {
         assert_eq!((query.from_ms, query.to_ms), (Some(1_769_817_600_000), Some(1_769_904_000_000)));
         assert_eq!(query.group_by, [GroupBy::Day, GroupBy::UserId]);
         let message = |query| read(query).err().unwrap().message;
-        assert!(message(r#"{"groupBy": ["day", "modle"]}"#).contains("groupBy[1]"));
-        assert!(message(r#"{"groupBy": "modle"}"#).contains("did you mean \"model\"?"));
+        assert!(message(r#"{"groupBy": ["day", "models"]}"#).contains("groupBy[1]"));
+        assert!(message(r#"{"groupBy": "models"}"#).contains("did you mean \"model\"?"));
         assert!(message(r#"{"groupBy": ["day", "day"]}"#).contains("twice"));
         assert!(message(r#"{"groupby": 1}"#).contains("did you mean \"groupBy\"?"));
         assert!(message(r#"{"from": "yesterday"}"#).contains("from"));

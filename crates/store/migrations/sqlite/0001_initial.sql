@@ -113,7 +113,7 @@ CREATE TABLE leases (
   PRIMARY KEY (counter, node)
 ) WITHOUT ROWID;
 
--- What is missing in a bucket, in 60,000ths of a token: each millisecond brings as many as tokens come in a minute. A bucket
+-- What is missing in a bucket, in parts of which 60,000 are a token: each millisecond brings as many as tokens come in a minute. A bucket
 -- that is not here is full.
 CREATE TABLE token_buckets (
   key TEXT NOT NULL,

@@ -1,4 +1,4 @@
-//! Token buckets: what is missing in one is counted in 60,000ths of a token, so that each millisecond brings as many of them
+//! Token buckets: what is missing in one is counted in parts of which 60,000 are a token, so that each millisecond brings as many of them
 //! as tokens come in a minute, and nothing is rounded.
 //!
 //! What is larger than a bucket is let through when it is full and counts whole; what comes next waits until that debt is
