@@ -6,6 +6,7 @@ const { Bridge } = require('./addon.js')
 const { warn } = require('./console.js')
 const { callCustom, cancelCustom, resumeCustom, thrown } = require('./custom.js')
 const { HandleTable } = require('./handle-table.js')
+const { giveKey } = require('./keys.js')
 const { dispatch } = require('./protocol.js')
 const { loggerOf } = require('./usage.js')
 
@@ -78,6 +79,10 @@ const handlers = {
   budgetWarning(logger, line, warning) {
     warn(line)
     loggerOf(logger)?.budgetWarning(warning)
+  },
+
+  keyWanted(logger, callback, entry) {
+    giveKey(bridge, loggerOf(logger)?.keys, callback, entry)
   },
 
   log(logger, entry) {

@@ -10,6 +10,7 @@ const { withEnvironment } = require('./environment.js')
 const { ProviderRegistry, providerTable } = require('./providers.js')
 const { EventReader, toReadableStream } = require('./events.js')
 const { LONGEST_TIMER_MS, TASK_TYPES } = require('./internal.js')
+const { KeysInCode } = require('./keys.js')
 const { logEntryOf } = require('./protocol.js')
 const { StreamReader } = require('./stream.js')
 const { UsageLog, numberOf } = require('./usage.js')
@@ -48,6 +49,7 @@ class Gateway {
     this.#factories = Object.entries(options?.customProviders ?? {})
     this.#logger = new UsageLog(options ?? {}, usageLogTimeoutOf(options))
     this.#ownStrategies = strategiesOf(options)
+    if (options?.keys != null) this.#logger.keys = new KeysInCode(options.keys)
     this.#configure(options?.config, (text, names, table) => {
       this.#native = new native.NativeGateway(bridge, text, names, table, numberOf(this.#logger))
     })
@@ -62,9 +64,13 @@ class Gateway {
     const names = [...this.#ownStrategies.keys()]
     const warnings = unwrap(native.checkGatewayConfig(text, names))
 
+    const { keys } = this.#logger
+    if (keys !== undefined && this.#native === undefined) unwrap(native.checkKeys(text, keys.names))
+    const inCode = keys === undefined ? undefined : { keys, logger: numberOf(this.#logger) }
+
     const registry = new ProviderRegistry()
     for (const [family, factory] of this.#factories) registry.registerFactory(family, factory)
-    registry.load(config.providers)
+    ProviderRegistry.loadWithKeys(registry, config.providers, inCode)
     const entries = registry.list().map((name) => ({
       name,
       provider: registry.get(name),

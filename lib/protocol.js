@@ -92,6 +92,10 @@ function dispatch(message, handlers) {
     // [12, line]
     case 12:
       return handlers.line(message[1])
+    // A function of the program's is to give the key of an entry.
+    // [13, logger, callback, entry]
+    case 13:
+      return handlers.keyWanted(message[1], message[2], message[3])
     default:
       return handlers.unknown(message[0])
   }

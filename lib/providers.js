@@ -20,12 +20,14 @@ function environment(family, entry) {
   return JSON.stringify(variables)
 }
 
+/** What a program gives in place of environment variables: `{keys, logger}`, while providers are built. */
+let given
+
 class BuiltInProvider {
   constructor(family, config) {
     this.name = config.name
     this.family = family
-    const entry = stringify(config, 'provider', configFault)
-    natives.set(this, new native.NativeProvider(family, entry, environment(family, entry)))
+    natives.set(this, nativeProvider(family, config))
   }
 
   async chat(options) {
@@ -41,6 +43,16 @@ class BuiltInProvider {
   async embed(options) {
     return new Call().run(natives.get(this), 'embed', options)
   }
+}
+
+function nativeProvider(family, config) {
+  const entry = stringify(config, 'provider', configFault)
+  const built = [family, entry, environment(family, entry)]
+  const { NativeProvider } = native
+  if (given === undefined || !given.keys.has(config.name)) return new NativeProvider(...built)
+  const { keys, logger } = given
+  if (keys.isFunction(config.name)) return NativeProvider.withKeyFunction(bridge, ...built, logger)
+  return NativeProvider.withKeys(...built, keys.list(config.name))
 }
 
 function toProviderChunk(delta, model, finishReason) {
@@ -95,8 +107,13 @@ function nativeOf(provider) {
 
 function factoryOf(family) {
   const Class = CLASSES[family]
-  return Class === undefined ? (config) => new BuiltInProvider(family, config) : (config) => new Class(config)
+  const factory = Class === undefined ? (config) => new BuiltInProvider(family, config) : (config) => new Class(config)
+  builtIn.add(factory)
+  return factory
 }
+
+/** The factories of the built-in families. */
+const builtIn = new WeakSet()
 
 class ProviderRegistry {
   #factories = new Map(native.families().map((family) => [family, factoryOf(family)]))
@@ -107,16 +124,31 @@ class ProviderRegistry {
   }
 
   load(configs) {
+    this.#load(configs, undefined)
+  }
+
+  /** `load`, with keys that the program gives: `{keys, logger}`. */
+  static loadWithKeys(registry, configs, inCode) {
+    registry.#load(configs, inCode)
+  }
+
+  #load(configs, inCode) {
     for (const config of configs) {
       if (config.enabled === false) continue
       const factory = this.#factories.get(config.provider)
       if (factory === undefined) {
         throw new Error(`No provider factory for family "${config.provider}" (entry: "${config.name}")`)
       }
+      if (inCode?.keys.has(config.name) && !builtIn.has(factory)) {
+        throw configFault(`keys.${config.name}`, "names a provider of the program's own, which knows its key itself")
+      }
       try {
+        given = builtIn.has(factory) ? inCode : undefined
         this.#loaded.set(config.name, { provider: factory(config), config })
       } catch (error) {
         warn(`[gateway] Skipping provider "${config.name}": ${error instanceof Error ? error.message : error}`)
+      } finally {
+        given = undefined
       }
     }
   }

@@ -100,6 +100,8 @@ class Handler {
 
 /** What a gateway tells its program: the entries of its log, or else lines on the console, and what its budgets warn of. */
 class UsageLog extends Handler {
+  /** The program's keys, here so that calls in flight keep them; absent where it gives none. */
+  keys = undefined
   #budgetWarnings
 
   constructor({ onUsageLog, onBudgetWarning }, timeoutMs) {
@@ -149,11 +151,15 @@ function until(settled, signal, deadline) {
 /** Loggers by number, for entries that do not come with a call's end. */
 const loggers = new Map()
 const collected = new FinalizationRegistry((number) => loggers.delete(number))
+const numbers = new WeakMap()
 let lastNumber = 0
 
 /** The number that Rust knows a logger by. It does not keep the logger alive. */
 function numberOf(logger) {
+  const known = numbers.get(logger)
+  if (known !== undefined) return known
   const number = ++lastNumber
+  numbers.set(logger, number)
   loggers.set(number, new WeakRef(logger))
   collected.register(logger, number)
   return number

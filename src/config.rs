@@ -26,6 +26,12 @@ pub fn check_gateway_config(raw: String, strategies: Vec<String>) -> String {
     settled(read(&raw).and_then(checked))
 }
 
+/// Checks the entries of a `GatewayConfig` that the program gives keys for: `{"ok": null}` or the error.
+#[napi(catch_unwind)]
+pub fn check_keys(raw: String, entries: Vec<String>) -> String {
+    settled(read(&raw).and_then(|raw| config::check_keys(&raw, &entries)))
+}
+
 /// What is wrong with a text that is not JSON, with line and column; it quotes nothing of the text. `null` for JSON.
 #[napi(catch_unwind)]
 pub fn json_fault(text: String) -> Option<String> {

@@ -6,7 +6,7 @@
 //! same way: a message out, a function call back ([`custom`], [`pending_calls`]). Success and failure are data: `lib/` throws.
 //!
 //! From top to bottom: one file for each class of JavaScript (`gateway`, `router`, `provider`, `budget`, and `bridge` for the
-//! thread itself) → `stream`, `custom` → `calls` → `outbox`, `pending_calls`, `flow` → `protocol`, `errors`, `runtime`.
+//! thread itself) → `stream`, `custom`, `keys` → `calls` → `outbox`, `pending_calls`, `flow` → `protocol`, `errors`, `runtime`.
 
 mod bridge;
 mod budget;
@@ -17,6 +17,7 @@ mod custom;
 mod errors;
 mod flow;
 mod gateway;
+mod keys;
 mod outbox;
 mod pending_calls;
 mod pricing;

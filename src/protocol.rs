@@ -115,6 +115,8 @@ pub mod message {
         11 ForgetThrown[] { id: u32 }
         /// A line for the operator, on the console.
         12 Line[] { line: String }
+        /// A function of the program's is to give the key of an entry.
+        13 KeyWanted[E] { logger: u32, callback: u32, entry: E }
     }
 }
 

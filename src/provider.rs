@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::bridge::Bridge;
 use super::calls::NO_LOGGER;
 use super::custom::CustomProvider;
+use super::keys::KeyFunction;
 use super::stream::{IDLE_LIMIT, drive};
 use gateway_engine::gateway::{GatewayStream, PromptEstimate, unless_cancelled, usage_of};
 use gateway_engine::routing::direct;
@@ -19,7 +20,7 @@ use gateway_model::config::ProviderConfig;
 use gateway_model::error::Failure;
 use gateway_model::{Answer, ChatRequest, EmbedRequest, UsageSource};
 use gateway_model::{EventSource, Provider, ProviderCall};
-use gateway_providers::{self as providers, ProviderEnv};
+use gateway_providers::{self as providers, KeysFrom, ProviderEnv};
 use gateway_transport::NetworkSettings;
 
 /// A built-in provider. Its keys stay on this side.
@@ -59,15 +60,32 @@ impl NativeProvider {
     /// `variables` is a JSON object of the environment variables that matter here.
     #[napi(constructor, catch_unwind)]
     pub fn new(family: String, entry: String, variables: String) -> napi::Result<Self> {
-        let mut entry = read_entry(&entry)?;
-        providers::complete(&family, &mut entry);
-        let variables: HashMap<String, String> = serde_json::from_str(&variables).unwrap_or_default();
-        let var = |name: &str| variables.get(name).cloned();
-        let env = ProviderEnv { var: &var, network: NetworkSettings::from_vars(var) };
-        let provider = providers::build(&family, &entry, &env)
-            .map_err(|error| napi::Error::from_reason(error.to_string()))?
-            .ok_or_else(|| napi::Error::from_reason(format!("\"{family}\" is not a built-in family")))?;
-        Ok(Self { provider, entry })
+        Self::build(&family, &entry, &variables, &KeysFrom::Environment)
+    }
+
+    /// As the constructor, with keys in place of those of the environment.
+    #[napi(factory, catch_unwind)]
+    pub fn with_keys(
+        family: String,
+        entry: String,
+        variables: String,
+        keys: Vec<String>,
+    ) -> napi::Result<Self> {
+        Self::build(&family, &entry, &variables, &KeysFrom::Program(keys))
+    }
+
+    /// As the constructor; the JS layer is asked for the key of the entry, with the number `logger`.
+    #[napi(factory, catch_unwind)]
+    pub fn with_key_function(
+        bridge: &Bridge,
+        family: String,
+        entry: String,
+        variables: String,
+        logger: u32,
+    ) -> napi::Result<Self> {
+        let name = read_entry(&entry)?.name;
+        let function = KeyFunction { calls: Arc::downgrade(&bridge.calls), logger, entry: name };
+        Self::build(&family, &entry, &variables, &KeysFrom::Function(Arc::new(function)))
     }
 
     /// Answers with a `ProviderResult`, as message of call `id`.
@@ -130,6 +148,18 @@ impl NativeProvider {
                 Ok(())
             })
         })
+    }
+
+    fn build(family: &str, entry: &str, variables: &str, keys: &KeysFrom) -> napi::Result<Self> {
+        let mut entry = read_entry(entry)?;
+        providers::complete(family, &mut entry);
+        let variables: HashMap<String, String> = serde_json::from_str(variables).unwrap_or_default();
+        let var = |name: &str| variables.get(name).cloned();
+        let env = ProviderEnv { var: &var, network: NetworkSettings::from_vars(var) };
+        let provider = providers::build_with_keys(family, &entry, &env, keys)
+            .map_err(|error| napi::Error::from_reason(error.to_string()))?
+            .ok_or_else(|| napi::Error::from_reason(format!("\"{family}\" is not a built-in family")))?;
+        Ok(Self { provider, entry })
     }
 
     fn order(&self, options: &str) -> Result<ProviderCall, Failure> {

@@ -29,6 +29,11 @@ export interface GatewayOptions<Config extends PoolGatewayConfig = GatewayConfig
   /** Milliseconds that a call waits for an `onUsageLog` that does not settle, 0 for no bound. Default: 5,000. */
   usageLogTimeoutMs?: number
   /**
+   * Keys by the names of entries, in place of environment variables: one, several that take turns, or a function. Nothing shows
+   * them, and `reload` keeps them. Default: the variables that each entry names.
+   */
+  keys?: Record<string, string | readonly string[] | KeyFunction>
+  /**
    * Strategies of your own, by the name that a pool's `strategy` says. A call whose rule has such a pool asks for the order of
    * its members first. Default: none.
    */
@@ -45,6 +50,12 @@ export type OwnStrategy = (
   request: RichGatewayRequest,
   candidates: ExplainedCandidate[],
 ) => readonly string[] | Promise<readonly string[]>
+
+/**
+ * Gives the key of an entry, as its environment variable would hold it. It is asked when the first call needs the key and again
+ * when the key is refused, one question at a time. What it throws fails the attempt as `provider_auth`.
+ */
+export type KeyFunction = () => string | Promise<string>
 
 /** Options of {@link Gateway.batch}. */
 export interface BatchOptions {

@@ -59,7 +59,7 @@ export interface TargetHealth {
 
 /** Key status; one item per active cooldown, or a single one for a key without a cooldown. */
 export interface KeyHealth {
-  /** Name of the environment variable. The key itself is never shown. */
+  /** Name of the environment variable, or `keys.ENTRY` where the program gave the key. The key itself is never shown. */
   variable: string
   /**
    * Why the key is not used: `unauthorized` (it was answered 401 or 403), `rate_limited` (429), `not_set` (the variable has no

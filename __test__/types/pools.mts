@@ -80,7 +80,8 @@ export async function main(): Promise<void> {
   }
   const options: t.GatewayOptions<t.PoolGatewayConfig> = { config }
   const gateway = new Gateway(options)
-  new Gateway({ config: loaded })
+  new Gateway({ config: loaded, keys: { main: 'k', spare: ['k', 'l'], vault: async () => 'k', now: () => 'k' } })
+  new Gateway({ config: loaded, onBudgetWarning: ({ kind, spent }) => console.log(kind, spent.costUsd) })
   new Gateway({ config: { providers: [], routes: [pool], fallbackChains: [], budgets: [] } })
   expectTypeOf(gateway.reload(config)).resolves.toEqualTypeOf<void>()
   await gateway.reload(loaded)
@@ -118,3 +119,5 @@ export const unknownHashKey: t.PoolTarget = { pool: [], hashKey: 'ip' }
 export const both: t.PoolTarget = { pool: [], provider: 'main' }
 // @ts-expect-error a hedge says when
 export const noDelay: t.PoolRule = { name: 'x', priority: 0, match: {}, target: { pool: [] }, hedge: {} }
+// @ts-expect-error a key is text
+export const noKey: t.GatewayOptions['keys'] = { main: () => 7 }

@@ -17,7 +17,7 @@ pub enum KeyTrouble {
 /// A key as it is now: one for each active cooldown, or a single one for a key without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyState {
-    /// The environment variable that the key was read from.
+    /// The environment variable that the key was read from, or `keys.ENTRY` where the program gave it.
     pub variable: String,
     /// Why the key is not used; `None`: it is in use.
     pub reason: Option<KeyTrouble>,

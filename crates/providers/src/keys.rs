@@ -1,4 +1,8 @@
-//! Several keys for one provider: they take turns, and one that is refused cools down while the others go on.
+//! The keys of one provider. Several of them take turns, and one that is refused cools down while the others go on; one that
+//! the program is asked for is in `asked`.
+
+mod asked;
+mod source;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,6 +17,9 @@ use crate::build::shown_variable;
 use gateway_model::error::{ErrorKind, GatewayError, Reason};
 use gateway_model::{KeyState, KeyTrouble};
 use gateway_transport::Endpoint;
+
+pub(super) use asked::{AskedKey, HeldKey, is_key_refused};
+pub use source::{KeySource, KeysFrom};
 
 /// A key's cooldown after its first refusal, and the longest one; each further refusal doubles it.
 const UNAUTHORIZED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15 * 60));
@@ -30,6 +37,8 @@ pub(super) struct KeyRing {
     next: AtomicUsize,
     /// The longest cooldown that an upstream may ask for.
     max_requested: Duration,
+    /// In place of them all: what the program is asked for.
+    asked: Option<AskedKey>,
 }
 
 pub(super) struct Key {
@@ -160,7 +169,17 @@ impl KeyRing {
         if keys.iter().any(|key| key.header.is_none()) {
             keys.truncate(1);
         }
-        Self { keys, unset, next: AtomicUsize::new(0), max_requested }
+        Self { keys, unset, next: AtomicUsize::new(0), max_requested, asked: None }
+    }
+
+    /// The key that the program is asked for.
+    pub fn of_function(asked: AskedKey) -> Self {
+        Self { asked: Some(asked), ..Self::new(Vec::new(), Vec::new(), Duration::ZERO) }
+    }
+
+    /// `Some`: there is no other key.
+    pub fn asked(&self) -> Option<&AskedKey> {
+        self.asked.as_ref()
     }
 
     /// Whether keys take turns: a single key never cools down.
@@ -202,7 +221,13 @@ impl KeyRing {
             reason: Some(KeyTrouble::NotSet),
             model: None,
         });
-        self.keys.iter().flat_map(|key| key.states(now)).chain(unset).collect()
+        let asked = self.asked.iter().map(|asked| KeyState {
+            variable: asked.label().to_owned(),
+            cooldown_ms: None,
+            reason: None,
+            model: None,
+        });
+        self.keys.iter().flat_map(|key| key.states(now)).chain(unset).chain(asked).collect()
     }
 }
 

@@ -31,5 +31,6 @@ mod workers_ai;
 pub use build::{BuildError, BuildProblem, ProviderEnv};
 pub use family::{EntryRule, Family, KeyVariable};
 pub use http::HttpProvider;
+pub use keys::{KeySource, KeysFrom};
 pub use mock::MockProvider;
-pub use registry::{build, complete, describe_families, families, has_defaults, variables};
+pub use registry::{build, build_with_keys, complete, describe_families, families, has_defaults, variables};

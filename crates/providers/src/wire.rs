@@ -42,8 +42,9 @@ pub enum ChatPath {
 
 /// Signs one attempt, in its headers.
 pub trait Sign: Send + Sync {
-    /// Adds the signature over `endpoint` and `body` to the endpoint's headers.
-    fn sign(&self, endpoint: &mut Endpoint, body: &[u8]) -> Result<(), GatewayError>;
+    /// Adds the signature over `endpoint` and `body` to the endpoint's headers. `key` is the one that the program gave, where
+    /// it is asked for keys.
+    fn sign(&self, endpoint: &mut Endpoint, body: &[u8], key: Option<&str>) -> Result<(), GatewayError>;
 }
 
 /// A wire format: JSON over HTTP, streamed as events.

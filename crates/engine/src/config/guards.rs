@@ -220,11 +220,14 @@ impl Names<'_> {
         if let Some(name) = text(value, "provider")
             && !self.entries.contains(name)
         {
-            let message =
-                format!("names no provider: \"{name}\"") + &hint(name, self.entries.iter().copied());
+            let message = names_no_provider(name, self.entries.iter().copied());
             fault(warnings, format!("{path}.provider"), message);
         }
     }
+}
+
+pub(super) fn names_no_provider<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    format!("names no provider: \"{name}\"") + &hint(name, known)
 }
 
 /// Fields that nobody reads and that are close to one that is read.

@@ -80,6 +80,29 @@ pub fn parse_gateway(raw: &Value, strategies: &[String]) -> Result<GatewayConfig
     refuse(&faults).map(|()| config)
 }
 
+/// Checks that a gateway's configuration has the entries that its program gives keys for.
+///
+/// # Errors
+/// `config_invalid` for entries that are not there, or that send no key.
+pub fn check_keys(raw: &Value, names: &[String]) -> Result<(), GatewayError> {
+    let entries = list(raw.get("providers"));
+    let mut faults = Vec::new();
+    for name in names {
+        let path = format!("keys.{name}");
+        match entries.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some(name)) {
+            None => {
+                let known = entries.iter().filter_map(|entry| entry.get("name")?.as_str());
+                fields::fault(&mut faults, path, guards::names_no_provider(name, known));
+            }
+            Some(entry) if entry.pointer("/auth/type").and_then(Value::as_str) == Some("none") => {
+                fields::fault(&mut faults, path, "its entry sends no key: auth.type is \"none\"");
+            }
+            Some(_) => {}
+        }
+    }
+    refuse(&faults)
+}
+
 /// What looks like a slip in a configuration that [`parse_gateway`] takes, each with its path.
 pub fn warnings(raw: &Value) -> Vec<String> {
     let mut warnings = Vec::new();

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::BedrockWire;
-use super::sign::Signer;
+use super::sign::{A_PAIR, KeyPair, Signer};
 use crate::build::{BuildProblem, Builder, Connection};
+use crate::keys::KeysFrom;
 use gateway_model::Provider;
 use gateway_model::config::{AuthType, ProviderConfig};
 
@@ -26,6 +27,22 @@ pub fn connect(builder: &Builder<'_>) -> Result<Arc<dyn Provider>, BuildProblem>
     let base_url = format!("https://bedrock-runtime.{region}.amazonaws.com");
     let (mut signer, mut secrets) = (None, Vec::new());
     let is_pair = config.auth.kind == AuthType::ApiKey;
+    let from_environment = matches!(builder.keys_from, KeysFrom::Environment);
+    match builder.keys_from {
+        KeysFrom::Program(keys) if is_pair => {
+            let (first, others) =
+                keys.split_first().map(|(first, others)| (&**first, others)).unwrap_or_default();
+            let pair = KeyPair::read(first).filter(|_| others.is_empty());
+            let KeyPair { id, secret, token } = pair.ok_or_else(|| {
+                BuildProblem::invalid(format_args!("keys.{}: {A_PAIR}; give one for each entry", config.name))
+            })?;
+            secrets = [id.clone(), secret.clone()].into_iter().chain(token.clone()).collect();
+            signer = Some(Signer::new(id, secret, token, region.clone()));
+        }
+        KeysFrom::Function(_) if is_pair => signer = Some(Signer::of_given_keys(region.clone())),
+        _ => {}
+    }
+    let is_pair = is_pair && from_environment;
     if is_pair && config.auth.variables().len() > 1 {
         return Err(BuildProblem::invalid(
             "auth.envVars: key pairs do not take turns: name one ACCESS_KEY_ID in auth.envVar, and give each pair an \

@@ -17,23 +17,53 @@ const SERVICE: &str = "bedrock";
 /// Others may be changed on the way.
 const SIGNED: [HeaderName; 2] = [HOST, CONTENT_TYPE];
 
+/// What a key pair of AWS is as one text.
+pub const A_PAIR: &str =
+    "a key pair is written ACCESS_KEY_ID:SECRET_ACCESS_KEY, or with :SESSION_TOKEN behind it";
+
+/// A key pair of AWS.
+pub struct KeyPair {
+    pub id: String,
+    pub secret: String,
+    pub token: Option<String>,
+}
+
+impl KeyPair {
+    /// `None`: the text is none.
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.trim().splitn(3, ':').map(str::to_owned);
+        let mut next = || parts.next().filter(|part| !part.is_empty());
+        Some(Self { id: next()?, secret: next()?, token: next() })
+    }
+}
+
 pub struct Signer {
-    credentials: Credentials,
+    /// `None`: each request comes with its own.
+    credentials: Option<Credentials>,
     region: String,
     now: fn() -> SystemTime,
 }
 
 impl Signer {
     pub fn new(key_id: String, secret: String, token: Option<String>, region: String) -> Self {
-        let credentials = Credentials::new(key_id, secret, token, None, "environment");
+        let credentials = Some(Credentials::new(key_id, secret, token, None, "environment"));
         Self { credentials, region, now: SystemTime::now }
+    }
+
+    /// For key pairs that come with each request.
+    pub fn of_given_keys(region: String) -> Self {
+        Self { credentials: None, region, now: SystemTime::now }
     }
 }
 
 impl Sign for Signer {
     /// Adds the signature, its date and the session token.
-    fn sign(&self, endpoint: &mut Endpoint, body: &[u8]) -> Result<(), GatewayError> {
-        let identity = self.credentials.clone().into();
+    fn sign(&self, endpoint: &mut Endpoint, body: &[u8], key: Option<&str>) -> Result<(), GatewayError> {
+        let given = || {
+            let KeyPair { id, secret, token } = KeyPair::read(key.unwrap_or_default())?;
+            Some(Credentials::new(id, secret, token, None, "program"))
+        };
+        let identity = self.credentials.clone().or_else(given).ok_or_else(|| unsigned(A_PAIR))?.into();
         // The defaults are those of all services but S3: the path is encoded once more.
         let params = v4::SigningParams::builder()
             .identity(&identity)
@@ -97,7 +127,7 @@ mod tests {
                 region.to_owned(),
             )
         };
-        signer.sign(&mut endpoint, b"{\"messages\":[]}").unwrap();
+        signer.sign(&mut endpoint, b"{\"messages\":[]}", None).unwrap();
         endpoint.headers().clone()
     }
 
@@ -134,6 +164,19 @@ mod tests {
         );
         for name in ["authorization", "x-amz-security-token"] {
             assert!(headers[name].is_sensitive(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_pair_is_one_text() {
+        let read = |text| KeyPair::read(text).map(|pair| (pair.id, pair.secret, pair.token));
+        let pair =
+            |token: Option<&str>| Some(("ID".to_owned(), "SECRET".to_owned(), token.map(str::to_owned)));
+        assert_eq!(read(" ID:SECRET\n"), pair(None));
+        assert_eq!(read("ID:SECRET:"), pair(None));
+        assert_eq!(read("ID:SECRET:A:B"), pair(Some("A:B")));
+        for none in ["", "ID", "ID:", ":SECRET"] {
+            assert_eq!(read(none), None, "{none}");
         }
     }
 }

@@ -23,34 +23,51 @@ impl Builder<'_> {
         Ok(headers)
     }
 
-    /// The header that carries `key`, which was read from `variable`; `None`: no header does.
-    pub(super) fn key_header(
-        &self,
-        variable: &str,
-        key: &str,
-    ) -> Result<Option<(HeaderName, HeaderValue)>, BuildProblem> {
+    /// How requests carry the key.
+    pub(super) fn key_carrier(&self) -> Result<KeyCarrier, BuildProblem> {
         let auth = &self.config.auth;
-        let secret = |value: &str| secret_value(value, &format!("the key in {variable}"));
         let name = match (auth.kind, self.defaults.key_header) {
             (_, KeyHeader::Always(name)) => {
                 let replaced = self.config.headers.keys().any(|own| own.eq_ignore_ascii_case(name));
-                let carried = (HeaderName::from_static(name), secret(key)?);
-                return Ok(Some(carried).filter(|_| !replaced));
+                let header = HeaderName::from_static(name);
+                return Ok(if replaced { KeyCarrier::None } else { KeyCarrier::Header(header) });
             }
             (AuthType::CustomHeader, _) => {
                 match auth.header_name.as_deref().filter(|name| !name.is_empty()) {
                     Some(name) => name,
-                    None => return Ok(None),
+                    None => return Ok(KeyCarrier::None),
                 }
             }
             (AuthType::ApiKey, KeyHeader::Named(name)) => name,
-            (AuthType::ApiKey, KeyHeader::Unsent) => return Ok(None),
-            _ => return Ok(Some((AUTHORIZATION, secret(&format!("Bearer {key}"))?))),
+            (AuthType::ApiKey, KeyHeader::Unsent) => return Ok(KeyCarrier::None),
+            _ => return Ok(KeyCarrier::Bearer),
         };
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
             BuildProblem::invalid(format_args!("auth.headerName \"{name}\" is not a header name"))
         })?;
-        Ok(Some((header, secret(key)?)))
+        Ok(KeyCarrier::Header(header))
+    }
+}
+
+/// How requests carry a key.
+#[derive(Clone)]
+pub enum KeyCarrier {
+    /// In no header.
+    None,
+    /// As the value of this header.
+    Header(HeaderName),
+    /// As a bearer token.
+    Bearer,
+}
+
+impl KeyCarrier {
+    /// The header that carries `key`; `source` is where it comes from, for errors.
+    pub fn carry(&self, key: &str, source: &str) -> Result<Option<(HeaderName, HeaderValue)>, BuildProblem> {
+        Ok(match self {
+            Self::None => None,
+            Self::Header(name) => Some((name.clone(), secret_value(key, source)?)),
+            Self::Bearer => Some((AUTHORIZATION, secret_value(&format!("Bearer {key}"), source)?)),
+        })
     }
 }
 

@@ -12,8 +12,8 @@ use url::Url;
 
 use super::HttpProvider;
 use super::cloudflare::CloudflareRoute;
-use super::http::{ChatEndpoint, ProviderContext, SECRET_LENGTH, Secrets};
-use super::keys::{Key, KeyRing};
+use super::http::{ChatEndpoint, GivenSecrets, ProviderContext, SECRET_LENGTH, Secrets};
+use super::keys::{AskedKey, Key, KeyRing, KeysFrom};
 use super::wire::{ChatPath, Wire};
 use gateway_model::config::{AuthType, ProviderConfig};
 use gateway_model::{Provider, RetryPolicy};
@@ -23,6 +23,7 @@ use gateway_transport::{Endpoint, HttpClient, HttpVersion, NetworkSettings};
 pub(crate) use address_secrets::shown_variable;
 pub use defaults::{FamilyDefaults, KeyHeader};
 pub use error::{BuildError, BuildProblem};
+pub(crate) use headers::KeyCarrier;
 
 /// What a provider takes from its surroundings, read when it is built.
 pub struct ProviderEnv<'a> {
@@ -37,6 +38,7 @@ pub struct Builder<'a> {
     pub defaults: FamilyDefaults,
     pub config: &'a ProviderConfig,
     pub env: &'a ProviderEnv<'a>,
+    pub keys_from: &'a KeysFrom,
 }
 
 /// What a family says of one entry: its format, where calls go, and what must show nowhere.
@@ -91,13 +93,25 @@ impl Builder<'_> {
     pub fn http(&self, connection: Connection) -> Result<Arc<dyn Provider>, BuildProblem> {
         let config = self.config;
         let Connection { wire, base_url, secrets } = connection;
+        let timeout = Duration::from_millis(config.timeout_ms.unwrap_or(self.defaults.timeout_ms));
         let Keys { found, unset } = self.keys()?;
-        let mut keys = Vec::new();
-        for (variable, key) in &found {
-            keys.push(Key::new(variable.clone(), self.key_header(variable, key)?));
-        }
+        let (carrier, given) = (self.key_carrier()?, GivenSecrets::default());
         let retry: RetryPolicy = config.retry.into();
-        let keys = KeyRing::new(keys, unset, retry.max_retry_after);
+        let keys = match self.keys_from {
+            KeysFrom::Function(source) if config.auth.kind != AuthType::None => {
+                let (name, label) = (config.name.clone(), self.given_label());
+                let asked = AskedKey::new(name, label, source.clone(), carrier, timeout, given.clone());
+                KeyRing::of_function(asked)
+            }
+            _ => {
+                let key = |(variable, key): &(String, String)| {
+                    let header = carrier.carry(key, &format!("the key in {variable}"))?;
+                    Ok(Key::new(variable.clone(), header))
+                };
+                let keys = found.iter().map(key).collect::<Result<_, BuildProblem>>()?;
+                KeyRing::new(keys, unset, retry.max_retry_after)
+            }
+        };
         let mut headers = self.headers()?;
         if let Some((name, value)) = keys.first_header() {
             headers.insert(name, value);
@@ -131,7 +145,7 @@ impl Builder<'_> {
         Ok(Arc::new(HttpProvider {
             context: Arc::new(ProviderContext {
                 name: config.name.clone(),
-                timeout: Duration::from_millis(config.timeout_ms.unwrap_or(self.defaults.timeout_ms)),
+                timeout,
                 limit: config.max_response_bytes.map_or_else(BodyLimit::default, |max| BodyLimit { max }),
                 send_user_id: config.send_user_id,
                 secrets: Secrets::new(
@@ -142,7 +156,8 @@ impl Builder<'_> {
                         .chain(own_headers)
                         .chain(secrets)
                         .chain(self.address_secrets()),
-                ),
+                )
+                .with_given(given),
             }),
             family: self.family,
             chat: match wire.chat_path() {
@@ -195,6 +210,11 @@ impl Builder<'_> {
             AuthType::Bearer => "bearer",
             AuthType::CustomHeader => "customHeader",
         };
+        match self.keys_from {
+            KeysFrom::Environment => {}
+            KeysFrom::Program(keys) => return Ok(self.given_keys(keys)),
+            KeysFrom::Function(_) => return Ok(Keys::default()),
+        }
         let variables = auth.variables();
         let Some(first) = variables.first() else {
             let needed_by = format!("type \"{kind}\"");
@@ -208,6 +228,18 @@ impl Builder<'_> {
             }
         }
         if keys.found.is_empty() { Err(BuildProblem::VariableNotSet((*first).to_owned())) } else { Ok(keys) }
+    }
+
+    /// What errors and reports call a key that the program gives.
+    fn given_label(&self) -> String {
+        format!("keys.{}", self.config.name)
+    }
+
+    fn given_keys(&self, keys: &[String]) -> Keys {
+        let label = self.given_label();
+        let name = |index: usize| if keys.len() == 1 { label.clone() } else { format!("{label}[{index}]") };
+        let found = keys.iter().enumerate().map(|(index, key)| (name(index), key.trim().to_owned()));
+        Keys { found: found.collect(), unset: Vec::new() }
     }
 
     /// The value of an environment variable that must be set.

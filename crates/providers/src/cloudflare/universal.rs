@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::HttpProvider;
 use crate::http::ChatRequestBody;
+use crate::keys::{HeldKey, is_key_refused};
 use crate::wire::Mode;
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::{SentMark, within};
@@ -56,14 +57,23 @@ impl UniversalEndpoint {
         let Some((name, first, call)) = steps.first() else {
             return Err(GatewayError::internal("a chain without steps").into());
         };
-        let (list, mut warnings): (Vec<Value>, Vec<Vec<Warning>>) =
-            steps.iter().map(|(_, step, call)| universal_step(step, call, mode)).collect::<Result<_, _>>()?;
-        let list = serde_json::to_vec(&list).map_err(GatewayError::unwritable)?;
         // The gateway tries one after the other.
         let patience = steps.iter().map(|(_, step, call)| step.timeout_of(call)).sum();
         let whole = ProviderCall { timeout: None, ..(*call).clone() };
         let deadline = whole.attempt_deadline(Some(patience));
         within(name, deadline, async {
+            let (mut list, mut warnings, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+            for (_, step, call) in &steps {
+                let key = match step.keys.asked() {
+                    Some(asked) => Some(asked.get().await?),
+                    None => None,
+                };
+                let (json, of_step) = universal_step(step, call, mode, key.as_deref())?;
+                list.push(json);
+                warnings.push(of_step);
+                asked.push(key);
+            }
+            let list = serde_json::to_vec(&list).map_err(GatewayError::unwritable)?;
             let response = post_universal(first, list.into()).await?;
             let reported = response.headers.get(STEP).and_then(|step| step.to_str().ok()?.parse().ok());
             let step = reported.unwrap_or(if response.status.is_success() { 0 } else { steps.len() - 1 });
@@ -72,7 +82,13 @@ impl UniversalEndpoint {
                 return Err(GatewayError::internal("a chain without steps").into());
             };
             if !response.status.is_success() {
-                return Err(universal.read_error(response).await.into());
+                let error = universal.read_error(response).await;
+                if let (Some(asked), Some(Some(key))) = (universal.keys.asked(), asked.get(step))
+                    && is_key_refused(&error)
+                {
+                    asked.refused(key);
+                }
+                return Err(error.into());
             }
             Ok((step, read(universal, call, warnings.swap_remove(step), response, deadline).await?))
         })
@@ -91,11 +107,16 @@ fn universal_step(
     step: &HttpProvider,
     call: &ProviderCall,
     mode: Mode,
+    key: Option<&HeldKey>,
 ) -> Result<(Value, Vec<Warning>), GatewayError> {
     let route = step.route.as_ref().ok_or_else(|| GatewayError::internal("not through Cloudflare"))?;
     let endpoint = step.chat_endpoint(call, mode)?;
     let ChatRequestBody { json, warnings } = step.chat_body(call, mode)?;
-    Ok((route.step(&step.keys.take_turn(&endpoint, &call.model), &json)?, warnings))
+    let endpoint = match key {
+        Some(key) => key.at(&endpoint),
+        None => step.keys.take_turn(&endpoint, &call.model),
+    };
+    Ok((route.step(&endpoint, &json)?, warnings))
 }
 
 /// Posts the whole list, as the first of its steps.

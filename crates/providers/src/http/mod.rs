@@ -25,7 +25,7 @@ use gateway_transport::body::BodyLimit;
 use gateway_transport::{Endpoint, HttpClient};
 
 pub(super) use chat::ChatRequestBody;
-pub(super) use secrets::{SECRET_LENGTH, Secrets};
+pub(super) use secrets::{GivenSecrets, SECRET_LENGTH, Secrets};
 
 /// A provider that speaks some wire format.
 pub struct HttpProvider {

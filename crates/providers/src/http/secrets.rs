@@ -1,6 +1,8 @@
 //! Keeps keys and tokens out of what people get to see.
 
+use std::collections::VecDeque;
 use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
@@ -10,9 +12,58 @@ pub const SECRET_LENGTH: usize = 8;
 /// Shorter pieces of base64 could be words.
 const BASE64_LENGTH: usize = 8;
 
+/// Keys that a program gave lately, of which calls that are under way may have had any.
+const GIVEN: usize = 8;
+
 /// Values that must show nowhere, in each spelling in which an upstream may repeat them.
 #[derive(Default)]
-pub struct Secrets(Vec<String>);
+pub struct Secrets {
+    /// The longest first: one may be part of another.
+    spellings: Vec<String>,
+    given: GivenSecrets,
+}
+
+/// Secrets that come to be known while calls run: the spellings of each.
+#[derive(Clone, Default)]
+pub struct GivenSecrets(Arc<Mutex<VecDeque<Vec<String>>>>);
+
+impl GivenSecrets {
+    /// `A:B` is secret as a whole and in its parts.
+    pub fn add(&self, value: &str) {
+        let mut spellings = Vec::new();
+        spell(value, &mut spellings);
+        for part in value.split(':').filter(|part| part.len() >= SECRET_LENGTH) {
+            spell(part, &mut spellings);
+        }
+        longest_first(&mut spellings);
+        let mut given = self.lock();
+        given.retain(|other| *other != spellings);
+        given.push_front(spellings);
+        given.truncate(GIVEN);
+    }
+
+    pub fn redact(&self, text: String) -> String {
+        self.lock().iter().fold(text, |text, spellings| redact(spellings, text))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Vec<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn longest_first(spellings: &mut Vec<String>) {
+    spellings.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+    spellings.dedup();
+}
+
+fn redact(spellings: &[String], mut text: String) -> String {
+    for secret in spellings {
+        if text.contains(secret.as_str()) {
+            text = text.replace(secret.as_str(), "[redacted]");
+        }
+    }
+    text
+}
 
 impl Secrets {
     pub fn new(values: impl IntoIterator<Item = String>) -> Self {
@@ -28,19 +79,17 @@ impl Secrets {
                 spell(secret, &mut spellings);
             }
         }
-        // The longest first: one may be part of another.
-        spellings.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
-        spellings.dedup();
-        Self(spellings)
+        longest_first(&mut spellings);
+        Self { spellings, given: GivenSecrets::default() }
     }
 
-    pub fn redact(&self, mut text: String) -> String {
-        for secret in &self.0 {
-            if text.contains(secret.as_str()) {
-                text = text.replace(secret.as_str(), "[redacted]");
-            }
-        }
-        text
+    /// With those that `given` comes to hold.
+    pub fn with_given(self, given: GivenSecrets) -> Self {
+        Self { given, ..self }
+    }
+
+    pub fn redact(&self, text: String) -> String {
+        self.given.redact(redact(&self.spellings, text))
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::HttpProvider;
+use crate::keys::{AskedKey, HeldKey, is_key_refused};
 use gateway_model::error::{Failure, GatewayError};
 use gateway_model::provider::{SentMark, within};
 use gateway_transport::{Endpoint, Response, body, retry_after};
@@ -32,12 +33,15 @@ impl HttpProvider {
         model: &str,
         mark: &SentMark,
     ) -> Result<Response, GatewayError> {
+        if let Some(asked) = self.keys.asked() {
+            return self.send_asked(asked, endpoint, body, mark).await;
+        }
         if !self.keys.rotates() {
-            return self.send_once(endpoint, body, mark).await;
+            return self.send_once(endpoint, None, body, mark).await;
         }
         let mut round = self.keys.round(model);
         while let Some(turn) = round.next() {
-            match self.send_once(&turn.at(endpoint), body.clone(), mark).await {
+            match self.send_once(&turn.at(endpoint), None, body.clone(), mark).await {
                 Ok(response) => {
                     round.accepted(&turn);
                     return Ok(response);
@@ -48,16 +52,42 @@ impl HttpProvider {
         Err(round.failed(&self.context.name))
     }
 
+    /// Sends a request with the key that the program gives; once more with another one where that is refused.
+    async fn send_asked(
+        &self,
+        asked: &AskedKey,
+        endpoint: &Endpoint,
+        body: Bytes,
+        mark: &SentMark,
+    ) -> Result<Response, GatewayError> {
+        let key = asked.get().await?;
+        let refusal = match self.send_once(&key.at(endpoint), Some(&key), body.clone(), mark).await {
+            Err(error) if is_key_refused(&error) => error,
+            sent => return sent,
+        };
+        asked.refused(&key);
+        let next = asked.get().await?;
+        if next.is_same(&key) {
+            return Err(refusal);
+        }
+        let sent = self.send_once(&next.at(endpoint), Some(&next), body, mark).await;
+        if sent.as_ref().is_err_and(is_key_refused) {
+            asked.refused(&next);
+        }
+        sent
+    }
+
     async fn send_once(
         &self,
         endpoint: &Endpoint,
+        key: Option<&HeldKey>,
         body: Bytes,
         mark: &SentMark,
     ) -> Result<Response, GatewayError> {
         let name = &self.context.name;
         let sent = if let Some(signer) = self.wire.signer() {
             let mut signed = endpoint.clone();
-            signer.sign(&mut signed, &body)?;
+            signer.sign(&mut signed, &body, key.map(HeldKey::text))?;
             self.client.request(name, &signed, body, mark).await
         } else {
             self.client.request(name, endpoint, body, mark).await

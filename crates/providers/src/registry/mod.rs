@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::build::{BuildError, Builder, ProviderEnv};
 use super::catalogue;
 use super::family::{EntryRule, Family};
+use super::keys::KeysFrom;
 use gateway_model::Provider;
 use gateway_model::config::ProviderConfig;
 
@@ -68,8 +69,21 @@ pub fn build(
     config: &ProviderConfig,
     env: &ProviderEnv<'_>,
 ) -> Result<Option<Arc<dyn Provider>>, BuildError> {
+    build_with_keys(family, config, env, &KeysFrom::Environment)
+}
+
+/// As [`build`], for an entry whose keys may come from elsewhere.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with_keys(
+    family: &str,
+    config: &ProviderConfig,
+    env: &ProviderEnv<'_>,
+    keys_from: &KeysFrom,
+) -> Result<Option<Arc<dyn Provider>>, BuildError> {
     let Some(family) = find_family(family) else { return Ok(None) };
-    let builder = Builder { family: family.name, defaults: family.defaults, config, env };
+    let builder = Builder { family: family.name, defaults: family.defaults, config, env, keys_from };
     family
         .build
         .build(&builder)
