@@ -117,6 +117,7 @@ impl Gateway {
             estimate: estimate.clone(),
             observer: observer.clone(),
             progress: Mutex::default(),
+            beginning: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -183,6 +184,8 @@ struct CallAdmission {
     estimate: Arc<PromptEstimate>,
     observer: Arc<dyn Observer>,
     progress: Mutex<Progress>,
+    /// Held while the state is asked whether the call may begin.
+    beginning: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -195,6 +198,21 @@ struct Progress {
     refused: Option<Standing>,
     /// The lines of warnings that were given: several candidates may meet the same limit.
     warned: Vec<String>,
+}
+
+impl Progress {
+    /// The call was counted against its caller's limits.
+    fn begin(&mut self, counted: Result<UserPermits, GatewayError>) -> Result<(), AttemptRefusal> {
+        match counted {
+            Ok(permits) => self.permits = permits,
+            Err(limited) => {
+                self.refused = Some(Standing::Closed);
+                return Err(limited.into());
+            }
+        }
+        self.has_begun = true;
+        Ok(())
+    }
 }
 
 /// What an attempt is to budgets.
@@ -263,15 +281,24 @@ impl CallAdmission {
         let counted = self.user_limits.as_ref().map_or(Ok(UserPermits::default()), |limits| {
             limits.admit(&self.request, self.caller.as_deref(), |most| self.estimate.tokens(model, most))
         });
-        match counted {
-            Ok(permits) => progress.permits = permits,
-            Err(limited) => {
-                progress.refused = Some(Standing::Closed);
-                return Err(limited.into());
-            }
+        progress.begin(counted)
+    }
+
+    /// [`CallAdmission::begin`] with other nodes.
+    async fn begin_shared(&self, model: &str) -> Result<(), AttemptRefusal> {
+        // A hedge's two attempts may come here at once: the second one waits for what the first one hears.
+        let _turn = self.beginning.lock().await;
+        if self.progress().has_begun {
+            return Ok(());
         }
-        progress.has_begun = true;
-        Ok(())
+        let counted = match &self.user_limits {
+            None => Ok(UserPermits::default()),
+            Some(limits) => {
+                let tokens = |most| self.estimate.tokens(model, most);
+                limits.admit_shared(&self.request, self.caller.as_deref(), tokens).await
+            }
+        };
+        self.progress().begin(counted)
     }
 
     fn warn(&self, warnings: &[BudgetWarning]) {
@@ -317,7 +344,7 @@ impl AttemptAdmission for CallAdmission {
             async move {
                 let reserved = self.reserve_shared(asked).await;
                 let reservation = reserved.map_err(|failure| self.refuse(Standing::Refused, failure))?;
-                self.begin(asked.model)?;
+                self.begin_shared(asked.model).await?;
                 Ok(reservation)
             }
             .boxed()

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::BudgetGuard;
-use crate::limits::UserLimits;
+use crate::limits::{SharedState, UserLimits};
 use crate::records::Entry;
 use crate::routing::fallback;
 use crate::routing::{
@@ -93,9 +93,16 @@ impl Gateway {
         let mut next = Self::with_settings(providers, rules, chains, Vec::new(), settings);
         before.budgets.replace_policies(budgets);
         next.budgets = before.budgets.clone();
-        if let (Some(limits), Some(earlier)) = (UserLimits::of(&settings.limits), &before.user_limits) {
-            next.user_limits = Some(Arc::new(limits.carry_over(earlier)));
-        }
+        next.user_limits = UserLimits::of(&settings.limits).map(|limits| {
+            let limits = match &before.user_limits {
+                Some(earlier) => limits.carry_over(earlier),
+                None => limits,
+            };
+            Arc::new(match before.shared_state() {
+                Some(state) => limits.shared(state),
+                None => limits,
+            })
+        });
         next.counting = before.counting.clone();
         next.closed = before.closed.clone();
         next.holdings = before.holdings.clone();
@@ -169,12 +176,20 @@ impl Gateway {
     pub fn connect(&mut self, stores: Stores) -> Vec<BoxFuture<'static, ()>> {
         if let Some(state) = &stores.state {
             self.budgets.share(state.clone(), stores.node.clone(), stores.recorder.clone());
+            let shared = SharedState { store: state.clone(), node: stores.node.clone() };
+            self.user_limits =
+                UserLimits::of(&self.settings.limits).map(|limits| Arc::new(limits.shared(shared)));
         }
         let holdings = Arc::new(Holdings::new(stores, &self.settings));
         let keepers = holdings.keepers(&self.budgets);
         self.holdings = Some(holdings);
         self.keep();
         keepers
+    }
+
+    fn shared_state(&self) -> Option<SharedState> {
+        let Stores { state, node, .. } = &self.holdings.as_ref()?.stores;
+        Some(SharedState { store: state.clone()?, node: node.clone() })
     }
 
     /// Keeps what calls come to where there is a place for it.

@@ -8,6 +8,7 @@
 mod concurrency;
 mod fair_queue;
 mod rate;
+mod shared;
 mod user;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 pub use concurrency::{ConcurrencyLimit, Permit, Refused};
 pub use rate::{Limit, Limited, RateLimiter};
+pub use shared::SharedState;
 pub use user::{UserLimits, UserPermits};
 
 use gateway_model::config::ProviderConfig;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::state::Taken;
 use gateway_model::config::RateLimit;
 
 /// Keys that are remembered at once.
@@ -169,6 +170,21 @@ impl RateLimiter {
             keyed: Mutex::new(Keyed { buckets: HashMap::new(), sweep_at: FEW_KEYS }),
             hashers: [RandomState::new(), RandomState::new()],
         })
+    }
+
+    /// What one request with `tokens` takes: of which limit, its quota, and how much.
+    pub fn takes(&self, tokens: u64) -> Vec<(Limit, u64, i64)> {
+        let amount = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let requests = self.quotas.requests.map(|quota| (Limit::Requests, quota.0, 1));
+        let tokens = self.quotas.tokens.map(|quota| (Limit::Tokens, quota.0, amount(tokens)));
+        requests.into_iter().chain(tokens).collect()
+    }
+
+    /// What the state has said of [`RateLimiter::takes`]; `None`: nothing is over its limit.
+    pub fn limited(&self, taken: Taken) -> Option<Limited> {
+        let Taken::Nothing { bucket, wait_ms } = taken else { return None };
+        let (limit, per_minute, _) = self.takes(0).get(bucket).copied()?;
+        Some(Limited { limit, per_minute, wait: Duration::from_millis(wait_ms) })
     }
 
     /// Counts one request with `tokens` for `key`. A refused one counts nowhere.

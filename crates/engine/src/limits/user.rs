@@ -1,51 +1,138 @@
 //! The `limits` of the settings: what each caller may use.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use super::rate::{Limited, RateLimiter};
+use super::shared::{self, SharedCalls, SharedPermit, SharedState};
 use super::{FULL_QUEUE_RETRY, over_rate};
+use crate::state::{StoreError, Take};
 use gateway_model::config::{LimitKey, UserLimit};
 use gateway_model::error::GatewayError;
 use gateway_model::{Caller, ChatRequest};
 
-/// All limits of the settings. A call must pass each.
-#[derive(Debug)]
-pub struct UserLimits(Vec<Arc<OneLimit>>);
+/// What a call waits for the state, all in all.
+const PATIENCE: Duration = Duration::from_millis(300);
 
-#[derive(Debug)]
+/// All limits of the settings. A call must pass each.
+pub struct UserLimits {
+    limits: Vec<Arc<OneLimit>>,
+    /// Where they are counted with other nodes; `None`: in this process alone.
+    shared: Option<SharedState>,
+}
+
 struct OneLimit {
     config: UserLimit,
+    /// What the state knows it by.
+    id: String,
     rate: Option<RateLimiter>,
     /// Calls in flight by value; those without one under "".
     in_flight: Mutex<HashMap<Box<str>, u64>>,
+    shared_calls: Arc<SharedCalls>,
 }
 
 /// What a call holds of the limits on calls at once; dropped when it ends.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct UserPermits(Vec<UserPermit>);
 
-#[derive(Debug)]
-struct UserPermit {
-    limit: Arc<OneLimit>,
-    value: Box<str>,
+impl fmt::Debug for UserPermits {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("UserPermits").field(&self.0.len()).finish()
+    }
+}
+
+enum UserPermit {
+    Local { limit: Arc<OneLimit>, value: Box<str> },
+    Shared { _permit: SharedPermit },
 }
 
 impl UserLimits {
     /// `None` where nothing is limited.
     pub fn of(limits: &[UserLimit]) -> Option<Self> {
         let limits: Vec<_> = limits.iter().filter_map(OneLimit::of).map(Arc::new).collect();
-        (!limits.is_empty()).then_some(Self(limits))
+        (!limits.is_empty()).then_some(Self { limits, shared: None })
+    }
+
+    /// The same limits, counted with other nodes.
+    #[must_use]
+    pub fn shared(self, state: SharedState) -> Self {
+        Self { shared: Some(state), ..self }
     }
 
     /// The same limits; those that `before` has as well keep their counts.
     #[must_use]
     pub fn carry_over(self, before: &Self) -> Self {
         let same =
-            |limit: &Arc<OneLimit>| before.0.iter().find(|other| other.config == limit.config).cloned();
-        Self(self.0.into_iter().map(|limit| same(&limit).unwrap_or(limit)).collect())
+            |limit: &Arc<OneLimit>| before.limits.iter().find(|other| other.config == limit.config).cloned();
+        let limits = self.limits.into_iter().map(|limit| same(&limit).unwrap_or(limit)).collect();
+        Self { limits, shared: before.shared.clone() }
+    }
+
+    /// [`UserLimits::admit`], with other nodes where the limits are shared. While the state is away, each node counts for itself.
+    ///
+    /// # Errors
+    /// As [`UserLimits::admit`].
+    pub async fn admit_shared(
+        &self,
+        request: &ChatRequest,
+        caller: Option<&Caller>,
+        tokens: impl Fn(u64) -> u64,
+    ) -> Result<UserPermits, GatewayError> {
+        let until = Instant::now() + PATIENCE;
+        while let Some(state) = self.shared.as_ref().filter(|state| !state.store.is_away()) {
+            match timeout_at(until, self.ask(state, request, caller, &tokens)).await {
+                Ok(Ok(decision)) => return decision,
+                // Busy once is not away. What was taken without an answer counts, too: rather too much than too little.
+                Ok(Err(_)) => {}
+                Err(_) => break,
+            }
+        }
+        self.admit(request, caller, tokens)
+    }
+
+    async fn ask(
+        &self,
+        state: &SharedState,
+        request: &ChatRequest,
+        caller: Option<&Caller>,
+        tokens: impl Fn(u64) -> u64,
+    ) -> Result<Result<UserPermits, GatewayError>, StoreError> {
+        let mut permits = UserPermits::default();
+        for (index, limit) in self.limits.iter().enumerate() {
+            let Some(max) = limit.config.max_concurrency else { continue };
+            let value = limit.value_of(request, caller);
+            let key = value.as_deref().unwrap_or_default();
+            match limit.shared_calls.acquire(state, &limit.id, key, max).await? {
+                Some(permit) => permits.0.push(UserPermit::Shared { _permit: permit }),
+                None => return Ok(Err(self.named(limit.too_many(value.as_deref(), max), index))),
+            }
+        }
+        let mut takes = Vec::new();
+        for (index, limit) in self.limits.iter().enumerate() {
+            let Some(rate) = &limit.rate else { continue };
+            let value = limit.value_of(request, caller);
+            let tokens = rate.tokens_per_minute().map_or(0, &tokens);
+            let take = Take {
+                key: shared::key("rate", &limit.id, value.as_deref().unwrap_or_default()),
+                buckets: rate.takes(tokens).into_iter().map(|(_, quota, amount)| (quota, amount)).collect(),
+            };
+            takes.push((index, value, take));
+        }
+        let asked: Vec<Take> = takes.iter().map(|(_, _, take)| take.clone()).collect();
+        if asked.is_empty() {
+            return Ok(Ok(permits));
+        }
+        let Err((refused, taken)) = state.take_all(&asked).await? else { return Ok(Ok(permits)) };
+        let (index, value, _) = &takes[refused];
+        let limit = &self.limits[*index];
+        let limited = limit.rate.as_ref().and_then(|rate| rate.limited(taken));
+        let error = limited.map(|limited| self.named(limit.over_rate(value.as_deref(), limited), *index));
+        Ok(error.map_or(Ok(permits), Err))
     }
 
     /// Counts a call of `tokens`, which gets what may be taken in a minute, as of an entry's limits. A call that one limit
@@ -60,12 +147,12 @@ impl UserLimits {
         tokens: impl Fn(u64) -> u64,
     ) -> Result<UserPermits, GatewayError> {
         let mut permits = UserPermits::default();
-        for (index, limit) in self.0.iter().enumerate() {
+        for (index, limit) in self.limits.iter().enumerate() {
             let value = limit.value_of(request, caller);
             permits.0.extend(limit.begin(value.as_deref()).map_err(|error| self.named(error, index))?);
         }
         let mut taken: Vec<(&OneLimit, Option<String>, u64)> = Vec::new();
-        for (index, limit) in self.0.iter().enumerate() {
+        for (index, limit) in self.limits.iter().enumerate() {
             let Some(rate) = &limit.rate else { continue };
             let value = limit.value_of(request, caller);
             let tokens = rate.tokens_per_minute().map_or(0, &tokens);
@@ -84,7 +171,7 @@ impl UserLimits {
 
     /// In a list, the place says which limit is meant.
     fn named(&self, error: GatewayError, index: usize) -> GatewayError {
-        if self.0.len() == 1 {
+        if self.limits.len() == 1 {
             return error;
         }
         let setting = error.details.as_ref().and_then(|details| details.get("limit")).and_then(Value::as_str);
@@ -97,7 +184,13 @@ impl OneLimit {
     fn of(config: &UserLimit) -> Option<Self> {
         let rate = RateLimiter::new(&config.rate());
         let limits_something = rate.is_some() || config.max_concurrency.is_some();
-        limits_something.then(|| Self { config: config.clone(), rate, in_flight: Mutex::default() })
+        limits_something.then(|| Self {
+            config: config.clone(),
+            id: format!("{config:?}"),
+            rate,
+            in_flight: Mutex::default(),
+            shared_calls: Arc::default(),
+        })
     }
 
     /// What the call counts under; `None`: it has no value.
@@ -121,13 +214,16 @@ impl OneLimit {
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         let count = in_flight.entry(value.unwrap_or_default().into()).or_default();
         if *count >= max {
-            let whose = self.whose(value);
-            let message = format!("limits.maxConcurrency ({max}) of {whose} is used up");
-            return Err(GatewayError::rate_limited(&message, FULL_QUEUE_RETRY)
-                .with_detail("limit", json!("limits.maxConcurrency")));
+            return Err(self.too_many(value, max));
         }
         *count += 1;
-        Ok(Some(UserPermit { limit: Arc::clone(self), value: value.unwrap_or_default().into() }))
+        Ok(Some(UserPermit::Local { limit: Arc::clone(self), value: value.unwrap_or_default().into() }))
+    }
+
+    fn too_many(&self, value: Option<&str>, max: u64) -> GatewayError {
+        let message = format!("limits.maxConcurrency ({max}) of {} is used up", self.whose(value));
+        GatewayError::rate_limited(&message, FULL_QUEUE_RETRY)
+            .with_detail("limit", json!("limits.maxConcurrency"))
     }
 
     fn over_rate(&self, value: Option<&str>, limited: Limited) -> GatewayError {
@@ -145,11 +241,12 @@ impl OneLimit {
 
 impl Drop for UserPermit {
     fn drop(&mut self) {
-        let mut in_flight = self.limit.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = in_flight.get_mut(&self.value) {
+        let Self::Local { limit, value } = self else { return };
+        let mut in_flight = limit.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = in_flight.get_mut(value) {
             *count -= 1;
             if *count == 0 {
-                in_flight.remove(&self.value);
+                in_flight.remove(value);
             }
         }
     }
@@ -207,7 +304,7 @@ mod tests {
         limits.admit(&request(json!({})), None, |_| 0).unwrap();
         drop(held);
         limits.admit(&ada, None, |_| 0).unwrap();
-        assert!(limits.0[0].in_flight.lock().unwrap().is_empty());
+        assert!(limits.limits[0].in_flight.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
