@@ -319,7 +319,7 @@ describe('a function', () => {
 describe('keys that cannot be used are refused', () => {
   const main = () => [provider('main', 'http://127.0.0.1:9', UNSET)]
   test.each([
-    ['of no entry', { mian: token(1) }, 'keys.mian: names no provider: "mian"; did you mean "main"?'],
+    ['of no entry', { mainn: token(1) }, 'keys.mainn: names no provider: "mainn"; did you mean "main"?'],
     ['that are empty', { main: ' ' }, 'keys.main: must be a key, a list of keys, or a function that gives a key'],
     ['that are no list', { main: [] }, 'keys.main: must be'],
     ['that are numbers', { main: [7] }, 'keys.main: must be'],

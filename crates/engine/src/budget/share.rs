@@ -55,6 +55,14 @@ fn minus(left: Figures, right: Figures) -> Figures {
     std::array::from_fn(|place| left[place].saturating_sub(right[place]).max(0))
 }
 
+fn most(left: Figures, right: Figures) -> Figures {
+    std::array::from_fn(|place| left[place].max(right[place]))
+}
+
+fn least(left: Figures, right: Figures) -> Figures {
+    std::array::from_fn(|place| left[place].min(right[place]))
+}
+
 fn is_zero(figures: &Figures) -> bool {
     figures.iter().all(|figure| *figure == 0)
 }
@@ -91,6 +99,12 @@ pub(super) struct Share {
     oldest_in_doubt: u64,
     /// An exchange is under way.
     busy: bool,
+    /// Charges of this node that reached the counter by themselves since the last exchange began, and the version after.
+    applied: Vec<(u64, Figures)>,
+    /// The version after the last exchange.
+    exchanged_at: u64,
+    /// Held for charges that the counter had already when the last exchange asked to hold for them.
+    held_twice: Figures,
     /// Asked for by calls that wait.
     waiting: Figures,
     used: Instant,
@@ -111,6 +125,9 @@ impl Share {
             in_doubt: None,
             oldest_in_doubt: 0,
             busy: false,
+            applied: Vec::new(),
+            exchanged_at: 0,
+            held_twice: [0; 4],
             waiting: [0; 4],
             used: now,
         }
@@ -174,10 +191,16 @@ impl Share {
 
     /// Whether the lease bears what is reserved and asked, where the policy has limits.
     pub fn covers(&self, needed: &Needed, policy: &Policy, now: Instant) -> bool {
-        let lapsed = self.renewed.is_none_or(|at| now.saturating_duration_since(at) >= LAPSE);
+        let held = self.held(now);
         let used = plus(plus(self.unsent, needed.reserved), needed.asked);
         let mut limited = policy.limits.places().into_iter().enumerate().filter(|(_, limit)| limit.is_some());
-        limited.all(|(place, _)| used[place] == 0 || (!lapsed && used[place] <= self.state.held[place]))
+        limited.all(|(place, _)| used[place] <= held[place])
+    }
+
+    /// What the lease bears: nothing once it may have lapsed.
+    fn held(&self, now: Instant) -> Figures {
+        let lapsed = self.renewed.is_none_or(|at| now.saturating_duration_since(at) >= LAPSE);
+        if lapsed { [0; 4] } else { minus(self.state.held, self.held_twice) }
     }
 
     /// Spends: the charge is to be passed on once it is kept.
@@ -198,9 +221,14 @@ impl Share {
         self.ready = Some(Spent { figures, at_ms: charge.at_ms, sequence });
     }
 
-    /// A charge has reached the counter by itself.
-    pub fn applied(&mut self, charge: &Charge) {
+    /// A charge has reached the counter by itself; `version` is the counter's after it.
+    pub fn applied(&mut self, charge: &Charge, version: u64) {
         self.unsent = minus(self.unsent, charge.figures);
+        if self.busy {
+            self.applied.push((version, charge.figures));
+        } else if version < self.exchanged_at {
+            self.held_twice = plus(self.held_twice, charge.figures);
+        }
     }
 
     /// A call begins to wait for a lease; [`Share::waited`] ends that.
@@ -214,18 +242,35 @@ impl Share {
 
     /// The next exchange, for calls that need `needed` beyond what waits. Until [`Share::exchanged`] there is no other.
     /// `policy`: `None` of one that is gone.
-    pub fn exchange(&mut self, needed: &Needed, policy: Option<&Policy>, asks_for: AsksFor) -> Exchange {
+    pub fn exchange(
+        &mut self,
+        needed: &Needed,
+        policy: Option<&Policy>,
+        asks_for: AsksFor,
+        now: Instant,
+    ) -> Exchange {
         self.busy = true;
+        self.applied.clear();
         if self.in_doubt.is_none() {
             self.in_doubt = self.ready.take();
             self.oldest_in_doubt = self.oldest_ready;
         }
         let sent = self.in_doubt.map_or([0; 4], |spent| spent.figures);
-        let keep = plus(minus(self.unsent, sent), needed.reserved);
+        let needs = plus(minus(self.unsent, sent), needed.reserved);
         let limits = policy.map_or([None; 4], |policy| policy.limits.places());
+        // Near a limit a lease becomes small, so that others get what nobody uses here.
+        let keep = match asks_for {
+            AsksFor::Nothing => needs,
+            AsksFor::Waiting | AsksFor::One => {
+                let held = minus(self.held(now), sent);
+                most(needs, least(held, plus(needs, self.spare(&needs, &limits))))
+            }
+        };
+        // Calls go on while the exchange is under way: by no more than is held in any case after it.
+        self.state.held = least(self.state.held, plus(keep, plus(sent, self.held_twice)));
         let want = match asks_for {
-            AsksFor::Waiting => plus(plus(keep, needed.asked), minus(self.waiting, needed.asked)),
-            AsksFor::One => plus(keep, needed.asked),
+            AsksFor::Waiting => most(keep, plus(needs, most(self.waiting, needed.asked))),
+            AsksFor::One => most(keep, plus(needs, needed.asked)),
             AsksFor::Nothing => keep,
         };
         let spare = if asks_for == AsksFor::Waiting { self.spare(&want, &limits) } else { [0; 4] };
@@ -257,6 +302,9 @@ impl Share {
             self.unsent = minus(self.unsent, spent.figures);
         }
         self.renewed = Some(began);
+        self.exchanged_at = state.version;
+        let before = self.applied.drain(..).filter(|(version, _)| *version < state.version);
+        self.held_twice = before.fold([0; 4], |sum, (_, figures)| plus(sum, figures));
         self.learn(state, began);
     }
 

@@ -88,8 +88,8 @@ impl Ledger {
     }
 
     /// The exchanges that these need, but for counters of which one is under way.
-    pub fn begin_exchanges(&mut self, wants: &[Want], asks_for: AsksFor) -> Vec<Exchange> {
-        let begin = |want: &Want| self.begin_exchange(&want.key, want.asked, |_| asks_for);
+    pub fn begin_exchanges(&mut self, wants: &[Want], asks_for: AsksFor, now: Moment) -> Vec<Exchange> {
+        let begin = |want: &Want| self.begin_exchange(&want.key, want.asked, |_| asks_for, now);
         wants.iter().filter_map(begin).collect()
     }
 
@@ -103,7 +103,9 @@ impl Ledger {
             .take(ROUND)
             .collect();
         self.shares.forget(now.at);
-        due.iter().filter_map(|key| self.begin_exchange(key, [0; 4], |share| share.keeps(now.at))).collect()
+        due.iter()
+            .filter_map(|key| self.begin_exchange(key, [0; 4], |share| share.keeps(now.at), now))
+            .collect()
     }
 
     fn reserved_of(&self, share: &Share) -> Figures {
@@ -116,6 +118,7 @@ impl Ledger {
         key: &Arc<str>,
         asked: Figures,
         asks_for: impl FnOnce(&Share) -> AsksFor,
+        now: Moment,
     ) -> Option<Exchange> {
         let reserved = self.reserved_of(self.shares.get(key)?);
         let Self { accounts, departed, shares, .. } = self;
@@ -123,7 +126,7 @@ impl Ledger {
         let asks_for = asks_for(share);
         let policy = accounts.iter().chain(departed.iter()).find(|account| account.id == share.account);
         let policy = policy.map(|account| &account.policy);
-        Some(share.exchange(&Needed { reserved, asked }, policy, asks_for))
+        Some(share.exchange(&Needed { reserved, asked }, policy, asks_for, now.at))
     }
 
     /// Exchanges that began at `began` have ended; `None`: without an answer.
@@ -150,7 +153,10 @@ impl Ledger {
         for charge in charges {
             let Some(share) = self.shares.get_mut(&charge.counter.key) else { continue };
             match kept {
-                Kept::Applied(_) => share.applied(charge),
+                Kept::Applied(states) => {
+                    let state = states.iter().find(|(key, _)| *key == charge.counter.key);
+                    share.applied(charge, state.map_or(0, |(_, state)| state.version));
+                }
                 Kept::Rows | Kept::Journaled { .. } => share.ready(charge, sequence),
             }
         }

@@ -173,12 +173,15 @@ impl BudgetGuard {
 impl ChargeSink for BudgetGuard {
     fn kept(&self, charges: &[Charge], kept: &Kept) {
         let Some(sharing) = self.sharing.get() else { return };
+        let now = self.clock.now();
+        let mut ledger = self.ledger();
+        // Numbered under the lock: a lower number that comes later would count as one that was passed on before.
         let sequence = match kept {
             Kept::Journaled { sequence } => *sequence,
             Kept::Rows | Kept::Applied(_) => sharing.sequence.fetch_add(1, Ordering::Relaxed) + 1,
         };
-        let now = self.clock.now();
-        let has_to_go = self.ledger().kept(charges, kept, sequence, now);
+        let has_to_go = ledger.kept(charges, kept, sequence, now);
+        drop(ledger);
         if matches!(kept, Kept::Journaled { .. }) {
             sharing.handed_over.fetch_max(sequence, Ordering::Release);
         }
@@ -208,7 +211,8 @@ impl Sharing {
         tokio::pin!(changed);
         changed.as_mut().enable();
         let _waiting = Waiting::begin(guard, wants);
-        let steps = guard.ledger().begin_exchanges(wants, asks_for);
+        let now = guard.clock.now();
+        let steps = guard.ledger().begin_exchanges(wants, asks_for, now);
         if steps.is_empty() {
             changed.await;
             return Ok(false);
