@@ -245,7 +245,7 @@ describe('validateConfig', () => {
     ['budgets[0].name: required string', budget((entry) => delete entry.name)],
     ["budgets[0].scope: required object with 'type' field", budget((entry) => delete entry.scope)],
     [
-      'budgets[0].scope.type: must be one of: global, user, feature, model, userId, provider',
+      'budgets[0].scope.type: must be one of: global, user, feature, model, userId, provider, key, team',
       budget((entry) => (entry.scope.type = 'planet')),
     ],
     ['budgets[0].window: must be one of: request, hour, day, month', budget((entry) => (entry.window = 'year'))],
@@ -291,7 +291,7 @@ describe('validateConfig', () => {
         'providers[1].models: must be a non-empty array of strings',
         'rules[1].target.provider: required string',
         'fallbackChains[0].steps[2].when: invalid trigger "never", must be: timeout, rate_limit, provider_error, budget_exceeded, manual',
-        'budgets[1].scope.type: must be one of: global, user, feature, model, userId, provider',
+        'budgets[1].scope.type: must be one of: global, user, feature, model, userId, provider, key, team',
       ),
     )
   })
