@@ -1,7 +1,7 @@
 //! Opens what the settings name.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
@@ -12,20 +12,15 @@ use gateway_engine::records::{Batch, Recorder, UsageReader};
 use gateway_engine::state::{StateStore, StoreError, StoreErrorKind};
 use gateway_model::config::Settings;
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use crate::journal::{BatchSink, JournalSettings, JournaledRecorder, Numbered, now_ms};
+use crate::journal::{BatchSink, JournalSettings, JournaledRecorder, Numbered};
 use crate::postgres::PostgresRecords;
 use crate::redis::{RedisSettings, RedisStore};
 use crate::sqlite::{Options, Role, SqliteStore};
 
 /// How long a start waits for a database server.
 const START: Duration = Duration::from_secs(1);
-
-/// Days that rows stay, by default.
-const ROWS_DAYS: u64 = 30;
-
-const EACH_HOUR: Duration = Duration::from_secs(3600);
 
 /// Takes a line for the operator.
 pub type Report = Arc<dyn Fn(String) + Send + Sync>;
@@ -139,8 +134,6 @@ impl Opening<'_> {
                     BatchSink::name(&*records)
                 )),
             }
-            let days = self.settings.retention.rows_days.unwrap_or(ROWS_DAYS);
-            self.runtime.spawn(prune(Arc::downgrade(&records), days));
             return Ok(Database { sink: records.clone(), usage: Some(records), direct: None });
         }
         let store = Arc::new(SqliteStore::open_with(url, Role::Records, options(self.settings)).await?);
@@ -169,17 +162,6 @@ impl Opening<'_> {
 
 fn options(settings: &Settings) -> Options {
     Options { retention: settings.retention, ..Options::default() }
-}
-
-/// Deletes old rows each hour, for as long as the records are used.
-async fn prune(records: Weak<PostgresRecords>, days: u64) {
-    loop {
-        sleep(EACH_HOUR).await;
-        let Some(records) = records.upgrade() else { return };
-        let kept_ms = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(24 * 3_600_000);
-        // What could not be deleted is deleted an hour later.
-        let _ = records.prune(now_ms().saturating_sub(kept_ms)).await;
-    }
 }
 
 fn is_sqlite(url: &str) -> bool {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::amount::Amount;
 use super::policy::Policy;
 use crate::state::{
-    Charge, Counter, CounterState, CounterWindow, Exchange, Figures, GrantRule, LEASE, LeaseRequest, Spent,
+    Charge, Counter, CounterState, CounterWindow, Exchange, Figures, GrantRule, LAPSE, LeaseRequest, RENEWAL,
+    Spent,
 };
 use gateway_model::Usd;
 use gateway_model::config::Enforcement;
@@ -18,12 +19,6 @@ const MOST: u64 = 1 << 60;
 
 /// The part of what is left of a limit that a node may hold to go on without asking.
 const SLICE: i64 = 16;
-
-/// A lease is renewed when so much of its time is over.
-const RENEWAL: Duration = LEASE.checked_div(3).unwrap();
-
-/// After this time without a renewal the lease counts as lapsed here: before the store lets it lapse.
-const LAPSE: Duration = LEASE.checked_mul(4).unwrap().checked_div(5).unwrap();
 
 /// How long a lease that nobody uses is kept.
 const IDLE: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@ use super::ValidationError;
 pub const AN_ARRAY: &str = "must be an array";
 pub const AN_OBJECT: &str = "must be an object";
 pub const A_STRING: &str = "must be a string";
+pub const A_COUNT: &str = "must be a number of 1 or more";
 const REQUIRED_STRING: &str = "required string";
 
 /// An object at `path`, whose faults go to a common list. `null` counts as unset everywhere.
@@ -41,6 +42,10 @@ pub fn object(
         Value::Object(values) => check(&mut Fields { path: path.to_owned(), values, faults }),
         _ => fault(faults, path, AN_OBJECT),
     }
+}
+
+pub fn is_count(value: &Value) -> bool {
+    value.as_f64().is_some_and(|number| number >= 1.0)
 }
 
 pub fn fault(faults: &mut Vec<ValidationError>, path: impl Into<String>, message: impl Into<String>) {

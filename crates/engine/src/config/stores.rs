@@ -2,13 +2,12 @@
 
 use serde_json::Value;
 
-use super::fields::{A_STRING, Fields};
+use super::fields::{A_COUNT, A_STRING, Fields, is_count};
 use gateway_model::config::{WhenFull, words};
 
 const A_STATE: &str = "must be \"memory:\", \"sqlite:PATH\", or a URL that begins with redis://, rediss://, \
                        redis+cluster:// or rediss+cluster://";
 const A_DATABASE: &str = "must be \"sqlite:PATH\" or a URL that begins with postgres:// or postgresql://";
-const A_COUNT: &str = "must be a number of 1 or more";
 
 /// What state can be kept in, by the beginning of its address.
 const STATES: [&str; 5] = ["sqlite:", "redis://", "rediss://", "redis+cluster://", "rediss+cluster://"];
@@ -36,8 +35,4 @@ pub fn stores(settings: &mut Fields<'_, '_>) {
 
 fn is_path(value: &Value) -> bool {
     value.as_str().is_some_and(|path| !path.is_empty())
-}
-
-fn is_count(value: &Value) -> bool {
-    value.as_f64().is_some_and(|number| number >= 1.0)
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::fields::{AN_OBJECT, Fields, each, fault, must_be_one_of, object};
+use super::fields::{A_COUNT, AN_OBJECT, Fields, each, fault, is_count, must_be_one_of, object};
 use super::stores::stores;
 use super::{HasDefaults, ValidationError};
 use crate::routing::pool::strategy_names;
@@ -238,12 +238,6 @@ fn model_prices(prices: &mut Fields<'_, '_>) {
 
 fn is_fraction(value: &Value) -> bool {
     value.as_f64().is_some_and(|number| (0.0..=1.0).contains(&number))
-}
-
-const A_COUNT: &str = "must be a number of 1 or more";
-
-fn is_count(value: &Value) -> bool {
-    value.as_f64().is_some_and(|number| number >= 1.0)
 }
 
 const A_WEIGHT: &str = "must be a number above 0";

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::state::{
-    Counter, CounterState, CounterWindow, Exchange, GrantRule, LEASE, LeaseRequest, StateStore, StoreError,
-    Take, Taken,
+    Counter, CounterState, CounterWindow, Exchange, GrantRule, LAPSE, LeaseRequest, RENEWAL, StateStore,
+    StoreError, Take, Taken,
 };
 
 /// The state that limits are counted in.
@@ -22,12 +22,6 @@ pub struct SharedState {
 
 /// Between the end of a call and the giving back of what it held: the next call of the same caller may come at once.
 const GIVE_BACK: Duration = Duration::from_millis(20);
-
-/// When a lease is renewed, at the latest.
-const RENEWAL: Duration = LEASE.checked_div(3).unwrap();
-
-/// After this time without a renewal the lease counts as lapsed here: before the store lets it lapse.
-const LAPSE: Duration = LEASE.checked_mul(4).unwrap().checked_div(5).unwrap();
 
 /// A key of the state for a limit and a value, which may be long and is the caller's own.
 pub fn key(kind: &str, limit: &str, value: &str) -> Arc<str> {

@@ -12,6 +12,12 @@ use futures::future::BoxFuture;
 /// How long a lease holds after its last renewal: what a process that died had reserved comes back within this time.
 pub const LEASE: Duration = Duration::from_secs(30);
 
+/// After this time a lease that is in use is renewed.
+pub(crate) const RENEWAL: Duration = Duration::from_secs(LEASE.as_secs() / 3);
+
+/// After this time without a renewal its holder no longer counts on a lease: before the store lets it lapse.
+pub(crate) const LAPSE: Duration = Duration::from_secs(LEASE.as_secs() * 4 / 5);
+
 /// What a counter counts; what each place means is its owner's affair.
 pub type Figures = [i64; 4];
 

@@ -55,6 +55,13 @@ pub struct Retention {
     pub max_bytes: Option<u64>,
 }
 
+impl Retention {
+    /// Days that usage rows stay.
+    pub fn days(&self) -> u64 {
+        self.rows_days.unwrap_or(30)
+    }
+}
+
 /// How usage records wait for the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -22,13 +22,12 @@ const MARKS_LAST_MS: i64 = 400 * 24 * 60 * 60 * 1000;
 const EVERY: Duration = Duration::from_secs(60 * 60);
 /// Before the first look: a start has other things to do.
 const FIRST: Duration = Duration::from_secs(60);
-const DEFAULT_DAYS: u64 = 30;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Deletes what is older than `retention` says, for as long as the connections are in use. A database that is away is looked
 /// at again later.
 pub(super) async fn keep_pruning(connections: Weak<Connections>, retention: Retention) {
-    let days = i64::try_from(retention.rows_days.unwrap_or(DEFAULT_DAYS)).unwrap_or(i64::MAX);
+    let days = i64::try_from(retention.days()).unwrap_or(i64::MAX);
     let mut pause = FIRST;
     loop {
         tokio::time::sleep(pause).await;

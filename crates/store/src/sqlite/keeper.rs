@@ -30,8 +30,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A log of more pages (32 MiB) is begun anew, for which writers wait a moment.
 const LONG_LOG: i64 = 8_192;
 
-const DEFAULT_DAYS: u64 = 30;
-
 /// Deletes what has lapsed.
 #[derive(Clone)]
 pub(super) struct Sweeper {
@@ -46,7 +44,7 @@ impl Sweeper {
         for sweep in [Sweep::Values, Sweep::Notices, Sweep::Buckets, Sweep::Leases, Sweep::Counters] {
             self.all_of(sweep).await?;
         }
-        let days = i64::try_from(self.retention.rows_days.unwrap_or(DEFAULT_DAYS)).unwrap_or(i64::MAX);
+        let days = i64::try_from(self.retention.days()).unwrap_or(i64::MAX);
         let ended_before = clock::now().saturating_sub(days.saturating_mul(DAY_MS));
         self.all_of(Sweep::Rows { ended_before }).await?;
         match self.retention.max_bytes {
