@@ -20,7 +20,7 @@ import { hostPlatform, manifest, root } from './addon.mjs'
 
 const nodes = [process.execPath, ...process.argv.slice(2)]
 const maxAddonBytes = 25e6
-const maxTarballBytes = 14e6
+const maxTarballBytes = 16e6
 
 function run(command, args, options = {}) {
   console.log(`$ ${[path.basename(command), ...args].join(' ')}`)
