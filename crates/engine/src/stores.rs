@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::BudgetGuard;
 use crate::records::{Books, Lag, Recorder, UsageReader};
+use crate::routing::SharedBreakers;
 use crate::state::StateStore;
 use gateway_model::config::Settings;
 
@@ -28,6 +29,7 @@ pub struct Stores {
 pub(crate) struct Holdings {
     pub stores: Stores,
     pub books: Option<Arc<Books>>,
+    pub breakers: Option<Arc<SharedBreakers>>,
     /// Fires when the last gateway that holds them is gone, or closed.
     released: CancellationToken,
 }
@@ -46,7 +48,8 @@ impl Holdings {
         let books = stores.recorder.clone().map(|recorder| {
             Books::new(recorder, stores.node.clone(), settings.records, stores.report.clone())
         });
-        Self { stores, books, released: CancellationToken::new() }
+        let breakers = stores.state.clone().map(|state| Arc::new(SharedBreakers::new(state)));
+        Self { stores, books, breakers, released: CancellationToken::new() }
     }
 
     /// What has to run beside the calls.
@@ -55,11 +58,12 @@ impl Holdings {
         if let Some(books) = &self.books {
             keepers.push(books.clone().run(budgets.clone()).boxed());
         }
-        if self.stores.state.is_some() {
+        if let Some(breakers) = self.breakers.clone() {
             let (budgets, released) = (budgets.clone(), self.released.clone());
+            let sharing = async move { tokio::join!(budgets.keep_sharing(), breakers.keep()) };
             keepers.push(
                 async move {
-                    released.run_until_cancelled(budgets.keep_sharing()).await;
+                    released.run_until_cancelled(sharing).await;
                 }
                 .boxed(),
             );

@@ -32,8 +32,6 @@ mod admission_tests;
 #[cfg(test)]
 mod invariant_tests;
 #[cfg(test)]
-mod played_store;
-#[cfg(test)]
 mod sharing_tests;
 #[cfg(test)]
 mod testing;

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::call::Terms;
 use super::limits::{Limits, Subject};
-use crate::state::{Counter, CounterWindow};
+use crate::state::{Counter, CounterWindow, digest};
 use gateway_model::config::{
     BudgetLimits, BudgetPolicy, BudgetWindow, Enforcement, OnStoreError, ScopeKind, UnknownPrice, words,
 };
@@ -153,7 +151,7 @@ impl Policy {
         let scope = words::<ScopeKind>()[self.scope as usize];
         let parts = [&self.name, scope, only, &window].map(part);
         let prefix = format!("budget:{}:", parts.join(":"));
-        if prefix.len() <= MOST_OF_KEY { prefix } else { format!("budget:{}:", digest(&prefix)) }
+        if prefix.len() <= MOST_OF_KEY { prefix } else { format!("budget:{}:", hashed(&prefix)) }
     }
 }
 
@@ -170,16 +168,12 @@ fn part(text: &str) -> String {
 
 fn counter_key(prefix: &str, value: &str) -> Arc<str> {
     let value = part(value);
-    let value = if value.len() <= 200 - MOST_OF_KEY { value } else { digest(&value) };
+    let value = if value.len() <= 200 - MOST_OF_KEY { value } else { hashed(&value) };
     format!("{prefix}{value}").into()
 }
 
-fn digest(text: &str) -> String {
-    let mut written = String::from(DIGEST);
-    for byte in &Sha256::digest(text)[..16] {
-        written.push_str(&format!("{byte:02x}"));
-    }
-    written
+fn hashed(text: &str) -> String {
+    format!("{DIGEST}{}", digest(&[text]))
 }
 
 /// The scope value that ends a key; `None`: only its digest is known.

@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::played_store::PlayedStore;
 use super::testing::{FakeCall, policy, usage};
 use super::{BudgetGuard, CallEstimate, Refusal, Reservation, Scope};
+use crate::state::played_store::PlayedStore;
 use gateway_model::config::{BudgetLimits, BudgetPolicy, BudgetWindow, Enforcement, OnStoreError};
 
 const LIMIT: u64 = 5_000;

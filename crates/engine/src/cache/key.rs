@@ -1,5 +1,7 @@
 //! What makes two calls the same.
 
+use std::fmt;
+
 use super::digest::{Digest, Keys};
 use super::source;
 use gateway_model::{ChatRequest, Content, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice};
@@ -24,6 +26,12 @@ pub struct Tenant<'a> {
     pub user_id: &'a str,
     /// Of the client key that a server's call came with.
     pub key_id: Option<&'a str>,
+}
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+    }
 }
 
 impl CacheKey {

@@ -6,6 +6,7 @@ mod entry;
 mod flight;
 mod key;
 mod replay;
+mod shared;
 mod source;
 mod store;
 
@@ -15,4 +16,5 @@ pub use flight::{
 };
 pub use key::{CacheKey, Notes, Tenant};
 pub use replay::events;
+pub use shared::SharedAnswers;
 pub use store::AnswerCache;

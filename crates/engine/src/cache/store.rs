@@ -71,12 +71,19 @@ impl AnswerCache {
         self.answers.get(key).map(|kept| kept.answer)
     }
 
-    /// Keeps an answer, for `ttl` if it is given. One that [may not be cached](may_be_cached) is not.
-    pub fn put(&self, key: CacheKey, answer: impl Into<Arc<Outcome>>, ttl: Option<Duration>) {
+    /// Keeps an answer, for `ttl` if it is given, and says for how long. One that [may not be cached](may_be_cached) is not.
+    pub fn put(
+        &self,
+        key: CacheKey,
+        answer: impl Into<Arc<Outcome>>,
+        ttl: Option<Duration>,
+    ) -> Option<Duration> {
         let (answer, ttl) = (answer.into(), ttl.unwrap_or(self.ttl));
-        if !ttl.is_zero() && may_be_cached(&answer) {
+        let is_kept = !ttl.is_zero() && may_be_cached(&answer);
+        if is_kept {
             self.answers.insert(key, Kept { answer, ttl });
         }
+        is_kept.then_some(ttl)
     }
 
     /// The number of cached answers, approximately: some of them may have expired.

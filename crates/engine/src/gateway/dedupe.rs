@@ -12,7 +12,7 @@ use super::stream::StreamCall;
 use super::{CallContext, Gateway, GatewayStream, failed_without_attempt, kept, unless_cancelled};
 use crate::cache::{
     AnswerCache, AnswerFlights, CacheKey, Completion, Flights, Follower, Joined, Leader, Notes, SharedAnswer,
-    SharedStream, StreamFlights, Tenant, events,
+    SharedAnswers, SharedStream, StreamFlights, Tenant, events,
 };
 use crate::records::Entry;
 use crate::usage::{CallRecord, StreamTimes, latency_ms};
@@ -28,16 +28,19 @@ use gateway_model::{
 pub(super) struct CallSharing {
     settings: CacheSettings,
     cache: OnceLock<AnswerCache>,
+    /// Behind the cache in memory; `None`: it is the only one.
+    shared: Option<SharedAnswers>,
     answers: AnswerFlights,
     /// Each opens with its outcome, whose answer is still empty.
     streams: StreamFlights<Outcome>,
 }
 
 impl CallSharing {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, shared: Option<SharedAnswers>) -> Self {
         Self {
             settings: settings.cache,
             cache: OnceLock::new(),
+            shared,
             answers: AnswerFlights::default(),
             streams: StreamFlights::default(),
         }
@@ -141,13 +144,22 @@ impl Gateway {
     pub fn cached(&self, request: &Arc<ChatRequest>, context: &CallContext) -> Option<GatewayResponse> {
         let estimate = self.estimate(request);
         let plan = self.plan(request.clone(), estimate, context).ok()?;
-        let hit = self.hit(&self.dedupe_request(&plan, &context.cancel)?)?;
+        let hit = self.hit_in_memory(&self.dedupe_request(&plan, &context.cancel)?)?;
         // Nothing is kept of it: what keeps rows answers from the cache on its way through `chat`.
         Some(deliver_cached(&hit, self.record(&plan, context), plan).0)
     }
 
-    fn hit(&self, wanted: &DedupeRequest) -> Option<Arc<Outcome>> {
+    fn hit_in_memory(&self, wanted: &DedupeRequest) -> Option<Arc<Outcome>> {
         wanted.cache.and_then(|_| self.sharing.cache().get(&wanted.key))
+    }
+
+    async fn hit(&self, wanted: &DedupeRequest) -> Option<Arc<Outcome>> {
+        let hit = self.hit_in_memory(wanted);
+        let (None, Some(_), Some(shared)) = (&hit, wanted.cache, &self.sharing.shared) else { return hit };
+        let (outcome, left) = shared.get(&wanted.key).await?;
+        let outcome = Arc::new(outcome);
+        self.sharing.cache().put(wanted.key, outcome.clone(), Some(left));
+        Some(outcome)
     }
 
     /// The record of a call that another one pays for.
@@ -162,7 +174,7 @@ impl Gateway {
         wanted: DedupeRequest,
         context: CallContext,
     ) -> Result<GatewayResponse, Failure> {
-        if let Some(hit) = self.hit(&wanted) {
+        if let Some(hit) = self.hit(&wanted).await {
             let (response, entry) = deliver_cached(&hit, self.record(&plan, &context), plan);
             kept(entry).await;
             return Ok(response);
@@ -212,7 +224,7 @@ impl Gateway {
         wanted: DedupeRequest,
         context: CallContext,
     ) -> Result<GatewayStream, Failure> {
-        if let Some(hit) = self.hit(&wanted) {
+        if let Some(hit) = self.hit(&wanted).await {
             let source = Box::new(Replay(Some(events(&hit))));
             let outcome = hit.before_answer();
             let mut record = self.record(&plan, &context);
@@ -338,8 +350,11 @@ impl CacheWriter {
     /// A degraded reply is shared, but never cached; attempts are the paying call's own.
     pub fn write(self, outcome: &Outcome) {
         if !outcome.degraded {
-            let kept = Outcome { attempts: Vec::new(), ..outcome.clone() };
-            self.sharing.cache().put(self.key, kept, self.ttl);
+            let kept = Arc::new(Outcome { attempts: Vec::new(), ..outcome.clone() });
+            let lasts = self.sharing.cache().put(self.key, kept.clone(), self.ttl);
+            if let (Some(lasts), Some(shared)) = (lasts, &self.sharing.shared) {
+                shared.put(&self.key, &kept, lasts);
+            }
         }
     }
 }

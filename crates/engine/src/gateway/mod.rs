@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::BudgetGuard;
+use crate::cache::SharedAnswers;
 use crate::limits::{SharedState, UserLimits};
 use crate::records::Entry;
 use crate::routing::fallback;
@@ -106,9 +107,12 @@ impl Gateway {
         next.counting = before.counting.clone();
         next.closed = before.closed.clone();
         next.holdings = before.holdings.clone();
+        next.watch_breakers();
         next.keep();
         if settings.cache == before.settings.cache {
             next.sharing = before.sharing.clone();
+        } else {
+            next.share_answers();
         }
         if settings.retry_budget == before.settings.retry_budget {
             next.retry_budget = before.retry_budget.clone();
@@ -163,7 +167,7 @@ impl Gateway {
             user_limits: UserLimits::of(&settings.limits).map(Arc::new),
             settings: settings.clone(),
             prices: prices.clone(),
-            sharing: Arc::new(CallSharing::new(settings)),
+            sharing: Arc::new(CallSharing::new(settings, None)),
             providers,
             router: Router::new(rules, chains),
             budgets: Arc::new(BudgetGuard::new(budgets)),
@@ -183,8 +187,23 @@ impl Gateway {
         let holdings = Arc::new(Holdings::new(stores, &self.settings));
         let keepers = holdings.keepers(&self.budgets);
         self.holdings = Some(holdings);
+        self.watch_breakers();
+        self.share_answers();
         self.keep();
         keepers
+    }
+
+    fn watch_breakers(&self) {
+        if let Some(breakers) = self.holdings.as_ref().and_then(|holdings| holdings.breakers.as_ref()) {
+            breakers.watch(&self.providers);
+        }
+    }
+
+    fn share_answers(&mut self) {
+        if let Some(SharedState { store, .. }) = self.shared_state() {
+            let shared = SharedAnswers::new(store, self.counting.clone());
+            self.sharing = Arc::new(CallSharing::new(&self.settings, Some(shared)));
+        }
     }
 
     fn shared_state(&self) -> Option<SharedState> {

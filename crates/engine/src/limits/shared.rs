@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::state::{
     Counter, CounterState, CounterWindow, Exchange, GrantRule, LAPSE, LeaseRequest, RENEWAL, StateStore,
-    StoreError, Take, Taken,
+    StoreError, Take, Taken, digest,
 };
 
 /// The state that limits are counted in.
@@ -25,12 +24,7 @@ const GIVE_BACK: Duration = Duration::from_millis(20);
 
 /// A key of the state for a limit and a value, which may be long and is the caller's own.
 pub fn key(kind: &str, limit: &str, value: &str) -> Arc<str> {
-    let digest = Sha256::new().chain_update(limit).chain_update([0]).chain_update(value).finalize();
-    let mut key = format!("{kind}:");
-    for byte in &digest[..16] {
-        key.push_str(&format!("{byte:02x}"));
-    }
-    key.into()
+    format!("{kind}:{}", digest(&[limit, value])).into()
 }
 
 impl SharedState {

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::health::EntryHealth;
 use crate::limits::EntryLimits;
+use crate::state::digest;
 use gateway_model::Provider;
 use gateway_model::config::{BreakerConfig, ProviderConfig, RateLimit, UnknownPrice};
 
@@ -66,6 +67,11 @@ impl ProviderEntry {
     /// keys.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// What its health belongs to, in 32 digits: addresses may hold keys.
+    pub fn service(&self, name: &str) -> String {
+        digest(&[name, &format!("{:?}", self.service)])
     }
 
     /// The same entry with the health and the limits of an earlier one, where they belong to the same service.

@@ -9,6 +9,7 @@
 //! | `call` | what every attempt of a call shares |
 //! | `entry`, `matcher` | provider entries; rules against requests |
 //! | `model_choice`, `member`, `price_sheet`, `route_pool`, `decision` | a rule's pool over the loaded entries, and what was decided |
+//! | `shared_breakers` | breakers over the nodes that share their state |
 //! | `router` | the first rule that matches |
 //! | `trigger`, `not_loaded`, `candidates` | who may be asked, in turn |
 //! | `operation` | what is sent: retries, and the first content of a stream |
@@ -41,6 +42,7 @@ mod route_pool;
 mod routed;
 mod router;
 mod run;
+mod shared_breakers;
 mod trigger;
 
 pub use attempt_admission::{AttemptAdmission, AttemptRefusal, Standing};
@@ -55,4 +57,5 @@ pub use retry_budget::{RetryBudget, RetryToken, SpentToken};
 pub use route_pool::RoutePool;
 pub use routed::{HedgeLoser, Routed};
 pub use router::Router;
+pub use shared_breakers::SharedBreakers;
 pub use trigger::trigger;

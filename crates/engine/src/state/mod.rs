@@ -3,11 +3,27 @@
 //! Policy stands above this border: a store knows keys, figures and limits, and not what they mean. Each operation names
 //! what it wants absolutely or by a sequence number, so that one whose reply was lost can be sent again.
 
+#[cfg(test)]
+pub(crate) mod played_store;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use sha2::{Digest, Sha256};
+
+/// 32 digits that stand in a key for texts that are long, or the caller's own.
+pub(crate) fn digest(texts: &[&str]) -> String {
+    let mut digest = Sha256::new();
+    for (index, text) in texts.iter().enumerate() {
+        if index > 0 {
+            digest.update([0]);
+        }
+        digest.update(text);
+    }
+    digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// How long a lease holds after its last renewal: what a process that died had reserved comes back within this time.
 pub const LEASE: Duration = Duration::from_secs(30);

@@ -76,6 +76,8 @@ pub struct Breaker {
     state: Mutex<State>,
     /// Number of the next probe.
     probes: AtomicU64,
+    /// How often it has opened by what this process saw.
+    openings: AtomicU64,
     settings: BreakerSettings,
 }
 
@@ -86,6 +88,7 @@ impl Breaker {
             probing: AtomicBool::new(false),
             state: Mutex::new(State::Closed { failures: 0 }),
             probes: AtomicU64::new(0),
+            openings: AtomicU64::new(0),
             settings,
         }
     }
@@ -165,9 +168,27 @@ impl Breaker {
         }
     }
 
+    /// How often it has opened by what this process saw, and for how long it is still open.
+    pub fn openings(&self) -> (u64, Option<Duration>) {
+        (self.openings.load(Ordering::Acquire), self.open_until.remaining())
+    }
+
+    /// Opens it as that of another process has, for what is `left` of that one's cooldown.
+    pub fn open_for(&self, left: Duration) {
+        let until = Instant::now() + left.min(self.settings.cooldown);
+        let mut state = self.lock();
+        if !matches!(*state, State::Open { until: own } if own >= until) {
+            self.open_until(&mut state, until);
+        }
+    }
+
     /// Starts the cooldown.
     fn open(&self, state: &mut State) {
-        let until = Instant::now() + self.settings.cooldown;
+        self.open_until(state, Instant::now() + self.settings.cooldown);
+        self.openings.fetch_add(1, Ordering::Release);
+    }
+
+    fn open_until(&self, state: &mut State, until: Instant) {
         *state = State::Open { until };
         self.open_until.set(until);
         self.probing.store(false, Ordering::Release);

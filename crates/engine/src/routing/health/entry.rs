@@ -52,6 +52,11 @@ impl EntryHealth {
         models.get(model).or_else(shared).cloned()
     }
 
+    /// All targets by model.
+    pub fn targets(&self) -> Vec<(Box<str>, Arc<TargetHealth>)> {
+        self.models().iter().map(|(model, target)| (model.clone(), target.clone())).collect()
+    }
+
     /// Tells every target's breaker how a health check of the service went.
     pub fn record_check(&self, outcome: Outcome) {
         for target in self.models().values() {

@@ -80,6 +80,10 @@ impl TargetHealth {
         self.breaker.blocked()
     }
 
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
     /// It has asked for a pause, or has no such model.
     pub fn rests(&self) -> bool {
         self.cooldown_until.is_ahead()

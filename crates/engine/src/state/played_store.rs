@@ -19,10 +19,12 @@ struct Counter {
     version: u64,
 }
 
-/// Counters without windows: what is spent stays.
+/// Counters without windows: what is spent stays; values for ever; one board, whose notices stay until they are taken down.
 #[derive(Default)]
 pub struct PlayedStore {
     counters: Mutex<HashMap<String, Counter>>,
+    values: Mutex<HashMap<String, Vec<u8>>>,
+    pub board: Mutex<Vec<Notice>>,
     pub is_away: AtomicBool,
     /// Every so many exchanges the reply is lost; 0: none is.
     pub loses_every: AtomicUsize,
@@ -142,20 +144,33 @@ impl StateStore for PlayedStore {
         async { Ok(vec![Taken::All; takes.len()]) }.boxed()
     }
 
-    fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
-        async { Ok(None) }.boxed()
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+        let value = self.values.lock().unwrap().get(key).cloned();
+        async { Ok(value) }.boxed()
     }
 
-    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: Duration) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a [u8],
+        _: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.values.lock().unwrap().insert(key.to_owned(), value.to_vec());
         async { Ok(()) }.boxed()
     }
 
-    fn post<'a>(&'a self, _: &'a str, _: &'a Notice) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn post<'a>(&'a self, _: &'a str, notice: &'a Notice) -> BoxFuture<'a, Result<(), StoreError>> {
+        let mut board = self.board.lock().unwrap();
+        board.retain(|other| other.name != notice.name);
+        if notice.lasts_ms > 0 {
+            board.push(notice.clone());
+        }
         async { Ok(()) }.boxed()
     }
 
     fn notices<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<Notice>, StoreError>> {
-        async { Ok(Vec::new()) }.boxed()
+        let notices = self.board.lock().unwrap().clone();
+        async { Ok(notices) }.boxed()
     }
 
     fn is_away(&self) -> bool {
