@@ -42,7 +42,11 @@ export async function worker(config) {
     await exited
   })
   const until = (is) => new Promise((resolve) => waiting.push({ is, resolve }))
-  await until(({ ready }) => ready)
+  const died = exited.then((code) => {
+    throw new Error(`a worker ended before it was ready: ${code}`)
+  })
+  died.catch(() => {})
+  await Promise.race([until(({ ready }) => ready), died])
   return {
     lines,
     exited,

@@ -3,7 +3,7 @@
 import readline from 'node:readline'
 import { Gateway, loadConfigFromObjects } from '../../../index.mjs'
 
-const { upstream, settings, budgets } = JSON.parse(process.env.WORKER_CONFIG)
+const { upstream, settings, budgets = [] } = JSON.parse(process.env.WORKER_CONFIG)
 
 const entry = (name, fields) => ({
   name,
@@ -86,7 +86,27 @@ async function run(count, atOnce) {
   await Promise.all(Array.from({ length: atOnce }, turns))
 }
 
+/** Calls of one kind, `atOnce` of them at a time; with `pause`, that many milliseconds between two. */
+async function burst({ count, atOnce = 1, userId, pause = 0, maxTokens = 60 }) {
+  let next = 0
+  const turns = async () => {
+    while (next < count) {
+      const number = next++
+      const began = performance.now()
+      const line = { way: 'burst', number, at: Date.now() }
+      const said = await gateway.chat(ask('answer', { userId, maxTokens })).then(
+        ({ requestId }) => ({ requestId, code: null }),
+        ({ requestId, code, message }) => ({ requestId, code, message }),
+      )
+      say({ ...line, ...said, took: performance.now() - began })
+      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause))
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce }, turns))
+}
+
 const orders = {
+  burst,
   run: ({ count, atOnce = 16 }) => run(count, atOnce),
   async call({ way }) {
     await call(way, 0)
