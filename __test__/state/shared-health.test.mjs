@@ -25,6 +25,10 @@ function nodes(state, chats, fields, settings) {
   })
 }
 
+const fails = () => {
+  throw new Error('it is broken')
+}
+
 describe.each(Object.keys(engines))('on %s', (engine) => {
   const skipped = engine === 'Redis' && services === undefined
 
@@ -63,7 +67,7 @@ describe.each(Object.keys(engines))('on %s', (engine) => {
       const name = `p-${process.pid}-${Date.now()}`
       const [first, second, other] = nodes(
         await engines[engine](),
-        [() => 'one', () => 'two', () => 'three'],
+        [() => 'one', fails, () => 'three'],
         { name },
         { cache: { enabled: true } },
       )
