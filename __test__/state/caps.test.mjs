@@ -122,6 +122,8 @@ describe.skipIf(services === undefined)('a ledger near its cap, one of three pro
     await expect.poll(missing, { timeout: 40_000, interval: 500 }).toBe(0)
     // Holdings of the killed process lapse, and what its rows say is counted.
     const settled = async () => {
+      // Figures are kept up to date while a budget is in use.
+      await workers[0].do('burst', { count: 1 })
       await missing()
       const { spent, reserved } = await standing(workers[0])
       return { reserved, apart: spent - rows.reduce((sum, { tokens }) => sum + tokens, 0) }
