@@ -54,8 +54,7 @@ describe.skipIf(services === undefined)('three processes with one strict cap', (
       .toEqual({ spent: all, reserved: 0 })
   })
 
-  // Calls that wait for their turn near the cap are refused after 300 ms as if the store were away.
-  test.todo('are refused by it alone while their Redis answers', { timeout: 90_000 }, async () => {
+  test('are refused by it alone while their Redis answers', { timeout: 90_000 }, async () => {
     const budgets = [policy(unique('turn'), 30_000)]
     const workers = await three({ budgets, settings: { state: services.redis } })
     await Promise.all(workers.map((one) => one.do('burst', { count: 400, atOnce: 8 })))

@@ -17,18 +17,25 @@ pub struct BudgetUsage {
 pub(super) struct Amount {
     pub input: u128,
     pub output: u128,
+    /// Tokens that count for the sum of both alone: of leases, each of whose figures is granted for itself.
+    pub either: u128,
     pub cost: Usd,
 }
 
 impl Amount {
     pub fn total(&self) -> u128 {
-        self.input.saturating_add(self.output)
+        self.input.saturating_add(self.output).saturating_add(self.either)
     }
 }
 
 impl From<BudgetUsage> for Amount {
     fn from(usage: BudgetUsage) -> Self {
-        Self { input: usage.input_tokens.into(), output: usage.output_tokens.into(), cost: usage.cost }
+        Self {
+            input: usage.input_tokens.into(),
+            output: usage.output_tokens.into(),
+            either: 0,
+            cost: usage.cost,
+        }
     }
 }
 
@@ -45,6 +52,7 @@ impl Add for Amount {
         Self {
             input: self.input.saturating_add(other.input),
             output: self.output.saturating_add(other.output),
+            either: self.either.saturating_add(other.either),
             cost: self.cost + other.cost,
         }
     }
@@ -60,6 +68,7 @@ impl SubAssign for Amount {
     fn sub_assign(&mut self, other: Self) {
         self.input = self.input.saturating_sub(other.input);
         self.output = self.output.saturating_sub(other.output);
+        self.either = self.either.saturating_sub(other.either);
         self.cost -= other.cost;
     }
 }

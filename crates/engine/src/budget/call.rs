@@ -116,6 +116,7 @@ impl ReservationAmount {
         let amount = |input: u64, output: u64| Amount {
             input: input.into(),
             output: output.into(),
+            either: 0,
             cost: call.cost(input, output).clamp(Usd::ZERO, most),
         };
         let range = |output: u64| {

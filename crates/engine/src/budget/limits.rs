@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     fn amount(input: u128, output: u128, dollars: f64) -> Amount {
-        Amount { input, output, cost: Usd::from_dollars(dollars) }
+        Amount { input, output, either: 0, cost: Usd::from_dollars(dollars) }
     }
 
     #[test]

@@ -38,8 +38,13 @@ pub(super) fn figures(amount: &Amount) -> Figures {
 
 pub(super) fn amount(figures: &Figures) -> Amount {
     let count = |figure: i64| u64::try_from(figure).unwrap_or(0);
-    let [input, output, _, cost] = figures.map(count);
-    Amount { input: input.into(), output: output.into(), cost: Usd::from_picodollars(cost) }
+    let [input, output, total, cost] = figures.map(count);
+    Amount {
+        input: input.into(),
+        output: output.into(),
+        either: u128::from(total).saturating_sub(u128::from(input) + u128::from(output)),
+        cost: Usd::from_picodollars(cost),
+    }
 }
 
 fn plus(left: Figures, right: Figures) -> Figures {
@@ -356,4 +361,17 @@ pub(super) enum AsksFor {
     One,
     /// For those alone that were let through.
     Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_of_the_sum_alone_counts_for_the_sum() {
+        let held = amount(&[10, 20, 50, 7]);
+        assert_eq!((held.input, held.output, held.total()), (10, 20, 50));
+        assert_eq!(figures(&held), [10, 20, 50, 7]);
+        assert_eq!((held + amount(&[1, 2, 3, 0])).total(), 53);
+    }
 }

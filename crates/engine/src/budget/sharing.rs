@@ -81,7 +81,8 @@ impl BudgetGuard {
         scope: &Scope<'_>,
         call: &Arc<dyn CallEstimate>,
     ) -> Result<Reservation, Refusal> {
-        let deadline = Instant::now() + PATIENCE;
+        // Counting a call for the first time takes a while, and says nothing of the store.
+        let mut patience = PATIENCE;
         let mut pass = Pass::default();
         let mut asks_for = AsksFor::Waiting;
         loop {
@@ -90,7 +91,10 @@ impl BudgetGuard {
                 Tried::Waits(wants) => wants,
             };
             let Some(sharing) = self.sharing.get() else { continue };
-            let error = match timeout_at(deadline, sharing.draw(self, &wants, asks_for)).await {
+            let began = Instant::now();
+            let drawn = timeout(patience, sharing.draw(self, &wants, asks_for)).await;
+            patience = patience.saturating_sub(began.elapsed());
+            let error = match drawn {
                 Ok(Ok(asked)) => {
                     if asked && pass.has_asked {
                         asks_for = AsksFor::One;
