@@ -97,7 +97,7 @@ describe.skipIf(services === undefined)('a ledger near its cap, one of three pro
   test.each([
     ['strict', 0],
     ['hard', 3 * 8 * TOKENS],
-  ])('%s', { timeout: 120_000 }, async (enforcement, beyond) => {
+  ])('%s', { timeout: 200_000 }, async (enforcement, beyond) => {
     const database = await ownDatabase(`cap_${enforcement}`)
     const limit = 40_000
     const budgets = [policy(unique(enforcement), limit, { enforcement })]
@@ -127,7 +127,7 @@ describe.skipIf(services === undefined)('a ledger near its cap, one of three pro
       const { spent, reserved } = await standing(workers[0])
       return { reserved, apart: spent - rows.reduce((sum, { tokens }) => sum + tokens, 0) }
     }
-    await expect.poll(settled, { timeout: 60_000, interval: 1000 }).toEqual({ reserved: 0, apart: 0 })
+    await expect.poll(settled, { timeout: 100_000, interval: 1000 }).toEqual({ reserved: 0, apart: 0 })
     const spent = rows.reduce((sum, { tokens }) => sum + tokens, 0)
     expect(spent).toBeLessThanOrEqual(limit + beyond)
     expect(spent).toBeGreaterThan(limit * 0.6)
