@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { ask, budget, consoleLines, failureOf, gatewayOf, provider } from '../helpers/config.mjs'
 import { openai, upstream } from '../helpers/upstream.mjs'
-import { folder, postgresServer, proxy, redisServer } from './helpers/servers.mjs'
+import { folder } from './helpers/folder.mjs'
+import { postgresServer, proxy, redisServer } from './helpers/servers.mjs'
 import { rowsOf, services } from './helpers/services.mjs'
 
 /** What a call comes to by the upstream's usage. */

@@ -2,30 +2,20 @@
 // was in flight, whatever happens to a process or to the store.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { ledgerUpstream, worker } from './helpers/process.mjs'
-import { folder, redisServer } from './helpers/servers.mjs'
+import { budget } from '../helpers/config.mjs'
+import { folder } from './helpers/folder.mjs'
+import { ledgerUpstream, standing, worker } from './helpers/process.mjs'
+import { redisServer } from './helpers/servers.mjs'
 import { ownDatabase, rowsOf, services } from './helpers/services.mjs'
 
 /** What a call comes to by the upstream's usage. */
 const TOKENS = 60
 
-const policy = (name, limit, fields) => ({
-  name,
-  scope: { type: 'global' },
-  window: 'day',
-  limits: { maxTotalTokens: limit },
-  enforcement: 'strict',
-  ...fields,
-})
+const policy = (name, limit, fields) => budget(name, { maxTotalTokens: limit }, { enforcement: 'strict', ...fields })
 
 const unique = (name) => `${name}-${process.pid}-${Date.now()}`
 const calls = (workers) => workers.flatMap((one) => one.acknowledged())
 const answered = (lines) => lines.filter(({ code }) => code === null)
-
-async function standing(one) {
-  const [{ budgets }] = await one.do('budgets')
-  return { spent: budgets[0].spent.totalTokens, reserved: budgets[0].reserved.totalTokens }
-}
 
 async function three(config) {
   const { url } = await ledgerUpstream()
@@ -75,7 +65,7 @@ describe.skipIf(services === undefined)('three processes with one strict cap', (
     await expect.poll(() => standing(workers[0]), { timeout: 10_000, interval: 500 }).toMatchObject({ spent })
   })
 
-  // By the two above.
+  // What is lost as in the test above is spent a second time.
   test.todo('are held to it within two seconds of the first coming of their Redis', { timeout: 90_000 }, async () => {
     const server = await redisServer({ running: false })
     const limit = 20_000

@@ -1,20 +1,13 @@
 // Every cent adds up: what several processes were told, what is in the database, and what their budgets stand at is the same,
 // also where one of them was killed.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { budget } from '../helpers/config.mjs'
+import { folder } from './helpers/folder.mjs'
 import { ledgerUpstream, worker } from './helpers/process.mjs'
 import { ownDatabase, rowsOf, services } from './helpers/services.mjs'
 
 const CALLS = Number(process.env.LEDGER_CALLS ?? 10_000)
-
-async function folder() {
-  const made = await mkdtemp(path.join(tmpdir(), 'ai-gateway-'))
-  onTestFinished(() => rm(made, { recursive: true, force: true }))
-  return made
-}
 
 async function until(what, holds, ms = 60_000) {
   const end = Date.now() + ms
@@ -27,15 +20,6 @@ async function until(what, holds, ms = 60_000) {
   throw new Error(`not within ${ms} ms: ${what}; ${JSON.stringify(last)}`)
 }
 
-const policy = (name, limits, fields) => ({
-  name,
-  scope: { type: 'global' },
-  window: 'day',
-  limits,
-  enforcement: 'strict',
-  ...fields,
-})
-
 const sums = `SELECT count(*) FILTER (WHERE part = 0) AS calls, count(DISTINCT request_id) AS ids,
   coalesce(sum(input_tokens), 0) AS input, coalesce(sum(output_tokens), 0) AS output, coalesce(sum(cost), 0) AS cost FROM usage_rows`
 
@@ -47,8 +31,8 @@ describe.skipIf(services === undefined)('three processes on one Redis and one Po
     const config = {
       upstream: `${upstream}/v1`,
       budgets: [
-        policy(name, { maxTotalTokens: 100_000_000 }),
-        policy(`${name}-hard`, { maxCostUsd: 1000 }, { enforcement: 'hard' }),
+        budget(name, { maxTotalTokens: 100_000_000 }, { enforcement: 'strict' }),
+        budget(`${name}-hard`, { maxCostUsd: 1000 }),
       ],
       settings: { state: services.redis, database: database.url, journal: await folder(), cache: { enabled: false } },
     }

@@ -1,24 +1,19 @@
 // Limits of callers that several gateways share.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { customs, failureOf, gatewayOf } from '../helpers/config.mjs'
 import { openai, upstream } from '../helpers/upstream.mjs'
+import { folder } from './helpers/folder.mjs'
 import { ledgerUpstream, worker } from './helpers/process.mjs'
 import { services } from './helpers/services.mjs'
 
 async function gateways(limits, chat) {
-  const folder = await mkdtemp(path.join(tmpdir(), 'ai-gateway-'))
-  const state = `sqlite:${path.join(folder, 'state.db')}`
+  const state = `sqlite:${path.join(await folder(), 'state.db')}`
   const made = Array.from(
     { length: 3 },
     () => gatewayOf({ ...customs({ a: chat }), settings: { state, limits } }).gateway,
   )
-  onTestFinished(async () => {
-    await Promise.all(made.map((gateway) => gateway.close()))
-    await rm(folder, { recursive: true, force: true })
-  })
+  onTestFinished(() => Promise.all(made.map((gateway) => gateway.close())))
   return made
 }
 

@@ -1,17 +1,12 @@
 // Circuit breakers and cached answers that several gateways share.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { ask, collect, customs, failureOf, gatewayOf } from '../helpers/config.mjs'
+import { folder } from './helpers/folder.mjs'
 import { services } from './helpers/services.mjs'
 
 const engines = {
-  SQLite: async () => {
-    const folder = await mkdtemp(path.join(tmpdir(), 'ai-gateway-'))
-    onTestFinished(() => rm(folder, { recursive: true, force: true }))
-    return `sqlite:${path.join(folder, 'state.db')}`
-  },
+  SQLite: async () => `sqlite:${path.join(await folder(), 'state.db')}`,
   Redis: async () => services.redis,
 }
 
@@ -37,9 +32,6 @@ describe.each(Object.keys(engines))('on %s', (engine) => {
     async () => {
       const name = `p-${process.pid}-${Date.now()}`
       const breaker = { failureThreshold: 2, cooldownMs: 4000, probesToClose: 1 }
-      const fails = () => {
-        throw new Error('it is broken')
-      }
       const [first, second] = nodes(await engines[engine](), [fails, () => 'Hi'], { name, breaker })
       for (let turn = 0; turn < 2; turn++) await failureOf(first.gateway.chat(ask()))
       expect(await failureOf(first.gateway.chat(ask()))).toMatchObject({ code: 'PROVIDER_UNAVAILABLE' })

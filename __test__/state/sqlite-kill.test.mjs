@@ -4,8 +4,9 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { ledgerUpstream, worker } from './helpers/process.mjs'
-import { folder } from './helpers/servers.mjs'
+import { budget } from '../helpers/config.mjs'
+import { folder } from './helpers/folder.mjs'
+import { ledgerUpstream, standing, worker } from './helpers/process.mjs'
 
 const ROUNDS = Number(process.env.KILL_ROUNDS ?? 10)
 
@@ -25,15 +26,7 @@ test('acknowledged calls are in the file, which stays whole', { timeout: 180_000
   const name = `kill-${process.pid}`
   const config = {
     upstream: `${url}/v1`,
-    budgets: [
-      {
-        name,
-        scope: { type: 'global' },
-        window: 'day',
-        limits: { maxTotalTokens: 100_000_000 },
-        enforcement: 'strict',
-      },
-    ],
+    budgets: [budget(name, { maxTotalTokens: 100_000_000 }, { enforcement: 'strict' })],
     settings: { state: `sqlite:${file}`, database: `sqlite:${file}`, cache: { enabled: false } },
   }
   const told = []
@@ -74,10 +67,8 @@ test('acknowledged calls are in the file, which stays whole', { timeout: 180_000
     expect(told.filter(({ requestId }) => !there.has(requestId.replaceAll('-', '')))).toEqual([])
   }
   // The counts of the budget are those of the rows; what killed processes held has lapsed.
-  const standing = async () => {
-    const [{ budgets }] = await survivor.do('budgets')
-    return { spent: budgets[0].spent.totalTokens, reserved: budgets[0].reserved.totalTokens }
-  }
-  await expect.poll(standing, { timeout: 60_000, interval: 1000 }).toEqual({ spent: usage[0].calls * 60, reserved: 0 })
+  await expect
+    .poll(() => standing(survivor), { timeout: 60_000, interval: 1000 })
+    .toEqual({ spent: usage[0].calls * 60, reserved: 0 })
   await survivor.close()
 })

@@ -1,14 +1,11 @@
 // State and records in a SQLite file: what a call came to is there before it is answered, and outlives the gateway.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { budget, customs, failureOf, gatewayOf, result } from '../helpers/config.mjs'
+import { folder } from './helpers/folder.mjs'
 
 async function file() {
-  const folder = await mkdtemp(path.join(tmpdir(), 'ai-gateway-'))
-  onTestFinished(() => rm(folder, { recursive: true, force: true }))
-  return `sqlite:${path.join(folder, 'gateway.db')}`
+  return `sqlite:${path.join(await folder(), 'gateway.db')}`
 }
 
 const answer = () => result('Hi', { model: 'gpt-4o', inputTokens: 1000, outputTokens: 100 })

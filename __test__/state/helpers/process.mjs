@@ -70,3 +70,9 @@ export async function worker(config) {
     acknowledged: () => lines.filter(({ way }) => way !== undefined),
   }
 }
+
+/** What the first budget of a worker stands at, in tokens. */
+export async function standing(worker) {
+  const [{ budgets }] = await worker.do('budgets')
+  return { spent: budgets[0].spent.totalTokens, reserved: budgets[0].reserved.totalTokens }
+}

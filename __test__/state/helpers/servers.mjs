@@ -7,15 +7,9 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { onTestFinished } from 'vitest'
+import { folder } from './folder.mjs'
 
 const run = promisify(execFile)
-
-/** A folder that goes with the test. */
-export async function folder() {
-  const made = await mkdtemp(path.join(tmpdir(), 'ai-gateway-'))
-  onTestFinished(() => rm(made, { recursive: true, force: true }))
-  return made
-}
 
 /** A port below those that the system gives to clients: a server that is started again finds it free. */
 export async function freePort() {

@@ -74,35 +74,31 @@ async function call(way, number) {
   }
 }
 
-async function run(count, atOnce) {
-  const names = Object.keys(ways)
+/** Does `turn` with the numbers up to `count`, `atOnce` of them at a time. */
+async function inTurns(count, atOnce, turn) {
   let next = 0
   const turns = async () => {
-    while (next < count) {
-      const number = next++
-      await call(names[number % names.length], number)
-    }
+    while (next < count) await turn(next++)
   }
   await Promise.all(Array.from({ length: atOnce }, turns))
 }
 
-/** Calls of one kind, `atOnce` of them at a time; with `pause`, that many milliseconds between two. */
-async function burst({ count, atOnce = 1, userId, pause = 0, maxTokens = 60 }) {
-  let next = 0
-  const turns = async () => {
-    while (next < count) {
-      const number = next++
-      const began = performance.now()
-      const line = { way: 'burst', number, at: Date.now() }
-      const said = await gateway.chat(ask('answer', { userId, maxTokens })).then(
-        ({ requestId }) => ({ requestId, code: null }),
-        ({ requestId, code, message }) => ({ requestId, code, message }),
-      )
-      say({ ...line, ...said, took: performance.now() - began })
-      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause))
-    }
-  }
-  await Promise.all(Array.from({ length: atOnce }, turns))
+function run(count, atOnce) {
+  const names = Object.keys(ways)
+  return inTurns(count, atOnce, (number) => call(names[number % names.length], number))
+}
+
+/** Calls of one kind, `atOnce` of them at a time. */
+function burst({ count, atOnce = 1, userId, maxTokens = 60 }) {
+  return inTurns(count, atOnce, async (number) => {
+    const began = performance.now()
+    const line = { way: 'burst', number, at: Date.now() }
+    const said = await gateway.chat(ask('answer', { userId, maxTokens })).then(
+      ({ requestId }) => ({ requestId, code: null }),
+      ({ requestId, code, message }) => ({ requestId, code, message }),
+    )
+    say({ ...line, ...said, took: performance.now() - began })
+  })
 }
 
 const orders = {

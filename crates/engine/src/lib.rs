@@ -14,6 +14,7 @@ pub mod routing;
 pub mod state;
 mod stores;
 pub mod usage;
+mod wall_clock;
 
 pub use gateway::Gateway;
 pub use stores::{LeftOver, Stores};

@@ -58,17 +58,21 @@ impl Holdings {
         if let Some(books) = &self.books {
             keepers.push(books.clone().run(budgets.clone()).boxed());
         }
+        if self.stores.state.is_some() {
+            keepers.push(self.until_released(budgets.clone().keep_sharing()));
+        }
         if let Some(breakers) = self.breakers.clone() {
-            let (budgets, released) = (budgets.clone(), self.released.clone());
-            let sharing = async move { tokio::join!(budgets.keep_sharing(), breakers.keep()) };
-            keepers.push(
-                async move {
-                    released.run_until_cancelled(sharing).await;
-                }
-                .boxed(),
-            );
+            keepers.push(self.until_released(async move { breakers.keep().await }));
         }
         keepers
+    }
+
+    fn until_released(&self, work: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+        let released = self.released.clone();
+        async move {
+            released.run_until_cancelled(work).await;
+        }
+        .boxed()
     }
 
     /// Writes what there is, for `grace` at most.

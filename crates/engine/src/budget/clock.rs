@@ -1,6 +1,8 @@
 //! The time, as budgets see it.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
+
+use crate::wall_clock::since_epoch;
 
 /// One moment on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -13,8 +15,8 @@ pub(super) struct Moment {
 
 impl Moment {
     pub fn now() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { at: Instant::now(), wall_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX) }
+        let wall_ms = i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX);
+        Self { at: Instant::now(), wall_ms }
     }
 }
 

@@ -2,13 +2,14 @@
 //! before it was restarted.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
 use super::CacheKey;
 use crate::state::StateStore;
+use crate::wall_clock::since_epoch;
 use gateway_model::{Answer, Outcome, Side, TokenUsage, ToolCall, UsageSource, Usd, Warning};
 
 /// Of what is written here. Another version's answers are not read; an answer is no more than a saving.
@@ -55,10 +56,6 @@ impl SharedAnswers {
 
 fn name(key: &CacheKey) -> String {
     format!("answer:{key}")
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
 /// `None`: it cannot be written without loss.

@@ -28,6 +28,7 @@ use crate::routing::{
 };
 use crate::stores::{Holdings, Stores};
 use crate::usage::{Billed, CallRecord, Keeping, Observer, StreamTimes, latency_ms};
+use crate::wall_clock::since_epoch;
 use gateway_model::config::{BudgetPolicy, FallbackChain, RouteRule, Settings};
 use gateway_model::error::{ATTEMPT_FAILED, ErrorKind, Failure, GatewayError, HEDGE_LOST};
 use gateway_model::{
@@ -361,7 +362,7 @@ pub async fn unless_cancelled<T>(
 /// A UUID v4: names a call in its answer, its errors and its log entry. Its first 48 bits are the time in milliseconds, so that
 /// ids grow, and indexes on them stay small; the rest is random.
 pub fn new_request_id() -> String {
-    let millis = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
+    let millis = since_epoch().as_millis();
     let mut bytes = *uuid::Uuid::new_v4().as_bytes();
     bytes[..6].copy_from_slice(&millis.to_be_bytes()[10..]);
     uuid::Uuid::from_bytes(bytes).to_string()

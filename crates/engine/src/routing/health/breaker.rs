@@ -178,17 +178,17 @@ impl Breaker {
         let until = Instant::now() + left.min(self.settings.cooldown);
         let mut state = self.lock();
         if !matches!(*state, State::Open { until: own } if own >= until) {
-            self.open_until(&mut state, until);
+            self.cool_down(&mut state, until);
         }
     }
 
     /// Starts the cooldown.
     fn open(&self, state: &mut State) {
-        self.open_until(state, Instant::now() + self.settings.cooldown);
+        self.cool_down(state, Instant::now() + self.settings.cooldown);
         self.openings.fetch_add(1, Ordering::Release);
     }
 
-    fn open_until(&self, state: &mut State, until: Instant) {
+    fn cool_down(&self, state: &mut State, until: Instant) {
         *state = State::Open { until };
         self.open_until.set(until);
         self.probing.store(false, Ordering::Release);
