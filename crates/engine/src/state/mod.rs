@@ -40,8 +40,8 @@ pub type Figures = [i64; 4];
 /// Until when what is spent counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CounterWindow {
-    /// From its first use on, so many milliseconds; then it begins anew with the next use. A charge that begins one does so
-    /// at its own time, so that one that comes late is not from before it.
+    /// From its first use on, so many milliseconds; then it begins anew with the next use. A charge that comes late
+    /// moves the beginning back to its own time, but not before the end of the window before.
     Rolling { length_ms: u64 },
     /// Until this moment, in milliseconds since the epoch; it has no beginning. The next window has another key, so that
     /// what is charged later is added here all the same.

@@ -92,6 +92,8 @@ CREATE TABLE counters (
   begins_at INTEGER,
   -- NULL: no window has begun.
   ends_at INTEGER,
+  -- When the window before ended: this one begins no earlier. NULL: there was none.
+  previous_ended_at INTEGER,
   spent_0 INTEGER NOT NULL,
   spent_1 INTEGER NOT NULL,
   spent_2 INTEGER NOT NULL,

@@ -8,6 +8,8 @@ use gateway_engine::state::{
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Stored {
     pub window: Option<Window>,
+    /// When the window before ended, in milliseconds since the epoch; `None`: there was none.
+    pub previous_ended: Option<i64>,
     pub spent: Figures,
     pub version: i64,
     pub leases: Vec<Lease>,
@@ -121,21 +123,27 @@ impl Stored {
         }
     }
 
-    /// Whether what was spent at `at` counts in the window that runs. Where none does it begins one, if that is not over
-    /// already, and if it is not of the one before.
+    /// Whether what was spent at `at` counts in the window that runs. Where none does it begins one, and one that began later
+    /// begins with it after all, if that is not over already, and if it is not of the one before.
     fn counts(&mut self, window: CounterWindow, at: i64, now: i64) -> bool {
-        match self.window {
-            Some(running) if !running.is_over(now) => running.begins.is_none_or(|begins| at >= begins),
-            Some(over) if at < over.ends => false,
-            _ => {
-                let begun = Window::of(window, at);
-                let counts = !begun.is_over(now);
-                if counts {
-                    self.begin(begun);
-                }
-                counts
-            }
+        let running = self.window.filter(|window| !window.is_over(now));
+        if let Some(running) = running
+            && running.begins.is_none_or(|begins| at >= begins)
+        {
+            return true;
         }
+        let previous_ended =
+            if running.is_some() { self.previous_ended } else { self.window.map(|over| over.ends) };
+        let earlier = Window::of(window, at);
+        if earlier.is_over(now) || previous_ended.is_some_and(|ended| at < ended) {
+            return false;
+        }
+        if running.is_some() {
+            self.window = Some(earlier);
+        } else {
+            self.begin(earlier);
+        }
+        true
     }
 
     /// Begins a window now where none runs.
@@ -146,7 +154,8 @@ impl Stored {
     }
 
     fn begin(&mut self, window: Window) {
-        self.window = Some(window);
+        let over = self.window.replace(window);
+        self.previous_ended = over.map(|over| over.ends);
         self.spent = Figures::default();
     }
 

@@ -163,8 +163,8 @@ fn read_by_key(script: &mut Script, select: &str, keys: &[&Arc<str>]) -> Result<
 fn write_counters(script: &mut Script, counters: &[(&Arc<str>, &Stored)]) -> Result<(), sqlx::Error> {
     script.values(
         "INSERT OR REPLACE INTO counters \
-         (key, begins_at, ends_at, spent_0, spent_1, spent_2, spent_3, version) SELECT * FROM (VALUES ",
-        8,
+         (key, begins_at, ends_at, previous_ended_at, spent_0, spent_1, spent_2, spent_3, version) SELECT * FROM (VALUES ",
+        9,
         counters.len(),
         ") WHERE column1 IS NOT NULL",
     );
@@ -172,10 +172,11 @@ fn write_counters(script: &mut Script, counters: &[(&Arc<str>, &Stored)]) -> Res
         script.bind(Arc::clone(key))?;
         script.bind(counter.window.and_then(|window| window.begins))?;
         script.bind(counter.window.map(|window| window.ends))?;
+        script.bind(counter.previous_ended)?;
         counter.spent.iter().try_for_each(|figure| script.bind(*figure))?;
         script.bind(counter.version)?;
     }
-    script.pad(8, counters.len())
+    script.pad(9, counters.len())
 }
 
 fn write_leases(script: &mut Script, leases: &[(&Arc<str>, &Lease)]) -> Result<(), sqlx::Error> {

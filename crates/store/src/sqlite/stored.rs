@@ -7,7 +7,8 @@ use sqlx::sqlite::SqliteRow;
 use super::counter::{Lease, Stored, Window};
 
 /// What [`counter`] reads.
-pub(super) const COUNTER: &str = "key, begins_at, ends_at, spent_0, spent_1, spent_2, spent_3, version";
+pub(super) const COUNTER: &str =
+    "key, begins_at, ends_at, previous_ended_at, spent_0, spent_1, spent_2, spent_3, version";
 /// What [`lease`] reads.
 pub(super) const LEASE: &str = "counter, node, held_0, held_1, held_2, held_3, lapses_at, last_sequence";
 
@@ -17,8 +18,9 @@ pub(super) fn counter(row: &SqliteRow) -> Result<Stored, sqlx::Error> {
     let ends: Option<i64> = row.try_get(2)?;
     Ok(Stored {
         window: ends.map(|ends| Window { begins, ends }),
-        spent: figures(row, 3)?,
-        version: row.try_get(7)?,
+        previous_ended: row.try_get(3)?,
+        spent: figures(row, 4)?,
+        version: row.try_get(8)?,
         leases: Vec::new(),
     })
 }

@@ -2,8 +2,11 @@
 
 use std::env;
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -45,10 +48,15 @@ pub fn is_installed() -> bool {
     found.is_ok()
 }
 
+/// Given out once: a server that does not run yet, or was stopped, finds its port free.
 pub fn free_port() -> u16 {
     // Below those that the system gives to clients, and with room for a cluster's bus, 10,000 ports higher.
-    for _ in 0..1_000 {
-        let port = rand::random_range(20_000..32_000u16);
+    const PORTS: Range<u16> = 20_000..32_000;
+    static FIRST: LazyLock<u16> = LazyLock::new(|| rand::random_range(PORTS));
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    for _ in PORTS {
+        let given = *FIRST - PORTS.start + GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + given % (PORTS.end - PORTS.start);
         if TcpListener::bind(("127.0.0.1", port)).is_ok()
             && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok()
         {

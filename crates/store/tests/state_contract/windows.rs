@@ -36,14 +36,18 @@ pub async fn a_window_that_is_over_begins_anew_with_the_next_use(store: &dyn Sta
 }
 
 pub async fn a_charge_from_before_the_window_is_left_out(store: &dyn StateStore) {
-    let counter = hourly();
-    step(store, "a", hold(&counter, [8; 4])).await;
-    let state = step(store, "a", charge_at(&counter, [5; 4], 1, now_ms() - 60_000)).await;
+    let counter = rolling(2_000);
+    step(store, "a", charge(&counter, [1; 4], 1)).await;
+    let at = now_ms();
+    passes(Duration::from_millis(2_100)).await;
+    let state = step(store, "a", hold(&counter, [8; 4])).await;
+    assert_eq!((state.spent, state.held), (NOTHING, [8; 4]));
+    let state = step(store, "a", charge_at(&counter, [5; 4], 2, at + 1_500)).await;
     assert_eq!(state.spent, NOTHING);
     assert_eq!(state.held, [3; 4], "what it was held for has ended all the same");
-    let state = step(store, "a", charge_at(&counter, [5; 4], 1, now_ms())).await;
+    let state = step(store, "a", charge_at(&counter, [5; 4], 2, now_ms())).await;
     assert_eq!(state.spent, NOTHING, "its sequence number is used up");
-    assert_eq!(step(store, "a", charge(&counter, [2; 4], 2)).await.spent, [2; 4]);
+    assert_eq!(step(store, "a", charge(&counter, [2; 4], 3)).await.spent, [2; 4]);
 }
 
 pub async fn a_charge_begins_a_window_at_its_own_time(store: &dyn StateStore) {
@@ -51,9 +55,16 @@ pub async fn a_charge_begins_a_window_at_its_own_time(store: &dyn StateStore) {
     let state = step(store, "a", charge_at(&counter, [5; 4], 1, now_ms() - 10_000)).await;
     assert_eq!(state.spent, [5; 4]);
     assert_ends_in(state, 50_000);
-    // One that was made before it is from before the window.
+    // One that was made before it, and comes later, was there first: neither is lost.
     let state = step(store, "b", charge_at(&counter, [5; 4], 1, now_ms() - 20_000)).await;
-    assert_eq!(state.spent, [5; 4]);
+    assert_eq!(state.spent, [10; 4]);
+    assert_ends_in(state, 40_000);
+    let state = step(store, "c", charge_at(&counter, [5; 4], 1, now_ms() - 61_000)).await;
+    assert_eq!(state.spent, [10; 4], "with this one it would be over");
+    assert_ends_in(state, 40_000);
+    let state = step(store, "b", charge_at(&counter, [5; 4], 1, now_ms() - 30_000)).await;
+    assert_eq!(state.spent, [10; 4], "one that was counted before");
+    assert_ends_in(state, 40_000);
     // A window that is over is followed by one that begins with the charge.
     let counter = rolling(2_000);
     step(store, "a", charge_at(&counter, [7; 4], 1, now_ms() - 1_900)).await;

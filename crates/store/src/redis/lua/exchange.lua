@@ -12,14 +12,15 @@ if kind == 'u' then
 else
   local over = begin + measure
   if begin == '0' or now >= over then
-    local first = now
-    -- A charge that belongs to no window before begins the new one at its own time.
-    if charged and (begin == '0' or charged >= over) and charged + measure > now then first = charged end
-    begin, ends = format('%d', first), format('%d', first + measure)
-    spent = nothing
-  elseif over ~= tonumber(ends) then
-    ends = format('%d', over)
+    if begin ~= '0' then previous = format('%d', over) end
+    begin, spent = format('%d', now), nothing
   end
+  -- A charge that is of no window before begins this one at its own time.
+  if charged and ARGV[5] > sequence and charged < tonumber(begin) and charged >= tonumber(previous)
+    and charged + measure > now then
+    begin = format('%d', charged)
+  end
+  ends = format('%d', begin + measure)
 end
 local left = ends - now
 
@@ -88,7 +89,7 @@ if tonumber(latest) > tonumber(version) then
 else
   version = format('%d', version + 1)
 end
-local counter = begin .. ' ' .. ends .. ' ' .. version .. ' ' .. spent
+local counter = begin .. ' ' .. ends .. ' ' .. previous .. ' ' .. version .. ' ' .. spent
 if renewed then
   call('HSET', key, 'c', counter, node, format('%d ', lapses) .. sequence .. ' ' .. lease)
 else
