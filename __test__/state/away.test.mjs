@@ -168,3 +168,75 @@ describe.skipIf(services === undefined)('a PostgreSQL that', () => {
     expect(await gateway.usage()).toEqual([expect.objectContaining({ calls: calls.length, errors: 0 })])
   })
 })
+
+describe.skipIf(services === undefined)('a Redis and a PostgreSQL under load', () => {
+  /** Calls, eight at a time, while `during` runs and until each of the eight has made ten more. */
+  async function load(gateway, during) {
+    const calls = []
+    let left = Number.POSITIVE_INFINITY
+    const caller = async () => {
+      for (let made = 0; made < 10 || left > 0; made++, left--) {
+        calls.push(await timed(gateway))
+        await sleep(5)
+      }
+    }
+    const callers = Array.from({ length: 8 }, caller)
+    await during()
+    left = 80
+    await Promise.all(callers)
+    return calls
+  }
+
+  test.each(['are stopped', 'are frozen', 'swallow what they are sent'])(
+    '%s both, and come back',
+    { timeout: 120_000 },
+    async (fault) => {
+      consoleLines('warn')
+      const servers = [await redisServer(), await postgresServer()]
+      const proxies = [await proxy(servers[0].port), await proxy(servers[1].port)]
+      const { url } = await upstream(openai.answer())
+      const settings = {
+        state: `redis://127.0.0.1:${proxies[0].port}`,
+        database: servers[1].url.replace(`:${servers[1].port}/`, `:${proxies[1].port}/`),
+        journal: await folder(),
+      }
+      const gateway = open(url, { budgets: [policies.local], ...settings })
+      const both = {
+        'are stopped': [(server) => server.stop(), (server) => server.start()],
+        'are frozen': [(server) => server.freeze(), (server) => server.thaw()],
+        'swallow what they are sent': [(_, before) => before.set('swallow'), (_, before) => before.pass()],
+      }[fault]
+      const [away, back] = both.map((change) => () => Promise.all(servers.map((one, at) => change(one, proxies[at]))))
+
+      const calls = await load(gateway, async () => {
+        await sleep(500)
+        await away()
+        await sleep(3000)
+      })
+      expectNoWaits(calls)
+      calls.push(
+        ...(await load(gateway, async () => {
+          await back()
+          await sleep(1000)
+        })),
+      )
+      expect(answered(calls)).toBe(calls.length)
+      const tokens = calls.length * TOKENS
+      const sums =
+        'SELECT count(*) AS calls, count(DISTINCT request_id) AS ids, sum(input_tokens + output_tokens) AS tokens'
+      await expect
+        .poll(() => rowsOf(servers[1].url, `${sums} FROM usage_rows`).then(([sum]) => sum), {
+          timeout: 40_000,
+          interval: 300,
+        })
+        .toEqual({ calls: calls.length, ids: calls.length, tokens })
+      await expect
+        .poll(() => standing(gateway), { timeout: 40_000, interval: 300 })
+        .toEqual({ spent: tokens, reserved: 0 })
+      // What another gateway is told comes from the store alone.
+      const other = open(url, { budgets: [policies.local], state: servers[0].url })
+      expect((await timed(other)).failure).toBeUndefined()
+      await expect.poll(() => standing(other).spent, { timeout: 10_000 }).toBe(tokens + TOKENS)
+    },
+  )
+})

@@ -11,10 +11,14 @@ import { folder } from './folder.mjs'
 
 const run = promisify(execFile)
 
-/** A port below those that the system gives to clients: a server that is started again finds it free. */
+/** Of the twelve thousand ports below those that the system gives to clients, each test process has a thousand. */
+const firstPort = 20_000 + (Number(process.env.VITEST_POOL_ID ?? 0) % 12) * 1000
+let portsGiven = Math.floor(Math.random() * 1000)
+
+/** A port that is given once: a server that is started again finds it free. */
 export async function freePort() {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const port = firstPort + (portsGiven++ % 1000)
     const server = net.createServer()
     const free = await new Promise((resolve) => {
       server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))

@@ -1,5 +1,8 @@
 //! Keeps what calls come to: those that end together in one batch, one batch after the other, none twice.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +28,9 @@ const BATCH: usize = 500;
 /// Between two tries with a store that does not do its work.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// Charges of dropped records that are no further apart become one.
+const ROUGHLY_AT_ONCE_MS: i64 = 1_000;
 
 /// Hears what became of charges.
 pub trait ChargeSink: Send + Sync {
@@ -55,6 +61,8 @@ struct Queue {
     under_way: usize,
     /// Why the last batch was not kept.
     failing: Option<StoreError>,
+    /// When dropped records were last reported.
+    reported_drops: Option<Instant>,
     is_closed: bool,
 }
 
@@ -108,14 +116,35 @@ impl Books {
     pub fn enter(self: &Arc<Self>, row: Option<UsageRow>, charges: Vec<Charge>) -> Entry {
         let (sender, kept) = oneshot::channel();
         let mut queue = self.queue();
-        if self.when_full == WhenFull::DropOldest && queue.waiting.len() >= self.room {
-            queue.waiting.pop_front();
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
         queue.waiting.push_back(Pending { row, charges, kept: sender });
+        let is_too_long = self.when_full == WhenFull::DropOldest && queue.waiting.len() > self.room;
+        let line = if is_too_long { self.drop_oldest(&mut queue) } else { None };
         drop(queue);
+        if let Some(line) = line {
+            (self.report)(line);
+        }
         self.wake.notify_one();
         Entry { books: self.clone(), kept }
+    }
+
+    /// Drops the oldest record, and hands its charges to the one after it: what was spent stays spent. Answers with what is to
+    /// be reported, once a minute.
+    fn drop_oldest(&self, queue: &mut Queue) -> Option<String> {
+        let oldest = queue.waiting.pop_front()?;
+        if let Some(next) = queue.waiting.front_mut() {
+            let charges = std::mem::replace(&mut next.charges, oldest.charges);
+            charges.into_iter().for_each(|charge| add_roughly(&mut next.charges, charge));
+        }
+        let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        if queue.reported_drops.is_some_and(|at| at.elapsed() < Duration::from_secs(60)) {
+            return None;
+        }
+        queue.reported_drops = Some(Instant::now());
+        let why = queue.failing.as_ref().map_or_else(String::new, |error| format!(" ({error})"));
+        Some(format!(
+            "the queue of usage records is full{why}: {dropped} of them were dropped so far, the oldest first; what they \
+             spent of budgets is kept"
+        ))
     }
 
     /// Why no further call may begin: its row could not be kept.
@@ -268,5 +297,24 @@ impl Books {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Adds a charge to those there are, in the order of their times: to the last one of its counter where that is as good as
+/// simultaneous.
+fn add_roughly(charges: &mut Vec<Charge>, charge: Charge) {
+    let same = charges
+        .iter_mut()
+        .rev()
+        .take_while(|one| charge.at_ms - one.at_ms < ROUGHLY_AT_ONCE_MS)
+        .find(|one| one.counter == charge.counter);
+    match same {
+        Some(same) => {
+            for (sum, figure) in same.figures.iter_mut().zip(charge.figures) {
+                *sum = sum.saturating_add(figure);
+            }
+            same.at_ms = same.at_ms.max(charge.at_ms);
+        }
+        None => charges.push(charge),
     }
 }
