@@ -3,6 +3,12 @@
 //! Every change is written together with its line in the audit, or neither is. What a version is given for is changed only
 //! where that is still the current one. Secrets come hashed or encrypted, and never stand in the audit.
 
+mod client_secret;
+mod key_directory;
+
+pub use client_secret::{ClientSecret, SecretHash};
+pub use key_directory::{KeyDirectory, KeyRefusal};
+
 use futures::future::BoxFuture;
 use gateway_engine::state::StoreError;
 use serde::{Deserialize, Serialize};
@@ -138,6 +144,9 @@ pub trait AdminRecords: Send + Sync {
 
     /// All hashes that still work, of keys that are not revoked.
     fn key_hashes(&self) -> Answer<'_, Vec<KeyHash>>;
+
+    /// Grows with each change of any key; when keys were last used is none.
+    fn keys_version(&self) -> Answer<'_, i64>;
 
     /// `version`: the one that is to be changed; `None`: whatever it is.
     fn change_key<'a>(

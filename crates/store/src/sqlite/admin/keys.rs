@@ -137,6 +137,12 @@ impl SqliteStore {
         self.read(statement(sql, |script| script.bind(clock::now())), hash_row).await
     }
 
+    /// As keys stay when they are revoked, and versions only grow, their sum tells of each change.
+    pub(super) async fn version_of_keys(&self) -> Result<i64, AdminError> {
+        let script = statement("SELECT coalesce(sum(version), 0) FROM client_keys", |_| Ok(()));
+        Ok(self.read(script, |row| row.try_get(0)).await?.pop().unwrap_or_default())
+    }
+
     pub(super) async fn set_key(
         &self,
         actor: &str,

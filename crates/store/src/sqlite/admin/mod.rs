@@ -146,6 +146,10 @@ impl AdminRecords for SqliteStore {
         self.working_hashes().boxed()
     }
 
+    fn keys_version(&self) -> Answer<'_, i64> {
+        self.version_of_keys().boxed()
+    }
+
     fn change_key<'a>(
         &'a self,
         actor: &'a str,
