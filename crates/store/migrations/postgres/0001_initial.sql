@@ -145,10 +145,11 @@ CREATE TABLE journal_marks (
   updated_at BIGINT NOT NULL
 );
 
--- Administration. Lists and objects are JSON; versions grow with each change.
+-- Administration. Lists and objects are JSON; versions grow with each change. Ids that lists are in the order of are ordered by
+-- their bytes, whatever the database's own order is.
 
 CREATE TABLE client_keys (
-  id TEXT NOT NULL PRIMARY KEY,
+  id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
   name TEXT NOT NULL,
   owner TEXT,
   team TEXT,
@@ -169,7 +170,7 @@ CREATE TABLE client_keys (
 -- A key's secrets, as hashes: the one that holds, and those before it for as long as they still work.
 CREATE TABLE client_key_hashes (
   hash BYTEA NOT NULL PRIMARY KEY,
-  key_id TEXT NOT NULL REFERENCES client_keys (id) ON DELETE CASCADE,
+  key_id TEXT COLLATE "C" NOT NULL REFERENCES client_keys (id) ON DELETE CASCADE,
   created_at BIGINT NOT NULL,
   -- NULL: the one that holds.
   works_until BIGINT
@@ -177,7 +178,7 @@ CREATE TABLE client_key_hashes (
 CREATE INDEX client_key_hashes_by_key ON client_key_hashes (key_id);
 
 CREATE TABLE channels (
-  id TEXT NOT NULL PRIMARY KEY,
+  id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
   -- The fields of a provider entry.
   entry TEXT NOT NULL,
@@ -190,7 +191,7 @@ CREATE TABLE channels (
 -- Provider keys, encrypted.
 CREATE TABLE channel_secrets (
   id TEXT NOT NULL PRIMARY KEY,
-  channel_id TEXT NOT NULL REFERENCES channels (id) ON DELETE CASCADE,
+  channel_id TEXT COLLATE "C" NOT NULL REFERENCES channels (id) ON DELETE CASCADE,
   place BIGINT NOT NULL,
   ciphertext BYTEA NOT NULL,
   -- What of the key may be shown.
@@ -209,6 +210,12 @@ CREATE TABLE audit (
   subject_id TEXT NOT NULL,
   -- What of it, without secrets.
   detail TEXT
+);
+
+-- How many changes there were of each kind of what is administered, so that processes notice them.
+CREATE TABLE change_counts (
+  subject TEXT NOT NULL PRIMARY KEY,
+  changes BIGINT NOT NULL
 );
 
 -- How the keys that secrets are encrypted with are made of the master key, and how a wrong one is noticed.

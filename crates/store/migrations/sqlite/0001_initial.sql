@@ -207,6 +207,12 @@ CREATE TABLE audit (
   detail TEXT
 );
 
+-- How many changes there were of each kind of what is administered, so that processes notice them.
+CREATE TABLE change_counts (
+  subject TEXT NOT NULL PRIMARY KEY,
+  changes INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- How the keys that secrets are encrypted with are made of the master key, and how a wrong one is noticed.
 CREATE TABLE encryption_keys (
   id INTEGER PRIMARY KEY,

@@ -3,8 +3,13 @@
 //! Every change is written together with its line in the audit, or neither is. What a version is given for is changed only
 //! where that is still the current one. Secrets come hashed or encrypted, and never stand in the audit.
 
+mod audit;
+mod channels;
 mod client_secret;
 mod key_directory;
+mod keys;
+mod records;
+pub(crate) mod tables;
 
 pub use client_secret::{ClientSecret, SecretHash};
 pub use key_directory::{KeyDirectory, KeyRefusal};
@@ -116,6 +121,8 @@ pub enum AdminError {
     NotFound { kind: &'static str, id: String },
     #[error("it was changed meanwhile, and has version {current} now: read it again")]
     Changed { current: i64 },
+    #[error("the key \"{0}\" was revoked: create another one")]
+    Revoked(String),
     #[error("the name \"{0}\" is taken")]
     NameTaken(String),
     #[error(transparent)]
@@ -145,7 +152,8 @@ pub trait AdminRecords: Send + Sync {
     /// All hashes that still work, of keys that are not revoked.
     fn key_hashes(&self) -> Answer<'_, Vec<KeyHash>>;
 
-    /// Grows with each change of any key; when keys were last used is none.
+    /// Grows with each change of any key; when keys were last used is none. Cheap enough to be asked for all the time: what was
+    /// changed before it was answered is seen by what is read after it.
     fn keys_version(&self) -> Answer<'_, i64>;
 
     /// `version`: the one that is to be changed; `None`: whatever it is.
@@ -157,7 +165,7 @@ pub trait AdminRecords: Send + Sync {
         settings: &'a KeySettings,
     ) -> Answer<'a, ClientKey>;
 
-    /// Gives the key another secret; the one before it works for `grace_ms` more.
+    /// Gives the key another secret; the one before it works for `grace_ms` more. One that is revoked gets none.
     fn rotate_key<'a>(
         &'a self,
         actor: &'a str,

@@ -4,6 +4,7 @@
 //! sums), and is tried again when it had to give way. Operations are bounded in time here and at the server.
 
 mod address;
+mod admin;
 mod apply;
 mod connections;
 mod fault;

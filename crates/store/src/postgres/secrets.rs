@@ -11,7 +11,7 @@ use sqlx::{Executor, Row};
 use super::PostgresRecords;
 use super::connections::Work;
 use crate::secrets::{
-    CHANNEL_SECRET_FIELD, Derivation, KeyRecord, Reseal, SealedSecret, SecretError, SecretRecords,
+    CHANNEL_SECRET_FIELD, Derivation, KeyRecord, Reseal, SealedSecret, SecretError, SecretRecords, not_newest,
 };
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ async fn insert_key(connection: &mut PgConnection, key: &KeyRecord) -> Result<()
 }
 
 /// Whether that key is the newest. It stays so until the transaction ends.
-async fn is_newest(connection: &mut PgConnection, key: u32) -> Result<bool, sqlx::Error> {
+pub(super) async fn is_newest(connection: &mut PgConnection, key: u32) -> Result<bool, sqlx::Error> {
     let newest = sqlx::query("SELECT id FROM encryption_keys ORDER BY id DESC LIMIT 1 FOR SHARE");
     let newest = newest.fetch_optional(connection).await?;
     Ok(newest.map(|row| row.try_get::<i64, _>(0)).transpose()? == Some(i64::from(key)))
@@ -201,13 +201,6 @@ impl Work for ReplaceKey<'_> {
     }
 }
 
-impl PostgresRecords {
-    fn not_newest(&self) -> StoreError {
-        let message = "the master key was changed meanwhile: start again with the new GATEWAY_MASTER_KEY";
-        StoreError::failed(self.connections.address.name.clone(), message)
-    }
-}
-
 impl SecretRecords for PostgresRecords {
     fn keys(&self) -> BoxFuture<'_, Result<Vec<KeyRecord>, StoreError>> {
         self.connections.ask(&Keys).boxed()
@@ -220,7 +213,7 @@ impl SecretRecords for PostgresRecords {
     fn put<'a>(&'a self, key: u32, secret: &'a SealedSecret) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             let put = self.connections.ask(&Put { key, secret }).await?;
-            if put { Ok(()) } else { Err(self.not_newest()) }
+            if put { Ok(()) } else { Err(not_newest(&self.connections.address.name)) }
         }
         .boxed()
     }
@@ -246,7 +239,7 @@ impl SecretRecords for PostgresRecords {
         async move {
             match self.connections.ask(&ReplaceKey { former, new, reseal }).await? {
                 Replaced::All(count) => Ok(count),
-                Replaced::NotNewest => Err(self.not_newest().into()),
+                Replaced::NotNewest => Err(not_newest(&self.connections.address.name).into()),
                 Replaced::Refused(error) => Err(error),
             }
         }

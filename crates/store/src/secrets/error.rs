@@ -3,6 +3,12 @@ use std::path::PathBuf;
 use gateway_engine::state::StoreError;
 use thiserror::Error;
 
+/// A process that has another key than the newest may not write what others could not read.
+pub(crate) fn not_newest(store: &str) -> StoreError {
+    let message = "the master key was changed meanwhile: start again with the new GATEWAY_MASTER_KEY";
+    StoreError::failed(store, message)
+}
+
 /// Why a secret is not to be had. None of the messages holds a secret, or a part of one.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum SecretError {

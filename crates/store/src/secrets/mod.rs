@@ -17,6 +17,7 @@ mod vault;
 
 pub use derivation::Derivation;
 pub use error::SecretError;
+pub(crate) use error::not_newest;
 pub use key_file::{KeyFile, KeyFileOrigin};
 pub use keyring::{KeyRecord, Keyring};
 pub use master_key::MasterKey;

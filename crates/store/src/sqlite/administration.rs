@@ -57,7 +57,17 @@ impl Administration {
 
 impl Change<'_> {
     pub async fn run(&mut self, script: Script) -> Result<Vec<Given>, StoreError> {
-        script.run(&mut self.connection).await.map_err(|error| self.shared.error(&error))
+        self.try_run(script).await.map_err(|error| self.shared.error(&error))
+    }
+
+    /// The same, with the database's own error.
+    pub async fn try_run(&mut self, script: Script) -> Result<Vec<Given>, sqlx::Error> {
+        script.run(&mut self.connection).await
+    }
+
+    /// The name of the store, in errors.
+    pub fn store(&self) -> &str {
+        &self.shared.name
     }
 
     pub async fn commit(mut self) -> Result<(), StoreError> {

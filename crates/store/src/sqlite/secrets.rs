@@ -10,7 +10,7 @@ use super::SqliteStore;
 use super::administration::Change;
 use super::script::{Script, rows};
 use crate::secrets::{
-    CHANNEL_SECRET_FIELD, Derivation, KeyRecord, Reseal, SealedSecret, SecretError, SecretRecords,
+    CHANNEL_SECRET_FIELD, Derivation, KeyRecord, Reseal, SealedSecret, SecretError, SecretRecords, not_newest,
 };
 
 const NEW_KEY: &str = "INSERT INTO encryption_keys (id, salt, memory_kib, passes, lanes, check_value)";
@@ -47,20 +47,18 @@ fn bind_key(script: &mut Script, key: &KeyRecord) -> Result<(), sqlx::Error> {
     script.bind(check.as_slice())
 }
 
-impl SqliteStore {
+impl Change<'_> {
     /// Fails where another key is the newest.
-    pub(super) async fn is_newest(&self, change: &mut Change<'_>, key: u32) -> Result<(), StoreError> {
+    pub(super) async fn expect_newest_key(&mut self, key: u32) -> Result<(), StoreError> {
         let mut script = Script::default();
         script.statement("SELECT MAX(id) FROM encryption_keys");
-        let found = rows(&mut change.run(script).await?, 0);
+        let found = rows(&mut self.run(script).await?, 0);
         let newest = found.first().and_then(|row| row.try_get::<Option<i64>, _>(0).ok()).flatten();
-        if newest == Some(i64::from(key)) {
-            return Ok(());
-        }
-        let message = "the master key was changed meanwhile: start again with the new GATEWAY_MASTER_KEY";
-        Err(StoreError::failed(self.shared.name.clone(), message))
+        if newest == Some(i64::from(key)) { Ok(()) } else { Err(not_newest(self.store())) }
     }
+}
 
+impl SqliteStore {
     /// One statement in a transaction of its own.
     async fn change(&self, script: Result<Script, sqlx::Error>) -> Result<(), StoreError> {
         let script = script.map_err(|error| self.shared.error(&error))?;
@@ -146,7 +144,7 @@ impl SecretRecords for SqliteStore {
             });
             let script = script.map_err(|error| self.shared.error(&error))?;
             let mut change = self.administration.begin().await?;
-            self.is_newest(&mut change, key).await?;
+            change.expect_newest_key(key).await?;
             change.run(script).await?;
             change.commit().await
         }
@@ -181,7 +179,7 @@ impl SecretRecords for SqliteStore {
     ) -> BoxFuture<'a, Result<usize, SecretError>> {
         async move {
             let mut change = self.administration.begin().await?;
-            self.is_newest(&mut change, former).await?;
+            change.expect_newest_key(former).await?;
             let count = self.reseal_all(&mut change, reseal).await?;
             let mut script = Script::default();
             script.statement("DELETE FROM encryption_keys");

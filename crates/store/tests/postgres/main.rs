@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod admin;
+#[path = "../admin_contract/mod.rs"]
+mod admin_contract;
 mod death;
 mod migrations;
 mod records;
