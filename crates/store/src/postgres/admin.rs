@@ -103,10 +103,10 @@ impl Administered for PostgresRecords {
         values: &[Value<'_>],
         of: Of<PgRow, T>,
     ) -> Result<Vec<T>, AdminError> {
-        Ok(self.connections.ask(&Question { sql, values, of }).await?)
+        Ok(self.administration.ask(&Question { sql, values, of }).await?)
     }
 
     async fn change<C: Change>(&self, change: &C) -> Result<C::Done, AdminError> {
-        self.connections.ask(&Whole { change, name: &self.connections.address.name }).await?
+        self.administration.ask(&Whole { change, name: &self.administration.address.name }).await?
     }
 }

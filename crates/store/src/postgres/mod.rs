@@ -32,14 +32,19 @@ use series::KnownSeries;
 /// Usage, client keys, channels and audit in a PostgreSQL database.
 pub struct PostgresRecords {
     connections: Arc<Connections>,
+    /// Of administration: whether a key was revoked is asked all the time, and does not wait for reports.
+    administration: Connections,
     known: KnownSeries,
 }
 
 impl PostgresRecords {
     /// Of `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Connects when there is something to do.
     pub fn new(url: &str) -> Result<Self, StoreError> {
-        let connections = Arc::new(Connections::new(Address::of(url)?));
-        Ok(Self { connections, known: KnownSeries::default() })
+        Ok(Self {
+            connections: Arc::new(Connections::new(Address::of(url)?)),
+            administration: Connections::new(Address::of(url)?),
+            known: KnownSeries::default(),
+        })
     }
 
     /// Connects and brings the schema up to date, which otherwise happens with the first work. For a start that wants to
@@ -61,6 +66,7 @@ impl PostgresRecords {
 
     pub async fn close(&self) {
         self.connections.close().await;
+        self.administration.close().await;
     }
 }
 

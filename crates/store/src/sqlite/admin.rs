@@ -48,7 +48,7 @@ impl Administered for SqliteStore {
         of: Of<SqliteRow, T>,
     ) -> Result<Vec<T>, AdminError> {
         let told = |error: sqlx::Error| self.shared.error(&error);
-        let found = rows(&mut self.reports.read(script(sql, values).map_err(told)?).await?, 0);
+        let found = rows(&mut self.administered.read(script(sql, values).map_err(told)?).await?, 0);
         let read: Result<_, _> = found.iter().map(of).collect();
         Ok(read.map_err(told)?)
     }

@@ -82,6 +82,8 @@ pub struct SqliteStore {
     state: Reader,
     /// Of sums, which may take longer.
     reports: Reader,
+    /// Of administration: whether a key was revoked is asked all the time, and does not wait for reports.
+    administered: Reader,
     administration: Administration,
 }
 
@@ -111,6 +113,7 @@ impl SqliteStore {
             sweeper,
             state: Reader::new(Arc::clone(&shared)),
             reports: Reader::new(Arc::clone(&shared)),
+            administered: Reader::new(Arc::clone(&shared)),
             administration: Administration::new(Arc::clone(&shared)),
             shared,
         })
@@ -134,6 +137,7 @@ impl SqliteStore {
         self.writer.close().await;
         self.state.close().await;
         self.reports.close().await;
+        self.administered.close().await;
         self.administration.close().await;
     }
 }
