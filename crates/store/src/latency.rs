@@ -70,6 +70,11 @@ impl Latencies {
         }
     }
 
+    /// Forgets all calls, and keeps the room for others.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (character, &calls) in (FIRST..).zip(&self.0) {

@@ -1,5 +1,6 @@
 //! What an error of SQLite means for the store, and what to do about it.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use gateway_engine::state::{StoreError, StoreErrorKind};
@@ -34,13 +35,26 @@ pub(super) fn is_of_statements(error: &sqlx::Error) -> bool {
 
 /// The error as a caller is told it.
 pub(super) fn store_error(name: &str, path: &Path, error: &sqlx::Error) -> StoreError {
+    let mut told = told(name, path, code(error), error);
+    if matches!(error, sqlx::Error::WorkerCrashed) {
+        told.kind = StoreErrorKind::Away;
+    }
+    told
+}
+
+/// The same, of a scan.
+pub(super) fn scan_error(name: &str, path: &Path, error: &rusqlite::Error) -> StoreError {
+    let code = error.sqlite_error().map(|error| i64::from(error.extended_code & 0xff));
+    told(name, path, code, error)
+}
+
+fn told(name: &str, path: &Path, code: Option<i64>, error: &dyn Display) -> StoreError {
     let path = path.display();
-    let kind = if is_busy(error) || matches!(error, sqlx::Error::WorkerCrashed) {
-        StoreErrorKind::Away
-    } else {
-        StoreErrorKind::Failed
+    let kind = match code {
+        Some(BUSY | LOCKED) => StoreErrorKind::Away,
+        _ => StoreErrorKind::Failed,
     };
-    let message = match code(error) {
+    let message = match code {
         Some(BUSY | LOCKED) => {
             format!(
                 "another process keeps \"{path}\" locked. A backup or a shell may hold a transaction open on it"

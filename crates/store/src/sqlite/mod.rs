@@ -18,6 +18,7 @@ mod open;
 mod reader;
 mod rollup;
 mod rows;
+mod scan;
 mod script;
 mod secrets;
 mod series;
@@ -44,6 +45,7 @@ use keeper::{Keeper, Sweeper};
 use location::Location;
 use reader::Reader;
 use rows::SealedRow;
+use scan::Scanner;
 use transaction::{Done, Work};
 use writer::{PATIENCE, Shared, Writer};
 
@@ -80,10 +82,12 @@ pub struct SqliteStore {
     sweeper: Sweeper,
     /// Of values, counters and notices.
     state: Reader,
-    /// Of sums, which may take longer.
+    /// Of secrets.
     reports: Reader,
     /// Of administration: whether a key was revoked is asked all the time, and does not wait for reports.
     administered: Reader,
+    /// Of sums.
+    scanner: Scanner,
     administration: Administration,
 }
 
@@ -114,6 +118,7 @@ impl SqliteStore {
             state: Reader::new(Arc::clone(&shared)),
             reports: Reader::new(Arc::clone(&shared)),
             administered: Reader::new(Arc::clone(&shared)),
+            scanner: Scanner::new(Arc::clone(&shared)),
             administration: Administration::new(Arc::clone(&shared)),
             shared,
         })
@@ -138,6 +143,7 @@ impl SqliteStore {
         self.state.close().await;
         self.reports.close().await;
         self.administered.close().await;
+        self.scanner.close().await;
         self.administration.close().await;
     }
 }
