@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::amount::Amount;
 use super::policy::Policy;
 use crate::state::{
-    Charge, Counter, CounterState, CounterWindow, Exchange, Figures, GrantRule, LAPSE, LeaseRequest, RENEWAL,
-    Spent,
+    Charge, Counter, CounterState, CounterWindow, Exchange, Figures, GrantRule, LAPSE, LEASE, LeaseRequest,
+    RENEWAL, Spent,
 };
 use gateway_model::Usd;
 use gateway_model::config::Enforcement;
@@ -26,8 +26,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long the figures of a counter in use may be old.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// How long a share is looked after when its counter is not used.
-const FORGET: Duration = Duration::from_secs(30);
+/// How long a share is looked after when its counter is not used: longer than the lease of a process that died holds, so that
+/// what it had reserved is seen to come back.
+const FORGET: Duration = Duration::from_secs(LEASE.as_secs() + 5);
 
 /// Input tokens, output tokens, their sum, picodollars.
 pub(super) fn figures(amount: &Amount) -> Figures {

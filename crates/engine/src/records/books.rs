@@ -29,6 +29,14 @@ const BATCH: usize = 500;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
+/// A batch costs more than a record: where records come close together, a batch waits so long for so many of them.
+const GATHERING: Duration = Duration::from_millis(2);
+const ENOUGH: usize = 16;
+
+/// Where fewer come, so many batches do not wait.
+const FEW: usize = 4;
+const WITHOUT_GATHERING: u32 = 32;
+
 /// Charges of dropped records that are no further apart become one.
 const ROUGHLY_AT_ONCE_MS: i64 = 1_000;
 
@@ -61,6 +69,8 @@ struct Queue {
     under_way: usize,
     /// Why the last batch was not kept.
     failing: Option<StoreError>,
+    /// From so many records on the task that hands them over is woken.
+    enough: usize,
     /// When dropped records were last reported.
     reported_drops: Option<Instant>,
     is_closed: bool,
@@ -119,11 +129,14 @@ impl Books {
         queue.waiting.push_back(Pending { row, charges, kept: sender });
         let is_too_long = self.when_full == WhenFull::DropOldest && queue.waiting.len() > self.room;
         let line = if is_too_long { self.drop_oldest(&mut queue) } else { None };
+        let is_enough = queue.waiting.len() >= queue.enough;
         drop(queue);
         if let Some(line) = line {
             (self.report)(line);
         }
-        self.wake.notify_one();
+        if is_enough {
+            self.wake.notify_one();
+        }
         Entry { books: self.clone(), kept }
     }
 
@@ -181,6 +194,7 @@ impl Books {
 
     /// Hands entries to the recorder until the books are closed and empty.
     pub async fn run(self: Arc<Self>, sink: Arc<dyn ChargeSink>) {
+        let mut do_without = 0;
         while let Some(batch) = self.next_batch().await {
             let (batch, waiting) = batch;
             self.keep(&batch, &*sink).await;
@@ -189,8 +203,34 @@ impl Books {
                 // A call that has gone on hears of nothing.
                 let _ = waiter.send(());
             }
+            do_without = if do_without > 0 { do_without - 1 } else { self.gather().await };
         }
         self.idle.notify_waiters();
+    }
+
+    /// Waits for more records where some came while the last batch was kept. Answers how many batches to do without, where
+    /// too few came to be worth it.
+    async fn gather(&self) -> u32 {
+        {
+            let mut queue = self.queue();
+            if queue.waiting.is_empty() || queue.waiting.len() >= ENOUGH || queue.is_closed {
+                return 0;
+            }
+            queue.enough = ENOUGH;
+        }
+        let enough = async {
+            loop {
+                self.wake.notified().await;
+                let queue = self.queue();
+                if queue.waiting.len() >= ENOUGH || queue.is_closed {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(GATHERING, enough).await;
+        let mut queue = self.queue();
+        queue.enough = 0;
+        if queue.waiting.len() < FEW { WITHOUT_GATHERING } else { 0 }
     }
 
     async fn next_batch(&self) -> Option<(Batch, Vec<oneshot::Sender<()>>)> {
