@@ -22,6 +22,8 @@ const MIGRATE_WITHIN: Duration = Duration::from_secs(60);
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Of a connection that was not used for so long, nobody knows whether the other side still has it.
 const IDLE: Duration = Duration::from_secs(60);
+/// How much longer than its client a server waits.
+const AFTER_CLIENT: Duration = Duration::from_secs(1);
 /// How often a transaction that gave way to another one is tried again.
 const TRIES: usize = 8;
 
@@ -177,9 +179,10 @@ async fn once<W: Work>(connection: &mut PgConnection, begin: &str, work: &W) -> 
     Ok(done)
 }
 
-/// A server whose client has gone gives up what it holds, a little after the client does.
+/// A server whose client has gone gives up what it holds, a little after the client does: at the same moment, a database that
+/// is silent would at times be told as one that hung up.
 fn begin(within: Duration) -> String {
-    let limit = within.as_millis();
+    let limit = (within + AFTER_CLIENT).as_millis();
     format!(
         "BEGIN; SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {limit}; \
          SET LOCAL idle_in_transaction_session_timeout = {limit}; SET LOCAL client_min_messages = warning"
