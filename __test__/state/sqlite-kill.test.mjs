@@ -8,7 +8,7 @@ import { budget } from '../helpers/config.mjs'
 import { folder } from './helpers/folder.mjs'
 import { ledgerUpstream, standing, worker } from './helpers/process.mjs'
 
-const ROUNDS = Number(process.env.KILL_ROUNDS ?? 10)
+const ROUNDS = Number(process.env.KILL_ROUNDS ?? 50)
 
 /** `undefined` where no `sqlite3` is installed. */
 const sqlite = (file, sql) =>

@@ -49,8 +49,7 @@ async fn records_that_are_dropped_leave_what_they_spent_and_are_told() {
     let (database, lines) = (Arc::new(Database::default()), Arc::new(Mutex::new(Vec::<String>::new())));
     let said = lines.clone();
     let report = Arc::new(move |line| said.lock().unwrap().push(line));
-    let settings =
-        RecordSettings { queue: Some(10), when_full: WhenFull::DropOldest, ..RecordSettings::default() };
+    let settings = RecordSettings { queue: Some(10), when_full: WhenFull::DropOldest };
     let books = Books::new(database.clone(), "node".into(), settings, report);
     let running = tokio::spawn(books.clone().run(Arc::new(Nobody)));
     for call in 0..1_000 {
