@@ -20,7 +20,7 @@ const sqlite = (file, sql) =>
     },
   )
 
-test('acknowledged calls are in the file, which stays whole', { timeout: 180_000 }, async () => {
+test('acknowledged calls are in the file, which stays whole', { timeout: 300_000 }, async () => {
   const file = path.join(await folder(), 'gateway.db')
   const { url } = await ledgerUpstream()
   const name = `kill-${process.pid}`

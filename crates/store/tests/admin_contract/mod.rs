@@ -15,6 +15,7 @@ use gateway_store::admin::{AdminRecords, KeySettings};
 use gateway_store::secrets::SecretRecords;
 
 pub mod channels;
+pub mod directory;
 pub mod keys;
 pub mod races;
 
@@ -36,6 +37,12 @@ macro_rules! admin_contract {
                 a_name_is_one_channels
                 a_change_of_another_version_of_a_channel_is_refused
                 channels_come_in_pages;
+            directory:
+                a_key_is_known_and_a_revoked_one_refused_everywhere_within_a_second
+                a_rotated_key_has_two_secrets_for_its_grace
+                a_key_expires_by_the_clock_and_lives_on_when_its_settings_say_so
+                keys_that_were_never_read_are_not_taken_for_none
+                more_keys_than_a_question_brings_are_all_known;
             keys:
                 a_key_is_found_by_its_hash_with_all_that_was_chosen
                 a_rotated_key_keeps_its_id_and_its_old_secret_works_for_its_grace

@@ -1,29 +1,25 @@
-//! Client keys as processes know them that share a database: a change is known everywhere within a second.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod sqlite;
+//! Keys as processes know them that share a database: a change is known everywhere within a second.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gateway_store::admin::{AdminRecords, ClientSecret, KeyDirectory, KeyRefusal, KeySettings};
-use gateway_store::sqlite::{Role, SqliteStore};
-use sqlite::{Folder, now_ms};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::{Place, now_ms};
+
 /// A process: its own connections, and its directory that keeps up.
-struct Node {
-    records: Arc<SqliteStore>,
+struct Node<R> {
+    records: Arc<R>,
     directory: Arc<KeyDirectory>,
     lines: Arc<Mutex<Vec<String>>>,
     keeper: JoinHandle<()>,
 }
 
-impl Node {
-    async fn start(folder: &Folder) -> Self {
-        let records = Arc::new(SqliteStore::open(&folder.url(), Role::Records).await.unwrap());
+impl<R: AdminRecords + 'static> Node<R> {
+    async fn start(place: &impl Place<Records = R>) -> Self {
+        let records = place.open().await;
         let lines = Arc::new(Mutex::new(Vec::new()));
         let said = lines.clone();
         let report = Arc::new(move |line| said.lock().unwrap().push(line));
@@ -40,18 +36,18 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl<R> Drop for Node<R> {
     fn drop(&mut self) {
         self.keeper.abort();
     }
 }
 
-async fn three(folder: &Folder) -> [Node; 3] {
-    [Node::start(folder).await, Node::start(folder).await, Node::start(folder).await]
+async fn three<P: Place>(place: &P) -> [Node<P::Records>; 3] {
+    [Node::start(place).await, Node::start(place).await, Node::start(place).await]
 }
 
 /// Waits until all nodes say so, for as long as a change may take.
-async fn all_say(nodes: &[Node], what: &str, holds: impl Fn(&Node) -> bool) {
+async fn all_say<R>(nodes: &[Node<R>], what: &str, holds: impl Fn(&Node<R>) -> bool) {
     let start = Instant::now();
     while !nodes.iter().all(&holds) {
         assert!(start.elapsed() < Duration::from_secs(1), "not within a second: {what}");
@@ -59,10 +55,8 @@ async fn all_say(nodes: &[Node], what: &str, holds: impl Fn(&Node) -> bool) {
     }
 }
 
-#[tokio::test]
-async fn a_key_is_known_and_a_revoked_one_refused_everywhere_within_a_second() {
-    let folder = Folder::new();
-    let nodes = three(&folder).await;
+pub async fn a_key_is_known_and_a_revoked_one_refused_everywhere_within_a_second(place: &impl Place) {
+    let nodes = three(place).await;
     all_say(&nodes, "there are no keys", |node| node.directory.is_empty() == Some(true)).await;
     for round in 0..5 {
         let (id, secret) = (format!("k{round}"), ClientSecret::generate());
@@ -74,10 +68,8 @@ async fn a_key_is_known_and_a_revoked_one_refused_everywhere_within_a_second() {
     }
 }
 
-#[tokio::test]
-async fn a_rotated_key_has_two_secrets_for_its_grace() {
-    let folder = Folder::new();
-    let nodes = three(&folder).await;
+pub async fn a_rotated_key_has_two_secrets_for_its_grace(place: &impl Place) {
+    let nodes = three(place).await;
     let (old, new) = (ClientSecret::generate(), ClientSecret::generate());
     let records = &nodes[0].records;
     records.create_key("root", "k", &KeySettings::default(), old.hash().as_bytes()).await.unwrap();
@@ -92,10 +84,8 @@ async fn a_rotated_key_has_two_secrets_for_its_grace() {
     }
 }
 
-#[tokio::test]
-async fn a_key_expires_by_the_clock_and_lives_on_when_its_settings_say_so() {
-    let folder = Folder::new();
-    let nodes = three(&folder).await;
+pub async fn a_key_expires_by_the_clock_and_lives_on_when_its_settings_say_so(place: &impl Place) {
+    let nodes = three(place).await;
     let secret = ClientSecret::generate();
     let records = &nodes[1].records;
     let until = |expires_at| KeySettings { expires_at, ..KeySettings::default() };
@@ -109,10 +99,8 @@ async fn a_key_expires_by_the_clock_and_lives_on_when_its_settings_say_so() {
     all_say(&nodes, "it expires no more", |node| node.directory.find(secret.reveal(), at).is_ok()).await;
 }
 
-#[tokio::test]
-async fn keys_that_were_never_read_are_not_taken_for_none() {
-    let folder = Folder::new();
-    let records = Arc::new(SqliteStore::open(&folder.url(), Role::Records).await.unwrap());
+pub async fn keys_that_were_never_read_are_not_taken_for_none(place: &impl Place) {
+    let records = place.open().await;
     let directory = KeyDirectory::new(records.clone(), Arc::new(|_| {}));
     assert_eq!(directory.is_empty(), None);
     assert_eq!(directory.find("gw-any", now_ms()).unwrap_err(), KeyRefusal::NotReady);
@@ -121,11 +109,9 @@ async fn keys_that_were_never_read_are_not_taken_for_none() {
     assert_eq!(directory.find("gw-any", now_ms()).unwrap_err(), KeyRefusal::Unknown);
 }
 
-#[tokio::test]
-async fn more_keys_than_a_question_brings_are_all_known() {
-    let folder = Folder::new();
-    let node = Node::start(&folder).await;
-    let secrets: Vec<_> = (0..1_203).map(|_| ClientSecret::generate()).collect();
+pub async fn more_keys_than_a_question_brings_are_all_known(place: &impl Place) {
+    let node = Node::start(place).await;
+    let secrets: Vec<_> = (0..1_003).map(|_| ClientSecret::generate()).collect();
     for (at, secret) in secrets.iter().enumerate() {
         let (id, hash) = (format!("k{at:04}"), secret.hash());
         node.records.create_key("root", &id, &KeySettings::default(), hash.as_bytes()).await.unwrap();
