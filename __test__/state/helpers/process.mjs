@@ -24,10 +24,10 @@ export function ledgerUpstream() {
   })
 }
 
-/** Starts a worker: `do(order)` resolves when the order is done; `lines` has what it said. */
-export async function worker(config) {
+/** Starts a worker: `do(order)` resolves when the order is done; `lines` has what it said. `env` is added to its environment. */
+export async function worker(config, env = {}) {
   const child = spawn(process.execPath, [WORKER], {
-    env: { ...process.env, WORKER_CONFIG: JSON.stringify(config) },
+    env: { ...process.env, ...env, WORKER_CONFIG: JSON.stringify(config) },
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const lines = []

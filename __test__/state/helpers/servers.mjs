@@ -35,19 +35,58 @@ async function until(what, holds) {
   throw new Error(`not within ten seconds: ${what}`)
 }
 
-/** A Redis that writes each change to its disk before it answers. `running: false` leaves it to be started. */
-export async function redisServer({ running = true } = {}) {
+/** A certificate for this machine that is its own authority. */
+async function certificate(dir) {
+  const [key, cert] = [path.join(dir, 'key.pem'), path.join(dir, 'cert.pem')]
+  const subject = ['-subj', '/CN=redis', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
+  const leaf = ['-addext', 'basicConstraints=critical,CA:FALSE']
+  await run('openssl', ['req', '-x509', ...kind, ...subject, ...leaf, '-keyout', key, '-out', cert])
+  return { key, cert }
+}
+
+/**
+ * A Redis that writes each change to its disk before it answers. `running: false` leaves it to be started; with `tls: true`
+ * it takes TLS at `tlsUrl`, too, by the certificate in the file `cert`.
+ */
+export async function redisServer({ running = true, tls = false } = {}) {
   const port = await freePort()
   const dir = await folder()
+  const secure = tls ? { port: await freePort(), ...(await certificate(dir)) } : undefined
+  const tlsOptions = secure
+    ? [
+        '--tls-port',
+        `${secure.port}`,
+        '--tls-cert-file',
+        secure.cert,
+        '--tls-key-file',
+        secure.key,
+        '--tls-auth-clients',
+        'no',
+      ]
+    : []
   let child
   let exited
   const cli = async (...args) => (await run('redis-cli', ['-p', `${port}`, ...args], { timeout: 5000 })).stdout.trim()
   const made = {
     port,
     url: `redis://127.0.0.1:${port}`,
+    tlsUrl: secure && `rediss://127.0.0.1:${secure.port}`,
+    cert: secure?.cert,
     cli,
     async start() {
-      const options = ['--dir', dir, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always']
+      const options = [
+        '--dir',
+        dir,
+        '--save',
+        '',
+        '--appendonly',
+        'yes',
+        '--appendfsync',
+        'always',
+        ...tlsOptions,
+        ...tlsOptions,
+      ]
       child = spawn('redis-server', ['--port', `${port}`, '--bind', '127.0.0.1', ...options], { stdio: 'ignore' })
       exited = new Promise((resolve) => child.once('exit', resolve))
       await until('Redis answers', async () => (await cli('ping')) === 'PONG')

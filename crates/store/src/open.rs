@@ -48,9 +48,15 @@ pub async fn open(
             let role = if both { Role::Both } else { Role::State };
             State::Sqlite(Arc::new(SqliteStore::open_with(url, role, options(settings)).await?), both)
         }
-        Some(url) => State::Remote(Arc::new(RedisStore::new(url, RedisSettings::new(report.clone()))?)),
+        Some(url) => State::Remote(Arc::new(RedisStore::new(url, redis_settings(&report))?)),
     };
     Opening { settings, runtime, report }.with(state, database).await.map(Some)
+}
+
+/// As everywhere, Node.js's further authorities are trusted, and a file of them that cannot be read is passed over.
+fn redis_settings(report: &Report) -> RedisSettings {
+    let extra_roots = std::env::var_os("NODE_EXTRA_CA_CERTS").and_then(|path| std::fs::read(path).ok());
+    RedisSettings { extra_roots, ..RedisSettings::new(report.clone()) }
 }
 
 enum State {

@@ -84,7 +84,7 @@ impl Dialer {
     pub fn new(address: &Address, extra_roots: Option<&[u8]>, bound: Duration) -> RedisResult<Self> {
         if address.is_cluster {
             let plain = cluster(address, None, bound)?;
-            let extra = extra_roots.map(|roots| cluster(address, Some(roots), bound)).transpose()?;
+            let extra = extra_roots.and_then(|roots| cluster(address, Some(roots), bound).ok());
             return Ok(Self::Cluster([Some(plain), extra].into_iter().flatten().collect()));
         }
         let [node] = address.nodes.as_slice() else {
