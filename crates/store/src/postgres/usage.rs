@@ -1,9 +1,10 @@
 //! Reports of usage, from sums: whole days by the day, what is left of the span by the hour.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use gateway_engine::records::{GroupBy, UsageQuery, UsageSums};
 use gateway_engine::state::StoreError;
 use jiff::Timestamp;
@@ -114,66 +115,141 @@ const FIGURES: [&str; 8] = [
     "saved_micro",
     "saved_pico",
 ];
+/// The place of the latencies in a row: after the time, the series and the figures.
+const LATENCIES: usize = 2 + FIGURES.len();
 
 impl Report<'_> {
-    /// First by number of the series, which is cheap, then by what groups them; at once where series do not matter.
-    fn sql(&self) -> String {
+    fn time(&self) -> Option<&'static str> {
         let group_by = &self.query.group_by;
-        let time = if group_by.contains(&GroupBy::Hour) {
-            "hour"
+        if group_by.contains(&GroupBy::Hour) {
+            Some("hour")
         } else if group_by.contains(&GroupBy::Day) {
-            "hour / 24 * 24"
+            Some("hour / 24 * 24")
         } else {
-            "0::bigint"
-        };
-        let sums = |cast: &str| {
-            let sums: Vec<_> =
-                FIGURES.iter().map(|figure| format!("sum({figure}){cast} AS {figure}")).collect();
-            sums.join(", ") + ", string_agg(latencies, '') AS latencies"
-        };
-        let (inner, outer, source) = (sums(""), sums("::bigint"), self.span.source());
+            None
+        }
+    }
+
+    /// Rows of time, series, figures, latencies and what groups the series.
+    ///
+    /// By time and series, sums are read as they are: the database would sort all of them, and on disk, to group them anew.
+    fn sql(&self) -> String {
+        let source = self.span.source();
+        let time = self.time().unwrap_or("0::bigint");
+        let sums = FIGURES.map(|figure| format!("sum({figure})::bigint AS {figure}")).join(", ");
+        let sums = format!("{sums}, string_agg(latencies, '') AS latencies FROM ({source}) AS source");
         let names: String =
-            group_by.iter().filter_map(column).fold(String::new(), |names, name| names + ", " + name);
+            self.query.group_by.iter().filter_map(column).map(|name| format!(", {name}")).collect();
         let mut conditions = String::from("TRUE");
         let named = self.query.only.iter().filter_map(|(by, _)| column(by));
         for (index, name) in named.enumerate() {
             let _ = write!(conditions, " AND {name} = ${}", index + 1);
         }
         if names.is_empty() && conditions == "TRUE" {
-            return format!("SELECT {time} AS time, {outer} FROM ({source}) AS source GROUP BY 1");
+            return format!("SELECT {time} AS time, 0::bigint AS series, {sums} GROUP BY 1");
         }
+        let sums = match self.time() {
+            Some(_) => source,
+            None => format!("SELECT 0::bigint AS hour, series, {sums} GROUP BY 2"),
+        };
+        let figures = FIGURES.join(", ");
         format!(
-            "SELECT time{names}, {outer} FROM \
-             (SELECT {time} AS time, series, {inner} FROM ({source}) AS source GROUP BY 1, 2) AS sums \
-             JOIN usage_series ON usage_series.id = sums.series WHERE {conditions} GROUP BY time{names}"
+            "SELECT {time} AS time, series, {figures}, latencies{names} FROM ({sums}) AS sums \
+             JOIN usage_series ON usage_series.id = sums.series WHERE {conditions}"
         )
     }
+}
 
-    async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut query = sqlx::query(AssertSqlSafe(self.sql()));
-        for (_, value) in self.query.only.iter().filter(|(by, _)| column(by).is_some()) {
-            query = query.bind(super::rows::clean(value));
+/// What groups a series, in the order of the query.
+type Values = Vec<Option<String>>;
+
+/// Sums that grow, by the time and by the number of their series' values.
+#[derive(Default)]
+struct Groups {
+    sums: Vec<Sums>,
+    places: HashMap<(i64, usize), usize>,
+    of_series: HashMap<i64, usize>,
+    numbers: HashMap<Values, usize>,
+}
+
+#[derive(Default)]
+struct Sums {
+    hour: i64,
+    group: usize,
+    sums: UsageSums,
+    latencies: String,
+}
+
+impl Groups {
+    fn add(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
+        let group = self.group(row, row.try_get(1)?)?;
+        let hour = row.try_get(0)?;
+        let place = *self.places.entry((hour, group)).or_insert(self.sums.len());
+        if place == self.sums.len() {
+            self.sums.push(Sums { hour, group, ..Sums::default() });
         }
-        query.fetch_all(connection).await
+        let Some(Sums { sums, latencies, .. }) = self.sums.get_mut(place) else { return Ok(()) };
+        sums.calls = sums.calls.saturating_add(count(row, 2)?);
+        sums.errors = sums.errors.saturating_add(count(row, 3)?);
+        sums.input_tokens = sums.input_tokens.saturating_add(count(row, 4)?);
+        sums.output_tokens = sums.output_tokens.saturating_add(count(row, 5)?);
+        sums.cost = sums.cost.saturating_add(picodollars(row, 6)?);
+        sums.saved = sums.saved.saturating_add(picodollars(row, 8)?);
+        latencies.push_str(row.try_get(LATENCIES)?);
+        Ok(())
     }
 
-    /// The group of a row, and how many columns it had.
-    fn group(&self, row: &PgRow) -> Result<(Vec<Option<String>>, usize), sqlx::Error> {
-        let hour: i64 = row.try_get(0)?;
-        let mut next = 1;
-        let mut group = Vec::with_capacity(self.query.group_by.len());
-        for by in &self.query.group_by {
-            group.push(match by {
-                GroupBy::Hour => moment(hour),
-                GroupBy::Day => moment(hour / 24 * 24),
-                _ => {
-                    next += 1;
-                    row.try_get(next - 1)?
-                }
+    /// The values of a series are read from the first of its rows.
+    fn group(&mut self, row: &PgRow, series: i64) -> Result<usize, sqlx::Error> {
+        if let Some(group) = self.of_series.get(&series) {
+            return Ok(*group);
+        }
+        let values = (LATENCIES + 1..row.len()).map(|at| row.try_get(at)).collect::<Result<_, _>>()?;
+        let next = self.numbers.len();
+        let group = *self.numbers.entry(values).or_insert(next);
+        self.of_series.insert(series, group);
+        Ok(group)
+    }
+
+    /// In the order that the answer has, whatever the database's own is.
+    fn finish(mut self, group_by: &[GroupBy]) -> Vec<UsageSums> {
+        let mut values: Vec<(Values, usize)> = self.numbers.into_iter().collect();
+        values.sort_unstable_by_key(|(_, number)| *number);
+        let keys = |sums: &Sums| {
+            let mut values = values.get(sums.group).into_iter().flat_map(|(values, _)| values);
+            let keys = group_by.iter().map(|by| match by {
+                GroupBy::Hour => Key::Hour(sums.hour),
+                GroupBy::Day => Key::Hour(sums.hour / 24 * 24),
+                _ => Key::Value(values.next().and_then(|value| value.as_deref())),
             });
-        }
-        Ok((group, next))
+            keys.collect::<Vec<_>>()
+        };
+        let mut order: Vec<_> = self.sums.iter().map(keys).zip(0..).collect();
+        order.sort_unstable();
+        let mut moments = HashMap::new();
+        let mut latencies = Latencies::default();
+        let finished = order.into_iter().filter_map(|(keys, place): (_, usize)| {
+            let Sums { mut sums, latencies: text, .. } = std::mem::take(self.sums.get_mut(place)?);
+            let group = keys.into_iter().map(|key| match key {
+                Key::Hour(hour) => moments.entry(hour).or_insert_with(|| moment(hour)).clone(),
+                Key::Value(value) => value.map(str::to_owned),
+            });
+            sums.group = group.collect();
+            latencies.clear();
+            latencies.add_text(&text);
+            sums.latency_p50_ms = latencies.percentile(0.5);
+            sums.latency_p95_ms = latencies.percentile(0.95);
+            Some(sums)
+        });
+        finished.collect()
     }
+}
+
+/// What sums are grouped and ordered by.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Key<'a> {
+    Hour(i64),
+    Value(Option<&'a str>),
 }
 
 fn moment(hour: i64) -> Option<String> {
@@ -194,26 +270,17 @@ impl Work for Report<'_> {
     const WITHIN: Duration = Duration::from_secs(10);
 
     async fn run(&self, connection: &mut PgConnection) -> Result<Self::Done, sqlx::Error> {
-        // By group: in the order that the answer has, whatever the database's own is.
-        let mut groups = BTreeMap::new();
-        for row in self.rows(connection).await? {
-            let (group, at) = self.group(&row)?;
-            let mut latencies = Latencies::default();
-            latencies.add_text(row.try_get(at + 8)?);
-            let sums = UsageSums {
-                group: group.clone(),
-                calls: count(&row, at)?,
-                errors: count(&row, at + 1)?,
-                input_tokens: count(&row, at + 2)?,
-                output_tokens: count(&row, at + 3)?,
-                cost: picodollars(&row, at + 4)?,
-                saved: picodollars(&row, at + 6)?,
-                latency_p50_ms: latencies.percentile(0.5),
-                latency_p95_ms: latencies.percentile(0.95),
-            };
-            groups.insert(group, sums);
+        let mut query = sqlx::query(AssertSqlSafe(self.sql()));
+        for (_, value) in self.query.only.iter().filter(|(by, _)| column(by).is_some()) {
+            query = query.bind(super::rows::clean(value));
         }
-        Ok(groups.into_values().collect())
+        let mut groups = Groups::default();
+        let mut rows = query.fetch(connection);
+        while let Some(row) = rows.try_next().await? {
+            groups.add(&row)?;
+        }
+        drop(rows);
+        Ok(groups.finish(&self.query.group_by))
     }
 }
 

@@ -81,6 +81,9 @@ async fn reports_are_the_sums_of_their_rows() {
         vec![GroupBy::Hour],
         vec![GroupBy::Day, GroupBy::Team],
         vec![GroupBy::Team, GroupBy::Hour, GroupBy::Day, GroupBy::Model],
+        vec![GroupBy::Hour, GroupBy::Model],
+        vec![GroupBy::Model, GroupBy::Hour],
+        vec![GroupBy::Hour, GroupBy::Day, GroupBy::Model],
         vec![GroupBy::Provider, GroupBy::Model],
         vec![GroupBy::UserId],
     ];
@@ -114,7 +117,7 @@ async fn reports_are_the_sums_of_their_rows() {
     }
 }
 
-/// `cargo test -p gateway-store --test postgres a_million -- --ignored --nocapture`
+/// `cargo test --release -p gateway-store --test postgres a_million -- --ignored --nocapture`
 #[tokio::test]
 #[ignore = "takes a minute"]
 async fn a_million_rows_are_summed_up_in_200_milliseconds() {
@@ -137,23 +140,30 @@ async fn a_million_rows_are_summed_up_in_200_milliseconds() {
     schema.run("ANALYZE").await;
     // Without optimisation, most of the time goes into reading the answer.
     let most = if cfg!(debug_assertions) { 1_000 } else { 200 };
-    for group_by in [
+    let mut groupings = vec![
         vec![],
         vec![GroupBy::Day],
         vec![GroupBy::Hour],
         vec![GroupBy::Provider, GroupBy::Model],
         vec![GroupBy::Day, GroupBy::Team],
-    ] {
+    ];
+    if !cfg!(debug_assertions) {
+        groupings.extend([vec![GroupBy::Hour, GroupBy::Model], vec![GroupBy::Hour, GroupBy::Team]]);
+    }
+    for group_by in groupings {
         let (from_ms, to_ms) = (Some(DAY + HOUR_MS), Some(DAY + 29 * 24 * HOUR_MS + HOUR_MS));
         let query = UsageQuery { from_ms, to_ms, group_by, only: vec![] };
         let mut times = Vec::new();
+        let mut groups = 0;
         for _ in 0..5 {
             let begin = Instant::now();
-            records.usage(&query).await.unwrap();
+            groups = records.usage(&query).await.unwrap().len();
             times.push(begin.elapsed());
         }
         times.sort_unstable();
-        println!("by {:?}: median {:?}, slowest {:?}", query.group_by, times[2], times[4]);
+        println!("by {:?}: median {:?}, slowest {:?}, {groups} groups", query.group_by, times[2], times[4]);
+        // An answer of 80,000 groups takes about as long as all that is read for it.
+        let most = if groups > 50_000 { 2 * most } else { most };
         assert!(times[2].as_millis() < most, "{times:?}");
     }
 }
