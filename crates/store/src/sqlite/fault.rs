@@ -9,43 +9,56 @@ use gateway_engine::state::{StoreError, StoreErrorKind};
 const BUSY: i64 = 5;
 const LOCKED: i64 = 6;
 
-/// The result code with its details, where the error came from SQLite.
-fn extended_code(error: &sqlx::Error) -> Option<i64> {
-    error.as_database_error()?.code()?.parse().ok()
+/// An error of either of the drivers.
+pub(super) trait DriverError: Display {
+    /// SQLite's result code with its details, where the error came from SQLite.
+    fn extended_code(&self) -> Option<i64>;
+
+    /// The driver itself is gone.
+    fn is_of_driver(&self) -> bool;
 }
 
-fn code(error: &sqlx::Error) -> Option<i64> {
-    extended_code(error).map(|code| code & 0xff)
+impl DriverError for sqlx::Error {
+    fn extended_code(&self) -> Option<i64> {
+        self.as_database_error()?.code()?.parse().ok()
+    }
+
+    fn is_of_driver(&self) -> bool {
+        matches!(self, Self::WorkerCrashed)
+    }
+}
+
+impl DriverError for rusqlite::Error {
+    fn extended_code(&self) -> Option<i64> {
+        Some(i64::from(self.sqlite_error()?.extended_code))
+    }
+
+    fn is_of_driver(&self) -> bool {
+        false
+    }
+}
+
+fn code(error: &impl DriverError) -> Option<i64> {
+    error.extended_code().map(|code| code & 0xff)
 }
 
 /// Whether somebody else holds the file, which passes.
-pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+pub(super) fn is_busy(error: &impl DriverError) -> bool {
     matches!(code(error), Some(BUSY | LOCKED))
 }
 
-/// Whether a row is there already.
-pub(super) fn is_duplicate(error: &sqlx::Error) -> bool {
-    matches!(extended_code(error), Some(1555 | 2067))
-}
-
 /// Whether the statements are at fault, and not the file or the disk.
-pub(super) fn is_of_statements(error: &sqlx::Error) -> bool {
-    matches!(code(error), Some(1 | 18 | 19 | 20 | 25)) || matches!(error, sqlx::Error::Encode(_))
+pub(super) fn is_of_statements(error: &impl DriverError) -> bool {
+    code(error).is_none_or(|code| matches!(code, 1 | 18 | 19 | 20 | 25))
 }
 
 /// The error as a caller is told it.
-pub(super) fn store_error(name: &str, path: &Path, error: &sqlx::Error) -> StoreError {
+pub(super) fn store_error(name: &str, path: &Path, error: &impl DriverError) -> StoreError {
     let mut told = told(name, path, code(error), error);
-    if matches!(error, sqlx::Error::WorkerCrashed) {
+    if error.is_of_driver() {
         told.kind = StoreErrorKind::Away;
     }
     told
-}
-
-/// The same, of a scan.
-pub(super) fn scan_error(name: &str, path: &Path, error: &rusqlite::Error) -> StoreError {
-    let code = error.sqlite_error().map(|error| i64::from(error.extended_code & 0xff));
-    told(name, path, code, error)
 }
 
 fn told(name: &str, path: &Path, code: Option<i64>, error: &dyn Display) -> StoreError {

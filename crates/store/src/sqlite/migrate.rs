@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::fault;
 use super::script::{Script, rows};
-use super::transaction::roll_back;
 use crate::schema::{self, Migration, SchemaInfo, TooNew};
 
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
@@ -46,7 +45,10 @@ pub(super) async fn migrate(
     begin(connection).await?;
     let done = steps(connection, migrations).await;
     if done.is_err() {
-        roll_back(connection).await;
+        let mut script = Script::default();
+        script.statement("ROLLBACK");
+        // Where SQLite has ended the transaction by itself, there is none.
+        drop(script.run(connection).await);
     }
     done
 }

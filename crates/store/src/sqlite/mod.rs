@@ -3,6 +3,10 @@
 //! One connection writes ([`writer`]): what arrives together is one transaction ([`transaction`]). Others only read. The file
 //! is in WAL mode with `synchronous=NORMAL`: what was acknowledged survives the death of the process; of a machine that loses
 //! its power, the last moments may be lost, and the file stays whole.
+//!
+//! What is done many times a second, or with many rows, runs in place by rusqlite: on the writer's thread ([`writer`]), or where
+//! blocking is allowed ([`scan`]). Migrations, secrets and what an operator changes go by sqlx, and share their statements with
+//! PostgreSQL. Both drive the one SQLite that is linked.
 
 mod admin;
 mod administration;
@@ -81,7 +85,7 @@ pub struct SqliteStore {
     keeper: Keeper,
     sweeper: Sweeper,
     /// Of values, counters and notices.
-    state: Reader,
+    state: Scanner,
     /// Of secrets.
     reports: Reader,
     /// Of administration: whether a key was revoked is asked all the time, and does not wait for reports.
@@ -102,9 +106,7 @@ impl SqliteStore {
         let location = Location::of(url)?;
         open::prepare(&location).await?;
         let shared = Arc::new(Shared::new(location.name, location.path, options.lease));
-        let connection =
-            open::connect(&shared.path, PATIENCE / 2).await.map_err(|error| shared.error(&error))?;
-        let writer = Arc::new(Writer::start(connection, Arc::clone(&shared)));
+        let writer = Arc::new(Writer::start(Arc::clone(&shared)).await?);
         let sweeper = Sweeper {
             writer: Arc::downgrade(&writer),
             shared: Arc::clone(&shared),
@@ -115,7 +117,7 @@ impl SqliteStore {
             writer,
             keeper: Keeper::start(sweeper.clone()),
             sweeper,
-            state: Reader::new(Arc::clone(&shared)),
+            state: Scanner::new(Arc::clone(&shared)),
             reports: Reader::new(Arc::clone(&shared)),
             administered: Reader::new(Arc::clone(&shared)),
             scanner: Scanner::new(Arc::clone(&shared)),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use gateway_engine::state::StoreError;
+use rusqlite::OpenFlags;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::time::Instant;
@@ -15,6 +16,10 @@ use super::migrate::{MIGRATIONS, MigrationError, migrate};
 
 /// How long opening waits for a file that is locked.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Pages of the log after which a writer itself moves them into the file. The housekeeping does it before, so that no call
+/// waits for the disk; this is for when it cannot.
+const CHECKPOINT: i64 = 50_000;
 
 /// Statements that stay prepared on each connection.
 const STATEMENTS: usize = 256;
@@ -70,12 +75,29 @@ fn options(path: &Path, patience: Duration) -> SqliteConnectOptions {
         .busy_timeout(patience)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
-        // The housekeeping does it, so that no call waits for the disk; this is for when it cannot.
-        .pragma("wal_autocheckpoint", "50000")
+        .pragma("wal_autocheckpoint", CHECKPOINT.to_string())
         .statement_cache_capacity(STATEMENTS)
         .row_buffer_size(1_024)
         .thread_name(|number| format!("gateway-sqlite-{number}"))
         .disable_statement_logging()
+}
+
+/// Opens the file for what is done many times a second, or with many rows: on the caller's own thread.
+pub(super) fn in_place(path: &Path, patience: Duration) -> Result<rusqlite::Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(patience)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
+    Ok(connection)
+}
+
+/// The same, for reading alone.
+pub(super) fn to_read(path: &Path, patience: Duration) -> Result<rusqlite::Connection, rusqlite::Error> {
+    let connection = in_place(path, patience)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
 }
 
 /// Opens the file for reading.

@@ -36,21 +36,6 @@ impl Reader {
         Ok(given)
     }
 
-    /// The same, bounded in time.
-    pub async fn read_soon(&self, script: Script) -> Result<Vec<Given>, StoreError> {
-        match tokio::time::timeout(PATIENCE, self.read(script)).await {
-            Ok(given) => given,
-            Err(_) => Err(StoreError::away(
-                self.shared.name.clone(),
-                format!(
-                    "\"{}\" was not read within {} ms: its disk is slow, or busy",
-                    self.shared.path.display(),
-                    PATIENCE.as_millis()
-                ),
-            )),
-        }
-    }
-
     pub async fn close(&self) {
         if let Some(connection) = self.connection.lock().await.take() {
             drop(sqlx::Connection::close(connection).await);

@@ -1,9 +1,11 @@
 //! The sums that are kept of rows: what a transaction adds to each hour and each day of a series.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+use rusqlite::{Connection, Error, OptionalExtension, TransactionBehavior, params};
 
 use super::rows::{SealedRow, tokens};
-use super::script::{MOST_ROWS, Script, rows};
 use crate::latency::Latencies;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -42,12 +44,37 @@ impl Span {
         }
     }
 
+    /// The statement that adds sums.
+    fn add(self) -> &'static str {
+        static ADD: LazyLock<[String; 2]> = LazyLock::new(|| Span::ALL.map(add));
+        let [hour, day] = &*ADD;
+        match self {
+            Self::Hour => hour,
+            Self::Day => day,
+        }
+    }
+
     pub fn milliseconds(self) -> i64 {
         match self {
             Self::Hour => HOUR_MS,
             Self::Day => DAY_MS,
         }
     }
+}
+
+fn add(span: Span) -> String {
+    let (table, time) = (span.table(), span.column());
+    format!(
+        "INSERT INTO {table} ({time}, series, calls, errors, input_tokens, output_tokens, cost_micro, cost_pico, \
+         saved_micro, saved_pico, latencies) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT ({time}, series) DO UPDATE SET \
+         calls = calls + excluded.calls, errors = errors + excluded.errors, \
+         input_tokens = input_tokens + excluded.input_tokens, \
+         output_tokens = output_tokens + excluded.output_tokens, \
+         cost_micro = cost_micro + excluded.cost_micro, cost_pico = cost_pico + excluded.cost_pico, \
+         saved_micro = saved_micro + excluded.saved_micro, saved_pico = saved_pico + excluded.saved_pico, \
+         latencies = latencies || excluded.latencies"
+    )
 }
 
 #[derive(Debug, Default)]
@@ -95,43 +122,27 @@ impl RollUp {
         }
     }
 
-    /// Adds its statements; answers with how many characters each text of latencies becomes longer.
-    pub fn write(&self, script: &mut Script) -> Result<Vec<(Place, usize)>, sqlx::Error> {
+    /// Writes what is added; answers with how many characters each text of latencies becomes longer.
+    pub fn write(&self, connection: &Connection) -> Result<Vec<(Place, usize)>, Error> {
         let mut longer = Vec::new();
         for (span, sums) in &self.0 {
-            let (table, time) = (span.table(), span.column());
-            let before = format!(
-                "INSERT INTO {table} ({time}, series, calls, errors, input_tokens, output_tokens, cost_micro, \
-                 cost_pico, saved_micro, saved_pico, latencies) SELECT * FROM (VALUES "
-            );
-            let after = format!(
-                ") WHERE column1 IS NOT NULL ON CONFLICT ({time}, series) DO UPDATE SET \
-                 calls = calls + excluded.calls, errors = errors + excluded.errors, \
-                 input_tokens = input_tokens + excluded.input_tokens, \
-                 output_tokens = output_tokens + excluded.output_tokens, \
-                 cost_micro = cost_micro + excluded.cost_micro, cost_pico = cost_pico + excluded.cost_pico, \
-                 saved_micro = saved_micro + excluded.saved_micro, saved_pico = saved_pico + excluded.saved_pico, \
-                 latencies = latencies || excluded.latencies"
-            );
-            let sums: Vec<(&(i64, i64), &Sums)> = sums.iter().collect();
-            for some in sums.chunks(MOST_ROWS) {
-                script.values(&before, 11, some.len(), &after);
-                for &(&(time, series), sums) in some {
-                    let latencies = sums.latencies.text();
-                    longer.push(((*span, time, series), latencies.len()));
-                    script.bind(time)?;
-                    script.bind(series)?;
-                    script.bind(sums.calls)?;
-                    script.bind(sums.errors)?;
-                    script.bind(sums.input_tokens)?;
-                    script.bind(sums.output_tokens)?;
-                    script.bind(sums.cost_micro)?;
-                    script.bind(sums.cost_pico)?;
-                    script.bind(sums.saved_micro)?;
-                    script.bind(sums.saved_pico)?;
-                    script.bind(latencies)?;
-                }
-                script.pad(11, some.len())?;
+            let mut add = connection.prepare_cached(span.add())?;
+            for (&(time, series), sums) in sums {
+                let latencies = sums.latencies.text();
+                longer.push(((*span, time, series), latencies.len()));
+                add.execute(params![
+                    time,
+                    series,
+                    sums.calls,
+                    sums.errors,
+                    sums.input_tokens,
+                    sums.output_tokens,
+                    sums.cost_micro,
+                    sums.cost_pico,
+                    sums.saved_micro,
+                    sums.saved_pico,
+                    latencies,
+                ])?;
             }
         }
         Ok(longer)
@@ -162,26 +173,17 @@ impl Texts {
 }
 
 /// Writes a text of latencies anew, in one transaction.
-pub(super) async fn shorten(
-    connection: &mut sqlx::SqliteConnection,
-    (span, time, series): Place,
-) -> Result<(), sqlx::Error> {
+pub(super) fn shorten(connection: &mut Connection, (span, time, series): Place) -> Result<(), Error> {
     let (table, column) = (span.table(), span.column());
-    let mut script = Script::default();
-    script.statement("BEGIN IMMEDIATE");
-    let place = script.statement(&format!("SELECT latencies FROM {table} WHERE {column} = ? AND series = ?"));
-    script.bind(time)?;
-    script.bind(series)?;
-    let found = rows(&mut script.run(connection).await?, place);
-    let mut latencies = Latencies::default();
-    for row in found {
-        latencies.add_text(sqlx::Row::try_get(&row, 0)?);
+    let moment = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let select = format!("SELECT latencies FROM {table} WHERE {column} = ? AND series = ?");
+    let text: Option<String> =
+        moment.prepare_cached(&select)?.query_row((time, series), |row| row.get(0)).optional()?;
+    if let Some(text) = text {
+        let mut latencies = Latencies::default();
+        latencies.add_text(&text);
+        let update = format!("UPDATE {table} SET latencies = ? WHERE {column} = ? AND series = ?");
+        moment.prepare_cached(&update)?.execute((latencies.text(), time, series))?;
     }
-    let mut script = Script::default();
-    script.statement(&format!("UPDATE {table} SET latencies = ? WHERE {column} = ? AND series = ?"));
-    script.bind(latencies.text())?;
-    script.bind(time)?;
-    script.bind(series)?;
-    script.statement("COMMIT");
-    script.run(connection).await.map(drop)
+    moment.commit()
 }

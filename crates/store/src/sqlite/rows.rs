@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use gateway_engine::records::UsageRow;
+use rusqlite::{Connection, Error, params};
 use uuid::Uuid;
 
-use super::script::Script;
 use super::series::{KnownSeries, Series};
 
 /// No call has more tokens: sums stay below what an integer holds.
@@ -42,7 +42,8 @@ const COLUMNS: [&str; 25] = [
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let columns = COLUMNS.join(", ");
-    format!("INSERT INTO usage_rows ({columns}) SELECT * FROM (VALUES ")
+    let values = ["?"; COLUMNS.len()].join(", ");
+    format!("INSERT INTO usage_rows ({columns}) VALUES ({values}) ON CONFLICT (request_id, part) DO NOTHING")
 });
 
 /// A count as it is kept.
@@ -76,55 +77,45 @@ impl SealedRow {
     }
 
     /// The number of its series.
-    pub fn series(&self, learned: &HashMap<String, i64>) -> Result<i64, sqlx::Error> {
-        let series = self.series.id.or_else(|| learned.get(&self.series.text).copied());
-        series.ok_or_else(|| sqlx::Error::Protocol("a usage series has no number".into()))
+    pub fn series(&self, learned: &HashMap<String, i64>) -> Option<i64> {
+        self.series.id.or_else(|| learned.get(&self.series.text).copied())
     }
 
-    fn bind(&self, script: &mut Script, series: i64) -> Result<(), sqlx::Error> {
+    /// Adds the row; `false`: it is there already.
+    pub fn insert(&self, connection: &Connection, series: i64) -> Result<bool, Error> {
         let row = &self.row;
         let integer = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let attempts = match row.attempts.as_slice() {
             [] => None,
             attempts => serde_json::to_string(attempts).ok(),
         };
-        script.bind(self.id.0.clone())?;
-        script.bind(self.id.1)?;
-        script.bind(self.at_ms())?;
-        script.bind(series)?;
-        script.bind(row.success)?;
-        script.bind(row.error_code.as_deref())?;
-        script.bind(tokens(row.input_tokens))?;
-        script.bind(tokens(row.output_tokens))?;
-        script.bind(row.cache_read_tokens.map(tokens))?;
-        script.bind(row.cache_write_tokens.map(tokens))?;
-        script.bind(row.reasoning_tokens.map(tokens))?;
-        script.bind(!row.usage_source.is_reported())?;
-        script.bind(row.cost)?;
-        script.bind(row.saved)?;
-        script.bind(row.rates.map(|rates| rates.input))?;
-        script.bind(row.rates.map(|rates| rates.output))?;
-        script.bind(integer(row.latency_ms))?;
-        script.bind(row.first_token_ms.map(integer))?;
-        script.bind(row.streamed)?;
-        script.bind(row.cached)?;
-        script.bind(row.degraded)?;
-        script.bind(row.fallback_triggered)?;
-        script.bind(row.fallback_from.as_deref())?;
-        script.bind(row.metadata.as_deref())?;
-        script.bind(attempts)
+        let added = connection.prepare_cached(&INSERT)?.execute(params![
+            self.id.0,
+            self.id.1,
+            self.at_ms(),
+            series,
+            row.success,
+            row.error_code,
+            tokens(row.input_tokens),
+            tokens(row.output_tokens),
+            row.cache_read_tokens.map(tokens),
+            row.cache_write_tokens.map(tokens),
+            row.reasoning_tokens.map(tokens),
+            !row.usage_source.is_reported(),
+            row.cost,
+            row.saved,
+            row.rates.map(|rates| rates.input),
+            row.rates.map(|rates| rates.output),
+            integer(row.latency_ms),
+            row.first_token_ms.map(integer),
+            row.streamed,
+            row.cached,
+            row.degraded,
+            row.fallback_triggered,
+            row.fallback_from,
+            row.metadata,
+            attempts,
+        ])?;
+        Ok(added == 1)
     }
-}
-
-/// Adds the rows, at most [`super::script::MOST_ROWS`]. One that is there already is an error.
-pub(super) fn insert(
-    script: &mut Script,
-    rows: &[&SealedRow],
-    learned: &HashMap<String, i64>,
-) -> Result<(), sqlx::Error> {
-    script.values(&INSERT, COLUMNS.len(), rows.len(), ") WHERE column1 IS NOT NULL");
-    for sealed in rows {
-        sealed.bind(script, sealed.series(learned)?)?;
-    }
-    script.pad(COLUMNS.len(), rows.len())
 }

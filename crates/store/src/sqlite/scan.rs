@@ -1,13 +1,13 @@
-//! A connection for reading rows by the hundred thousand. The driver of the others makes a copy of each row and sends it from
-//! its thread to another, which takes longer than reading it; here they are read in place, where blocking is allowed.
+//! A connection for reading alone: it sees what was committed, and waits for no writer. Rows are read in place, where blocking is
+//! allowed.
 
 use std::sync::Arc;
 
 use gateway_engine::state::StoreError;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use tokio::sync::Mutex;
 
-use super::fault;
+use super::open;
 use super::writer::{PATIENCE, Shared};
 
 pub(super) struct Scanner {
@@ -32,14 +32,14 @@ impl Scanner {
             let read = || {
                 let mut connection = match place.take() {
                     Some(connection) => connection,
-                    None => open(&shared)?,
+                    None => open::to_read(&shared.path, PATIENCE / 2)?,
                 };
                 let found = work(&mut connection)?;
                 // One that has failed is opened anew.
                 *place = Some(connection);
                 Ok(found)
             };
-            read().map_err(|error| fault::scan_error(&shared.name, &shared.path, &error))
+            read().map_err(|error: rusqlite::Error| shared.error(&error))
         });
         match reading.await {
             Ok(read) => read,
@@ -50,15 +50,25 @@ impl Scanner {
         }
     }
 
+    /// The same, bounded in time.
+    pub async fn read_soon<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(PATIENCE, self.read(work)).await {
+            Ok(read) => read,
+            Err(_) => Err(StoreError::away(
+                self.shared.name.clone(),
+                format!(
+                    "\"{}\" was not read within {} ms: its disk is slow, or busy",
+                    self.shared.path.display(),
+                    PATIENCE.as_millis()
+                ),
+            )),
+        }
+    }
+
     pub async fn close(&self) {
         drop(self.connection.lock().await.take());
     }
-}
-
-fn open(shared: &Shared) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(&shared.path, flags)?;
-    connection.busy_timeout(PATIENCE / 2)?;
-    connection.pragma_update(None, "query_only", true)?;
-    Ok(connection)
 }

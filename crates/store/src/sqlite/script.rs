@@ -17,8 +17,6 @@ pub(super) struct Script {
 #[derive(Default)]
 pub(super) struct Given {
     pub rows: Vec<SqliteRow>,
-    /// Rows that it changed itself, without those of triggers.
-    pub changes: u64,
 }
 
 impl Script {
@@ -30,26 +28,6 @@ impl Script {
         self.sql.push_str(sql);
         self.statements += 1;
         self.statements - 1
-    }
-
-    /// Adds a statement for so many rows of values. Its `?s` becomes `rows` times `(?, …)`, rounded up so that few texts are
-    /// in use; the caller binds all rows, and [`Self::pad`] the rest.
-    pub fn values(&mut self, before: &str, columns: usize, rows: usize, after: &str) -> usize {
-        let place = self.statement(before);
-        for row in 0..class(rows) {
-            self.sql.push_str(if row == 0 { "(?" } else { ",(?" });
-            for _ in 1..columns {
-                self.sql.push_str(",?");
-            }
-            self.sql.push(')');
-        }
-        self.sql.push_str(after);
-        place
-    }
-
-    /// Nothing, for the rows that rounding up has added.
-    pub fn pad(&mut self, columns: usize, rows: usize) -> Result<(), sqlx::Error> {
-        (0..(class(rows) - rows) * columns).try_for_each(|_| self.bind(None::<i64>))
     }
 
     pub fn bind<'a, T: Encode<'a, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> Result<(), sqlx::Error> {
@@ -65,20 +43,13 @@ impl Script {
         while let Some(result) = results.try_next().await? {
             match result {
                 Either::Right(row) => rows.push(row),
-                Either::Left(done) => {
-                    given.push(Given { rows: std::mem::take(&mut rows), changes: done.rows_affected() });
+                Either::Left(_) => {
+                    given.push(Given { rows: std::mem::take(&mut rows) });
                 }
             }
         }
         Ok(given)
     }
-}
-
-/// The most rows that [`Script::values`] takes at once.
-pub(super) const MOST_ROWS: usize = 128;
-
-fn class(rows: usize) -> usize {
-    rows.max(1).next_power_of_two()
 }
 
 /// The rows that a statement gave, if it was reached.

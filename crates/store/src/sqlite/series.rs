@@ -5,11 +5,8 @@ use std::fmt::Write;
 use std::sync::{PoisonError, RwLock};
 
 use gateway_engine::records::UsageRow;
+use rusqlite::{Connection, Error, ToSql};
 use sha2::{Digest, Sha256};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
-use super::script::Script;
 
 /// With more, all are forgotten and looked up anew.
 const MOST_REMEMBERED: usize = 20_000;
@@ -83,43 +80,18 @@ impl KnownSeries {
     }
 }
 
-/// Adds to `script` what makes sure that the series (at most [`super::script::MOST_ROWS`]) are there, and reads their
-/// numbers; answers with the place of that result.
-pub(super) fn ensure(script: &mut Script, unknown: &[&Series]) -> Result<usize, sqlx::Error> {
-    let columns = COLUMNS + 1;
-    script.values(
+/// The number of a series that was not known; a new one is added.
+pub(super) fn ensure(connection: &Connection, series: &Series) -> Result<i64, Error> {
+    let digest = series.digest();
+    let mut insert = connection.prepare_cached(
         "INSERT INTO usage_series \
          (digest, provider, model, route_rule, key_id, team, user_id, feature, user_tier) \
-         SELECT * FROM (VALUES ",
-        columns,
-        unknown.len(),
-        ") WHERE column1 IS NOT NULL ON CONFLICT (digest) DO NOTHING",
-    );
-    for series in unknown {
-        script.bind(series.digest())?;
-        let values = series.values.as_deref().into_iter().flatten();
-        values.take(COLUMNS).try_for_each(|value| script.bind(value.as_deref()))?;
-    }
-    script.pad(columns, unknown.len())?;
-    let place =
-        script.values("SELECT digest, id FROM usage_series WHERE digest IN (VALUES ", 1, unknown.len(), ")");
-    unknown.iter().try_for_each(|series| script.bind(series.digest()))?;
-    script.pad(1, unknown.len())?;
-    Ok(place)
-}
-
-/// The numbers that [`ensure`] has read.
-pub(super) fn learned(
-    unknown: &[&Series],
-    given: Vec<SqliteRow>,
-) -> Result<HashMap<String, i64>, sqlx::Error> {
-    let mut by_digest = HashMap::with_capacity(given.len());
-    for row in given {
-        by_digest.insert(row.try_get::<Vec<u8>, _>(0)?, row.try_get::<i64, _>(1)?);
-    }
-    let found = unknown.iter().filter_map(|series| {
-        let id = by_digest.get(&series.digest())?;
-        Some((series.text.clone(), *id))
-    });
-    Ok(found.collect())
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING",
+    )?;
+    let mut arguments: Vec<&dyn ToSql> = vec![&digest];
+    arguments.extend(series.values.as_deref().into_iter().flatten().map(|value| -> &dyn ToSql { value }));
+    insert.execute(arguments.as_slice())?;
+    connection
+        .prepare_cached("SELECT id FROM usage_series WHERE digest = ?")?
+        .query_row([&digest], |row| row.get(0))
 }

@@ -1,17 +1,18 @@
 //! The store as [`StateStore`].
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway_engine::state::{CounterState, Exchange, Notice, StateStore, StoreError, Take, Taken};
-use sqlx::Row;
+use rusqlite::{Connection, Error, OptionalExtension};
 
-use super::counter::{Lease, Stored};
-use super::script::{Given, Script, rows};
+use super::counter::Stored;
 use super::transaction::{Done, Work};
 use super::{SqliteStore, clock, stored};
+
+const FIND_COUNTERS: &str = "SELECT key FROM counters WHERE key >= ?1 AND key < ?2 AND (begins_at IS NULL OR \
+     ends_at > ?3 OR EXISTS (SELECT 1 FROM leases WHERE counter = counters.key AND lapses_at > ?3)) ORDER BY key LIMIT ?4";
 
 /// A larger value is left out.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -20,10 +21,6 @@ impl SqliteStore {
     /// An answer of another kind than the question is a fault of this crate.
     fn mismatch(&self) -> StoreError {
         StoreError::failed(self.shared.name.clone(), "the writer gave an answer of another kind")
-    }
-
-    fn unreadable(&self, error: &sqlx::Error) -> StoreError {
-        self.shared.error(error)
     }
 }
 
@@ -51,9 +48,8 @@ impl StateStore for SqliteStore {
     ) -> BoxFuture<'a, Result<Vec<(String, CounterState)>, StoreError>> {
         async move {
             let now = clock::now();
-            let script = counters_script(prefix, most, now).map_err(|error| self.unreadable(&error))?;
-            let given = self.state.read_soon(script).await?;
-            let found = found_counters(given).map_err(|error| self.unreadable(&error))?;
+            let prefix = prefix.to_owned();
+            let found = self.state.read_soon(move |file| found_counters(file, &prefix, most, now)).await?;
             Ok(found.into_iter().map(|(key, counter)| (key, counter.seen_by(node, now))).collect())
         }
         .boxed()
@@ -71,13 +67,12 @@ impl StateStore for SqliteStore {
 
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
         async move {
-            let mut script = Script::default();
-            script.statement("SELECT value FROM state_values WHERE key = ? AND lapses_at > ?");
-            let bound = script.bind(key).and_then(|()| script.bind(clock::now()));
-            bound.map_err(|error| self.unreadable(&error))?;
-            let rows = rows(&mut self.state.read_soon(script).await?, 0);
-            let value = rows.first().map(|row| row.try_get(0)).transpose();
-            value.map_err(|error| self.unreadable(&error))
+            let key = key.to_owned();
+            let read = move |file: &mut Connection| {
+                let sql = "SELECT value FROM state_values WHERE key = ? AND lapses_at > ?";
+                file.prepare_cached(sql)?.query_row((key, clock::now()), |row| row.get(0)).optional()
+            };
+            self.state.read_soon(read).await
         }
         .boxed()
     }
@@ -111,23 +106,22 @@ impl StateStore for SqliteStore {
 
     fn notices<'a>(&'a self, board: &'a str) -> BoxFuture<'a, Result<Vec<Notice>, StoreError>> {
         async move {
-            let now = clock::now();
-            let mut script = Script::default();
-            script.statement(
-                "SELECT name, text, lapses_at FROM state_notices WHERE board = ? AND lapses_at > ? ORDER BY name",
-            );
-            let bound = script.bind(board).and_then(|()| script.bind(now));
-            bound.map_err(|error| self.unreadable(&error))?;
-            let rows = rows(&mut self.state.read_soon(script).await?, 0);
-            let notices = rows.iter().map(|row| {
-                let lapses_at: i64 = row.try_get(2)?;
-                Ok(Notice {
-                    name: row.try_get(0)?,
-                    text: row.try_get(1)?,
-                    lasts_ms: lapses_at.saturating_sub(now),
-                })
-            });
-            notices.collect::<Result<_, _>>().map_err(|error| self.unreadable(&error))
+            let (board, now) = (board.to_owned(), clock::now());
+            let read = move |file: &mut Connection| {
+                let mut select = file.prepare_cached(
+                    "SELECT name, text, lapses_at FROM state_notices WHERE board = ? AND lapses_at > ? ORDER BY name",
+                )?;
+                let notices = select.query_map((board, now), |row| {
+                    let lapses_at: i64 = row.get(2)?;
+                    Ok(Notice {
+                        name: row.get(0)?,
+                        text: row.get(1)?,
+                        lasts_ms: lapses_at.saturating_sub(now),
+                    })
+                })?;
+                notices.collect()
+            };
+            self.state.read_soon(read).await
         }
         .boxed()
     }
@@ -145,34 +139,20 @@ impl StateStore for SqliteStore {
     }
 }
 
-/// Counters in the order of their keys, and their leases. Idle ones are as good as forgotten, and left out.
-fn counters_script(prefix: &str, most: usize, now: i64) -> Result<Script, sqlx::Error> {
-    let some = "FROM counters WHERE key >= ? AND key < ? AND (begins_at IS NULL OR ends_at > ? OR EXISTS \
-                (SELECT 1 FROM leases WHERE counter = counters.key AND lapses_at > ?)) ORDER BY key LIMIT ?";
-    let mut script = Script::default();
-    for sql in [
-        format!("SELECT {} {some}", stored::COUNTER),
-        format!("SELECT {} FROM leases WHERE counter IN (SELECT key {some})", stored::LEASE),
-    ] {
-        script.statement(&sql);
-        script.bind(prefix)?;
-        script.bind(format!("{prefix}\u{10ffff}"))?;
-        script.bind(now)?;
-        script.bind(now)?;
-        script.bind(i64::try_from(most).unwrap_or(i64::MAX))?;
-    }
-    Ok(script)
-}
-
-fn found_counters(mut given: Vec<Given>) -> Result<Vec<(String, Stored)>, sqlx::Error> {
-    let mut leases: HashMap<String, Vec<Lease>> = HashMap::new();
-    for row in rows(&mut given, 1) {
-        leases.entry(row.try_get(0)?).or_default().push(stored::lease(&row)?);
-    }
-    let found = rows(&mut given, 0).into_iter().map(|row| {
-        let key: String = row.try_get(0)?;
-        let leases = leases.remove(&key).unwrap_or_default();
-        Ok((key, Stored { leases, ..stored::counter(&row)? }))
+/// Counters in the order of their keys, with their leases, all of one moment. Idle ones are as good as forgotten, and left out.
+fn found_counters(
+    file: &mut Connection,
+    prefix: &str,
+    most: usize,
+    now: i64,
+) -> Result<Vec<(String, Stored)>, Error> {
+    let moment = file.transaction()?;
+    let mut select = moment.prepare_cached(FIND_COUNTERS)?;
+    let arguments = (prefix, format!("{prefix}\u{10ffff}"), now, i64::try_from(most).unwrap_or(i64::MAX));
+    let keys = select.query_map(arguments, |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let found = keys.into_iter().map(|key| {
+        let counter = stored::read_counter(&moment, &key)?;
+        Ok((key, counter))
     });
     found.collect()
 }

@@ -1,6 +1,6 @@
 //! What has lapsed is deleted in small steps, each one statement of a transaction that has other work, too.
 
-use super::script::Script;
+use rusqlite::{Connection, Error};
 
 /// Rows that one step deletes at most.
 pub(super) const STEP: i64 = 500;
@@ -27,9 +27,9 @@ pub(super) enum Sweep {
 }
 
 impl Sweep {
-    /// Adds its statement; the result's changes are what it deleted.
-    pub fn write(&self, script: &mut Script, now: i64) -> Result<usize, sqlx::Error> {
-        let place = script.statement(match self {
+    /// One step; answers with how many rows it deleted.
+    pub fn run(&self, connection: &Connection, now: i64) -> Result<usize, Error> {
+        let mut step = connection.prepare_cached(match self {
             Self::Values => {
                 "DELETE FROM state_values WHERE key IN \
                  (SELECT key FROM state_values WHERE lapses_at <= ? LIMIT ?)"
@@ -59,19 +59,16 @@ impl Sweep {
                 "DELETE FROM usage_rows WHERE (request_id, part) IN \
                  (SELECT request_id, part FROM usage_rows ORDER BY request_id, part LIMIT ?)"
             }
-            Self::Vacuum => return Ok(script.statement("PRAGMA incremental_vacuum(500)")),
-        });
+            Self::Vacuum => "PRAGMA incremental_vacuum(500)",
+        })?;
         match self {
-            Self::Values | Self::Notices | Self::Buckets => script.bind(now)?,
-            Self::Leases | Self::Counters => script.bind(now.saturating_sub(LATE_MS))?,
-            Self::Rows { ended_before } => {
-                script.bind(first_id(*ended_before))?;
-                script.bind(*ended_before)?;
-            }
-            Self::Oldest | Self::Vacuum => {}
+            Self::Values | Self::Notices | Self::Buckets => step.execute((now, STEP)),
+            Self::Leases | Self::Counters => step.execute((now.saturating_sub(LATE_MS), STEP)),
+            Self::Rows { ended_before } => step.execute((first_id(*ended_before), ended_before, STEP)),
+            Self::Oldest => step.execute([STEP]),
+            // It gives a row for each page.
+            Self::Vacuum => step.query_map([], |_| Ok(()))?.collect::<Result<(), _>>().map(|()| 0),
         }
-        script.bind(STEP)?;
-        Ok(place)
     }
 }
 

@@ -1,22 +1,23 @@
-//! The one connection that writes, and its task: what arrives while a transaction runs goes into the next one together.
+//! The one connection that writes, and its thread: what arrives while a transaction runs goes into the next one together.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use gateway_engine::state::{StoreError, StoreErrorKind};
-use sqlx::{Connection, SqliteConnection};
+use rusqlite::{Connection, Error};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use super::clock;
 use super::counter::Moment;
-use super::fault;
-use super::open::connect;
+use super::fault::{self, DriverError};
+use super::open::in_place;
 use super::rollup::{self, Place, Texts};
 use super::series::KnownSeries;
-use super::transaction::{Done, Work, apply, roll_back};
+use super::transaction::{Done, Work, apply};
 
 /// No call waits longer. Half of it is SQLite's own patience with a locked file: a job may wait for one transaction before
 /// its own.
@@ -55,14 +56,15 @@ impl Turn {
     }
 }
 
-/// The way to the writer's task.
+/// The way to the writer's thread.
 pub(super) struct Writer {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// Told when the thread has closed the file.
+    closed: Mutex<Option<oneshot::Receiver<()>>>,
     shared: Arc<Shared>,
 }
 
-/// What the task and the store share.
+/// What the thread and the store share.
 pub(super) struct Shared {
     pub name: String,
     pub path: PathBuf,
@@ -91,7 +93,7 @@ impl Shared {
         self.is_away.load(Ordering::Relaxed)
     }
 
-    pub fn error(&self, error: &sqlx::Error) -> StoreError {
+    pub fn error(&self, error: &impl DriverError) -> StoreError {
         fault::store_error(&self.name, &self.path, error)
     }
 
@@ -101,6 +103,10 @@ impl Shared {
 
     fn away(&self, what: &str) -> StoreError {
         StoreError::away(self.name.clone(), format!("\"{}\" {what}", self.path.display()))
+    }
+
+    fn failed_to_start(&self, error: &std::io::Error) -> StoreError {
+        StoreError::failed(self.name.clone(), format!("a thread for the file cannot be started: {error}"))
     }
 
     fn closed(&self) -> StoreError {
@@ -126,10 +132,26 @@ impl Shared {
 }
 
 impl Writer {
-    pub fn start(connection: SqliteConnection, shared: Arc<Shared>) -> Self {
+    pub async fn start(shared: Arc<Shared>) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(run(connection, queue, Arc::clone(&shared)));
-        Self { jobs: Mutex::new(Some(jobs)), task: Mutex::new(Some(task)), shared }
+        let (opened, is_open) = oneshot::channel();
+        let (closing, closed) = oneshot::channel();
+        let of_thread = Arc::clone(&shared);
+        let begun = thread::Builder::new().name("gateway-sqlite".to_owned()).spawn(move || {
+            match in_place(&of_thread.path, PATIENCE / 2) {
+                Ok(connection) => {
+                    drop(opened.send(Ok(())));
+                    run(connection, queue, of_thread);
+                }
+                Err(error) => drop(opened.send(Err(of_thread.error(&error)))),
+            }
+            drop(closing);
+        });
+        if let Err(error) = begun {
+            return Err(shared.failed_to_start(&error));
+        }
+        is_open.await.map_err(|_| shared.closed())??;
+        Ok(Self { jobs: Mutex::new(Some(jobs)), closed: Mutex::new(Some(closed)), shared })
     }
 
     /// Has the work done, in a transaction with what else is there. Where that takes too long, it may be done all the same.
@@ -177,76 +199,73 @@ impl Writer {
     /// Does what is in the queue, and closes the connection.
     pub async fn close(&self) {
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            drop(task.await);
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(closed) = closed {
+            drop(closed.await);
         }
     }
 }
 
-async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, shared: Arc<Shared>) {
-    let mut task = Task { connection, texts: Texts::default(), long: Vec::new(), shared };
+fn run(connection: Connection, mut queue: mpsc::Receiver<Job>, shared: Arc<Shared>) {
+    let mut thread = WriterThread { connection, texts: Texts::default(), long: Vec::new(), shared };
     let mut group = Vec::with_capacity(GROUP);
     loop {
-        if task.shared.is_away() {
-            tokio::select! {
-                () = tokio::time::sleep(RETRY) => {
-                    task.probe().await;
-                    continue;
-                }
-                taken = queue.recv_many(&mut group, GROUP) => if taken == 0 { break },
+        if thread.shared.is_away() {
+            thread::sleep(RETRY);
+            thread.probe();
+            match queue.try_recv() {
+                Ok(job) => group.push(job),
+                Err(TryRecvError::Empty) => continue,
+                Err(TryRecvError::Disconnected) => break,
             }
-        } else if queue.recv_many(&mut group, GROUP).await == 0 {
+        } else if queue.blocking_recv_many(&mut group, GROUP) == 0 {
             break;
         }
         // Callers that waited too long have gone, and were told that it was not done.
         group.retain(|job: &Job| !job.reply.is_closed() && job.turn.take());
         if !group.is_empty() {
-            task.apply(&mut group).await;
-            task.shorten().await;
+            thread.apply(&mut group);
+            thread.shorten();
         }
     }
-    drop(task.connection.close().await);
 }
 
-/// What the task has of its own.
-struct Task {
-    connection: SqliteConnection,
+/// What the thread has of its own.
+struct WriterThread {
+    connection: Connection,
     texts: Texts,
     long: Vec<Place>,
     shared: Arc<Shared>,
 }
 
-impl Task {
+impl WriterThread {
     /// Tries whether the write lock can be had.
-    async fn probe(&mut self) {
-        match self.transaction(&[]).await {
+    fn probe(&mut self) {
+        match self.transaction(&[]) {
             Err(error) if fault::is_busy(&error) => {}
-            Err(error) => self.reconnect_if_lost(&error).await,
-            Ok(_) => self.shared.answered(),
+            // It answers: calls are told what is wrong.
+            _ => self.shared.answered(),
         }
     }
 
-    async fn transaction(&mut self, work: &[&Work]) -> Result<Vec<Done>, sqlx::Error> {
+    fn transaction(&mut self, work: &[&Work]) -> Result<Vec<Done>, Error> {
         let Self { connection, texts, long, shared } = self;
-        let applied = apply(connection, &shared.known, work, shared.moment()).await?;
+        let applied = apply(connection, &shared.known, work, shared.moment())?;
         long.extend(texts.grown(applied.longer));
         Ok(applied.done)
     }
 
     /// After the answers: nobody waits for it.
-    async fn shorten(&mut self) {
+    fn shorten(&mut self) {
         for place in std::mem::take(&mut self.long) {
             // A text that stays long is as right as before.
-            if rollup::shorten(&mut self.connection, place).await.is_err() {
-                roll_back(&mut self.connection).await;
-            }
+            let _ = rollup::shorten(&mut self.connection, place);
         }
     }
 
-    async fn apply(&mut self, group: &mut Vec<Job>) {
+    fn apply(&mut self, group: &mut Vec<Job>) {
         let work: Vec<&Work> = group.iter().map(|job| &job.work).collect();
-        match self.transaction(&work).await {
+        match self.transaction(&work) {
             Ok(done) => {
                 self.shared.answered();
                 for (job, done) in group.drain(..).zip(done) {
@@ -256,8 +275,7 @@ impl Task {
             Err(error) if group.len() > 1 && fault::is_of_statements(&error) => {
                 // One of them is at fault, and the others are not.
                 for job in group.drain(..) {
-                    let done =
-                        self.transaction(&[&job.work]).await.map_err(|error| self.shared.error(&error));
+                    let done = self.transaction(&[&job.work]).map_err(|error| self.shared.error(&error));
                     drop(job.reply.send(done.map(|mut done| done.pop().unwrap_or(Done::Nothing))));
                 }
             }
@@ -271,17 +289,7 @@ impl Task {
                 for job in group.drain(..) {
                     drop(job.reply.send(Err(told.clone())));
                 }
-                self.reconnect_if_lost(&error).await;
             }
-        }
-    }
-
-    /// The driver's thread has ended: begins another one.
-    async fn reconnect_if_lost(&mut self, error: &sqlx::Error) {
-        if matches!(error, sqlx::Error::WorkerCrashed)
-            && let Ok(new) = connect(&self.shared.path, PATIENCE / 2).await
-        {
-            self.connection = new;
         }
     }
 }
