@@ -31,7 +31,7 @@ const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// A batch costs more than a record: where records come close together, a batch waits so long for so many of them.
 const GATHERING: Duration = Duration::from_millis(2);
-const ENOUGH: usize = 16;
+const ENOUGH: usize = 8;
 
 /// Where fewer come, so many batches do not wait.
 const FEW: usize = 4;
