@@ -2,6 +2,8 @@
 //! store does; here is how each one does it.
 
 pub mod admin;
+mod clock;
+mod dimension;
 pub mod journal;
 mod latency;
 mod open;

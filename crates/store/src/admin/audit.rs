@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::tables::{AdminRow, Administered, Fault, Read, Transaction, values};
 use super::{AdminError, AuditEntry, Page};
-use crate::journal::now_ms;
+use crate::clock::now_ms;
 
 /// What a change is called in the audit, and by whom.
 pub(super) struct Audited<'a> {

@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::audit::{self, Audited, expect_version, found, page};
 use super::tables::{AdminRow, Administered, Change, Fault, Transaction, values};
-use super::{AdminError, Channel, ChannelSecret, ChannelSettings, Page};
-use crate::journal::now_ms;
+use super::{AdminError, Channel, ChannelSecret, ChannelSettings, NewSecrets, Page};
+use crate::clock::now_ms;
 
 const KIND: &str = "channel";
 
@@ -27,12 +27,9 @@ fn secret<R: AdminRow>(row: &R) -> Result<ChannelSecret, sqlx::Error> {
     Ok(ChannelSecret { id: row.read(0)?, ciphertext: row.read(1)?, hint: row.read(2)? })
 }
 
-/// New secrets of a channel, sealed under the key of this number.
-pub(super) type Secrets<'a> = Option<(u32, &'a [ChannelSecret])>;
-
 /// As the audit shows a channel: of its entry, whose headers may be secret, which fields are other ones than before; of its
 /// secrets, what may be shown.
-fn shown(before: Option<&ChannelSettings>, settings: &ChannelSettings, secrets: Secrets<'_>) -> Json {
+fn shown(before: Option<&ChannelSettings>, settings: &ChannelSettings, secrets: NewSecrets<'_>) -> Json {
     let hints = secrets.map(|(_, secrets)| secrets.iter().map(|secret| &secret.hint).collect::<Vec<_>>());
     let fields = |settings: &ChannelSettings| serde_json::from_str::<Map<String, Json>>(&settings.entry);
     let (old, new) = (before.map(fields).transpose(), fields(settings));
@@ -53,7 +50,7 @@ async fn locked<T: Transaction>(transaction: &mut T, id: &str) -> Result<Channel
 async fn put_secrets<T: Transaction>(
     transaction: &mut T,
     id: &str,
-    secrets: Secrets<'_>,
+    secrets: NewSecrets<'_>,
 ) -> Result<(), Fault> {
     let Some((key, secrets)) = secrets else { return Ok(()) };
     transaction.expect_newest(key).await?;
@@ -82,7 +79,7 @@ pub(super) struct CreateChannel<'a> {
     pub actor: &'a str,
     pub id: &'a str,
     pub settings: &'a ChannelSettings,
-    pub secrets: Secrets<'a>,
+    pub secrets: NewSecrets<'a>,
 }
 
 impl Change for CreateChannel<'_> {
@@ -109,7 +106,7 @@ pub(super) struct ChangeChannel<'a> {
     pub id: &'a str,
     pub version: Option<i64>,
     pub settings: &'a ChannelSettings,
-    pub secrets: Secrets<'a>,
+    pub secrets: NewSecrets<'a>,
 }
 
 impl Change for ChangeChannel<'_> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::audit::{self, Audited, expect_version, found, page};
 use super::tables::{AdminRow, Administered, Change, Fault, Transaction, Value, values};
 use super::{AdminError, ClientKey, KeyHash, KeySettings, Page};
-use crate::journal::now_ms;
+use crate::clock::now_ms;
 
 pub(super) const KIND: &str = "key";
 

@@ -92,6 +92,10 @@ pub struct ChannelSecret {
     pub hint: String,
 }
 
+/// Secrets of a channel that are to be kept, and the number of the key that they were sealed under: see
+/// [`crate::secrets::SecretRecords::put`]. `None`: those there are stay.
+pub type NewSecrets<'a> = Option<(u32, &'a [ChannelSecret])>;
+
 /// A line of the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
@@ -180,14 +184,13 @@ pub trait AdminRecords: Send + Sync {
     /// When keys were last used. No change in the sense of the audit.
     fn touch_keys<'a>(&'a self, used: &'a [(String, i64)]) -> Answer<'a, ()>;
 
-    /// A new channel with its secrets, which were sealed under the key of this number: see
-    /// [`crate::secrets::SecretRecords::put`].
+    /// A new channel with its secrets.
     fn create_channel<'a>(
         &'a self,
         actor: &'a str,
         id: &'a str,
         settings: &'a ChannelSettings,
-        secrets: Option<(u32, &'a [ChannelSecret])>,
+        secrets: NewSecrets<'a>,
     ) -> Answer<'a, Channel>;
 
     fn channels<'a>(&'a self, after: Option<&'a str>, most: u32) -> Answer<'a, Page<Channel>>;
@@ -203,7 +206,7 @@ pub trait AdminRecords: Send + Sync {
         id: &'a str,
         version: Option<i64>,
         settings: &'a ChannelSettings,
-        secrets: Option<(u32, &'a [ChannelSecret])>,
+        secrets: NewSecrets<'a>,
     ) -> Answer<'a, Channel>;
 
     /// With its secrets.

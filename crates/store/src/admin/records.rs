@@ -7,7 +7,7 @@ use super::keys::{self, ChangeKey, CreateKey, RevokeKey, RotateKey, TouchKeys};
 use super::tables::Administered;
 use super::{
     AdminRecords, Answer, AuditEntry, Channel, ChannelSecret, ChannelSettings, ClientKey, KeyHash,
-    KeySettings, Page, audit,
+    KeySettings, NewSecrets, Page, audit,
 };
 
 impl<D: Administered> AdminRecords for D {
@@ -80,7 +80,7 @@ impl<D: Administered> AdminRecords for D {
         actor: &'a str,
         id: &'a str,
         settings: &'a ChannelSettings,
-        secrets: Option<(u32, &'a [ChannelSecret])>,
+        secrets: NewSecrets<'a>,
     ) -> Answer<'a, Channel> {
         async move { self.change(&CreateChannel { actor, id, settings, secrets }).await }.boxed()
     }
@@ -103,7 +103,7 @@ impl<D: Administered> AdminRecords for D {
         id: &'a str,
         version: Option<i64>,
         settings: &'a ChannelSettings,
-        secrets: Option<(u32, &'a [ChannelSecret])>,
+        secrets: NewSecrets<'a>,
     ) -> Answer<'a, Channel> {
         async move { self.change(&ChangeChannel { actor, id, version, settings, secrets }).await }.boxed()
     }

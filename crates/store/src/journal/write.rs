@@ -14,7 +14,8 @@ use super::backlog::Backlog;
 use super::folder::{Destination, Files, OwnerLock, Progress, remove};
 use super::notices::Notices;
 use super::segments::Segments;
-use super::{JournalSettings, Log, Numbered, WhenFull, format, lock, now_ms, rows};
+use super::{JournalSettings, Log, Numbered, WhenFull, format, lock, rows};
+use crate::clock::now_ms;
 
 /// Batches that are written at once.
 const GROUP: usize = 256;

@@ -10,7 +10,8 @@ use sqlx::postgres::PgConnection;
 use super::connections::{Connections, Work};
 use super::rows;
 use super::series::{KnownSeries, digest};
-use crate::journal::{Numbered, now_ms};
+use crate::clock::now_ms;
+use crate::journal::Numbered;
 
 struct Apply<'a> {
     journal: &'a str,

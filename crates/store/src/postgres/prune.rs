@@ -9,7 +9,7 @@ use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::connections::{Connections, Work};
-use crate::journal::now_ms;
+use crate::clock::now_ms;
 
 /// Rows that one step deletes at most.
 const STEP: i64 = 500;

@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::connections::{Connections, Work};
+use crate::dimension::column;
 use crate::latency::Latencies;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -88,21 +89,6 @@ impl Span {
 struct Report<'a> {
     query: &'a UsageQuery,
     span: Span,
-}
-
-/// The column of `usage_series`; hours and days have none.
-fn column(by: &GroupBy) -> Option<&'static str> {
-    Some(match by {
-        GroupBy::Hour | GroupBy::Day => return None,
-        GroupBy::Provider => "provider",
-        GroupBy::Model => "model",
-        GroupBy::RouteRule => "route_rule",
-        GroupBy::Feature => "feature",
-        GroupBy::UserTier => "user_tier",
-        GroupBy::UserId => "user_id",
-        GroupBy::Key => "key_id",
-        GroupBy::Team => "team",
-    })
 }
 
 const FIGURES: [&str; 8] = [

@@ -1,12 +1,11 @@
 //! Counters: what their scripts are given, and what they answer.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use gateway_engine::state::{CounterState, CounterWindow, Exchange, Figures, GrantRule};
 use redis::Value;
 
 use super::reply::{Malformed, array, integer, text};
 use super::script::{Request, SCRIPTS};
+use crate::clock::now_ms;
 
 /// Before a counter's key.
 pub(super) const PREFIX: &str = "gw:c:";
@@ -45,11 +44,6 @@ fn words([one, two, three, four]: Figures) -> String {
 /// A counter as a node sees it, unchanged.
 pub(super) fn look(node: &str, key: &str) -> Request {
     Request::script(&SCRIPTS.look, &format!("{PREFIX}{key}")).arg(node)
-}
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Version, milliseconds left (-1: no window runs), what is spent, the node's lease, and one lease of each other node.

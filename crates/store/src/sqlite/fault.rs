@@ -47,8 +47,8 @@ pub(super) fn is_busy(error: &impl DriverError) -> bool {
     matches!(code(error), Some(BUSY | LOCKED))
 }
 
-/// Whether the statements are at fault, and not the file or the disk.
-pub(super) fn is_of_statements(error: &impl DriverError) -> bool {
+/// Whether the statements or their values are at fault, and not the file or the disk.
+pub(super) fn is_of_statements(error: &rusqlite::Error) -> bool {
     code(error).is_none_or(|code| matches!(code, 1 | 18 | 19 | 20 | 25))
 }
 

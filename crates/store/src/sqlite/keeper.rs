@@ -11,13 +11,13 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::clock;
 use super::open::connect;
 use super::rollup::DAY_MS;
 use super::script::{Script, rows};
 use super::sweep::{STEP, Sweep};
 use super::transaction::{Done, Work};
 use super::writer::{PATIENCE, Shared, Writer};
+use crate::clock::now_ms;
 
 const TICK: Duration = Duration::from_secs(1);
 
@@ -45,7 +45,7 @@ impl Sweeper {
             self.all_of(sweep).await?;
         }
         let days = i64::try_from(self.retention.days()).unwrap_or(i64::MAX);
-        let ended_before = clock::now().saturating_sub(days.saturating_mul(DAY_MS));
+        let ended_before = now_ms().saturating_sub(days.saturating_mul(DAY_MS));
         self.all_of(Sweep::Rows { ended_before }).await?;
         match self.retention.max_bytes {
             Some(most) => self.shrink(connection, i64::try_from(most).unwrap_or(i64::MAX)).await,

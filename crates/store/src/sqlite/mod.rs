@@ -11,7 +11,6 @@
 mod admin;
 mod administration;
 mod bucket;
-mod clock;
 mod counter;
 mod fault;
 mod keeper;
@@ -87,11 +86,11 @@ pub struct SqliteStore {
     /// Of values, counters and notices.
     state: Scanner,
     /// Of secrets.
-    reports: Reader,
+    secrets: Reader,
     /// Of administration: whether a key was revoked is asked all the time, and does not wait for reports.
     administered: Reader,
     /// Of sums.
-    scanner: Scanner,
+    reports: Scanner,
     administration: Administration,
 }
 
@@ -118,9 +117,9 @@ impl SqliteStore {
             keeper: Keeper::start(sweeper.clone()),
             sweeper,
             state: Scanner::new(Arc::clone(&shared)),
-            reports: Reader::new(Arc::clone(&shared)),
+            secrets: Reader::new(Arc::clone(&shared)),
             administered: Reader::new(Arc::clone(&shared)),
-            scanner: Scanner::new(Arc::clone(&shared)),
+            reports: Scanner::new(Arc::clone(&shared)),
             administration: Administration::new(Arc::clone(&shared)),
             shared,
         })
@@ -143,9 +142,9 @@ impl SqliteStore {
         self.keeper.close().await;
         self.writer.close().await;
         self.state.close().await;
-        self.reports.close().await;
+        self.secrets.close().await;
         self.administered.close().await;
-        self.scanner.close().await;
+        self.reports.close().await;
         self.administration.close().await;
     }
 }

@@ -1,6 +1,5 @@
 //! Usage rows on their way into the table.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use gateway_engine::records::UsageRow;
@@ -74,11 +73,6 @@ impl SealedRow {
 
     pub fn at_ms(&self) -> i64 {
         self.row.at_ms.max(0)
-    }
-
-    /// The number of its series.
-    pub fn series(&self, learned: &HashMap<String, i64>) -> Option<i64> {
-        self.series.id.or_else(|| learned.get(&self.series.text).copied())
     }
 
     /// Adds the row; `false`: it is there already.

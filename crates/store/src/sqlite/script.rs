@@ -13,11 +13,8 @@ pub(super) struct Script {
     statements: usize,
 }
 
-/// What one statement gave.
-#[derive(Default)]
-pub(super) struct Given {
-    pub rows: Vec<SqliteRow>,
-}
+/// The rows that one statement gave.
+pub(super) type Given = Vec<SqliteRow>;
 
 impl Script {
     /// Adds a statement; says at which place its result will be.
@@ -43,9 +40,7 @@ impl Script {
         while let Some(result) = results.try_next().await? {
             match result {
                 Either::Right(row) => rows.push(row),
-                Either::Left(_) => {
-                    given.push(Given { rows: std::mem::take(&mut rows) });
-                }
+                Either::Left(_) => given.push(std::mem::take(&mut rows)),
             }
         }
         Ok(given)
@@ -53,6 +48,6 @@ impl Script {
 }
 
 /// The rows that a statement gave, if it was reached.
-pub(super) fn rows(given: &mut [Given], place: usize) -> Vec<SqliteRow> {
-    given.get_mut(place).map(|given| std::mem::take(&mut given.rows)).unwrap_or_default()
+pub(super) fn rows(given: &mut [Given], place: usize) -> Given {
+    given.get_mut(place).map(std::mem::take).unwrap_or_default()
 }

@@ -116,7 +116,7 @@ impl SecretRecords for SqliteStore {
             script.statement(
                 "SELECT id, salt, memory_kib, passes, lanes, check_value FROM encryption_keys ORDER BY id",
             );
-            let found = rows(&mut self.reports.read(script).await?, 0);
+            let found = rows(&mut self.secrets.read(script).await?, 0);
             let keys: Result<_, _> = found.iter().map(key_record).collect();
             keys.map_err(|error| self.shared.error(&error))
         }
@@ -160,7 +160,7 @@ impl SecretRecords for SqliteStore {
             let told = |error: sqlx::Error| self.shared.error(&error);
             let get = "SELECT ciphertext FROM secrets WHERE record = ? AND field = ?";
             let script = about(get, record, field).map_err(told)?;
-            let found = rows(&mut self.reports.read(script).await?, 0);
+            let found = rows(&mut self.secrets.read(script).await?, 0);
             found.first().map(|row| row.try_get(0)).transpose().map_err(told)
         }
         .boxed()

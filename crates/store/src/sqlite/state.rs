@@ -9,7 +9,8 @@ use rusqlite::{Connection, Error, OptionalExtension};
 
 use super::counter::Stored;
 use super::transaction::{Done, Work};
-use super::{SqliteStore, clock, stored};
+use super::{SqliteStore, stored};
+use crate::clock::now_ms;
 
 const FIND_COUNTERS: &str = "SELECT key FROM counters WHERE key >= ?1 AND key < ?2 AND (begins_at IS NULL OR \
      ends_at > ?3 OR EXISTS (SELECT 1 FROM leases WHERE counter = counters.key AND lapses_at > ?3)) ORDER BY key LIMIT ?4";
@@ -47,7 +48,7 @@ impl StateStore for SqliteStore {
         most: usize,
     ) -> BoxFuture<'a, Result<Vec<(String, CounterState)>, StoreError>> {
         async move {
-            let now = clock::now();
+            let now = now_ms();
             let prefix = prefix.to_owned();
             let found = self.state.read_soon(move |file| found_counters(file, &prefix, most, now)).await?;
             Ok(found.into_iter().map(|(key, counter)| (key, counter.seen_by(node, now))).collect())
@@ -70,7 +71,7 @@ impl StateStore for SqliteStore {
             let key = key.to_owned();
             let read = move |file: &mut Connection| {
                 let sql = "SELECT value FROM state_values WHERE key = ? AND lapses_at > ?";
-                file.prepare_cached(sql)?.query_row((key, clock::now()), |row| row.get(0)).optional()
+                file.prepare_cached(sql)?.query_row((key, now_ms()), |row| row.get(0)).optional()
             };
             self.state.read_soon(read).await
         }
@@ -88,7 +89,7 @@ impl StateStore for SqliteStore {
                 return Ok(());
             }
             let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
-            let lapses_at = clock::now().saturating_add(lasts);
+            let lapses_at = now_ms().saturating_add(lasts);
             let work = Work::Put { key: key.to_owned(), value: value.to_vec(), lapses_at };
             self.writer.work(work).await.map(drop)
         }
@@ -97,7 +98,7 @@ impl StateStore for SqliteStore {
 
     fn post<'a>(&'a self, board: &'a str, notice: &'a Notice) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
-            let lapses_at = clock::now().saturating_add(notice.lasts_ms);
+            let lapses_at = now_ms().saturating_add(notice.lasts_ms);
             let work = Work::Post { board: board.to_owned(), notice: notice.clone(), lapses_at };
             self.writer.work(work).await.map(drop)
         }
@@ -106,7 +107,7 @@ impl StateStore for SqliteStore {
 
     fn notices<'a>(&'a self, board: &'a str) -> BoxFuture<'a, Result<Vec<Notice>, StoreError>> {
         async move {
-            let (board, now) = (board.to_owned(), clock::now());
+            let (board, now) = (board.to_owned(), now_ms());
             let read = move |file: &mut Connection| {
                 let mut select = file.prepare_cached(
                     "SELECT name, text, lapses_at FROM state_notices WHERE board = ? AND lapses_at > ? ORDER BY name",

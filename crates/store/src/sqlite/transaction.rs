@@ -10,7 +10,7 @@ use super::counter::Moment;
 use super::ledger::Ledger;
 use super::rollup::{Place, RollUp};
 use super::rows::SealedRow;
-use super::series::{self, KnownSeries};
+use super::series::{self, KnownSeries, Series};
 use super::sweep::Sweep;
 
 /// What a caller wants done.
@@ -61,7 +61,7 @@ fn attempt(
     work: &[&Work],
     moment: Moment,
 ) -> Result<Applied, Error> {
-    let learned = number_series(connection, work)?;
+    let mut learned = HashMap::new();
     let mut ledger = Ledger::new(connection, moment);
     let mut sums = RollUp::default();
     let mut done = Vec::with_capacity(work.len());
@@ -70,7 +70,7 @@ fn attempt(
             Work::Keep { node, rows, charges } => {
                 let mut has_new = false;
                 for row in rows {
-                    let series = row.series(&learned).ok_or(Error::QueryReturnedNoRows)?;
+                    let series = number(connection, &mut learned, &row.series)?;
                     if row.insert(connection, series)? {
                         has_new = true;
                         sums.add(row, series);
@@ -107,18 +107,18 @@ fn attempt(
     Ok(Applied { done, longer })
 }
 
-/// The numbers of the series that were not known; new ones are added.
-fn number_series(connection: &Connection, work: &[&Work]) -> Result<HashMap<String, i64>, Error> {
-    let mut learned = HashMap::new();
-    for work in work {
-        let Work::Keep { rows, .. } = work else { continue };
-        for row in rows.iter().filter(|row| row.series.id.is_none()) {
-            if !learned.contains_key(&row.series.text) {
-                learned.insert(row.series.text.clone(), series::ensure(connection, &row.series)?);
-            }
-        }
+/// The number of a series; one that was not known is learned, and added where it is new.
+fn number(
+    connection: &Connection,
+    learned: &mut HashMap<String, i64>,
+    series: &Series,
+) -> Result<i64, Error> {
+    if let Some(known) = series.id.or_else(|| learned.get(&series.text).copied()) {
+        return Ok(known);
     }
-    Ok(learned)
+    let number = series::ensure(connection, series)?;
+    learned.insert(series.text.clone(), number);
+    Ok(number)
 }
 
 /// Each counter once, whatever number of charges it had.

@@ -14,6 +14,7 @@ use rusqlite::{Connection, Row, Statement, ToSql};
 
 use super::SqliteStore;
 use super::rollup::{DAY_MS, HOUR_MS, Span};
+use crate::dimension;
 use crate::latency::Latencies;
 
 const HOURS_OF_DAY: i64 = DAY_MS / HOUR_MS;
@@ -25,7 +26,7 @@ impl UsageReader for SqliteStore {
         async move {
             let Some(hours) = hours(query) else { return Ok(Vec::new()) };
             let query = query.clone();
-            self.scanner.read(move |connection| report(connection, &query, hours)).await
+            self.reports.read(move |connection| report(connection, &query, hours)).await
         }
         .boxed()
     }
@@ -51,21 +52,6 @@ fn hours(query: &UsageQuery) -> Option<Range<i64>> {
 fn milliseconds(text: &str) -> Option<i64> {
     let time = text.parse::<Timestamp>().or_else(|_| format!("{text}T00:00:00Z").parse());
     time.ok().map(|at: Timestamp| at.as_millisecond())
-}
-
-/// The column of a dimension; `None`: it is a time.
-fn column(dimension: &GroupBy) -> Option<&'static str> {
-    match dimension {
-        GroupBy::Hour | GroupBy::Day => None,
-        GroupBy::Provider => Some("provider"),
-        GroupBy::Model => Some("model"),
-        GroupBy::RouteRule => Some("route_rule"),
-        GroupBy::Feature => Some("feature"),
-        GroupBy::UserTier => Some("user_tier"),
-        GroupBy::UserId => Some("user_id"),
-        GroupBy::Key => Some("key_id"),
-        GroupBy::Team => Some("team"),
-    }
 }
 
 /// What is read of which table, in the order of time.
@@ -131,8 +117,8 @@ struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     fn new(connection: &'a Connection, query: &'a UsageQuery) -> Result<Self, rusqlite::Error> {
-        let columns: Vec<&str> = query.group_by.iter().filter_map(column).collect();
-        let only = query.only.iter().filter_map(|(by, value)| Some((column(by)?, value.as_str())));
+        let columns: Vec<&str> = query.group_by.iter().filter_map(dimension::column).collect();
+        let only = query.only.iter().filter_map(|(by, value)| Some((dimension::column(by)?, value.as_str())));
         let (conditions, only): (String, Vec<&str>) =
             only.map(|(column, value)| (format!(" AND {column} = ?"), value)).unzip();
         let selected: String = columns.iter().map(|column| format!(", {column}")).collect();
@@ -271,7 +257,7 @@ impl Sums {
         let mut order: Vec<usize> = (0..self.done.len()).collect();
         let mut column = groups.columns;
         for by in group_by.iter().rev() {
-            column -= usize::from(self::column(by).is_some());
+            column -= usize::from(dimension::column(by).is_some());
             let place = |done: &Done| match by {
                 GroupBy::Hour => done.hour,
                 GroupBy::Day => done.hour / HOURS_OF_DAY,

@@ -11,13 +11,13 @@ use rusqlite::{Connection, Error};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::clock;
 use super::counter::Moment;
 use super::fault::{self, DriverError};
 use super::open::in_place;
 use super::rollup::{self, Place, Texts};
 use super::series::KnownSeries;
 use super::transaction::{Done, Work, apply};
+use crate::clock::now_ms;
 
 /// No call waits longer. Half of it is SQLite's own patience with a locked file: a job may wait for one transaction before
 /// its own.
@@ -98,7 +98,7 @@ impl Shared {
     }
 
     fn moment(&self) -> Moment {
-        Moment { now: clock::now(), lease_ms: self.lease_ms }
+        Moment { now: now_ms(), lease_ms: self.lease_ms }
     }
 
     fn away(&self, what: &str) -> StoreError {
