@@ -192,7 +192,7 @@ impl BatchSink for SqliteStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             let rows = batches.iter().flat_map(|numbered| numbered.batch.rows.iter().cloned()).collect();
-            self.keep(journal, &Batch { rows, charges: Vec::new() }).await.map(drop)
+            self.keep(journal, &Arc::new(Batch { rows, charges: Vec::new() })).await.map(drop)
         }
         .boxed()
     }

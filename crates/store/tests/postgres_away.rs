@@ -89,7 +89,7 @@ async fn call(
             ..UsageRow::default()
         };
         let begin = Instant::now();
-        recorder.keep(recorder.node(), &Batch { rows: vec![row], charges: vec![] }).await.unwrap();
+        recorder.keep(recorder.node(), &Arc::new(Batch { rows: vec![row], charges: vec![] })).await.unwrap();
         slowest.fetch_max(begin.elapsed().as_millis().try_into().unwrap(), Ordering::SeqCst);
         calls += 1;
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+use std::sync::Arc;
+
 mod sqlite;
 
 use std::fs;
@@ -21,8 +23,8 @@ async fn refused(url: &str) -> StoreError {
     }
 }
 
-fn one_row(number: u64) -> Batch {
-    Batch { rows: vec![row(number, now_ms())], charges: Vec::new() }
+fn one_row(number: u64) -> Arc<Batch> {
+    Arc::new(Batch { rows: vec![row(number, now_ms())], charges: Vec::new() })
 }
 
 async fn execute(folder: &Folder, sql: &str) {
@@ -167,9 +169,9 @@ async fn child_writes_until_the_disk_is_full() {
     use std::io::Read;
     let Ok(path) = std::env::var("GATEWAY_CHILD_FILE") else { return };
     let store = SqliteStore::open(&format!("sqlite:{path}"), Role::Both).await.unwrap();
-    let many = |from: u64| Batch {
-        rows: (from..from + 50).map(|number| row(number, now_ms())).collect(),
-        charges: Vec::new(),
+    let many = |from: u64| {
+        let rows = (from..from + 50).map(|number| row(number, now_ms())).collect();
+        Arc::new(Batch { rows, charges: Vec::new() })
     };
     let mut kept = 0;
     let error = loop {
@@ -268,7 +270,7 @@ async fn many_calls_at_a_locked_file_wait_no_longer_than_one() {
     let store = SqliteStore::open(&folder.url(), Role::Both).await.unwrap();
     let mut other = open(&folder).await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    let batches: Vec<Batch> = (0..200).map(one_row).collect();
+    let batches: Vec<Arc<Batch>> = (0..200).map(one_row).collect();
     let begun = Instant::now();
     let kept = futures::future::join_all(batches.iter().map(|batch| store.keep("a", batch))).await;
     assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());

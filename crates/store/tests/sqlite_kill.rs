@@ -3,6 +3,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+use std::sync::Arc;
+
 mod sqlite;
 
 use std::collections::HashSet;
@@ -55,7 +57,7 @@ async fn child_calls() {
         row.feature = Some(format!("round-{round}"));
         println!("begun {}", row.request_id);
         let charge = Charge { counter: counter.clone(), figures: [1, 0, 0, COST], at_ms: now_ms() };
-        let batch = Batch { rows: vec![row], charges: vec![charge] };
+        let batch = Arc::new(Batch { rows: vec![row], charges: vec![charge] });
         // Until it is kept, as the engine does.
         while store.keep(&node, &batch).await.is_err() {}
         println!("kept {}", batch.rows[0].request_id);

@@ -3,6 +3,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+use std::sync::Arc;
+
 mod sqlite;
 
 use std::io::{BufRead, BufReader};
@@ -31,7 +33,7 @@ fn file() -> Option<String> {
 
 async fn assert_works(folder: &Folder) {
     let store = SqliteStore::open(&folder.url(), Role::Both).await.unwrap();
-    let batch = Batch { rows: vec![row(1, now_ms())], charges: Vec::new() };
+    let batch = Arc::new(Batch { rows: vec![row(1, now_ms())], charges: Vec::new() });
     store.keep("a", &batch).await.unwrap();
     let mut file = open(folder).await;
     assert_eq!(integers(&mut file, "SELECT version, readable_by FROM schema_info").await, [1, 1]);

@@ -16,8 +16,8 @@ fn charge(key: &str, amount: i64) -> Charge {
     Charge { counter: Counter { key: key.into(), window }, figures: [1, 2, 3, amount], at_ms: now_ms() }
 }
 
-fn batch(rows: std::ops::Range<u64>, charges: Vec<Charge>) -> Batch {
-    Batch { rows: rows.map(|number| row(number, now_ms())).collect(), charges }
+fn batch(rows: std::ops::Range<u64>, charges: Vec<Charge>) -> Arc<Batch> {
+    Arc::new(Batch { rows: rows.map(|number| row(number, now_ms())).collect(), charges })
 }
 
 fn applied(kept: Kept) -> Vec<(Arc<str>, [i64; 4])> {
@@ -76,8 +76,9 @@ async fn a_row_that_is_there_stays_as_it_is_and_new_ones_beside_it_count() {
     let first = batch(0..1, Vec::new());
     store.keep("a", &first).await.unwrap();
     let mut second = batch(1..3, vec![charge("b", 5)]);
-    second.rows.extend(first.rows);
-    second.rows[2].cost = 1;
+    let rows = &mut Arc::make_mut(&mut second).rows;
+    rows.extend(first.rows.iter().cloned());
+    rows[2].cost = 1;
     let kept = store.keep("a", &second).await.unwrap();
     assert_eq!(applied(kept), [("b".into(), [1, 2, 3, 5])]);
     let mut file = open(&folder).await;
@@ -93,7 +94,7 @@ async fn an_attempt_beside_a_call_adds_cost_and_tokens_and_no_call() {
     let mut attempt = call.rows[0].clone();
     attempt.part = 1;
     attempt.success = false;
-    call.rows.push(attempt);
+    Arc::make_mut(&mut call).rows.push(attempt);
     assert_eq!(store.keep("a", &call).await, Ok(Kept::Rows));
     let mut file = open(&folder).await;
     let sums = "SELECT SUM(calls), SUM(errors), SUM(input_tokens) FROM usage_hourly";
@@ -106,7 +107,7 @@ async fn sums_of_the_largest_amounts_are_exact() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.url(), Role::Records).await.unwrap();
     let mut large = batch(0..8, Vec::new());
-    for row in &mut large.rows {
+    for row in &mut Arc::make_mut(&mut large).rows {
         row.cost = i64::MAX;
         row.saved = -7;
         row.input_tokens = u64::MAX;
@@ -126,9 +127,10 @@ async fn odd_texts_come_back_as_they_were() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.url(), Role::Both).await.unwrap();
     let mut odd = batch(0..2, Vec::new());
-    odd.rows[0].request_id = "not a uuid".into();
-    odd.rows[0].model = "a\0b'\"\u{1f}🦀".into();
-    odd.rows[1].metadata = Some(r#"{"a":"\u0000"}"#.into());
+    let rows = &mut Arc::make_mut(&mut odd).rows;
+    rows[0].request_id = "not a uuid".into();
+    rows[0].model = "a\0b'\"\u{1f}🦀".into();
+    rows[1].metadata = Some(r#"{"a":"\u0000"}"#.into());
     store.keep("a", &odd).await.unwrap();
     store.keep("a", &odd).await.unwrap();
     let mut file = open(&folder).await;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
+
 mod sqlite;
 
 use std::time::Duration;
@@ -19,9 +21,9 @@ async fn store(folder: &Folder, retention: Retention) -> SqliteStore {
     SqliteStore::open_with(&folder.url(), Role::Both, options).await.unwrap()
 }
 
-fn aged(days: i64, rows: std::ops::Range<u64>) -> Batch {
+fn aged(days: i64, rows: std::ops::Range<u64>) -> Arc<Batch> {
     let rows = rows.map(|number| row(number, now_ms() - days * DAY)).collect();
-    Batch { rows, charges: Vec::new() }
+    Arc::new(Batch { rows, charges: Vec::new() })
 }
 
 #[tokio::test]
@@ -78,7 +80,7 @@ async fn a_file_that_is_too_large_loses_its_oldest_rows_and_becomes_smaller() {
     for days in (0..10).rev() {
         let mut batch = aged(days, 0..400);
         let large = |row: &mut UsageRow| row.metadata = Some(format!("{{\"a\":\"{}\"}}", "x".repeat(300)));
-        batch.rows.iter_mut().for_each(large);
+        Arc::make_mut(&mut batch).rows.iter_mut().for_each(large);
         store.keep("a", &batch).await.unwrap();
     }
     let sums = store.usage(&UsageQuery::default()).await.unwrap();

@@ -4,6 +4,8 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+use std::sync::Arc;
+
 mod sqlite;
 
 use std::time::{Duration, Instant};
@@ -37,11 +39,11 @@ async fn measure(name: &str, rows: u64, batches: u64, charged: usize, at_once: u
     }
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.url(), Role::Both).await.unwrap();
-    let make = |number: u64| Batch {
-        rows: (0..rows)
+    let make = |number: u64| {
+        let rows = (0..rows)
             .map(|place| of_series(row(number * rows + place, now_ms()), (number * rows + place) % series))
-            .collect(),
-        charges: charges(charged),
+            .collect();
+        Arc::new(Batch { rows, charges: charges(charged) })
     };
     store.keep("a", &make(0)).await.unwrap();
     let mut walls = Vec::new();
@@ -49,7 +51,7 @@ async fn measure(name: &str, rows: u64, batches: u64, charged: usize, at_once: u
     let begun = Instant::now();
     let mut number = 0;
     while number < batches {
-        let some: Vec<Batch> = (0..100.max(at_once as u64)).map(|place| make(number + place)).collect();
+        let some: Vec<Arc<Batch>> = (0..100.max(at_once as u64)).map(|place| make(number + place)).collect();
         number += some.len() as u64;
         let before = cpu();
         for together in some.chunks(at_once) {

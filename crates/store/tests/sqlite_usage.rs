@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+use std::sync::Arc;
+
 mod sqlite;
 
 use std::collections::BTreeMap;
@@ -23,7 +25,7 @@ fn rows() -> Vec<UsageRow> {
 async fn store(folder: &Folder) -> SqliteStore {
     let store = SqliteStore::open(&folder.url(), Role::Records).await.unwrap();
     for rows in rows().chunks(100) {
-        store.keep("a", &Batch { rows: rows.to_vec(), charges: Vec::new() }).await.unwrap();
+        store.keep("a", &Arc::new(Batch { rows: rows.to_vec(), charges: Vec::new() })).await.unwrap();
     }
     store
 }
@@ -193,7 +195,7 @@ async fn latencies_stay_right_however_many_calls_there_are() {
             row.key_id = None;
             row.success = true;
         }
-        store.keep("a", &Batch { rows, charges: Vec::new() }).await.unwrap();
+        store.keep("a", &Arc::new(Batch { rows, charges: Vec::new() })).await.unwrap();
     }
     let mut all: Vec<f64> =
         (1..=60).flat_map(|round| (1..=20).map(move |number| f64::from(round * number))).collect();

@@ -233,7 +233,7 @@ impl Books {
         if queue.waiting.len() < FEW { WITHOUT_GATHERING } else { 0 }
     }
 
-    async fn next_batch(&self) -> Option<(Batch, Vec<oneshot::Sender<()>>)> {
+    async fn next_batch(&self) -> Option<(Arc<Batch>, Vec<oneshot::Sender<()>>)> {
         loop {
             {
                 let mut queue = self.queue();
@@ -246,7 +246,7 @@ impl Books {
                         batch.charges.extend(charges);
                         waiting.push(kept);
                     }
-                    return Some((batch, waiting));
+                    return Some((Arc::new(batch), waiting));
                 }
                 self.idle.notify_waiters();
                 if queue.is_closed {
@@ -258,7 +258,7 @@ impl Books {
     }
 
     /// Tries until the batch is kept.
-    async fn keep(&self, batch: &Batch, sink: &dyn ChargeSink) {
+    async fn keep(&self, batch: &Arc<Batch>, sink: &dyn ChargeSink) {
         let mut pause = FIRST_RETRY;
         let mut said: Option<Instant> = None;
         loop {

@@ -3,6 +3,8 @@
 mod books;
 mod row;
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 
 pub use books::{Books, ChargeSink, Entry};
@@ -75,7 +77,7 @@ pub struct Batch {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kept {
     /// Rows and charges, in one transaction. The states of the counters that were charged, by key, after it.
-    Applied(Vec<(std::sync::Arc<str>, CounterState)>),
+    Applied(Vec<(Arc<str>, CounterState)>),
     /// The rows; the charges are for the caller to pass on to the state.
     Rows,
     /// Rows and charges are in a journal under this number, and survive the process. The rows go on from there by themselves;
@@ -86,7 +88,7 @@ pub enum Kept {
 /// Keeps what calls came to. What it says is kept survives the death of the process.
 pub trait Recorder: Send + Sync {
     /// Keeps a batch as a whole or not at all; a row that is there already stays as it is.
-    fn keep<'a>(&'a self, node: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<Kept, StoreError>>;
+    fn keep<'a>(&'a self, node: &'a str, batch: &'a Arc<Batch>) -> BoxFuture<'a, Result<Kept, StoreError>>;
 
     /// All charges up to this number of [`Kept::Journaled`] have reached the state: a journal need not keep them.
     fn charges_applied(&self, _sequence: u64) {}

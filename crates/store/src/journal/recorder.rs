@@ -67,7 +67,7 @@ impl JournaledRecorder {
 }
 
 impl Recorder for JournaledRecorder {
-    fn keep<'a>(&'a self, node: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<Kept, StoreError>> {
+    fn keep<'a>(&'a self, node: &'a str, batch: &'a Arc<Batch>) -> BoxFuture<'a, Result<Kept, StoreError>> {
         async move {
             // Under another name, charges that are replayed would count a second time.
             if node != self.journal.id() {

@@ -115,8 +115,8 @@ impl Journal {
     }
 
     /// Appends a batch as a whole or not at all; answers with its number. What it answers for survives the process.
-    pub async fn append(self: &Arc<Self>, batch: &Batch) -> Result<u64, StoreError> {
-        let batch = Arc::new(batch.clone());
+    pub async fn append(self: &Arc<Self>, batch: &Arc<Batch>) -> Result<u64, StoreError> {
+        let batch = Arc::clone(batch);
         let (done, outcome) = oneshot::channel();
         let (sequence, begin) = {
             let mut queue = lock(&self.queue);

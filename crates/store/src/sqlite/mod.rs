@@ -47,7 +47,6 @@ use administration::Administration;
 use keeper::{Keeper, Sweeper};
 use location::Location;
 use reader::Reader;
-use rows::SealedRow;
 use scan::Scanner;
 use transaction::{Done, Work};
 use writer::{PATIENCE, Shared, Writer};
@@ -150,16 +149,10 @@ impl SqliteStore {
 }
 
 impl Recorder for SqliteStore {
-    fn keep<'a>(&'a self, node: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<Kept, StoreError>> {
+    fn keep<'a>(&'a self, node: &'a str, batch: &'a Arc<Batch>) -> BoxFuture<'a, Result<Kept, StoreError>> {
         async move {
-            let rows = match self.role {
-                Role::State => Vec::new(),
-                Role::Records | Role::Both => {
-                    batch.rows.iter().map(|row| SealedRow::new(row, &self.shared.known)).collect()
-                }
-            };
-            let charges = if self.role == Role::Records { Vec::new() } else { batch.charges.clone() };
-            let done = self.writer.work_out(Work::Keep { node: node.to_owned(), rows, charges }).await?;
+            let work = Work::Keep { node: node.to_owned(), batch: Arc::clone(batch), role: self.role };
+            let done = self.writer.work_out(work).await?;
             Ok(match (self.role, done) {
                 (Role::Records, _) => Kept::Rows,
                 (_, Done::Kept(states)) => Kept::Applied(states),

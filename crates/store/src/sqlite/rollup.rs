@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
+use gateway_engine::records::UsageRow;
 use rusqlite::{Connection, Error, OptionalExtension, TransactionBehavior, params};
 
-use super::rows::{SealedRow, tokens};
+use super::rows::{at_ms, tokens};
 use crate::latency::Latencies;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -21,7 +22,7 @@ const LONG_TEXT: usize = 300;
 const MOST_WATCHED: usize = 20_000;
 
 /// A table of sums.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Span {
     Hour,
     Day,
@@ -91,8 +92,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, sealed: &SealedRow) {
-        let row = sealed.row();
+    fn add(&mut self, row: &UsageRow) {
         self.calls += i64::from(row.part == 0);
         self.errors += i64::from(row.part == 0 && !row.success);
         self.input_tokens += tokens(row.input_tokens);
@@ -112,38 +112,36 @@ pub(super) type Place = (Span, i64, i64);
 
 /// What one transaction adds.
 #[derive(Default)]
-pub(super) struct RollUp(HashMap<Span, BTreeMap<(i64, i64), Sums>>);
+pub(super) struct RollUp(BTreeMap<Place, Sums>);
 
 impl RollUp {
-    pub fn add(&mut self, sealed: &SealedRow, series: i64) {
+    pub fn add(&mut self, row: &UsageRow, series: i64) {
         for span in Span::ALL {
-            let time = sealed.at_ms() / span.milliseconds();
-            self.0.entry(span).or_default().entry((time, series)).or_default().add(sealed);
+            let time = at_ms(row) / span.milliseconds();
+            self.0.entry((span, time, series)).or_default().add(row);
         }
     }
 
     /// Writes what is added; answers with how many characters each text of latencies becomes longer.
     pub fn write(&self, connection: &Connection) -> Result<Vec<(Place, usize)>, Error> {
         let mut longer = Vec::new();
-        for (span, sums) in &self.0 {
-            let mut add = connection.prepare_cached(span.add())?;
-            for (&(time, series), sums) in sums {
-                let latencies = sums.latencies.text();
-                longer.push(((*span, time, series), latencies.len()));
-                add.execute(params![
-                    time,
-                    series,
-                    sums.calls,
-                    sums.errors,
-                    sums.input_tokens,
-                    sums.output_tokens,
-                    sums.cost_micro,
-                    sums.cost_pico,
-                    sums.saved_micro,
-                    sums.saved_pico,
-                    latencies,
-                ])?;
-            }
+        for (&place, sums) in &self.0 {
+            let (span, time, series) = place;
+            let latencies = sums.latencies.text();
+            longer.push((place, latencies.len()));
+            connection.prepare_cached(span.add())?.execute(params![
+                time,
+                series,
+                sums.calls,
+                sums.errors,
+                sums.input_tokens,
+                sums.output_tokens,
+                sums.cost_micro,
+                sums.cost_pico,
+                sums.saved_micro,
+                sums.saved_pico,
+                latencies,
+            ])?;
         }
         Ok(longer)
     }

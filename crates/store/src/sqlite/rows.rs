@@ -3,10 +3,8 @@
 use std::sync::LazyLock;
 
 use gateway_engine::records::UsageRow;
-use rusqlite::{Connection, Error, params};
+use rusqlite::{CachedStatement, Connection, Error, params};
 use uuid::Uuid;
-
-use super::series::{KnownSeries, Series};
 
 /// No call has more tokens: sums stay below what an integer holds.
 const MOST_TOKENS: u64 = 1_000_000_000_000;
@@ -50,43 +48,32 @@ pub(super) fn tokens(count: u64) -> i64 {
     i64::try_from(count.min(MOST_TOKENS)).unwrap_or(i64::MAX)
 }
 
-/// A row, with the identity and the series that it has in the database.
-#[derive(Debug)]
-pub(super) struct SealedRow {
-    pub id: (Vec<u8>, i64),
-    pub series: Series,
-    row: UsageRow,
+/// A row's time.
+pub(super) fn at_ms(row: &UsageRow) -> i64 {
+    row.at_ms.max(0)
 }
 
-impl SealedRow {
-    pub fn new(row: &UsageRow, known: &KnownSeries) -> Self {
-        let id = match Uuid::try_parse(&row.request_id) {
-            Ok(id) => id.as_bytes().to_vec(),
-            Err(_) => row.request_id.as_bytes().to_vec(),
-        };
-        Self { id: (id, i64::from(row.part)), series: Series::of(row, known), row: row.clone() }
+/// The statement that adds rows.
+pub(super) struct Insert<'a>(CachedStatement<'a>);
+
+impl<'a> Insert<'a> {
+    pub fn new(connection: &'a Connection) -> Result<Self, Error> {
+        Ok(Self(connection.prepare_cached(&INSERT)?))
     }
 
-    pub fn row(&self) -> &UsageRow {
-        &self.row
-    }
-
-    pub fn at_ms(&self) -> i64 {
-        self.row.at_ms.max(0)
-    }
-
-    /// Adds the row; `false`: it is there already.
-    pub fn insert(&self, connection: &Connection, series: i64) -> Result<bool, Error> {
-        let row = &self.row;
+    /// Adds a row; `false`: it is there already.
+    pub fn row(&mut self, row: &UsageRow, series: i64) -> Result<bool, Error> {
+        let uuid = Uuid::try_parse(&row.request_id);
+        let id = uuid.as_ref().map_or_else(|_| row.request_id.as_bytes(), |id| id.as_bytes());
         let integer = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let attempts = match row.attempts.as_slice() {
             [] => None,
             attempts => serde_json::to_string(attempts).ok(),
         };
-        let added = connection.prepare_cached(&INSERT)?.execute(params![
-            self.id.0,
-            self.id.1,
-            self.at_ms(),
+        let added = self.0.execute(params![
+            id,
+            row.part,
+            at_ms(row),
             series,
             row.success,
             row.error_code,

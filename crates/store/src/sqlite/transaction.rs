@@ -1,25 +1,43 @@
 //! One transaction for all that arrived together: rows with their roll-ups, charges, exchanges, takes, values and notices.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use gateway_engine::records::Batch;
 use gateway_engine::state::{Charge, CounterState, Exchange, Notice, Take, Taken};
 use rusqlite::{Connection, Error};
 
+use super::Role;
 use super::counter::Moment;
 use super::ledger::Ledger;
 use super::rollup::{Place, RollUp};
-use super::rows::SealedRow;
-use super::series::{self, KnownSeries, Series};
+use super::rows::Insert;
+use super::series::KnownSeries;
 use super::sweep::Sweep;
 
 /// What a caller wants done.
 pub(super) enum Work {
-    Keep { node: String, rows: Vec<SealedRow>, charges: Vec<Charge> },
-    Exchange { node: String, steps: Vec<Exchange> },
+    /// Rows, charges or both, by what the file is used for.
+    Keep {
+        node: String,
+        batch: Arc<Batch>,
+        role: Role,
+    },
+    Exchange {
+        node: String,
+        steps: Vec<Exchange>,
+    },
     Take(Vec<Take>),
-    Put { key: String, value: Vec<u8>, lapses_at: i64 },
-    Post { board: String, notice: Notice, lapses_at: i64 },
+    Put {
+        key: String,
+        value: Vec<u8>,
+        lapses_at: i64,
+    },
+    Post {
+        board: String,
+        notice: Notice,
+        lapses_at: i64,
+    },
     Sweep(Sweep),
 }
 
@@ -43,7 +61,7 @@ pub(super) struct Applied {
 /// Does all of `work` or nothing of it.
 pub(super) fn apply(
     connection: &Connection,
-    known: &KnownSeries,
+    known: &mut KnownSeries,
     work: &[&Work],
     moment: Moment,
 ) -> Result<Applied, Error> {
@@ -57,23 +75,26 @@ pub(super) fn apply(
 
 fn attempt(
     connection: &Connection,
-    known: &KnownSeries,
+    known: &mut KnownSeries,
     work: &[&Work],
     moment: Moment,
 ) -> Result<Applied, Error> {
-    let mut learned = HashMap::new();
+    let mut series = known.learn();
     let mut ledger = Ledger::new(connection, moment);
     let mut sums = RollUp::default();
     let mut done = Vec::with_capacity(work.len());
     for work in work {
         done.push(match work {
-            Work::Keep { node, rows, charges } => {
+            Work::Keep { node, batch, role } => {
+                let rows = if *role == Role::State { &[] } else { batch.rows.as_slice() };
+                let charges = if *role == Role::Records { &[] } else { batch.charges.as_slice() };
                 let mut has_new = false;
+                let mut insert = Insert::new(connection)?;
                 for row in rows {
-                    let series = number(connection, &mut learned, &row.series)?;
-                    if row.insert(connection, series)? {
+                    let number = series.number(connection, row)?;
+                    if insert.row(row, number)? {
                         has_new = true;
-                        sums.add(row, series);
+                        sums.add(row, number);
                     }
                 }
                 // A batch is kept as a whole: where all its rows are there, its charges were made with them.
@@ -103,22 +124,8 @@ fn attempt(
     let longer = sums.write(connection)?;
     ledger.write()?;
     connection.prepare_cached("COMMIT")?.execute([])?;
-    known.remember(learned);
+    series.remember();
     Ok(Applied { done, longer })
-}
-
-/// The number of a series; one that was not known is learned, and added where it is new.
-fn number(
-    connection: &Connection,
-    learned: &mut HashMap<String, i64>,
-    series: &Series,
-) -> Result<i64, Error> {
-    if let Some(known) = series.id.or_else(|| learned.get(&series.text).copied()) {
-        return Ok(known);
-    }
-    let number = series::ensure(connection, series)?;
-    learned.insert(series.text.clone(), number);
-    Ok(number)
 }
 
 /// Each counter once, whatever number of charges it had.

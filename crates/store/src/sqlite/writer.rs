@@ -68,7 +68,6 @@ pub(super) struct Writer {
 pub(super) struct Shared {
     pub name: String,
     pub path: PathBuf,
-    pub known: KnownSeries,
     lease_ms: i64,
     /// How many were made.
     pub transactions: AtomicU64,
@@ -82,7 +81,6 @@ impl Shared {
             lease_ms: i64::try_from(lease.as_millis()).unwrap_or(i64::MAX),
             name,
             path,
-            known: KnownSeries::default(),
             transactions: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             is_away: AtomicBool::new(false),
@@ -207,7 +205,13 @@ impl Writer {
 }
 
 fn run(connection: Connection, mut queue: mpsc::Receiver<Job>, shared: Arc<Shared>) {
-    let mut thread = WriterThread { connection, texts: Texts::default(), long: Vec::new(), shared };
+    let mut thread = WriterThread {
+        connection,
+        known: KnownSeries::default(),
+        texts: Texts::default(),
+        long: Vec::new(),
+        shared,
+    };
     let mut group = Vec::with_capacity(GROUP);
     loop {
         if thread.shared.is_away() {
@@ -233,6 +237,7 @@ fn run(connection: Connection, mut queue: mpsc::Receiver<Job>, shared: Arc<Share
 /// What the thread has of its own.
 struct WriterThread {
     connection: Connection,
+    known: KnownSeries,
     texts: Texts,
     long: Vec<Place>,
     shared: Arc<Shared>,
@@ -249,8 +254,8 @@ impl WriterThread {
     }
 
     fn transaction(&mut self, work: &[&Work]) -> Result<Vec<Done>, Error> {
-        let Self { connection, texts, long, shared } = self;
-        let applied = apply(connection, &shared.known, work, shared.moment())?;
+        let Self { connection, known, texts, long, shared } = self;
+        let applied = apply(connection, known, work, shared.moment())?;
         long.extend(texts.grown(applied.longer));
         Ok(applied.done)
     }

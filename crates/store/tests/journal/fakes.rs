@@ -158,7 +158,7 @@ impl StateStore for State {
 }
 
 /// A batch of one row that costs one.
-pub fn batch(id: &str) -> Batch {
+pub fn batch(id: &str) -> Arc<Batch> {
     let row = UsageRow {
         request_id: id.to_owned(),
         provider: "openai".into(),
@@ -168,7 +168,7 @@ pub fn batch(id: &str) -> Batch {
     };
     let counter = Counter { key: "budget".into(), window: CounterWindow::Rolling { length_ms: 60_000 } };
     let charge = Charge { counter, figures: [1, 0, 0, 0], at_ms: 0 };
-    Batch { rows: vec![row], charges: vec![charge] }
+    Arc::new(Batch { rows: vec![row], charges: vec![charge] })
 }
 
 /// Lines for the operator.

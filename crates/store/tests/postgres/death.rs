@@ -34,7 +34,7 @@ async fn child() {
     loop {
         let rows: Vec<_> = (0..5).map(|hour| row(DAY + hour * HOUR_MS)).collect();
         let ids: Vec<_> = rows.iter().map(|row| row.request_id.clone()).collect();
-        recorder.keep(recorder.node(), &Batch { rows, charges: vec![] }).await.unwrap();
+        recorder.keep(recorder.node(), &Arc::new(Batch { rows, charges: vec![] })).await.unwrap();
         writeln!(std::io::stdout().lock(), "kept {}", ids.join(" ")).unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -10,11 +10,11 @@ use crate::state::{Counter, CounterWindow};
 #[derive(Default)]
 struct Database {
     is_back: std::sync::atomic::AtomicBool,
-    kept: Mutex<Vec<Batch>>,
+    kept: Mutex<Vec<Arc<Batch>>>,
 }
 
 impl Recorder for Database {
-    fn keep<'a>(&'a self, _node: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<Kept, StoreError>> {
+    fn keep<'a>(&'a self, _node: &'a str, batch: &'a Arc<Batch>) -> BoxFuture<'a, Result<Kept, StoreError>> {
         Box::pin(async {
             if !self.is_back.load(Ordering::Relaxed) {
                 return Err(StoreError::away("sqlite:/data/usage.db", "the disk is full"));
