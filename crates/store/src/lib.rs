@@ -9,8 +9,10 @@ mod latency;
 mod open;
 pub mod postgres;
 pub mod redis;
+mod row;
 pub mod schema;
 pub mod secrets;
+mod series;
 pub mod sqlite;
 
 pub use open::{Report, open};

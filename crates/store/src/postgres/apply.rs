@@ -12,6 +12,7 @@ use super::rows;
 use super::series::{KnownSeries, digest};
 use crate::clock::now_ms;
 use crate::journal::Numbered;
+use crate::row::{self, integer};
 
 struct Apply<'a> {
     journal: &'a str,
@@ -35,7 +36,7 @@ pub(super) async fn apply(
         let series = *numbers.get(digest).ok_or_else(|| {
             StoreError::failed(connections.address.name.clone(), "a usage series has no number")
         })?;
-        rows.push((sequence, rows::id(row).0, series, row));
+        rows.push((sequence, row::id(row), series, row));
     }
     rows.sort_by(|(_, id, _, row), (_, other_id, _, other)| (id, row.part).cmp(&(other_id, other.part)));
     connections.transact(&Apply { journal, rows, last: last.sequence }).await
@@ -46,7 +47,6 @@ impl Work for Apply<'_> {
     const WITHIN: Duration = Duration::from_secs(10);
 
     async fn run(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let integer = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         // Whoever else applies this journal waits here.
         let mark = sqlx::query(
             "INSERT INTO journal_marks AS mark (journal, sequence, updated_at) VALUES ($1, 0, $2) \

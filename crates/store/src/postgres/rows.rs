@@ -2,12 +2,9 @@
 
 use gateway_engine::records::UsageRow;
 use sqlx::postgres::PgConnection;
-use uuid::Uuid;
 
 use crate::latency;
-
-/// No call has more tokens: sums stay below what an integer holds.
-const MOST_TOKENS: u64 = 1_000_000_000_000;
+use crate::row::{at_ms, integer, tokens};
 
 const INSERT: &str = "INSERT INTO usage_rows \
     (request_id, part, at_ms, series, success, error_code, input_tokens, output_tokens, cache_read_tokens, \
@@ -22,23 +19,6 @@ const INSERT: &str = "INSERT INTO usage_rows \
 /// A text as PostgreSQL takes it: it has no NUL.
 pub(super) fn clean(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
-}
-
-/// The identity of a row: the bytes of its UUID, or the text of what is none.
-pub(super) fn id(row: &UsageRow) -> (Vec<u8>, u32) {
-    let id = match Uuid::try_parse(&row.request_id) {
-        Ok(id) => id.as_bytes().to_vec(),
-        Err(_) => row.request_id.as_bytes().to_vec(),
-    };
-    (id, row.part)
-}
-
-fn integer(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn tokens(count: u64) -> i64 {
-    integer(count.min(MOST_TOKENS))
 }
 
 fn latency_bucket(row: &UsageRow) -> Option<i64> {
@@ -64,7 +44,7 @@ pub(super) async fn insert(
     sqlx::query(INSERT)
         .bind(rows.iter().map(|(id, _, _)| id.as_slice()).collect::<Vec<_>>())
         .bind(column(rows, |row| i64::from(row.part)))
-        .bind(column(rows, |row| row.at_ms.max(0)))
+        .bind(column(rows, at_ms))
         .bind(rows.iter().map(|(_, series, _)| *series).collect::<Vec<_>>())
         .bind(column(rows, |row| row.success))
         .bind(column(rows, |row| text(&row.error_code)))

@@ -1,55 +1,24 @@
-//! What rows are summed up by: each combination has a number, and those that were met are remembered.
+//! The numbers of series: those that were met are remembered.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use gateway_engine::records::UsageRow;
 use gateway_engine::state::StoreError;
-use sha2::{Digest, Sha256};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::connections::{Connections, Work};
 use super::rows::clean;
-
-/// With more, all are forgotten and looked up anew.
-const MOST_REMEMBERED: usize = 20_000;
-
-/// The columns of `usage_series` after its id and digest.
-const COLUMNS: usize = 8;
+use crate::series::{self, COLUMNS, SeriesDigest, values};
 
 type Values = [Option<String>; COLUMNS];
-/// The first 16 bytes of SHA-256 over all values.
-pub(super) type SeriesDigest = [u8; 16];
-
-fn values(row: &UsageRow) -> [Option<&str>; COLUMNS] {
-    [
-        Some(&row.provider),
-        Some(&row.model),
-        Some(&row.route_rule),
-        row.key_id.as_deref(),
-        row.team.as_deref(),
-        row.user_id.as_deref(),
-        row.feature.as_deref(),
-        row.user_tier.as_deref(),
-    ]
-}
 
 pub(super) fn digest(row: &UsageRow) -> SeriesDigest {
-    // Each value with its length before it, so that no two combinations have the same text.
     let mut text = String::with_capacity(128);
-    for value in values(row) {
-        match value {
-            // Writing to a string cannot fail.
-            Some(value) => drop(write!(text, "{}:{value}", value.len())),
-            None => text.push('-'),
-        }
-    }
-    let mut digest = SeriesDigest::default();
-    digest.copy_from_slice(&Sha256::digest(text.as_bytes())[..16]);
-    digest
+    series::text(row, &mut text);
+    series::digest(&text)
 }
 
 /// The numbers of series that are in the database for certain.
@@ -77,12 +46,8 @@ impl KnownSeries {
         }
         if !unknown.is_empty() {
             let learned = connections.transact(&Ensure(unknown)).await?;
-            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            if known.len() + learned.len() > MOST_REMEMBERED {
-                known.clear();
-            }
-            known.extend(&learned);
-            numbers.extend(learned);
+            numbers.extend(&learned);
+            series::remember(&mut self.0.write().unwrap_or_else(PoisonError::into_inner), learned);
         }
         Ok(numbers)
     }

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use gateway_engine::records::UsageRow;
 use rusqlite::{Connection, Error, OptionalExtension, TransactionBehavior, params};
 
-use super::rows::{at_ms, tokens};
 use crate::latency::Latencies;
+use crate::row::{at_ms, tokens};
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
 pub(super) const DAY_MS: i64 = 86_400_000;

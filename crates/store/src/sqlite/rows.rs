@@ -4,10 +4,8 @@ use std::sync::LazyLock;
 
 use gateway_engine::records::UsageRow;
 use rusqlite::{CachedStatement, Connection, Error, params};
-use uuid::Uuid;
 
-/// No call has more tokens: sums stay below what an integer holds.
-const MOST_TOKENS: u64 = 1_000_000_000_000;
+use crate::row::{at_ms, id, integer, tokens};
 
 const COLUMNS: [&str; 25] = [
     "request_id",
@@ -43,16 +41,6 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     format!("INSERT INTO usage_rows ({columns}) VALUES ({values}) ON CONFLICT (request_id, part) DO NOTHING")
 });
 
-/// A count as it is kept.
-pub(super) fn tokens(count: u64) -> i64 {
-    i64::try_from(count.min(MOST_TOKENS)).unwrap_or(i64::MAX)
-}
-
-/// A row's time.
-pub(super) fn at_ms(row: &UsageRow) -> i64 {
-    row.at_ms.max(0)
-}
-
 /// The statement that adds rows.
 pub(super) struct Insert<'a>(CachedStatement<'a>);
 
@@ -63,15 +51,12 @@ impl<'a> Insert<'a> {
 
     /// Adds a row; `false`: it is there already.
     pub fn row(&mut self, row: &UsageRow, series: i64) -> Result<bool, Error> {
-        let uuid = Uuid::try_parse(&row.request_id);
-        let id = uuid.as_ref().map_or_else(|_| row.request_id.as_bytes(), |id| id.as_bytes());
-        let integer = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let attempts = match row.attempts.as_slice() {
             [] => None,
             attempts => serde_json::to_string(attempts).ok(),
         };
         let added = self.0.execute(params![
-            id,
+            id(row),
             row.part,
             at_ms(row),
             series,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use gateway_engine::records::Batch;
+use gateway_engine::records::{Batch, UsageRow};
 use gateway_engine::state::{Charge, CounterState, Exchange, Notice, Take, Taken};
 use rusqlite::{Connection, Error};
 
@@ -12,7 +12,7 @@ use super::counter::Moment;
 use super::ledger::Ledger;
 use super::rollup::{Place, RollUp};
 use super::rows::Insert;
-use super::series::KnownSeries;
+use super::series::{KnownSeries, Learner};
 use super::sweep::Sweep;
 
 /// What a caller wants done.
@@ -88,17 +88,8 @@ fn attempt(
             Work::Keep { node, batch, role } => {
                 let rows = if *role == Role::State { &[] } else { batch.rows.as_slice() };
                 let charges = if *role == Role::Records { &[] } else { batch.charges.as_slice() };
-                let mut has_new = false;
-                let mut insert = Insert::new(connection)?;
-                for row in rows {
-                    let number = series.number(connection, row)?;
-                    if insert.row(row, number)? {
-                        has_new = true;
-                        sums.add(row, number);
-                    }
-                }
                 // A batch is kept as a whole: where all its rows are there, its charges were made with them.
-                if rows.is_empty() || has_new {
+                if rows.is_empty() || add_rows(connection, &mut series, &mut sums, rows)? {
                     charges.iter().try_for_each(|charge| ledger.charge(node, charge))?;
                 }
                 Done::Kept(states_of(&mut ledger, node, charges)?)
@@ -126,6 +117,25 @@ fn attempt(
     connection.prepare_cached("COMMIT")?.execute([])?;
     series.remember();
     Ok(Applied { done, longer })
+}
+
+/// Adds rows and what they are summed up to; `false`: all of them are there already.
+fn add_rows(
+    connection: &Connection,
+    series: &mut Learner<'_>,
+    sums: &mut RollUp,
+    rows: &[UsageRow],
+) -> Result<bool, Error> {
+    let mut insert = Insert::new(connection)?;
+    let mut has_new = false;
+    for row in rows {
+        let number = series.number(connection, row)?;
+        if insert.row(row, number)? {
+            has_new = true;
+            sums.add(row, number);
+        }
+    }
+    Ok(has_new)
 }
 
 /// Each counter once, whatever number of charges it had.
